@@ -1,0 +1,77 @@
+// Sizes of tensor dimensions as integer expressions.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace arete {
+
+/// An unknown integer that a Dim may depend on: the size of one axis of an input (axis >= 0), or
+/// the value of an integer scalar input (axis = -1). `variable` is the leaf's id.
+struct DimSymbol {
+    std::uint64_t variable = 0;
+    int axis = -1;
+    friend auto operator<=>(const DimSymbol&, const DimSymbol&) = default;
+};
+
+/// An integer expression in normal form: a polynomial with integer coefficients over symbols and
+/// floor divisions. Equal polynomials compare equal, so `(i + 1) * 10 - i * 10` *is* 10: that is
+/// how the length of a symbolic slice is proved. Immutable and cheap to copy when constant.
+class Dim {
+  public:
+    Dim(std::int64_t value = 0) : constant_(value) {}
+    Dim(int value) : constant_(value) {}
+
+    /// A free symbol, printed as `label`.
+    static Dim symbol(DimSymbol s, std::string label);
+
+    bool is_const() const { return !terms_; }
+    /// The value; an InternalError where the dimension is not constant.
+    std::int64_t value() const;
+
+    friend Dim operator+(const Dim& a, const Dim& b);
+    friend Dim operator-(const Dim& a, const Dim& b);
+    friend Dim operator*(const Dim& a, const Dim& b);
+    /// floor(a / b), exact division where the polynomial allows it.
+    friend Dim floordiv(const Dim& a, const Dim& b);
+    friend bool operator==(const Dim& a, const Dim& b);
+
+    /// Replaces symbols for which `binding` has a value.
+    Dim bind(const std::function<std::optional<std::int64_t>(DimSymbol)>& binding) const;
+    /// Calls f for each symbol, nested ones included (in order, possibly repeated).
+    void for_each_symbol(const std::function<void(DimSymbol)>& f) const;
+
+    std::string str() const;
+
+  private:
+    struct Atom;
+    using AtomPtr = std::shared_ptr<const Atom>;
+    struct Term {
+        std::int64_t coefficient;
+        std::vector<AtomPtr> atoms;  // sorted by key, a product
+    };
+    using Terms = std::vector<Term>;
+    static Dim from_terms(std::int64_t constant, Terms terms);
+    static Dim from_atom(AtomPtr atom);
+
+    std::int64_t constant_ = 0;
+    std::shared_ptr<const Terms> terms_;  // null where constant
+};
+
+/// Sizes of a tensor, outermost first.
+using Shape = std::vector<Dim>;
+
+/// "[64,784]", "[x.shape(0),10]".
+std::string to_string(const Shape& shape);
+/// True where every size is known.
+bool is_static(const Shape& shape);
+/// The sizes of a static shape, as integers.
+std::vector<std::int64_t> concrete(const Shape& shape);
+/// Product of the sizes.
+Dim size_of(const Shape& shape);
+
+}  // namespace arete

@@ -1,0 +1,27 @@
+#include "compiler/core/error.h"
+
+#include <cstring>
+
+namespace arete {
+
+std::string Loc::str() const {
+    if (!file) return {};
+    const char* slash = std::strrchr(file, '/');
+    return fmt::format("{}:{}", slash ? slash + 1 : file, line);
+}
+
+namespace {
+std::string located(Loc loc, std::string_view message) {
+    return loc ? fmt::format("{}: {}", loc.str(), message) : std::string(message);
+}
+}  // namespace
+
+Error::Error(Loc loc, std::string_view message)
+    : std::runtime_error(located(loc, message)), loc_(loc) {}
+
+InternalError::InternalError(std::string_view message, Loc loc)
+    : Error(loc, fmt::format("internal error: {} (a bug in Arete: please report this line and the "
+                             "program that shows it)",
+                             message)) {}
+
+}  // namespace arete

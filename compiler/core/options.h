@@ -1,0 +1,31 @@
+// Options read from the environment or set in code: dump stages and their folder.
+#pragma once
+
+#include <string>
+#include <vector>
+
+namespace arete {
+
+/// What `ARETE_DUMP` can name, in pipeline order.
+enum class Stage { Graph, Rewrites, Fusion, Loops, Llvm, Asm };
+
+/// The name of a stage as written in ARETE_DUMP: "graph", "rewrites", ...
+std::string_view name(Stage stage);
+
+struct Options {
+    std::vector<Stage> dump;             ///< stages to write; none by default
+    std::string dump_dir = "arete_dump";  ///< where; made if missing
+    int num_threads = 0;                 ///< threads of the CPU pool; 0: one for each core
+    bool verify = true;                  ///< run the verifiers after each pass
+
+    bool dumps(Stage stage) const;
+    /// Defaults overridden by ARETE_DUMP, ARETE_DUMP_DIR, ARETE_NUM_THREADS and ARETE_VERIFY.
+    /// An ArgumentError names a stage that does not exist, or a value that is no number.
+    static Options from_environment();
+};
+
+/// Stages from a comma-separated list; "all" names every one. An ArgumentError lists the legal
+/// names where one is unknown.
+std::vector<Stage> parse_stages(std::string_view list);
+
+}  // namespace arete

@@ -1,0 +1,187 @@
+#include "compiler/graph/graph.h"
+
+#include <algorithm>
+#include <atomic>
+
+#include "compiler/graph/order.h"
+
+namespace arete {
+
+std::uint64_t next_id() {
+    static std::atomic<std::uint64_t> counter{0};
+    return ++counter;
+}
+
+namespace {
+
+// Calls f for each expression that a node needs: its inputs and what its regions capture.
+template <class F>
+void for_each_operand(const Node& node, F&& f) {
+    for (const Expr& e : node.inputs) f(e);
+    for (const Region& r : node.regions)
+        for (const Expr& e : r.results) f(e);
+}
+
+std::size_t mix(std::size_t h, std::size_t v) { return (h ^ v) * 0x9e3779b97f4a7c15u + (v >> 3); }
+
+std::size_t hash(const Node& n) {
+    std::size_t h = mix(std::hash<const void*>{}(n.op), static_cast<std::size_t>(n.id));
+    for (const Expr& e : n.inputs)
+        h = mix(h, std::hash<const void*>{}(&e.node()) + static_cast<std::size_t>(e.output()));
+    return mix(h, n.attrs.hash());
+}
+
+bool equal(const Node& a, const Node& b) {
+    return a.op == b.op && a.id == b.id && a.types == b.types && a.storage == b.storage &&
+           a.regions.empty() && b.regions.empty() && a.inputs.size() == b.inputs.size() &&
+           std::equal(a.inputs.begin(), a.inputs.end(), b.inputs.begin(), same) &&
+           a.attrs == b.attrs;
+}
+
+}  // namespace
+
+Graph::Graph(std::vector<Expr> outputs) : outputs_(std::move(outputs)) {
+    std::vector<std::shared_ptr<const Node>> found;
+    std::unordered_map<const Node*, int> numbers;
+    Edges edges;
+    auto number = [&](const Expr& e) {
+        auto [it, fresh] = numbers.try_emplace(&e.node(), static_cast<int>(found.size()));
+        if (fresh) found.push_back(e.node_ptr());
+        return it->second;
+    };
+    for (const Expr& e : outputs_) number(e);
+    for (std::size_t i = 0; i < found.size(); ++i) {
+        const Node* node = found[i].get();
+        for_each_operand(*node, [&](const Expr& e) { edges.emplace_back(number(e), static_cast<int>(i)); });
+    }
+    std::vector<int> order = topological_order(static_cast<int>(found.size()), edges);
+    ARETE_CHECK(order.size() == found.size(), "the graph has a cycle");
+    for (int i : order) {
+        ids_.emplace(found[static_cast<std::size_t>(i)].get(), static_cast<int>(nodes_.size()));
+        nodes_.push_back(found[static_cast<std::size_t>(i)]);
+    }
+    users_.resize(nodes_.size());
+    for (int i = 0; i < static_cast<int>(nodes_.size()); ++i)
+        for_each_operand(*nodes_[static_cast<std::size_t>(i)], [&](const Expr& e) {
+            std::vector<int>& u = users_[static_cast<std::size_t>(id(e))];
+            if (u.empty() || u.back() != i) u.push_back(i);
+        });
+}
+
+int Graph::id(const Node& node) const {
+    auto it = ids_.find(&node);
+    ARETE_CHECK(it != ids_.end(), "node '{}' is not part of the graph", node.op->name);
+    return it->second;
+}
+
+std::shared_ptr<const Node> Interner::intern(Node node) {
+    std::size_t h = hash(node);
+    auto [first, last] = table_.equal_range(h);
+    for (auto it = first; it != last; ++it) {
+        if (!equal(*it->second, node)) continue;
+        Node& kept = *it->second;
+        for (Loc l : node.locs)
+            if (l && std::find(kept.locs.begin(), kept.locs.end(), l) == kept.locs.end())
+                kept.locs.push_back(l);
+        if (kept.name.empty()) kept.name = node.name;
+        return it->second;
+    }
+    auto made = std::make_shared<Node>(std::move(node));
+    table_.emplace(h, made);
+    return made;
+}
+
+std::vector<Expr> transform(
+    std::span<const Expr> outputs,
+    const std::function<std::vector<Expr>(const Node&, Node)>& rebuild) {
+    Graph graph({outputs.begin(), outputs.end()});
+    std::vector<std::vector<Expr>> done(graph.size());
+    auto replaced = [&](const Expr& e) {
+        return done[static_cast<std::size_t>(graph.id(e))][static_cast<std::size_t>(e.output())];
+    };
+    for (std::size_t i = 0; i < graph.size(); ++i) {
+        const Node& old = *graph.nodes()[i];
+        Node copy = old;
+        for (Expr& e : copy.inputs) e = replaced(e);
+        for (Region& r : copy.regions)
+            for (Expr& e : r.results) e = replaced(e);
+        done[i] = rebuild(old, std::move(copy));
+        ARETE_CHECK(done[i].size() == old.types.size(), "{} replaced by {} outputs", old.op->name,
+                    done[i].size());
+    }
+    std::vector<Expr> out;
+    for (const Expr& e : outputs) out.push_back(replaced(e));
+    return out;
+}
+
+namespace {
+
+std::string node_text(const Graph& graph, int i) {
+    const Node& n = *graph.nodes()[static_cast<std::size_t>(i)];
+    std::string text = fmt::format("{}(", n.op->name);
+    for (std::size_t k = 0; k < n.inputs.size(); ++k) {
+        text += fmt::format("{}%{}", k ? ", " : "", graph.id(n.inputs[k]));
+        if (n.inputs[k].node().types.size() > 1) text += fmt::format(".{}", n.inputs[k].output());
+    }
+    std::string attrs = n.attrs.str();
+    if (!attrs.empty()) text += (n.inputs.empty() ? "" : "; ") + attrs;
+    text += ") :";
+    for (std::size_t k = 0; k < n.types.size(); ++k) text += (k ? ", " : " ") + n.types[k].str();
+    if (!n.name.empty()) text += " \"" + n.name + "\"";
+    return text;
+}
+
+}  // namespace
+
+std::string to_string(const Graph& graph) {
+    std::string out;
+    for (int i = 0; i < static_cast<int>(graph.size()); ++i) {
+        const Node& n = *graph.nodes()[static_cast<std::size_t>(i)];
+        std::string line = fmt::format("%{} = {}", i, node_text(graph, i));
+        if (n.loc()) line = fmt::format("{:<72} # {}", line, n.loc().str());
+        out += line + "\n";
+        for (const Region& r : n.regions) {
+            out += "    region (";
+            for (const Expr& p : r.params) out += fmt::format(" %{}", graph.contains(p.node()) ? graph.id(p) : -1);
+            out += " ) ->";
+            for (const Expr& e : r.results) out += fmt::format(" %{}", graph.id(e));
+            out += "\n";
+        }
+    }
+    out += "return";
+    for (std::size_t k = 0; k < graph.outputs().size(); ++k)
+        out += fmt::format("{}%{}", k ? ", " : " ", graph.id(graph.outputs()[k]));
+    return out + "\n";
+}
+
+std::string to_dot(const Graph& graph) {
+    std::vector<std::string> labels;
+    Edges edges;
+    for (int i = 0; i < static_cast<int>(graph.size()); ++i) {
+        const Node& n = *graph.nodes()[static_cast<std::size_t>(i)];
+        labels.push_back(fmt::format("%{} {}{}\n{}", i, n.op->name,
+                                     n.name.empty() ? "" : " " + n.name, n.types[0].str()));
+        for_each_operand(n, [&](const Expr& e) { edges.emplace_back(graph.id(e), i); });
+    }
+    return dot_source(labels, edges);
+}
+
+void verify(const Graph& graph, std::string_view pass,
+            const std::function<std::vector<TensorType>(const Node&)>& infer) {
+    for (int i = 0; i < static_cast<int>(graph.size()); ++i) {
+        const Node& n = *graph.nodes()[static_cast<std::size_t>(i)];
+        ARETE_CHECK(n.op && !n.types.empty(), "after {}: %{} has no op or type", pass, i);
+        ARETE_CHECK(!n.is_leaf() || n.inputs.empty(), "after {}: leaf %{} has inputs", pass, i);
+        for_each_operand(n, [&](const Expr& e) {
+            ARETE_CHECK(graph.id(e) < i, "after {}: %{} comes before its input", pass, i);
+            ARETE_CHECK(e.output() < static_cast<int>(e.node().types.size()),
+                        "after {}: %{} reads an output that is not there", pass, i);
+        });
+        if (n.is_leaf()) continue;
+        std::vector<TensorType> types = infer(n);
+        ARETE_CHECK(types == n.types, "after {}: {} is recorded as {}, but its rule says {}", pass,
+                    node_text(graph, i), n.types[0].str(), types.empty() ? "nothing" : types[0].str());
+    }
+}
+
+}  // namespace arete

@@ -1,0 +1,146 @@
+// The expression graph: immutable nodes and the handles that join them.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "compiler/core/array.h"
+#include "compiler/core/dim.h"
+#include "compiler/core/error.h"
+#include "compiler/graph/attrs.h"
+
+namespace arete {
+
+/// Element type and (possibly symbolic) sizes of a tensor.
+struct TensorType {
+    DType dtype = DType::F32;
+    Shape shape;
+
+    int rank() const { return static_cast<int>(shape.size()); }
+    /// "f32[64,784]".
+    std::string str() const { return std::string(name(dtype)) + to_string(shape); }
+    friend bool operator==(const TensorType&, const TensorType&) = default;
+};
+
+/// Properties that passes ask for instead of an op's name. A set of flags.
+enum class Trait : std::uint32_t {
+    None = 0,
+    Commutative = 1 << 0,  ///< op(a, b) = op(b, a), bit for bit
+    View = 1 << 1,         ///< only moves elements: no arithmetic, one load an element
+    Alias = 1 << 2,        ///< the same elements in the same order under another shape
+    Reduces = 1 << 3,      ///< the lowering has reduction axes
+    Scatters = 1 << 4,     ///< the lowering writes at computed places, one after another
+    Checks = 1 << 5,       ///< the lowering can fail at run time; runs before any update
+    Random = 1 << 6,       ///< a draw; needs a stream of its own
+    Cheap = 1 << 7,        ///< recomputing costs no more than a load
+};
+constexpr Trait operator|(Trait a, Trait b) {
+    return static_cast<Trait>(static_cast<std::uint32_t>(a) | static_cast<std::uint32_t>(b));
+}
+
+/// What the graph needs to know of an op. ops/op.h adds how it is typed, lowered and derived.
+struct OpInfo {
+    /// Leaves have no inputs. `id` tells inputs and shared variables of one type apart.
+    enum class Kind : std::uint8_t { Input, Shared, Constant, Apply };
+
+    std::string_view name;
+    Kind kind = Kind::Apply;
+    Trait traits = Trait::None;
+
+    constexpr bool has(Trait t) const {
+        return (static_cast<std::uint32_t>(traits) & static_cast<std::uint32_t>(t)) != 0;
+    }
+};
+
+/// The state behind a shared variable. Locked by calls that read or update it, in order of id.
+struct SharedStorage {
+    std::mutex mutex;
+    Array value;
+};
+
+class Node;
+class Expr;
+struct SliceArg;
+
+/// A handle to one output of a node: what users hold. Copying is cheap; the graph is immutable.
+/// The builders among the members are defined in ops/.
+class Expr {
+  public:
+    Expr() = default;
+    explicit Expr(std::shared_ptr<const Node> node, int output = 0)
+        : node_(std::move(node)), output_(output) {}
+
+    explicit operator bool() const { return node_ != nullptr; }
+    const Node& node() const;
+    const std::shared_ptr<const Node>& node_ptr() const { return node_; }
+    int output() const { return output_; }
+    const TensorType& type() const;
+    DType dtype() const { return type().dtype; }
+    int rank() const { return type().rank(); }
+    const Shape& shape() const { return type().shape; }
+    Loc loc() const;
+
+    /// The size of an axis as an i64 scalar (negative axes count from the end).
+    Expr shape(int axis, const char* file = __builtin_FILE(), int line = __builtin_LINE()) const;
+    /// NumPy indexing, one argument an axis: integers, scalars, slices, `all`, integer arrays.
+    template <class... Args>
+    Expr operator()(const Args&... args) const;
+    Expr index(std::initializer_list<SliceArg> items) const;
+    /// Reversed axes.
+    Expr T(const char* file = __builtin_FILE(), int line = __builtin_LINE()) const;
+    /// The value of a closed expression (no inputs): compiles and runs it.
+    Array eval() const;
+
+  private:
+    std::shared_ptr<const Node> node_;
+    int output_ = 0;
+};
+
+/// True for the same output of the same node.
+inline bool same(const Expr& a, const Expr& b) {
+    return a.node_ptr() == b.node_ptr() && a.output() == b.output();
+}
+
+/// A sub-graph owned by a node: the body of a loop or a branch. Its parameters are input leaves.
+/// Passes that walk a graph visit regions too.
+struct Region {
+    std::vector<Expr> params;
+    std::vector<Expr> results;
+};
+
+/// An application of an op, or a leaf.
+class Node {
+  public:
+    const OpInfo* op = nullptr;
+    std::vector<Expr> inputs;
+    Attrs attrs;
+    std::vector<TensorType> types;  ///< of the outputs
+    std::vector<Region> regions;
+    /// The user's line, and further lines once equal nodes have merged. Not part of identity.
+    std::vector<Loc> locs;
+    std::string name;      ///< what the user called it; may be empty; not part of identity
+    std::uint64_t id = 0;  ///< of inputs, shared variables and draws: tells equal ones apart
+    std::shared_ptr<SharedStorage> storage;  ///< of shared variables
+
+    Loc loc() const { return locs.empty() ? Loc{} : locs.front(); }
+    bool is_leaf() const { return op->kind != OpInfo::Kind::Apply; }
+};
+
+inline const Node& Expr::node() const {
+    ARETE_CHECK(node_, "use of an empty expression");
+    return *node_;
+}
+inline const TensorType& Expr::type() const {
+    return node().types[static_cast<std::size_t>(output_)];
+}
+inline Loc Expr::loc() const { return node().loc(); }
+
+/// A fresh id, unique in the process. Ids of leaves only ever order and distinguish them, and
+/// compiling renumbers them, so the counter is no state that results could depend on.
+std::uint64_t next_id();
+
+}  // namespace arete

@@ -1,0 +1,316 @@
+#include "compiler/loops/code.h"
+
+#include <functional>
+
+#include "compiler/core/error.h"
+
+namespace arete::loops {
+
+int arity(Op op) {
+    switch (op) {
+        case Op::Const:
+        case Op::IndexOf:
+        case Op::Load:
+        case Op::Acc: return 0;
+        case Op::Neg:
+        case Op::Abs:
+        case Op::Sqrt:
+        case Op::Floor:
+        case Op::Ceil:
+        case Op::Trunc:
+        case Op::Round:
+        case Op::Exp:
+        case Op::Expm1:
+        case Op::Log:
+        case Op::Log1p:
+        case Op::Tanh:
+        case Op::Sin:
+        case Op::Cos:
+        case Op::Erf:
+        case Op::Not:
+        case Op::Cast:
+        case Op::Bitcast: return 1;
+        case Op::Add:
+        case Op::Sub:
+        case Op::Mul:
+        case Op::Div:
+        case Op::Rem:
+        case Op::Min:
+        case Op::Max:
+        case Op::Pow:
+        case Op::Eq:
+        case Op::Ne:
+        case Op::Lt:
+        case Op::Le:
+        case Op::And:
+        case Op::Or:
+        case Op::Xor:
+        case Op::Shl:
+        case Op::Shr: return 2;
+        case Op::Fma:
+        case Op::Select: return 3;
+    }
+    return 0;
+}
+
+std::string_view name(Op op) {
+    switch (op) {
+        case Op::Const: return "const";
+        case Op::IndexOf: return "index";
+        case Op::Load: return "load";
+        case Op::Acc: return "acc";
+        case Op::Add: return "add";
+        case Op::Sub: return "sub";
+        case Op::Mul: return "mul";
+        case Op::Div: return "div";
+        case Op::Rem: return "rem";
+        case Op::Min: return "min";
+        case Op::Max: return "max";
+        case Op::Neg: return "neg";
+        case Op::Abs: return "abs";
+        case Op::Fma: return "fma";
+        case Op::Sqrt: return "sqrt";
+        case Op::Floor: return "floor";
+        case Op::Ceil: return "ceil";
+        case Op::Trunc: return "trunc";
+        case Op::Round: return "round";
+        case Op::Exp: return "exp";
+        case Op::Expm1: return "expm1";
+        case Op::Log: return "log";
+        case Op::Log1p: return "log1p";
+        case Op::Tanh: return "tanh";
+        case Op::Sin: return "sin";
+        case Op::Cos: return "cos";
+        case Op::Erf: return "erf";
+        case Op::Pow: return "pow";
+        case Op::Eq: return "eq";
+        case Op::Ne: return "ne";
+        case Op::Lt: return "lt";
+        case Op::Le: return "le";
+        case Op::And: return "and";
+        case Op::Or: return "or";
+        case Op::Xor: return "xor";
+        case Op::Not: return "not";
+        case Op::Shl: return "shl";
+        case Op::Shr: return "shr";
+        case Op::Select: return "select";
+        case Op::Cast: return "cast";
+        case Op::Bitcast: return "bitcast";
+    }
+    return "?";
+}
+
+bool is_transcendental(Op op) { return op >= Op::Exp && op <= Op::Pow; }
+
+int Code::add_buffer(Buffer b) {
+    buffers.push_back(std::move(b));
+    return static_cast<int>(buffers.size()) - 1;
+}
+
+Var Code::add_var(std::string name, std::int64_t extent) {
+    extents.push_back(extent);
+    var_names.push_back(std::move(name));
+    return static_cast<int>(extents.size()) - 1;
+}
+
+namespace {
+
+std::size_t mix(std::size_t seed, std::size_t v) {
+    return seed ^ (v + 0x9e3779b97f4a7c15u + (seed << 6) + (seed >> 2));
+}
+
+std::size_t hash(const Index& e) {
+    std::size_t h = static_cast<std::size_t>(e.constant());
+    for (const Index::Term& t : e.terms()) {
+        h = mix(h, static_cast<std::size_t>(t.kind));
+        h = mix(h, static_cast<std::size_t>(t.id));
+        h = mix(h, static_cast<std::size_t>(t.coefficient));
+        h = mix(h, static_cast<std::size_t>(t.divisor));
+        if (t.inner) h = mix(h, hash(*t.inner));
+    }
+    return h;
+}
+
+std::size_t hash(const Instr& i) {
+    std::size_t h = mix(static_cast<std::size_t>(i.op), static_cast<std::size_t>(i.dtype));
+    for (ValueId a : i.args) h = mix(h, static_cast<std::size_t>(a));
+    h = mix(h, static_cast<std::size_t>(i.target));
+    if (i.op == Op::Const) h = mix(h, static_cast<std::size_t>(i.constant.i));
+    return mix(h, hash(i.index));
+}
+
+bool same(const Instr& a, const Instr& b) {
+    return a.op == b.op && a.dtype == b.dtype && a.args == b.args && a.target == b.target &&
+           (a.op != Op::Const || a.constant == b.constant) && a.index == b.index;
+}
+
+}  // namespace
+
+Value Code::append(Instr instr) {
+    std::size_t h = hash(instr);
+    auto [first, last] = interned_.equal_range(h);
+    for (auto it = first; it != last; ++it)
+        if (same(values[static_cast<std::size_t>(it->second)], instr)) return {this, it->second};
+    values.push_back(std::move(instr));
+    ValueId id = static_cast<ValueId>(values.size()) - 1;
+    interned_.emplace(h, id);
+    return {this, id};
+}
+
+Value Code::constant(DType t, double v) {
+    Instr i;
+    i.dtype = t;
+    i.constant = Scalar::of(t, v);
+    return append(std::move(i));
+}
+
+Value Code::constant(DType t, std::int64_t v) {
+    Instr i;
+    i.dtype = t;
+    i.constant = Scalar::of(t, v);
+    return append(std::move(i));
+}
+
+Value Code::index(const Index& e) {
+    if (e.is_const()) return constant(DType::I64, e.constant());
+    if (e.terms().size() == 1 && e.constant() == 0 && e.terms()[0].coefficient == 1 &&
+        e.terms()[0].kind == Index::Kind::Value)
+        return {this, e.terms()[0].id};
+    Instr i;
+    i.op = Op::IndexOf;
+    i.dtype = DType::I64;
+    i.index = e;
+    return append(std::move(i));
+}
+
+Value Code::load(int buffer, const Index& address) {
+    Instr i;
+    i.op = Op::Load;
+    i.dtype = buffers[static_cast<std::size_t>(buffer)].dtype;
+    i.target = buffer;
+    i.index = address;
+    return append(std::move(i));
+}
+
+Value Code::acc(int accumulator, DType t) {
+    Instr i;
+    i.op = Op::Acc;
+    i.dtype = t;
+    i.target = accumulator;
+    return append(std::move(i));
+}
+
+Value Code::make(Op op, DType t, std::span<const Value> args) {
+    ARETE_CHECK(static_cast<int>(args.size()) == arity(op), "{} of {} operands", name(op),
+                args.size());
+    Instr instr;
+    instr.op = op;
+    instr.dtype = t;
+    bool all_constant = true;
+    std::array<Scalar, 3> constants;
+    for (std::size_t k = 0; k < args.size(); ++k) {
+        ARETE_CHECK(args[k].code == this, "{}: operand of another kernel", name(op));
+        instr.args[k] = args[k].id;
+        const Instr& a = values[static_cast<std::size_t>(args[k].id)];
+        all_constant = all_constant && a.op == Op::Const;
+        constants[k] = a.constant;
+    }
+    if (all_constant && !is_transcendental(op)) {
+        instr = Instr{};
+        instr.dtype = t;
+        instr.constant = evaluate(op, t, {constants.data(), args.size()});
+    }
+    return append(std::move(instr));
+}
+
+std::string Code::str(const Index& e) const {
+    return e.str([this](Index::Kind kind, int id) {
+        return kind == Index::Kind::Var ? var_names[static_cast<std::size_t>(id)]
+                                        : fmt::format("%{}", id);
+    });
+}
+
+DType Value::dtype() const { return code->values[static_cast<std::size_t>(id)].dtype; }
+
+Value literal(Value like, double v) { return like.code->constant(like.dtype(), v); }
+
+namespace {
+
+Value binary(Op op, Value a, Value b, bool to_bool = false) {
+    ARETE_CHECK(a.dtype() == b.dtype(), "{}: {} and {}", name(op), name(a.dtype()),
+                name(b.dtype()));
+    Value args[] = {a, b};
+    return a.code->make(op, to_bool ? DType::Bool : a.dtype(), args);
+}
+
+Value unary(Op op, Value a) { return a.code->make(op, a.dtype(), {&a, 1}); }
+
+}  // namespace
+
+#define ARETE_LOOPS_BINARY(fn, op, to_bool)                                     \
+    Value fn(Value a, Value b) { return binary(Op::op, a, b, to_bool); }        \
+    Value fn(Value a, double b) { return fn(a, literal(a, b)); }                \
+    Value fn(double a, Value b) { return fn(literal(b, a), b); }
+ARETE_LOOPS_BINARY(operator+, Add, false)
+ARETE_LOOPS_BINARY(operator-, Sub, false)
+ARETE_LOOPS_BINARY(operator*, Mul, false)
+ARETE_LOOPS_BINARY(operator/, Div, false)
+ARETE_LOOPS_BINARY(rem, Rem, false)
+ARETE_LOOPS_BINARY(min, Min, false)
+ARETE_LOOPS_BINARY(max, Max, false)
+ARETE_LOOPS_BINARY(pow, Pow, false)
+ARETE_LOOPS_BINARY(eq, Eq, true)
+ARETE_LOOPS_BINARY(ne, Ne, true)
+ARETE_LOOPS_BINARY(lt, Lt, true)
+ARETE_LOOPS_BINARY(le, Le, true)
+#undef ARETE_LOOPS_BINARY
+Value gt(Value a, Value b) { return lt(b, a); }
+Value gt(Value a, double b) { return lt(literal(a, b), a); }
+Value gt(double a, Value b) { return lt(b, literal(b, a)); }
+Value ge(Value a, Value b) { return le(b, a); }
+Value ge(Value a, double b) { return le(literal(a, b), a); }
+Value ge(double a, Value b) { return le(b, literal(b, a)); }
+Value operator-(Value a) { return unary(Op::Neg, a); }
+Value operator&(Value a, Value b) { return binary(Op::And, a, b); }
+Value operator|(Value a, Value b) { return binary(Op::Or, a, b); }
+Value operator^(Value a, Value b) { return binary(Op::Xor, a, b); }
+Value operator!(Value a) { return unary(Op::Not, a); }
+Value shl(Value a, int bits) {
+    return binary(Op::Shl, a, a.code->constant(a.dtype(), std::int64_t{bits}));
+}
+Value shr(Value a, int bits) {
+    return binary(Op::Shr, a, a.code->constant(a.dtype(), std::int64_t{bits}));
+}
+Value abs(Value a) { return unary(Op::Abs, a); }
+Value fma(Value a, Value b, Value c) {
+    Value args[] = {a, b, c};
+    return a.code->make(Op::Fma, a.dtype(), args);
+}
+Value sqrt(Value a) { return unary(Op::Sqrt, a); }
+Value floor(Value a) { return unary(Op::Floor, a); }
+Value ceil(Value a) { return unary(Op::Ceil, a); }
+Value trunc(Value a) { return unary(Op::Trunc, a); }
+Value round(Value a) { return unary(Op::Round, a); }
+Value exp(Value a) { return unary(Op::Exp, a); }
+Value expm1(Value a) { return unary(Op::Expm1, a); }
+Value log(Value a) { return unary(Op::Log, a); }
+Value log1p(Value a) { return unary(Op::Log1p, a); }
+Value tanh(Value a) { return unary(Op::Tanh, a); }
+Value sin(Value a) { return unary(Op::Sin, a); }
+Value cos(Value a) { return unary(Op::Cos, a); }
+Value erf(Value a) { return unary(Op::Erf, a); }
+Value select(Value condition, Value a, Value b) {
+    ARETE_CHECK(condition.dtype() == DType::Bool && a.dtype() == b.dtype(), "select of {}, {}, {}",
+                name(condition.dtype()), name(a.dtype()), name(b.dtype()));
+    if (a.id == b.id) return a;
+    Value args[] = {condition, a, b};
+    return a.code->make(Op::Select, a.dtype(), args);
+}
+Value cast(Value a, DType t) {
+    return a.dtype() == t ? a : a.code->make(Op::Cast, t, {&a, 1});
+}
+Value bitcast(Value a, DType t) {
+    return a.dtype() == t ? a : a.code->make(Op::Bitcast, t, {&a, 1});
+}
+
+}  // namespace arete::loops

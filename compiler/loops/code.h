@@ -1,0 +1,180 @@
+// Scalar SSA instructions, buffers and loop variables: what nests and kernels are made of.
+#pragma once
+
+#include <array>
+#include <bit>
+#include <cstdint>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "compiler/core/array.h"
+#include "compiler/core/dtype.h"
+#include "compiler/loops/index.h"
+
+namespace arete::loops {
+
+/// The closed set of scalar instructions. Consumers (evaluator, printers, verifier) switch over it
+/// without a default, so that a new one does not compile until each knows it.
+enum class Op : std::uint8_t {
+    Const,   ///< a literal
+    IndexOf, ///< an Index as an i64
+    Load,    ///< buffer[index]
+    Acc,     ///< the result of a nest's accumulator; gone once scheduled
+    // Arithmetic, both operands of the result's type. Integers wrap; integer Div and Rem floor.
+    Add, Sub, Mul, Div, Rem, Min, Max, Neg, Abs,
+    Fma,     ///< a * b + c, rounded once
+    Sqrt, Floor, Ceil, Trunc,
+    Round,   ///< to nearest, ties to even
+    // Transcendental: replaced by polynomials in expand_math before anything runs natively.
+    Exp, Expm1, Log, Log1p, Tanh, Sin, Cos, Erf, Pow,
+    // Comparisons give bool; Ne is true and the others false where an operand is NaN.
+    Eq, Ne, Lt, Le,
+    And, Or, Xor, Not,  ///< bitwise; logical on bool
+    Shl, Shr,           ///< shifts of integers; Shr is logical (fills with zeros)
+    Select,  ///< args[0] ? args[1] : args[2]
+    Cast,    ///< numeric conversion; float to integer truncates, to bool tests for non-zero
+    Bitcast, ///< same size, same bits
+};
+
+/// Number of operands of an instruction (0 for Const, IndexOf, Load, Acc).
+int arity(Op op);
+std::string_view name(Op op);
+/// True for the instructions that expand_math replaces.
+bool is_transcendental(Op op);
+
+/// A value of any element type.
+struct Scalar {
+    DType dtype = DType::F32;
+    union {
+        std::int64_t i = 0;  // bool, u8, i32 (sign-extended), i64
+        float f32;
+        double f64;
+    };
+    static Scalar of(DType t, double v);
+    static Scalar of(DType t, std::int64_t v);
+    static Scalar of(DType t, int v) { return of(t, static_cast<std::int64_t>(v)); }
+    double as_double() const;
+    std::int64_t as_int() const;
+    friend bool operator==(const Scalar& a, const Scalar& b) {
+        return a.dtype == b.dtype &&
+               (a.dtype == DType::F32 ? std::bit_cast<std::uint32_t>(a.f32) ==
+                                            std::bit_cast<std::uint32_t>(b.f32)
+                                      : a.i == b.i);
+    }
+};
+
+/// Applies a pure instruction to constants; the meaning of every instruction is defined here.
+/// `dtype` is the result's type. Transcendental instructions use the C library.
+Scalar evaluate(Op op, DType dtype, std::span<const Scalar> args);
+
+struct Instr {
+    Op op = Op::Const;
+    DType dtype = DType::F32;
+    std::array<ValueId, 3> args{-1, -1, -1};
+    Scalar constant;  // Const
+    int target = -1;  // Load: buffer; Acc: accumulator
+    Index index;      // Load, IndexOf
+};
+
+struct Buffer {
+    std::string name;
+    DType dtype = DType::F32;
+    Sizes sizes;         // for reading dumps; accesses are linear
+    bool local = false;  // scratch of one kernel run (registers), otherwise a parameter
+    std::int64_t elements() const { return count(sizes); }
+};
+
+struct VarInfo {
+    std::string name;
+    std::int64_t extent = 1;
+};
+
+class Code;
+
+/// A scalar value under construction. Operators append instructions to its Code.
+struct Value {
+    Code* code = nullptr;
+    ValueId id = -1;
+    DType dtype() const;
+    explicit operator bool() const { return id >= 0; }
+};
+
+/// Buffers, variables and instructions. Instructions are hash-consed: building the same one twice
+/// gives the same id, and ids are a topological order.
+class Code {
+  public:
+    std::vector<Buffer> buffers;
+    std::vector<std::int64_t> extents;    // by Var
+    std::vector<std::string> var_names;   // by Var
+    std::vector<Instr> values;            // by ValueId
+
+    int add_buffer(Buffer b);
+    Var add_var(std::string name, std::int64_t extent);
+
+    Value constant(DType t, double v);
+    Value constant(DType t, std::int64_t v);
+    Value index(const Index& e);
+    Value load(int buffer, const Index& address);
+    Value acc(int accumulator, DType t);
+    /// Appends `op`, folding constants. Operands must have the types that `op` asks for.
+    Value make(Op op, DType t, std::span<const Value> args);
+    Value append(Instr instr);
+
+    /// Text of an Index, naming variables and values.
+    std::string str(const Index& e) const;
+
+  private:
+    std::unordered_multimap<std::size_t, ValueId> interned_;
+};
+
+// Operators and functions for lowering rules. Both operands have one type; a C++ number takes the
+// type of the Value beside it.
+#define ARETE_LOOPS_BINARY(fn)             \
+    Value fn(Value a, Value b);            \
+    Value fn(Value a, double b);           \
+    Value fn(double a, Value b);
+ARETE_LOOPS_BINARY(operator+)
+ARETE_LOOPS_BINARY(operator-)
+ARETE_LOOPS_BINARY(operator*)
+ARETE_LOOPS_BINARY(operator/)
+ARETE_LOOPS_BINARY(rem)
+ARETE_LOOPS_BINARY(min)
+ARETE_LOOPS_BINARY(max)
+ARETE_LOOPS_BINARY(pow)
+ARETE_LOOPS_BINARY(eq)
+ARETE_LOOPS_BINARY(ne)
+ARETE_LOOPS_BINARY(lt)
+ARETE_LOOPS_BINARY(le)
+ARETE_LOOPS_BINARY(gt)
+ARETE_LOOPS_BINARY(ge)
+#undef ARETE_LOOPS_BINARY
+Value operator-(Value a);
+Value operator&(Value a, Value b);
+Value operator|(Value a, Value b);
+Value operator^(Value a, Value b);
+Value operator!(Value a);
+Value shl(Value a, int bits);
+Value shr(Value a, int bits);
+Value abs(Value a);
+Value fma(Value a, Value b, Value c);
+Value sqrt(Value a);
+Value floor(Value a);
+Value ceil(Value a);
+Value trunc(Value a);
+Value round(Value a);
+Value exp(Value a);
+Value expm1(Value a);
+Value log(Value a);
+Value log1p(Value a);
+Value tanh(Value a);
+Value sin(Value a);
+Value cos(Value a);
+Value erf(Value a);
+Value select(Value condition, Value a, Value b);
+Value cast(Value a, DType t);
+Value bitcast(Value a, DType t);
+/// A literal of the type of `like`.
+Value literal(Value like, double v);
+
+}  // namespace arete::loops

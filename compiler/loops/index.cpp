@@ -1,0 +1,251 @@
+#include "compiler/loops/index.h"
+
+#include <algorithm>
+#include <compare>
+#include <limits>
+#include <numeric>
+
+#include "compiler/core/error.h"
+
+namespace arete::loops {
+
+namespace {
+
+constexpr std::int64_t unbounded = std::int64_t{1} << 60;
+
+std::int64_t floor_div(std::int64_t a, std::int64_t k) {
+    std::int64_t q = a / k;
+    return a % k < 0 ? q - 1 : q;
+}
+
+std::strong_ordering compare(const Index& a, const Index& b);
+
+// Order of terms without their coefficients.
+std::strong_ordering compare(const Index::Term& a, const Index::Term& b) {
+    if (auto c = a.kind <=> b.kind; c != 0) return c;
+    if (auto c = a.id <=> b.id; c != 0) return c;
+    if (auto c = a.divisor <=> b.divisor; c != 0) return c;
+    if (!a.inner || !b.inner) return std::strong_ordering::equal;
+    return compare(*a.inner, *b.inner);
+}
+
+std::strong_ordering compare(const Index& a, const Index& b) {
+    if (auto c = a.constant() <=> b.constant(); c != 0) return c;
+    if (auto c = a.terms().size() <=> b.terms().size(); c != 0) return c;
+    for (std::size_t i = 0; i < a.terms().size(); ++i) {
+        if (auto c = compare(a.terms()[i], b.terms()[i]); c != 0) return c;
+        if (auto c = a.terms()[i].coefficient <=> b.terms()[i].coefficient; c != 0) return c;
+    }
+    return std::strong_ordering::equal;
+}
+
+}  // namespace
+
+Index Index::from_term(Term t) {
+    Index e;
+    e.terms_.push_back(std::move(t));
+    return e;
+}
+
+void Index::add_term(const Term& t) {
+    auto at = std::lower_bound(terms_.begin(), terms_.end(), t, [](const Term& a, const Term& b) {
+        return compare(a, b) < 0;
+    });
+    if (at != terms_.end() && compare(*at, t) == 0) {
+        at->coefficient += t.coefficient;
+        if (at->coefficient == 0) terms_.erase(at);
+    } else if (t.coefficient != 0) {
+        terms_.insert(at, t);
+    }
+}
+
+// c * (e mod k) + (c * k) * floor(e / k) = c * e.
+void Index::recombine() {
+    for (std::size_t i = 0; i < terms_.size(); ++i) {
+        if (terms_[i].kind != Kind::Mod) continue;
+        const Term m = terms_[i];
+        Index quotient = floordiv(*m.inner, m.divisor, {});
+        if (quotient.terms_.size() != 1 || quotient.constant_ != 0 ||
+            quotient.terms_[0].coefficient != 1)
+            continue;
+        Term wanted = quotient.terms_[0];
+        auto at = std::find_if(terms_.begin(), terms_.end(), [&](const Term& t) {
+            return t.coefficient == m.coefficient * m.divisor && compare(t, wanted) == 0;
+        });
+        if (at == terms_.end()) continue;
+        wanted.coefficient = -at->coefficient;
+        add_term(wanted);
+        Term gone = m;
+        gone.coefficient = -m.coefficient;
+        add_term(gone);
+        *this = *this + *m.inner * m.coefficient;
+        return;
+    }
+}
+
+Index operator+(const Index& a, const Index& b) {
+    Index sum = a;
+    sum.constant_ += b.constant_;
+    for (const Index::Term& t : b.terms_) sum.add_term(t);
+    sum.recombine();
+    return sum;
+}
+
+Index operator*(const Index& a, std::int64_t k) {
+    if (k == 0) return 0;
+    Index product = a;
+    product.constant_ *= k;
+    for (Index::Term& t : product.terms_) t.coefficient *= k;
+    return product;
+}
+
+bool operator==(const Index& a, const Index& b) { return compare(a, b) == 0; }
+
+std::int64_t Index::coefficient(Var v) const {
+    for (const Term& t : terms_)
+        if (t.kind == Kind::Var && t.id == v) return t.coefficient;
+    return 0;
+}
+
+bool Index::uses_nested(Var v) const {
+    return std::any_of(terms_.begin(), terms_.end(),
+                       [&](const Term& t) { return t.inner && t.inner->uses(v); });
+}
+
+bool Index::uses(Var v) const { return coefficient(v) != 0 || uses_nested(v); }
+
+void Index::for_each_value(const std::function<void(ValueId)>& f) const {
+    for (const Term& t : terms_) {
+        if (t.kind == Kind::Value) f(t.id);
+        if (t.inner) t.inner->for_each_value(f);
+    }
+}
+
+Index floordiv(const Index& e, std::int64_t k, Extents extents) {
+    ARETE_CHECK(k > 0, "divisor {}", k);
+    if (k == 1) return e;
+    // Pull out what k divides.
+    Index whole(floor_div(e.constant_, k));
+    Index rest(e.constant_ - whole.constant_ * k);
+    for (const Index::Term& t : e.terms_) {
+        Index::Term u = t;
+        if (t.coefficient % k == 0) {
+            u.coefficient /= k;
+            whole.add_term(u);
+        } else {
+            rest.add_term(u);
+        }
+    }
+    if (rest.is_const()) return whole;
+    Range r = rest.range(extents);
+    if (r.low >= 0 && r.high < k) return whole;
+    // floor((g e + c) / (g k)) = floor((e + floor(c / g)) / k).
+    std::int64_t g = k;
+    for (const Index::Term& t : rest.terms_) g = std::gcd(g, t.coefficient);
+    if (g > 1) {
+        for (Index::Term& t : rest.terms_) t.coefficient /= g;
+        rest.constant_ = floor_div(rest.constant_, g);
+        return whole + floordiv(rest, k / g, extents);
+    }
+    // floor(floor(e / a) / b) = floor(e / (a b)).
+    if (rest.terms_.size() == 1 && rest.constant_ == 0 && rest.terms_[0].coefficient == 1 &&
+        rest.terms_[0].kind == Index::Kind::Div)
+        return whole + floordiv(*rest.terms_[0].inner, rest.terms_[0].divisor * k, extents);
+    Index::Term div{1, Index::Kind::Div, 0, std::make_shared<const Index>(rest), k};
+    return whole + Index::from_term(div);
+}
+
+Index mod(const Index& e, std::int64_t k, Extents extents) {
+    ARETE_CHECK(k > 0, "divisor {}", k);
+    if (k == 1) return 0;
+    Index rest(e.constant_ - floor_div(e.constant_, k) * k);
+    for (const Index::Term& t : e.terms_)
+        if (t.coefficient % k != 0) rest.add_term(t);
+    if (rest.is_const()) return rest;
+    Range r = rest.range(extents);
+    if (r.low >= 0 && r.high < k) return rest;
+    // (g e + c) mod (g k) = g ((e + floor(c / g)) mod k) + c mod g.
+    std::int64_t g = k;
+    for (const Index::Term& t : rest.terms_) g = std::gcd(g, t.coefficient);
+    if (g > 1) {
+        std::int64_t c = rest.constant_ % g;
+        for (Index::Term& t : rest.terms_) t.coefficient /= g;
+        rest.constant_ = floor_div(rest.constant_, g);
+        return mod(rest, k / g, extents) * g + c;
+    }
+    return Index::from_term({1, Index::Kind::Mod, 0, std::make_shared<const Index>(rest), k});
+}
+
+Range Index::range(Extents extents) const {
+    Range sum{constant_, constant_};
+    for (const Term& t : terms_) {
+        Range r{-unbounded, unbounded};
+        if (t.kind == Kind::Var && t.id < static_cast<int>(extents.size())) {
+            r = {0, std::max<std::int64_t>(0, extents[static_cast<std::size_t>(t.id)] - 1)};
+        } else if (t.kind == Kind::Div) {
+            Range i = t.inner->range(extents);
+            r = {floor_div(i.low, t.divisor), floor_div(i.high, t.divisor)};
+        } else if (t.kind == Kind::Mod) {
+            r = {0, t.divisor - 1};
+        }
+        std::int64_t a = r.low <= -unbounded ? -unbounded : r.low * t.coefficient;
+        std::int64_t b = r.high >= unbounded ? unbounded : r.high * t.coefficient;
+        if (r.low <= -unbounded || r.high >= unbounded) a = -unbounded, b = unbounded;
+        sum.low = std::max(-unbounded, sum.low + std::min(a, b));
+        sum.high = std::min(unbounded, sum.high + std::max(a, b));
+    }
+    return sum;
+}
+
+Index Index::substitute(const std::function<Index(Kind, int)>& f, Extents extents) const {
+    Index out(constant_);
+    for (const Term& t : terms_) {
+        Index e;
+        switch (t.kind) {
+            case Kind::Var:
+            case Kind::Value: e = f(t.kind, t.id); break;
+            case Kind::Div: e = floordiv(t.inner->substitute(f, extents), t.divisor, extents); break;
+            case Kind::Mod: e = mod(t.inner->substitute(f, extents), t.divisor, extents); break;
+        }
+        out = out + e * t.coefficient;
+    }
+    return out;
+}
+
+std::string Index::str(const std::function<std::string(Kind, int)>& name) const {
+    if (terms_.empty()) return std::to_string(constant_);
+    std::string out;
+    for (const Term& t : terms_) {
+        std::string s = t.inner ? fmt::format("({}){}{}", t.inner->str(name),
+                                              t.kind == Kind::Div ? "/" : "%", t.divisor)
+                                : name(t.kind, t.id);
+        if (t.coefficient == -1)
+            s = "-" + s;
+        else if (t.coefficient != 1)
+            s = fmt::format("{}*{}", t.coefficient, s);
+        out += (out.empty() || s[0] == '-') ? s : "+" + s;
+    }
+    if (constant_ != 0) out += fmt::format("{:+}", constant_);
+    return out;
+}
+
+Index linear(std::span<const Index> index, std::span<const std::int64_t> sizes) {
+    ARETE_CHECK(index.size() == sizes.size(), "{} indices of {} axes", index.size(), sizes.size());
+    Index address;
+    for (std::size_t i = 0; i < sizes.size(); ++i) address = address * sizes[i] + index[i];
+    return address;
+}
+
+std::vector<Index> delinear(const Index& address, std::span<const std::int64_t> sizes,
+                            Extents extents) {
+    std::vector<Index> index(sizes.size());
+    std::int64_t below = 1;
+    for (std::size_t i = sizes.size(); i-- > 0;) {
+        Index e = floordiv(address, below, extents);
+        index[i] = i == 0 ? e : mod(e, std::max<std::int64_t>(1, sizes[i]), extents);
+        below *= std::max<std::int64_t>(1, sizes[i]);
+    }
+    return index;
+}
+
+}  // namespace arete::loops

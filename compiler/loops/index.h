@@ -1,0 +1,92 @@
+// Quasi-affine integer expressions over loop variables: the addresses of the loop IR.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace arete::loops {
+
+/// A loop variable, an index into Code::vars.
+using Var = int;
+/// A scalar instruction, an index into Code::values.
+using ValueId = int;
+
+/// Inclusive bounds of an integer expression.
+struct Range {
+    std::int64_t low, high;
+};
+
+/// Extents of the loop variables by number; a variable runs from 0 to its extent - 1.
+using Extents = std::span<const std::int64_t>;
+
+/// constant + sum of coefficient * term, where a term is a loop variable, a run-time integer (a
+/// gathered index, a slice's start), or floor(e / k) or e mod k of another Index by a positive
+/// constant. Kept in a normal form in which equal sums of terms compare equal, and in which
+/// `k * floor(e / k) + e mod k` becomes `e` again, so that a chain of reshapes costs nothing.
+class Index {
+  public:
+    enum class Kind : std::uint8_t { Var, Value, Div, Mod };
+    struct Term {
+        std::int64_t coefficient = 1;
+        Kind kind = Kind::Var;
+        int id = 0;                          // Var or ValueId
+        std::shared_ptr<const Index> inner;  // of Div and Mod
+        std::int64_t divisor = 1;            // of Div and Mod
+    };
+
+    Index(std::int64_t constant = 0) : constant_(constant) {}
+    Index(int constant) : constant_(constant) {}
+    static Index var(Var v) { return from_term({1, Kind::Var, v, nullptr, 1}); }
+    static Index value(ValueId v) { return from_term({1, Kind::Value, v, nullptr, 1}); }
+
+    std::int64_t constant() const { return constant_; }
+    const std::vector<Term>& terms() const { return terms_; }
+    bool is_const() const { return terms_.empty(); }
+    /// Coefficient of the plain term `v` (0 where it has none).
+    std::int64_t coefficient(Var v) const;
+    /// True where v occurs anywhere, and where it occurs inside a Div or Mod.
+    bool uses(Var v) const;
+    bool uses_nested(Var v) const;
+    /// Calls f for each run-time value, nested ones included.
+    void for_each_value(const std::function<void(ValueId)>& f) const;
+
+    friend Index operator+(const Index& a, const Index& b);
+    friend Index operator-(const Index& a, const Index& b) { return a + b * -1; }
+    friend Index operator*(const Index& a, std::int64_t k);
+    friend bool operator==(const Index& a, const Index& b);
+
+    /// floor(e / k) and e mod k (never negative) for k > 0, simplified with the variables' extents.
+    friend Index floordiv(const Index& e, std::int64_t k, Extents extents);
+    friend Index mod(const Index& e, std::int64_t k, Extents extents);
+
+    /// Bounds; run-time values count as unbounded.
+    Range range(Extents extents) const;
+    /// Replaces variables and values; f receives a term's kind (Var or Value) and id.
+    Index substitute(const std::function<Index(Kind, int)>& f, Extents extents) const;
+
+    /// Text with `name(kind, id)` for the variables and values.
+    std::string str(const std::function<std::string(Kind, int)>& name) const;
+
+  private:
+    static Index from_term(Term t);
+    void add_term(const Term& t);
+    void recombine();
+
+    std::int64_t constant_ = 0;
+    std::vector<Term> terms_;  // sorted, no two alike, no zero coefficients
+};
+
+Index floordiv(const Index& e, std::int64_t k, Extents extents);
+Index mod(const Index& e, std::int64_t k, Extents extents);
+
+/// Row-major address of `index` in a tensor with these sizes.
+Index linear(std::span<const Index> index, std::span<const std::int64_t> sizes);
+/// The inverse of `linear`.
+std::vector<Index> delinear(const Index& address, std::span<const std::int64_t> sizes,
+                            Extents extents);
+
+}  // namespace arete::loops

@@ -1,0 +1,182 @@
+// The loop interpreter: slow, simple, and the oracle of every test.
+#include <algorithm>
+#include <cstring>
+
+#include "compiler/core/error.h"
+#include "compiler/loops/kernel.h"
+
+namespace arete::loops {
+
+namespace {
+
+Scalar read(DType t, const void* p, std::int64_t i) {
+    return visit(t, [&](auto tag) {
+        using T = decltype(tag);
+        T v;
+        std::memcpy(&v, static_cast<const char*>(p) + i * static_cast<std::int64_t>(sizeof(T)),
+                    sizeof(T));
+        Scalar s;
+        s.dtype = t;
+        if constexpr (std::is_same_v<T, float>)
+            s.f32 = v;
+        else if constexpr (std::is_same_v<T, double>)
+            s.f64 = v;
+        else
+            s.i = static_cast<std::int64_t>(v);
+        return s;
+    });
+}
+
+void write(const Scalar& s, void* p, std::int64_t i) {
+    visit(s.dtype, [&](auto tag) {
+        using T = decltype(tag);
+        T v;
+        if constexpr (std::is_same_v<T, float>)
+            v = s.f32;
+        else if constexpr (std::is_same_v<T, double>)
+            v = s.f64;
+        else
+            v = static_cast<T>(s.i);
+        std::memcpy(static_cast<char*>(p) + i * static_cast<std::int64_t>(sizeof(T)), &v, sizeof(T));
+    });
+}
+
+class Interpreter {
+  public:
+    Interpreter(const Kernel& k, std::span<void* const> params)
+        : k_(k), vars_(k.extents.size(), 0), slots_(k.values.size()) {
+        ARETE_CHECK(params.size() >= k.buffers.size() ||
+                        std::all_of(k.buffers.begin() + static_cast<std::ptrdiff_t>(params.size()),
+                                    k.buffers.end(), [](const Buffer& b) { return b.local; }),
+                    "{}: {} buffers for {} parameters", k.name, params.size(), k.buffers.size());
+        for (std::size_t b = 0; b < k.buffers.size(); ++b) {
+            if (k.buffers[b].local) {
+                locals_.push_back(zeros(k.buffers[b].dtype, k.buffers[b].sizes));
+                pointers_.push_back(locals_.back().raw());
+            } else {
+                pointers_.push_back(params[b]);
+            }
+        }
+    }
+
+    Failure run() {
+        body(k_.body);
+        return failure_;
+    }
+
+  private:
+    std::int64_t at(const Index& e) const {
+        std::int64_t sum = e.constant();
+        for (const Index::Term& t : e.terms()) {
+            std::int64_t v = 0;
+            switch (t.kind) {
+                case Index::Kind::Var: v = vars_[static_cast<std::size_t>(t.id)]; break;
+                case Index::Kind::Value: v = slots_[static_cast<std::size_t>(t.id)].as_int(); break;
+                case Index::Kind::Div:
+                case Index::Kind::Mod: {
+                    std::int64_t i = at(*t.inner);
+                    std::int64_t r = ((i % t.divisor) + t.divisor) % t.divisor;
+                    v = t.kind == Index::Kind::Mod ? r : (i - r) / t.divisor;
+                    break;
+                }
+            }
+            sum += t.coefficient * v;
+        }
+        return sum;
+    }
+
+    std::int64_t checked(int buffer, const Index& e) const {
+        std::int64_t i = at(e);
+        const Buffer& b = k_.buffers[static_cast<std::size_t>(buffer)];
+        ARETE_CHECK(i >= 0 && i < b.elements(), "{}: address {} = {} outside {} '{}'", k_.name,
+                    k_.str(e), i, type_name(b.dtype, b.sizes), b.name);
+        return i;
+    }
+
+    void evaluate_all(const std::vector<ValueId>& order) {
+        for (ValueId id : order) {
+            const Instr& i = k_.values[static_cast<std::size_t>(id)];
+            Scalar& out = slots_[static_cast<std::size_t>(id)];
+            switch (i.op) {
+                case Op::Const: out = i.constant; break;
+                case Op::IndexOf: out = Scalar::of(DType::I64, at(i.index)); break;
+                case Op::Load:
+                    out = read(i.dtype, pointers_[static_cast<std::size_t>(i.target)],
+                               checked(i.target, i.index));
+                    break;
+                case Op::Acc: throw InternalError("accumulator in a scheduled kernel");
+                default: {
+                    Scalar args[3];
+                    for (int a = 0; a < arity(i.op); ++a)
+                        args[a] = slots_[static_cast<std::size_t>(i.args[static_cast<std::size_t>(a)])];
+                    out = evaluate(i.op, i.dtype, {args, static_cast<std::size_t>(arity(i.op))});
+                }
+            }
+        }
+    }
+
+    const std::vector<ValueId>& order_of(const Stmt& s) {
+        auto [it, fresh] = orders_.try_emplace(&s);
+        if (fresh) {
+            std::vector<ValueId> roots;
+            if (s.kind == Stmt::Kind::Store) {
+                roots.push_back(s.store.value);
+                s.store.index.for_each_value([&](ValueId v) { roots.push_back(v); });
+            } else {
+                roots.push_back(s.check.ok);
+                s.check.element.for_each_value([&](ValueId v) { roots.push_back(v); });
+            }
+            it->second = needed(k_, roots);
+        }
+        return it->second;
+    }
+
+    void body(const std::vector<Stmt>& statements) {
+        for (const Stmt& s : statements) {
+            if (s.kind == Stmt::Kind::Loop) {
+                for (std::int64_t i = 0; i < k_.extents[static_cast<std::size_t>(s.var)]; ++i) {
+                    vars_[static_cast<std::size_t>(s.var)] = i;
+                    body(s.body);
+                }
+                continue;
+            }
+            evaluate_all(order_of(s));
+            if (s.kind == Stmt::Kind::Check) {
+                if (slots_[static_cast<std::size_t>(s.check.ok)].i) continue;
+                Failure f{s.check.code, at(s.check.element)};
+                if (failure_.code == 0 || std::pair(f.code, f.element) <
+                                              std::pair(failure_.code, failure_.element))
+                    failure_ = f;
+                continue;
+            }
+            void* p = pointers_[static_cast<std::size_t>(s.store.buffer)];
+            std::int64_t i = checked(s.store.buffer, s.store.index);
+            Scalar v = slots_[static_cast<std::size_t>(s.store.value)];
+            if (s.store.combine) {
+                Op op = *s.store.combine == Reduction::Sum    ? Op::Add
+                        : *s.store.combine == Reduction::Prod ? Op::Mul
+                        : *s.store.combine == Reduction::Max  ? Op::Max
+                                                              : Op::Min;
+                Scalar args[] = {read(v.dtype, p, i), v};
+                v = evaluate(op, v.dtype, args);
+            }
+            write(v, p, i);
+        }
+    }
+
+    const Kernel& k_;
+    std::vector<std::int64_t> vars_;
+    std::vector<Scalar> slots_;
+    std::vector<Array> locals_;
+    std::vector<void*> pointers_;
+    std::unordered_map<const Stmt*, std::vector<ValueId>> orders_;
+    Failure failure_;
+};
+
+}  // namespace
+
+Failure interpret(const Kernel& kernel, std::span<void* const> buffers) {
+    return Interpreter(kernel, buffers).run();
+}
+
+}  // namespace arete::loops

@@ -1,0 +1,201 @@
+#include "compiler/loops/kernel.h"
+
+#include <algorithm>
+#include <limits>
+
+#include "compiler/core/error.h"
+
+namespace arete::loops {
+
+std::string_view name(Reduction r) {
+    switch (r) {
+        case Reduction::Sum: return "sum";
+        case Reduction::Prod: return "prod";
+        case Reduction::Max: return "max";
+        case Reduction::Min: return "min";
+        case Reduction::ArgMax: return "argmax";
+        case Reduction::ArgMin: return "argmin";
+    }
+    return "?";
+}
+
+Scalar identity(Reduction r, DType t) {
+    auto extreme = [&](bool low) {
+        return visit(t, [&](auto tag) {
+            using T = decltype(tag);
+            using L = std::numeric_limits<T>;
+            if constexpr (std::is_floating_point_v<T>)
+                return Scalar::of(t, low ? -static_cast<double>(L::infinity())
+                                         : static_cast<double>(L::infinity()));
+            else
+                return Scalar::of(t, static_cast<std::int64_t>(low ? L::min() : L::max()));
+        });
+    };
+    switch (r) {
+        case Reduction::Sum: return Scalar::of(t, 0);
+        case Reduction::Prod: return Scalar::of(t, 1);
+        case Reduction::Max:
+        case Reduction::ArgMax: return extreme(true);
+        case Reduction::Min:
+        case Reduction::ArgMin: return extreme(false);
+    }
+    return {};
+}
+
+Value combine(Reduction r, Value a, Value b) {
+    switch (r) {
+        case Reduction::Sum: return a + b;
+        case Reduction::Prod: return a * b;
+        case Reduction::Max: return max(a, b);
+        case Reduction::Min: return min(a, b);
+        case Reduction::ArgMax:
+        case Reduction::ArgMin: break;
+    }
+    throw InternalError("argmax and argmin combine positions, not values");
+}
+
+Stmt Stmt::make_loop(Var v, LoopKind kind, std::vector<Stmt> body, int lanes) {
+    Stmt s;
+    s.kind = Kind::Loop;
+    s.var = v;
+    s.loop = kind;
+    s.body = std::move(body);
+    s.lanes = lanes;
+    return s;
+}
+
+Stmt Stmt::make_store(StoreTo store) {
+    Stmt s;
+    s.kind = Kind::Store;
+    s.store = std::move(store);
+    return s;
+}
+
+Stmt Stmt::make_check(CheckThat check) {
+    Stmt s;
+    s.kind = Kind::Check;
+    s.check = std::move(check);
+    return s;
+}
+
+Value Cloner::value(ValueId id) {
+    if (auto it = done_.find(id); it != done_.end()) return it->second;
+    const Instr& old = from_.values[static_cast<std::size_t>(id)];
+    Value result;
+    if (old.op == Op::Acc) {
+        result = accs.at(static_cast<std::size_t>(old.target));
+    } else if (arity(old.op) > 0) {
+        Value args[3];
+        for (int k = 0; k < arity(old.op); ++k) args[k] = value(old.args[static_cast<std::size_t>(k)]);
+        result = to_.make(old.op, old.dtype, {args, static_cast<std::size_t>(arity(old.op))});
+    } else if (old.op == Op::IndexOf) {
+        result = to_.index(index(old.index));
+    } else {
+        Instr copy = old;
+        copy.index = index(old.index);
+        if (old.op == Op::Load && !buffers.empty())
+            copy.target = buffers[static_cast<std::size_t>(old.target)];
+        result = to_.append(std::move(copy));
+    }
+    done_.emplace(id, result);
+    return result;
+}
+
+Index Cloner::index(const Index& e) {
+    return e.substitute(
+        [this](Index::Kind kind, int id) {
+            return kind == Index::Kind::Var ? vars.at(static_cast<std::size_t>(id))
+                                            : Index::value(value(id).id);
+        },
+        to_.extents);
+}
+
+StoreTo Cloner::store(const StoreTo& s) {
+    StoreTo out = s;
+    if (!buffers.empty()) out.buffer = buffers[static_cast<std::size_t>(s.buffer)];
+    out.index = index(s.index);
+    out.value = value(s.value).id;
+    return out;
+}
+
+CheckThat Cloner::check(const CheckThat& c) {
+    return {value(c.ok).id, c.code, index(c.element)};
+}
+
+std::vector<ValueId> needed(const Code& code, std::span<const ValueId> roots) {
+    std::vector<char> seen(code.values.size(), 0);
+    std::vector<ValueId> stack(roots.begin(), roots.end()), out;
+    while (!stack.empty()) {
+        ValueId id = stack.back();
+        stack.pop_back();
+        if (seen[static_cast<std::size_t>(id)]) continue;
+        seen[static_cast<std::size_t>(id)] = 1;
+        out.push_back(id);
+        const Instr& i = code.values[static_cast<std::size_t>(id)];
+        for (int k = 0; k < arity(i.op); ++k) stack.push_back(i.args[static_cast<std::size_t>(k)]);
+        i.index.for_each_value([&](ValueId v) { stack.push_back(v); });
+    }
+    std::sort(out.begin(), out.end());
+    return out;
+}
+
+Kernel naive(const Nest& nest) {
+    Kernel k;
+    k.name = nest.name;
+    k.buffers = nest.buffers;
+    k.extents = nest.extents;
+    k.var_names = nest.var_names;
+    Cloner clone(nest, k);
+    for (Var v = 0; v < static_cast<int>(nest.extents.size()); ++v)
+        clone.vars.push_back(Index::var(v));
+
+    std::vector<Stmt> before, inner;
+    Index position;
+    for (Var v : nest.reduce_axes)
+        position = position * nest.extents[static_cast<std::size_t>(v)] + Index::var(v);
+    for (const Accumulator& a : nest.accumulators) {
+        Value element = clone.value(a.element);
+        DType t = element.dtype();
+        int best = k.add_buffer({fmt::format("acc{}", clone.accs.size()), t, {}, true});
+        Scalar id = identity(a.reduction, t);
+        Instr constant;
+        constant.dtype = t;
+        constant.constant = id;
+        before.push_back(Stmt::make_store({best, 0, k.append(constant).id, {}}));
+        Value old = k.load(best, 0);
+        if (a.reduction == Reduction::ArgMax || a.reduction == Reduction::ArgMin) {
+            int where = k.add_buffer({fmt::format("arg{}", clone.accs.size()), DType::I64, {}, true});
+            before.push_back(
+                Stmt::make_store({where, 0, k.constant(DType::I64, std::int64_t{0}).id, {}}));
+            bool is_max = a.reduction == Reduction::ArgMax;
+            Value better = is_max ? lt(old, element) : lt(element, old);
+            if (is_float(t)) better = better | (ne(element, element) & eq(old, old));
+            inner.push_back(Stmt::make_store(
+                {where, 0, select(better, k.index(position), k.load(where, 0)).id, {}}));
+            inner.push_back(Stmt::make_store(
+                {best, 0, combine(is_max ? Reduction::Max : Reduction::Min, old, element).id, {}}));
+            clone.accs.push_back(k.load(where, 0));
+        } else {
+            inner.push_back(Stmt::make_store({best, 0, combine(a.reduction, old, element).id, {}}));
+            clone.accs.push_back(old);
+        }
+    }
+    for (auto it = nest.reduce_axes.rbegin(); it != nest.reduce_axes.rend(); ++it) {
+        std::vector<Stmt> body;
+        body.push_back(Stmt::make_loop(*it, LoopKind::Serial, std::move(inner)));
+        inner = std::move(body);
+    }
+    std::vector<Stmt> body = std::move(before);
+    for (Stmt& s : inner) body.push_back(std::move(s));
+    for (const CheckThat& c : nest.checks) body.push_back(Stmt::make_check(clone.check(c)));
+    for (const StoreTo& s : nest.stores) body.push_back(Stmt::make_store(clone.store(s)));
+    for (auto it = nest.axes.rbegin(); it != nest.axes.rend(); ++it) {
+        std::vector<Stmt> outer;
+        outer.push_back(Stmt::make_loop(*it, LoopKind::Serial, std::move(body)));
+        body = std::move(outer);
+    }
+    k.body = std::move(body);
+    return k;
+}
+
+}  // namespace arete::loops

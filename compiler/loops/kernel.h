@@ -1,0 +1,83 @@
+// The imperative form: loops, stores and checks. What the printers print and the interpreter runs.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "compiler/loops/nest.h"
+
+namespace arete::loops {
+
+enum class LoopKind : std::uint8_t {
+    Serial,
+    Parallel,  ///< iterations may run on several threads; only outermost
+    Unrolled,  ///< repeated in the output, the variable a constant
+    Vector,    ///< one iteration a lane
+};
+
+/// A statement: a loop around statements, a store, or a check.
+struct Stmt {
+    enum class Kind : std::uint8_t { Loop, Store, Check } kind = Kind::Loop;
+
+    // Loop
+    Var var = -1;
+    LoopKind loop = LoopKind::Serial;
+    int lanes = 0;  // Vector: width, at least the extent; further lanes are masked off
+    std::vector<Stmt> body;
+
+    /// Store. In a Vector loop a store with `combine` whose index ignores the lane reduces the
+    /// lanes first, halving from the top: lane i with lane i + n/2.
+    StoreTo store;
+    CheckThat check;
+
+    static Stmt make_loop(Var v, LoopKind kind, std::vector<Stmt> body, int lanes = 0);
+    static Stmt make_store(StoreTo s);
+    static Stmt make_check(CheckThat c);
+};
+
+struct Kernel : Code {
+    std::string name;
+    std::vector<Stmt> body;
+};
+
+/// The plain translation: serial loops in the order of the axes, one scalar accumulator each.
+Kernel naive(const Nest& nest);
+
+/// Copies instructions of one Code into another, with variables replaced by Index expressions,
+/// accumulators by values, and buffers renumbered. Memoised for one substitution.
+class Cloner {
+  public:
+    Cloner(const Code& from, Code& to) : from_(from), to_(to) {}
+
+    std::vector<Index> vars;   // by the old Var; must cover all that are used
+    std::vector<Value> accs;   // by accumulator
+    std::vector<int> buffers;  // by the old buffer
+    Value value(ValueId id);
+    Index index(const Index& e);
+    StoreTo store(const StoreTo& s);
+    CheckThat check(const CheckThat& c);
+
+  private:
+    const Code& from_;
+    Code& to_;
+    std::unordered_map<ValueId, Value> done_;
+};
+
+std::string to_string(const Kernel& kernel);
+void verify(const Kernel& kernel);
+
+/// Ids of the instructions that `roots` need, ascending: an order of evaluation.
+std::vector<ValueId> needed(const Code& code, std::span<const ValueId> roots);
+
+/// The first failed check of a run.
+struct Failure {
+    int code = 0;  // 0: none
+    std::int64_t element = 0;
+};
+
+/// Runs a kernel on `buffers` (one pointer a parameter, null for local ones), one scalar at a
+/// time: the oracle of the tests. Vector lanes that are masked off are not run.
+Failure interpret(const Kernel& kernel, std::span<void* const> buffers);
+
+}  // namespace arete::loops

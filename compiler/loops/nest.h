@@ -1,0 +1,65 @@
+// The declarative form of a computation: one loop nest with its reductions, before scheduling.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "compiler/loops/code.h"
+
+namespace arete::loops {
+
+/// How elements are combined. Sums of f32 accumulate in f32. Max and Min propagate NaN; ArgMax
+/// and ArgMin give the position (i64, row-major over the reduction axes) of the first extreme, a
+/// NaN counting as extreme, as in NumPy.
+enum class Reduction : std::uint8_t { Sum, Prod, Max, Min, ArgMax, ArgMin };
+
+std::string_view name(Reduction r);
+/// The value that combining leaves unchanged (for ArgMax and ArgMin: of the elements).
+Scalar identity(Reduction r, DType t);
+/// combine(a, b); not for ArgMax and ArgMin, which carry two values.
+Value combine(Reduction r, Value a, Value b);
+
+/// One reduction over all of a nest's reduction axes. Its result is `Acc k` in the stores.
+struct Accumulator {
+    Reduction reduction = Reduction::Sum;
+    ValueId element = -1;  // depends on axes and reduction axes, on no Acc
+    DType dtype = DType::F32;  // of the result
+};
+
+/// buffer[index] = value, or, where `combine` is set, buffer[index] = combine(buffer[index], value).
+struct StoreTo {
+    int buffer = -1;
+    Index index;
+    ValueId value = -1;
+    std::optional<Reduction> combine;
+};
+
+/// A run-time condition: where `ok` is false the run fails with (code, element), the lowest failing
+/// element winning, and no later kernel runs.
+struct CheckThat {
+    ValueId ok = -1;
+    int code = 0;
+    Index element;
+};
+
+/// for axes: { accumulate over reduce_axes; checks; stores }. Iterations are independent of each
+/// other unless `sequential` is set (scatters). Loads that read a buffer which the nest writes
+/// must use the index of the store: elementwise in-place updates.
+struct Nest : Code {
+    std::string name;
+    std::vector<Var> axes;
+    std::vector<Var> reduce_axes;
+    std::vector<Accumulator> accumulators;
+    std::vector<CheckThat> checks;
+    std::vector<StoreTo> stores;
+    bool sequential = false;
+};
+
+/// A nest as text.
+std::string to_string(const Nest& nest);
+/// Throws an InternalError where a nest is malformed: types, ids, accumulators that use
+/// accumulators, addresses that can leave their buffer.
+void verify(const Nest& nest);
+
+}  // namespace arete::loops

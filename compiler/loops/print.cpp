@@ -1,0 +1,147 @@
+// Nests and kernels as text, for ARETE_DUMP=loops.
+#include <algorithm>
+#include <set>
+
+#include "compiler/core/error.h"
+#include "compiler/loops/kernel.h"
+
+namespace arete::loops {
+
+namespace {
+
+std::string constant_text(const Scalar& s) {
+    if (is_float(s.dtype)) return fmt::format("{}", s.as_double());
+    if (s.dtype == DType::Bool) return s.i ? "true" : "false";
+    return fmt::format("{}", s.i);
+}
+
+// Writes each instruction once, at the first statement that needs it in a body.
+class Printer {
+  public:
+    explicit Printer(const Code& code) : code_(code) {}
+
+    std::string out;
+
+    void header(std::string_view kind, std::string_view kernel) {
+        out += fmt::format("{} {}\n", kind, kernel);
+        for (std::size_t b = 0; b < code_.buffers.size(); ++b) {
+            const Buffer& buffer = code_.buffers[b];
+            out += fmt::format("  {} {}: {}\n", buffer.local ? "local" : "param", buffer_name(b),
+                               type_name(buffer.dtype, buffer.sizes));
+        }
+    }
+
+    void values(std::span<const ValueId> roots, int depth, std::set<ValueId>& done) {
+        for (ValueId id : needed(code_, roots)) {
+            const Instr& i = code_.values[static_cast<std::size_t>(id)];
+            if (i.op == Op::Const || !done.insert(id).second) continue;
+            line(depth, fmt::format("%{} = {}.{}{}", id, name(i.op), name(i.dtype), operands(i)));
+        }
+    }
+
+    std::string operand(ValueId id) const {
+        const Instr& i = code_.values[static_cast<std::size_t>(id)];
+        return i.op == Op::Const ? constant_text(i.constant) : fmt::format("%{}", id);
+    }
+
+    void store(const StoreTo& s, int depth, std::set<ValueId>& done) {
+        std::vector<ValueId> roots{s.value};
+        s.index.for_each_value([&](ValueId v) { roots.push_back(v); });
+        values(roots, depth, done);
+        std::string how = s.combine ? fmt::format("{}=", name(*s.combine)) : "=";
+        line(depth, fmt::format("{}[{}] {} {}", buffer_name(static_cast<std::size_t>(s.buffer)),
+                                code_.str(s.index), how, operand(s.value)));
+    }
+
+    void check(const CheckThat& c, int depth, std::set<ValueId>& done) {
+        std::vector<ValueId> roots{c.ok};
+        values(roots, depth, done);
+        line(depth, fmt::format("check {} else ({}, {})", operand(c.ok), c.code,
+                                code_.str(c.element)));
+    }
+
+    void statements(const std::vector<Stmt>& body, int depth) {
+        // A load may be stale once a store has happened, so instructions are named per statement.
+        for (const Stmt& s : body) {
+            std::set<ValueId> done;
+            switch (s.kind) {
+                case Stmt::Kind::Loop: loop(s, depth); break;
+                case Stmt::Kind::Store: store(s.store, depth, done); break;
+                case Stmt::Kind::Check: check(s.check, depth, done); break;
+            }
+        }
+    }
+
+    void line(int depth, std::string_view text) {
+        out += fmt::format("{:{}}{}\n", "", 2 * depth, text);
+    }
+
+    std::string var(Var v) const { return code_.var_names[static_cast<std::size_t>(v)]; }
+    std::int64_t extent(Var v) const { return code_.extents[static_cast<std::size_t>(v)]; }
+
+  private:
+    void loop(const Stmt& s, int depth) {
+        std::string kind = s.loop == LoopKind::Serial     ? "for"
+                           : s.loop == LoopKind::Parallel ? "parallel for"
+                           : s.loop == LoopKind::Unrolled ? "unrolled for"
+                                                          : fmt::format("vector<{}> for", s.lanes);
+        line(depth, fmt::format("{} {} in 0..{}:", kind, var(s.var), extent(s.var)));
+        statements(s.body, depth + 1);
+    }
+
+    std::string buffer_name(std::size_t b) const {
+        return code_.buffers[b].name.empty() ? fmt::format("b{}", b) : code_.buffers[b].name;
+    }
+
+    std::string operands(const Instr& i) const {
+        switch (i.op) {
+            case Op::IndexOf: return fmt::format(" {}", code_.str(i.index));
+            case Op::Load:
+                return fmt::format(" {}[{}]", buffer_name(static_cast<std::size_t>(i.target)),
+                                   code_.str(i.index));
+            case Op::Acc: return fmt::format(" {}", i.target);
+            default: break;
+        }
+        std::string text;
+        for (int k = 0; k < arity(i.op); ++k)
+            text += (k ? ", " : " ") + operand(i.args[static_cast<std::size_t>(k)]);
+        return text;
+    }
+
+    const Code& code_;
+};
+
+}  // namespace
+
+std::string to_string(const Nest& nest) {
+    Printer p(nest);
+    p.header(nest.sequential ? "sequential nest" : "nest", nest.name);
+    int depth = 1;
+    for (Var v : nest.axes)
+        p.line(depth++, fmt::format("for {} in 0..{}:", p.var(v), p.extent(v)));
+    std::set<ValueId> done;
+    if (!nest.accumulators.empty()) {
+        std::string over;
+        for (Var v : nest.reduce_axes)
+            over += fmt::format("{}{} in 0..{}", over.empty() ? "" : ", ", p.var(v), p.extent(v));
+        p.line(depth, fmt::format("reduce over {}:", over.empty() ? "nothing" : over));
+        std::set<ValueId> inside;
+        for (std::size_t k = 0; k < nest.accumulators.size(); ++k) {
+            const Accumulator& a = nest.accumulators[k];
+            p.values({&a.element, 1}, depth + 1, inside);
+            p.line(depth + 1, fmt::format("acc {} {}= {}", k, name(a.reduction), p.operand(a.element)));
+        }
+    }
+    for (const CheckThat& c : nest.checks) p.check(c, depth, done);
+    for (const StoreTo& s : nest.stores) p.store(s, depth, done);
+    return p.out;
+}
+
+std::string to_string(const Kernel& kernel) {
+    Printer p(kernel);
+    p.header("kernel", kernel.name);
+    p.statements(kernel.body, 1);
+    return p.out;
+}
+
+}  // namespace arete::loops

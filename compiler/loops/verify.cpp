@@ -1,0 +1,134 @@
+// Well-formedness of nests and kernels.
+#include <algorithm>
+
+#include "compiler/core/error.h"
+#include "compiler/loops/kernel.h"
+
+namespace arete::loops {
+
+namespace {
+
+void verify_types(const Code& code, ValueId id) {
+    const Instr& i = code.values[static_cast<std::size_t>(id)];
+    auto type = [&](int k) {
+        return code.values[static_cast<std::size_t>(i.args[static_cast<std::size_t>(k)])].dtype;
+    };
+    for (int k = 0; k < arity(i.op); ++k) {
+        ValueId a = i.args[static_cast<std::size_t>(k)];
+        ARETE_CHECK(a >= 0 && a < id, "%{}: operand %{} does not come before it", id, a);
+    }
+    switch (i.op) {
+        case Op::Const: ARETE_CHECK(i.constant.dtype == i.dtype, "%{}", id); break;
+        case Op::IndexOf: ARETE_CHECK(i.dtype == DType::I64, "%{}", id); break;
+        case Op::Load:
+            ARETE_CHECK(code.buffers.at(static_cast<std::size_t>(i.target)).dtype == i.dtype,
+                        "%{}: load of another type", id);
+            break;
+        case Op::Acc: break;
+        case Op::Add: case Op::Sub: case Op::Mul: case Op::Div: case Op::Rem: case Op::Min:
+        case Op::Max: case Op::And: case Op::Or: case Op::Xor: case Op::Shl: case Op::Shr:
+        case Op::Pow:
+            ARETE_CHECK(type(0) == i.dtype && type(1) == i.dtype, "%{}: {} of {} and {}", id,
+                        name(i.op), name(type(0)), name(type(1)));
+            break;
+        case Op::Neg: case Op::Abs: case Op::Sqrt: case Op::Floor: case Op::Ceil: case Op::Trunc:
+        case Op::Round: case Op::Exp: case Op::Expm1: case Op::Log: case Op::Log1p: case Op::Tanh:
+        case Op::Sin: case Op::Cos: case Op::Erf: case Op::Not:
+            ARETE_CHECK(type(0) == i.dtype, "%{}: {} of {}", id, name(i.op), name(type(0)));
+            break;
+        case Op::Fma:
+            ARETE_CHECK(is_float(i.dtype) && type(0) == i.dtype && type(1) == i.dtype &&
+                            type(2) == i.dtype,
+                        "%{}: fma", id);
+            break;
+        case Op::Eq: case Op::Ne: case Op::Lt: case Op::Le:
+            ARETE_CHECK(i.dtype == DType::Bool && type(0) == type(1), "%{}: {}", id, name(i.op));
+            break;
+        case Op::Select:
+            ARETE_CHECK(type(0) == DType::Bool && type(1) == i.dtype && type(2) == i.dtype,
+                        "%{}: select", id);
+            break;
+        case Op::Cast: break;
+        case Op::Bitcast: ARETE_CHECK(size_of(type(0)) == size_of(i.dtype), "%{}", id); break;
+    }
+}
+
+// Addresses made of loop variables alone must stay inside their buffer. A select may guard an
+// address that leaves it (padding clamps instead), so there is no exception.
+void verify_address(const Code& code, int buffer, const Index& e, std::string_view what) {
+    bool has_values = false;
+    e.for_each_value([&](ValueId) { has_values = true; });
+    if (has_values) return;
+    const Buffer& b = code.buffers.at(static_cast<std::size_t>(buffer));
+    for (std::int64_t extent : code.extents)
+        if (extent == 0) return;  // an empty loop reads nothing
+    Range r = e.range(code.extents);
+    ARETE_CHECK(r.low >= 0 && r.high < b.elements(), "{}: address {} of {} '{}' ranges over {}..{}",
+                what, code.str(e), type_name(b.dtype, b.sizes), b.name, r.low, r.high);
+}
+
+void verify_values(const Code& code, std::span<const ValueId> roots, std::string_view what) {
+    for (ValueId id : needed(code, roots)) {
+        verify_types(code, id);
+        const Instr& i = code.values[static_cast<std::size_t>(id)];
+        if (i.op == Op::Load) verify_address(code, i.target, i.index, what);
+    }
+}
+
+void verify_store(const Code& code, const StoreTo& s, std::string_view what) {
+    std::vector<ValueId> roots{s.value};
+    s.index.for_each_value([&](ValueId v) { roots.push_back(v); });
+    verify_values(code, roots, what);
+    verify_address(code, s.buffer, s.index, what);
+    ARETE_CHECK(code.values[static_cast<std::size_t>(s.value)].dtype ==
+                    code.buffers.at(static_cast<std::size_t>(s.buffer)).dtype,
+                "{}: store of another type to {}", what,
+                code.buffers[static_cast<std::size_t>(s.buffer)].name);
+}
+
+void verify_body(const Kernel& k, const std::vector<Stmt>& body, bool outermost) {
+    for (const Stmt& s : body) {
+        if (s.kind == Stmt::Kind::Store) {
+            verify_store(k, s.store, k.name);
+        } else if (s.kind == Stmt::Kind::Check) {
+            verify_values(k, {&s.check.ok, 1}, k.name);
+        } else {
+            ARETE_CHECK(s.var >= 0 && s.var < static_cast<int>(k.extents.size()), "{}", k.name);
+            ARETE_CHECK(outermost || s.loop != LoopKind::Parallel, "{}: inner parallel loop", k.name);
+            ARETE_CHECK(s.loop != LoopKind::Vector ||
+                            s.lanes >= k.extents[static_cast<std::size_t>(s.var)],
+                        "{}: vector loop longer than its width", k.name);
+            verify_body(k, s.body, false);
+        }
+    }
+}
+
+}  // namespace
+
+void verify(const Nest& nest) {
+    for (const Accumulator& a : nest.accumulators) {
+        verify_values(nest, {&a.element, 1}, nest.name);
+        for (ValueId id : needed(nest, {&a.element, 1}))
+            ARETE_CHECK(nest.values[static_cast<std::size_t>(id)].op != Op::Acc,
+                        "{}: an accumulator uses an accumulator", nest.name);
+    }
+    for (const CheckThat& c : nest.checks) verify_values(nest, {&c.ok, 1}, nest.name);
+    for (const StoreTo& s : nest.stores) {
+        verify_store(nest, s, nest.name);
+        std::vector<ValueId> roots{s.value};
+        for (ValueId id : needed(nest, roots)) {
+            const Instr& i = nest.values[static_cast<std::size_t>(id)];
+            if (i.op == Op::Acc)
+                ARETE_CHECK(i.target < static_cast<int>(nest.accumulators.size()), "{}", nest.name);
+            // Outside the accumulators the reduction axes have no value.
+            if (i.op == Op::Load || i.op == Op::IndexOf)
+                for (Var v : nest.reduce_axes)
+                    ARETE_CHECK(!i.index.uses(v), "{}: {} is used outside its reduction", nest.name,
+                                nest.var_names[static_cast<std::size_t>(v)]);
+        }
+    }
+}
+
+void verify(const Kernel& kernel) { verify_body(kernel, kernel.body, true); }
+
+}  // namespace arete::loops

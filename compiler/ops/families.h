@@ -1,0 +1,19 @@
+// The families of ops, as all_ops.cpp lists them. Each file of rows defines one.
+#pragma once
+
+#include <span>
+
+#include "compiler/ops/op.h"
+
+namespace arete {
+
+std::span<const OpDef* const> elementwise_ops();
+std::span<const OpDef* const> reduction_ops();
+std::span<const OpDef* const> movement_ops();
+std::span<const OpDef* const> indexing_ops();
+std::span<const OpDef* const> linalg_ops();
+std::span<const OpDef* const> convolution_ops();
+std::span<const OpDef* const> softmax_ops();
+std::span<const OpDef* const> random_ops();
+
+}  // namespace arete

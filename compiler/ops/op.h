@@ -1,0 +1,157 @@
+// OpDef: everything Arete knows of an op, in one row.
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "compiler/graph/graph.h"
+#include "compiler/loops/nest.h"
+
+namespace arete {
+
+struct OpDef;
+
+/// What a type rule sees.
+struct InferArgs {
+    const OpDef& op;
+    std::span<const Expr> inputs;
+    const Attrs& attrs;
+    Loc loc;
+
+    const TensorType& type(std::size_t i) const { return inputs[i].type(); }
+    /// "x is f32[64,784]": an operand by its name, or by its position where it has none.
+    std::string describe(std::size_t i) const;
+    /// Throws a GraphError "file:line: op: message".
+    [[noreturn]] void error(std::string_view message) const;
+};
+
+/// What an elementwise op's scalar body sees: one value an input, all of one type unless the op's
+/// type rule says otherwise.
+struct ScalarArgs {
+    std::span<const loops::Value> x;
+    DType dtype;  ///< of the result
+    const Attrs& attrs;
+    loops::Value operator[](std::size_t i) const { return x[i]; }
+};
+
+/// What a lowering rule builds on: it returns the element of the result at an index, reading
+/// elements of the inputs. The fuser decides whether a read is a load or the inlined producer.
+class Lowering {
+  public:
+    virtual ~Lowering() = default;
+
+    loops::Code& code;
+    const Node& node;
+
+    /// Element of input `i`. As many indices as the input has axes.
+    virtual loops::Value load(int i, std::span<const loops::Index> index) = 0;
+    loops::Value load(int i, std::initializer_list<loops::Index> index) {
+        return load(i, std::span<const loops::Index>(index.begin(), index.size()));
+    }
+    /// Element of input `i` by its row-major position.
+    virtual loops::Value load_linear(int i, const loops::Index& address) = 0;
+    /// A fresh reduction axis. All of them must be made before `reduce`.
+    virtual loops::Index reduce_axis(std::string name, std::int64_t extent) = 0;
+    /// The reduction of `element` over all reduction axes; once per lowering. Its result is `dtype`
+    /// (the element's type, except for ArgMax and ArgMin: i64).
+    virtual loops::Value reduce(loops::Reduction r, loops::Value element) = 0;
+    /// Fails the call with this node's line unless `ok`; `element` is told to the user.
+    virtual void check(loops::Value ok, const loops::Index& element) = 0;
+    /// For ops that scatter: they are lowered over the index space of their *last* input; the
+    /// returned value is added to the result at this index. The result starts as zeros.
+    virtual void scatter_to(std::vector<loops::Index> index) = 0;
+
+    Sizes shape() const { return concrete(node.types[0].shape); }
+    Sizes shape(int i) const {
+        return concrete(node.inputs[static_cast<std::size_t>(i)].shape());
+    }
+    loops::Index floordiv(const loops::Index& e, std::int64_t k) const {
+        return loops::floordiv(e, k, code.extents);
+    }
+    loops::Index mod(const loops::Index& e, std::int64_t k) const {
+        return loops::mod(e, k, code.extents);
+    }
+
+  protected:
+    Lowering(loops::Code& c, const Node& n) : code(c), node(n) {}
+};
+
+/// What a pullback sees: y = op(x), and g, the gradient of the cost with respect to each output
+/// (empty where the cost does not depend on it). It returns the gradient with respect to each
+/// input, empty where there is none. Gradients of elementwise ops may have the broadcast shape:
+/// the reverse walk sums them back to the input's.
+struct PullbackArgs {
+    const Node& node;
+    std::span<const Expr> x;
+    std::vector<Expr> y;
+    std::vector<Expr> g;
+};
+
+/// One test case of an op: what its inputs may be, and how a user builds it. For floats the values
+/// are drawn uniformly from [low, high]; integers from the integers in it; bool from {0, 1}.
+struct SampleInput {
+    Sizes sizes;
+    double low = -2, high = 2;
+    bool integer = false;  ///< an index or a label: i64 whatever the dtype of the case
+};
+struct Sample {
+    std::string name;
+    std::vector<SampleInput> inputs;
+    std::function<Expr(std::span<const Expr>)> build;
+    bool differentiable = true;  ///< false where this case is not smooth at the points drawn
+    bool floats_only = false;
+};
+
+using InferFn = std::vector<TensorType> (*)(const InferArgs&);
+using ScalarFn = loops::Value (*)(const ScalarArgs&);
+using LowerFn = loops::Value (*)(Lowering&, std::span<const loops::Index>);
+using ExpandFn = Expr (*)(const Node&);
+using PullbackFn = std::vector<Expr> (*)(const PullbackArgs&);
+using SamplesFn = std::vector<Sample> (*)();
+
+/// An op. Exactly one of `scalar`, `lower` and `expand` is set (none for leaves): a scalar body
+/// applied elementwise with broadcasting, an indexed definition of each element, or a definition
+/// in terms of other ops, which the compiler substitutes before it fuses.
+struct OpDef {
+    OpInfo info;
+    const char* doc = "";
+    int arity = 1;  ///< -1: any number
+    InferFn infer = nullptr;
+    ScalarFn scalar = nullptr;
+    LowerFn lower = nullptr;
+    ExpandFn expand = nullptr;
+    PullbackFn pullback = nullptr;  ///< null: not differentiable, gradients stop with an error
+    SamplesFn samples = nullptr;
+};
+static_assert(std::is_standard_layout_v<OpDef>, "a node's OpInfo is the head of its OpDef");
+
+/// The row of a node's op.
+inline const OpDef& def(const Node& node) { return *reinterpret_cast<const OpDef*>(node.op); }
+
+/// A node applying `op`, typed by the op's rule; output 0. Throws what the rule throws.
+Expr apply(const OpDef& op, std::vector<Expr> inputs, Attrs attrs, Loc loc);
+/// All outputs.
+std::vector<Expr> apply_all(const OpDef& op, std::vector<Expr> inputs, Attrs attrs, Loc loc);
+/// A leaf of any kind.
+Expr make_leaf(const OpDef& op, TensorType type, Loc loc, std::string name = {});
+/// The types that a node's rule gives for its present inputs.
+std::vector<TensorType> infer_types(const Node& node);
+
+/// Every op, family by family, and a lookup by name (null where there is none).
+std::span<const OpDef* const> all_ops();
+const OpDef* find_op(std::string_view name);
+
+/// NumPy's broadcast of two shapes; an unknown size beside a known one other than 1 is taken to be
+/// equal to it, which compiling checks. Null where they cannot be broadcast.
+std::optional<Shape> broadcast_shapes(const Shape& a, const Shape& b);
+
+// Type rules shared by rows.
+std::vector<TensorType> infer_elementwise(const InferArgs& a);       ///< the inputs' common type
+std::vector<TensorType> infer_elementwise_bool(const InferArgs& a);  ///< bool, broadcast
+std::vector<TensorType> infer_elementwise_float(const InferArgs& a); ///< as the first, floats only
+std::vector<TensorType> infer_same(const InferArgs& a);              ///< the first input's type
+
+}  // namespace arete
