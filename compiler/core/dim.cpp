@@ -145,7 +145,7 @@ bool operator==(const Dim& a, const Dim& b) {
         });
 }
 
-Dim Dim::bind(const std::function<std::optional<std::int64_t>(DimSymbol)>& binding) const {
+Dim Dim::bind(const std::function<std::optional<Dim>(DimSymbol)>& binding) const {
     if (is_const()) return *this;
     Dim sum(constant_);
     for (const Term& t : *terms_) {
@@ -156,7 +156,7 @@ Dim Dim::bind(const std::function<std::optional<std::int64_t>(DimSymbol)>& bindi
                           floordiv(atom->numerator.bind(binding), atom->denominator.bind(binding));
             } else {
                 auto v = binding(atom->symbol);
-                product = product * (v ? Dim(*v) : from_atom(atom));
+                product = product * (v ? *v : from_atom(atom));
             }
         }
         sum = sum + product;

@@ -40,8 +40,8 @@ class Dim {
     friend Dim floordiv(const Dim& a, const Dim& b);
     friend bool operator==(const Dim& a, const Dim& b);
 
-    /// Replaces symbols for which `binding` has a value.
-    Dim bind(const std::function<std::optional<std::int64_t>(DimSymbol)>& binding) const;
+    /// Replaces symbols for which `binding` has a value, which may be symbolic itself.
+    Dim bind(const std::function<std::optional<Dim>(DimSymbol)>& binding) const;
     /// Calls f for each symbol, nested ones included (in order, possibly repeated).
     void for_each_symbol(const std::function<void(DimSymbol)>& f) const;
 

@@ -60,6 +60,9 @@ struct OpInfo {
 struct SharedStorage {
     std::mutex mutex;
     Array value;
+    /// Default update: added to an i64 scalar (the counter of a random stream) by each call that
+    /// reads it and does not update it otherwise.
+    std::int64_t default_increment = 0;
 };
 
 class Node;
@@ -75,6 +78,8 @@ class Expr {
         : node_(std::move(node)), output_(output) {}
 
     explicit operator bool() const { return node_ != nullptr; }
+    /// No expression at all. (`!e` is the logical op.)
+    bool empty() const { return node_ == nullptr; }
     const Node& node() const;
     const std::shared_ptr<const Node>& node_ptr() const { return node_; }
     int output() const { return output_; }

@@ -143,9 +143,9 @@ class Interpreter {
             evaluate_all(order_of(s));
             if (s.kind == Stmt::Kind::Check) {
                 if (slots_[static_cast<std::size_t>(s.check.ok)].i) continue;
-                Failure f{s.check.code, at(s.check.element)};
-                if (failure_.code == 0 || std::pair(f.code, f.element) <
-                                              std::pair(failure_.code, failure_.element))
+                Failure f{true, s.check.code, at(s.check.element)};
+                if (!failure_.failed || std::pair(f.code, f.element) <
+                                            std::pair(failure_.code, failure_.element))
                     failure_ = f;
                 continue;
             }

@@ -139,6 +139,33 @@ std::vector<ValueId> needed(const Code& code, std::span<const ValueId> roots) {
     return out;
 }
 
+Value identity_value(Code& code, Reduction reduction, DType t) {
+    Instr constant;
+    constant.dtype = t;
+    constant.constant = identity(reduction, t);
+    return code.append(std::move(constant));
+}
+
+std::vector<Stmt> accumulate(Kernel& k, Reduction reduction, Value element, int best, int where,
+                             const Index& slot, const Index& position) {
+    DType t = element.dtype();
+    Value old = k.load(best, slot);
+    if (reduction == Reduction::ArgMax || reduction == Reduction::ArgMin) {
+        bool is_max = reduction == Reduction::ArgMax;
+        Value better = is_max ? lt(old, element) : lt(element, old);
+        if (is_float(t)) better = better | (ne(element, element) & eq(old, old));
+        Value at = select(better, k.index(position), k.load(where, slot));
+        Value extreme = combine(is_max ? Reduction::Max : Reduction::Min, old, element);
+        return {Stmt::make_store({where, slot, at.id, {}}),
+                Stmt::make_store({best, slot, extreme.id, {}})};
+    }
+    const Instr& e = k.values[static_cast<std::size_t>(element.id)];
+    Value sum = reduction == Reduction::Sum && is_float(t) && e.op == Op::Mul
+                    ? fma({&k, e.args[0]}, {&k, e.args[1]}, old)
+                    : combine(reduction, old, element);
+    return {Stmt::make_store({best, slot, sum.id, {}})};
+}
+
 Kernel naive(const Nest& nest) {
     Kernel k;
     k.name = nest.name;
@@ -149,52 +176,37 @@ Kernel naive(const Nest& nest) {
     for (Var v = 0; v < static_cast<int>(nest.extents.size()); ++v)
         clone.vars.push_back(Index::var(v));
 
-    std::vector<Stmt> before, inner;
+    std::vector<Stmt> body, inner;
     Index position;
     for (Var v : nest.reduce_axes)
         position = position * nest.extents[static_cast<std::size_t>(v)] + Index::var(v);
     for (const Accumulator& a : nest.accumulators) {
         Value element = clone.value(a.element);
-        DType t = element.dtype();
-        int best = k.add_buffer({fmt::format("acc{}", clone.accs.size()), t, {}, true});
-        Scalar id = identity(a.reduction, t);
-        Instr constant;
-        constant.dtype = t;
-        constant.constant = id;
-        before.push_back(Stmt::make_store({best, 0, k.append(constant).id, {}}));
-        Value old = k.load(best, 0);
-        if (a.reduction == Reduction::ArgMax || a.reduction == Reduction::ArgMin) {
-            int where = k.add_buffer({fmt::format("arg{}", clone.accs.size()), DType::I64, {}, true});
-            before.push_back(
+        bool positions = a.reduction == Reduction::ArgMax || a.reduction == Reduction::ArgMin;
+        std::string number = std::to_string(clone.accs.size());
+        int best = k.add_buffer({"acc" + number, element.dtype(), {}, true});
+        int where = positions ? k.add_buffer({"arg" + number, DType::I64, {}, true}) : -1;
+        Value start = identity_value(k, a.reduction, element.dtype());
+        body.push_back(Stmt::make_store({best, 0, start.id, {}}));
+        if (positions)
+            body.push_back(
                 Stmt::make_store({where, 0, k.constant(DType::I64, std::int64_t{0}).id, {}}));
-            bool is_max = a.reduction == Reduction::ArgMax;
-            Value better = is_max ? lt(old, element) : lt(element, old);
-            if (is_float(t)) better = better | (ne(element, element) & eq(old, old));
-            inner.push_back(Stmt::make_store(
-                {where, 0, select(better, k.index(position), k.load(where, 0)).id, {}}));
-            inner.push_back(Stmt::make_store(
-                {best, 0, combine(is_max ? Reduction::Max : Reduction::Min, old, element).id, {}}));
-            clone.accs.push_back(k.load(where, 0));
-        } else {
-            inner.push_back(Stmt::make_store({best, 0, combine(a.reduction, old, element).id, {}}));
-            clone.accs.push_back(old);
+        for (Stmt& s : accumulate(k, a.reduction, element, best, where, 0, position))
+            inner.push_back(std::move(s));
+        clone.accs.push_back(k.load(positions ? where : best, 0));
+    }
+    auto wrap = [](const std::vector<Var>& axes, std::vector<Stmt> statements) {
+        for (auto it = axes.rbegin(); it != axes.rend(); ++it) {
+            std::vector<Stmt> outer;
+            outer.push_back(Stmt::make_loop(*it, LoopKind::Serial, std::move(statements)));
+            statements = std::move(outer);
         }
-    }
-    for (auto it = nest.reduce_axes.rbegin(); it != nest.reduce_axes.rend(); ++it) {
-        std::vector<Stmt> body;
-        body.push_back(Stmt::make_loop(*it, LoopKind::Serial, std::move(inner)));
-        inner = std::move(body);
-    }
-    std::vector<Stmt> body = std::move(before);
-    for (Stmt& s : inner) body.push_back(std::move(s));
+        return statements;
+    };
+    for (Stmt& s : wrap(nest.reduce_axes, std::move(inner))) body.push_back(std::move(s));
     for (const CheckThat& c : nest.checks) body.push_back(Stmt::make_check(clone.check(c)));
     for (const StoreTo& s : nest.stores) body.push_back(Stmt::make_store(clone.store(s)));
-    for (auto it = nest.axes.rbegin(); it != nest.axes.rend(); ++it) {
-        std::vector<Stmt> outer;
-        outer.push_back(Stmt::make_loop(*it, LoopKind::Serial, std::move(body)));
-        body = std::move(outer);
-    }
-    k.body = std::move(body);
+    k.body = wrap(nest.axes, std::move(body));
     return k;
 }
 

@@ -23,7 +23,8 @@ struct Stmt {
     // Loop
     Var var = -1;
     LoopKind loop = LoopKind::Serial;
-    int lanes = 0;  // Vector: width, at least the extent; further lanes are masked off
+    int lanes = 0;  // Vector: width, at least the extent. Lanes beyond the extent touch no
+                    // parameter; in local buffers, which are as wide, they hold anything
     std::vector<Stmt> body;
 
     /// Store. In a Vector loop a store with `combine` whose index ignores the lane reduces the
@@ -43,6 +44,14 @@ struct Kernel : Code {
 
 /// The plain translation: serial loops in the order of the axes, one scalar accumulator each.
 Kernel naive(const Nest& nest);
+
+/// Statements that fold `element` into local buffers at `slot`: `best` holds the value so far and,
+/// for ArgMax and ArgMin, `where` the position of it. A sum of products becomes fused
+/// multiply-adds, here for every consumer, so that all round alike.
+std::vector<Stmt> accumulate(Kernel& kernel, Reduction reduction, Value element, int best, int where,
+                             const Index& slot, const Index& position);
+/// A constant holding a reduction's identity.
+Value identity_value(Code& code, Reduction reduction, DType t);
 
 /// Copies instructions of one Code into another, with variables replaced by Index expressions,
 /// accumulators by values, and buffers renumbered. Memoised for one substitution.
@@ -72,7 +81,8 @@ std::vector<ValueId> needed(const Code& code, std::span<const ValueId> roots);
 
 /// The first failed check of a run.
 struct Failure {
-    int code = 0;  // 0: none
+    bool failed = false;
+    int code = 0;
     std::int64_t element = 0;
 };
 

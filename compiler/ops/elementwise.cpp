@@ -5,6 +5,7 @@
 
 #include "compiler/ops/families.h"
 #include "compiler/ops/leaves.h"
+#include "compiler/ops/rows.h"
 #include "compiler/ops/samples.h"
 
 namespace arete {
@@ -21,13 +22,19 @@ Expr binary(const OpDef& op, const Operand& a, const Operand& b) {
 Expr binary_float(const OpDef& op, const Operand& a, const Operand& b) {
     auto [x, y] = unify(a, b);
     DType t = float_of(x.dtype());
-    return apply(op, {cast({x, a.loc.file, a.loc.line}, t), cast({y, a.loc.file, a.loc.line}, t)}, {},
+    return apply(op, {cast(at(x, a.loc), t), cast(at(y, a.loc), t)}, {},
                  a.loc);
+}
+// Bools count as i32.
+Expr binary_number(const OpDef& op, const Operand& a, const Operand& b) {
+    auto [x, y] = unify(a, b);
+    DType t = x.dtype() == DType::Bool ? DType::I32 : x.dtype();
+    return apply(op, {cast(at(x, a.loc), t), cast(at(y, a.loc), t)}, {}, a.loc);
 }
 Expr unary(const OpDef& op, const Operand& a) { return apply(op, {a.expr()}, {}, a.loc); }
 Expr unary_float(const OpDef& op, const Operand& a) {
     Expr x = a.expr();
-    return apply(op, {cast({x, a.loc.file, a.loc.line}, float_of(x.dtype()))}, {}, a.loc);
+    return apply(op, {cast(at(x, a.loc), float_of(x.dtype()))}, {}, a.loc);
 }
 Expr binary_bool(const OpDef& op, const Operand& a, const Operand& b) {
     return apply(op, {cast(a, DType::Bool), cast(b, DType::Bool)}, {}, a.loc);
@@ -36,7 +43,6 @@ Expr binary_bool(const OpDef& op, const Operand& a, const Operand& b) {
 // The element as a bool: anything that is not zero.
 Value truth(Value v) { return ir::cast(v, DType::Bool); }
 
-std::vector<Expr> no_gradient(const PullbackArgs& a) { return std::vector<Expr>(a.x.size()); }
 
 std::vector<TensorType> infer_where(const InferArgs& a) {
     if (a.type(0).dtype != DType::Bool) a.error("the condition must be bool: " + a.describe(0));
@@ -413,15 +419,15 @@ std::pair<Expr, Expr> unify(const Operand& a, const Operand& b) {
     Expr x = a.is_literal() ? a.beside(b.expr().dtype()) : a.expr();
     Expr y = b.is_literal() ? b.beside(a.expr().dtype()) : b.expr();
     DType t = promote(x.dtype(), y.dtype());
-    return {cast({x, a.loc.file, a.loc.line}, t), cast({y, b.loc.file, b.loc.line}, t)};
+    return {cast(at(x, a.loc), t), cast(at(y, b.loc), t)};
 }
 
 Expr operator+(const Operand& a, const Operand& b) { return binary(add_op, a, b); }
 Expr operator-(const Operand& a, const Operand& b) { return binary(sub_op, a, b); }
 Expr operator*(const Operand& a, const Operand& b) { return binary(mul_op, a, b); }
 Expr operator/(const Operand& a, const Operand& b) { return binary_float(div_op, a, b); }
-Expr floordiv(const Operand& a, const Operand& b) { return binary(floordiv_op, a, b); }
-Expr mod(const Operand& a, const Operand& b) { return binary(mod_op, a, b); }
+Expr floordiv(const Operand& a, const Operand& b) { return binary_number(floordiv_op, a, b); }
+Expr mod(const Operand& a, const Operand& b) { return binary_number(mod_op, a, b); }
 Expr operator-(const Operand& a) { return unary(neg_op, a); }
 Expr abs(const Operand& a) { return unary(abs_op, a); }
 Expr sign(const Operand& a) { return unary(sign_op, a); }

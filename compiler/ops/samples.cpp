@@ -8,7 +8,7 @@ std::vector<Sample> cast_samples() {
         out.push_back({fmt::format("to {}", name(t)),
                        {{{3, 7}, 0, 30}},
                        [t](std::span<const Expr> x) { return cast(x[0], t); },
-                       is_float(t)});
+                       t == DType::F64});  // differences in f64 see the steps of f32
     return out;
 }
 

@@ -1,0 +1,331 @@
+// Addresses and memory accesses. A vector access is a scalar base and one constant offset a lane;
+// its pattern decides the instructions: one load, a broadcast, a few loads and shuffles, a gather.
+#include <algorithm>
+
+#include "compiler/codegen/llvm/region.h"
+#include "compiler/core/error.h"
+
+namespace arete::llvm_codegen {
+
+using loops::Index;
+using loops::Instr;
+using loops::Reduction;
+
+namespace {
+
+std::int64_t floor_div(std::int64_t a, std::int64_t k) {
+    std::int64_t q = a / k;
+    return a % k < 0 ? q - 1 : q;
+}
+
+// Lengths of the stretches of consecutive offsets.
+std::vector<std::int64_t> runs(std::span<const std::int64_t> offsets) {
+    std::vector<std::int64_t> out{1};
+    for (std::size_t l = 1; l < offsets.size(); ++l) {
+        if (offsets[l] == offsets[l - 1] + 1)
+            ++out.back();
+        else
+            out.push_back(1);
+    }
+    return out;
+}
+
+}  // namespace
+
+Address RegionPrinter::address(const Index& e) {
+    Address out;
+    out.constant = e.constant();
+    auto add_base = [&](llvm::Value* v, std::int64_t k) {
+        if (k != 1) v = b_.CreateNSWMul(v, b_.getInt64(static_cast<std::uint64_t>(k)));
+        out.base = out.base ? b_.CreateNSWAdd(out.base, v) : v;
+    };
+    auto add_vector = [&](llvm::Value* v, std::int64_t k) {
+        if (k != 1) v = b_.CreateMul(v, widen(b_.getInt64(static_cast<std::uint64_t>(k))));
+        out.vector = out.vector ? b_.CreateAdd(out.vector, v) : v;
+    };
+    auto add_lanes = [&](auto offset, std::int64_t k) {
+        out.lanes.resize(static_cast<std::size_t>(lanes_), 0);
+        for (std::size_t l = 0; l < out.lanes.size(); ++l)
+            out.lanes[l] += k * offset(static_cast<std::int64_t>(l));
+    };
+    for (const Index::Term& t : e.terms()) {
+        const std::int64_t k = t.coefficient;
+        switch (t.kind) {
+            case Index::Kind::Var: {
+                const Bound& v = bound_[static_cast<std::size_t>(t.id)];
+                if (v.lane)
+                    add_lanes([](std::int64_t l) { return l; }, k);
+                else if (v.dynamic)
+                    add_base(v.dynamic, k);
+                else
+                    out.constant += k * v.constant;
+                break;
+            }
+            case Index::Kind::Value: {
+                DType type = k_.values[static_cast<std::size_t>(t.id)].dtype;
+                llvm::Value* v = convert(value(t.id), type, DType::I64);
+                if (v->getType()->isVectorTy())
+                    add_vector(v, k);
+                else
+                    add_base(v, k);
+                break;
+            }
+            case Index::Kind::Div:
+            case Index::Kind::Mod: {
+                const bool is_mod = t.kind == Index::Kind::Mod;
+                const std::int64_t d = t.divisor;
+                Address inner = address(*t.inner);
+                auto exact = [&](std::int64_t v) {
+                    std::int64_t q = floor_div(v, d);
+                    return is_mod ? v - q * d : q;
+                };
+                if (!inner.base && !inner.vector && inner.lanes.empty()) {
+                    out.constant += k * exact(inner.constant);
+                } else if (!inner.base && !inner.vector) {
+                    add_lanes([&](std::int64_t l) {
+                        return exact(inner.constant + inner.lanes[static_cast<std::size_t>(l)]);
+                    }, k);
+                } else {
+                    // Arithmetic at run time. Addresses that are divided are not negative.
+                    const bool vector = !inner.uniform();
+                    llvm::Value* v = vector ? vector_address(inner) : scalar_address(inner);
+                    llvm::Value* by = b_.getInt64(static_cast<std::uint64_t>(d));
+                    if (vector) by = widen(by);
+                    v = is_mod ? b_.CreateURem(v, by) : b_.CreateUDiv(v, by);
+                    if (vector)
+                        add_vector(v, k);
+                    else
+                        add_base(v, k);
+                }
+                break;
+            }
+        }
+    }
+    return out;
+}
+
+llvm::Value* RegionPrinter::scalar_address(const Address& a) {
+    llvm::Value* c = b_.getInt64(static_cast<std::uint64_t>(a.constant));
+    if (!a.base) return c;
+    return a.constant ? b_.CreateNSWAdd(a.base, c) : a.base;
+}
+
+llvm::Value* RegionPrinter::vector_address(const Address& a) {
+    llvm::Value* v = widen(scalar_address(a));
+    if (!a.lanes.empty()) {
+        std::vector<llvm::Constant*> offsets;
+        for (std::int64_t o : a.lanes) offsets.push_back(b_.getInt64(static_cast<std::uint64_t>(o)));
+        v = b_.CreateAdd(v, llvm::ConstantVector::get(offsets));
+    }
+    return a.vector ? b_.CreateAdd(v, a.vector) : v;
+}
+
+llvm::Value* RegionPrinter::address_value(const Address& a) {
+    return a.uniform() ? scalar_address(a) : vector_address(a);
+}
+
+llvm::Value* RegionPrinter::mask() const {
+    std::vector<llvm::Constant*> on;
+    for (std::int64_t l = 0; l < lanes_; ++l) on.push_back(b_.getInt1(l < active_));
+    return llvm::ConstantVector::get(on);
+}
+
+// Bools are i1 in registers and bytes in memory.
+llvm::Value* RegionPrinter::from_memory(llvm::Value* v, DType t) {
+    return t == DType::Bool ? b_.CreateICmpNE(v, llvm::Constant::getNullValue(v->getType())) : v;
+}
+
+llvm::Value* RegionPrinter::to_memory(llvm::Value* v, DType t) {
+    if (t != DType::Bool) return v;
+    llvm::Type* type = b_.getInt8Ty();
+    if (auto* vector = llvm::dyn_cast<llvm::VectorType>(v->getType()))
+        type = llvm::VectorType::get(type, vector->getElementCount());
+    return b_.CreateZExt(v, type);
+}
+
+llvm::Value* RegionPrinter::load_scalar(llvm::Type* type, llvm::Value* pointer) {
+    llvm::Align align(module_.getDataLayout().getTypeAllocSize(type->getScalarType()));
+    return b_.CreateAlignedLoad(type, pointer, align);
+}
+
+// `length` consecutive elements in the first lanes of a full vector.
+llvm::Value* RegionPrinter::load_run(llvm::Type* element, llvm::Value* pointer, std::int64_t length) {
+    const auto lanes = static_cast<unsigned>(lanes_);
+    auto* full = llvm::FixedVectorType::get(element, lanes);
+    if (length == lanes_) return load_scalar(full, pointer);
+    llvm::Align align(module_.getDataLayout().getTypeAllocSize(element));
+    const bool power_of_two = (length & (length - 1)) == 0;
+    if (machine_.masked_memory && !power_of_two && element->getScalarSizeInBits() >= 32) {
+        std::vector<llvm::Constant*> on;
+        for (std::int64_t l = 0; l < lanes_; ++l) on.push_back(b_.getInt1(l < length));
+        return b_.CreateMaskedLoad(full, pointer, align, llvm::ConstantVector::get(on));
+    }
+    auto* part = llvm::FixedVectorType::get(element, static_cast<unsigned>(length));
+    std::vector<int> widen;
+    for (int l = 0; l < lanes_; ++l) widen.push_back(l < length ? l : -1);
+    return b_.CreateShuffleVector(b_.CreateAlignedLoad(part, pointer, align), widen);
+}
+
+llvm::Value* RegionPrinter::gather(llvm::Type* element, llvm::Value* pointer, const Address& a) {
+    llvm::Value* pointers = b_.CreateGEP(element, pointer, vector_address(a));
+    auto* type = llvm::FixedVectorType::get(element, static_cast<unsigned>(lanes_));
+    llvm::Align align(module_.getDataLayout().getTypeAllocSize(element));
+    return b_.CreateMaskedGather(type, pointers, align, mask(), llvm::Constant::getNullValue(type));
+}
+
+// Constant offsets a lane: by their runs, or by loading the whole stretch and shuffling.
+llvm::Value* RegionPrinter::load_pattern(llvm::Type* element, llvm::Value* pointer, const Address& a) {
+    std::span<const std::int64_t> offsets(a.lanes.data(), static_cast<std::size_t>(active_));
+    auto [low, high] = std::minmax_element(offsets.begin(), offsets.end());
+    const std::int64_t first = *low, span = *high - *low + 1;
+    auto at = [&](std::int64_t offset) {
+        Address b = a;
+        b.constant += offset;
+        return b_.CreateGEP(element, pointer, scalar_address(b));
+    };
+    if (span == 1) return load_scalar(element, at(first));
+    std::vector<std::int64_t> parts = runs(offsets);
+    if (parts.size() <= 3) {
+        llvm::Value* v = nullptr;
+        std::int64_t lane = 0;
+        for (std::int64_t length : parts) {
+            llvm::Value* run = load_run(element, at(offsets[static_cast<std::size_t>(lane)]), length);
+            if (!v) {
+                v = run;
+            } else {
+                std::vector<int> merge;
+                for (int l = 0; l < lanes_; ++l)
+                    merge.push_back(l < lane ? l : l < lane + length ? lanes_ + l - static_cast<int>(lane) : -1);
+                v = b_.CreateShuffleVector(v, run, merge);
+            }
+            lane += length;
+        }
+        return v;
+    }
+    if (span > 4 * lanes_) return gather(element, pointer, a);
+    // Only elements between the lowest and the highest lane's are read.
+    llvm::Value* v = nullptr;
+    for (std::int64_t from = 0; from < span; from += lanes_) {
+        std::int64_t length = std::min<std::int64_t>(lanes_, span - from);
+        llvm::Value* part = load_run(element, at(first + from), length);
+        std::vector<int> pick;
+        for (int l = 0; l < lanes_; ++l) {
+            std::int64_t o = l < active_ ? offsets[static_cast<std::size_t>(l)] - first - from : -1;
+            bool here = o >= 0 && o < length;
+            pick.push_back(!v ? (here ? static_cast<int>(o) : -1)
+                              : here ? lanes_ + static_cast<int>(o) : l);
+        }
+        v = v ? b_.CreateShuffleVector(v, part, pick) : b_.CreateShuffleVector(part, pick);
+    }
+    return v;
+}
+
+llvm::Value* RegionPrinter::load(const Instr& i) {
+    llvm::Type* element = memory_type(i.dtype);
+    llvm::Value* pointer = pointers_[static_cast<std::size_t>(i.target)];
+    Address a = address(i.index);
+    if (a.uniform())
+        return from_memory(load_scalar(element, b_.CreateGEP(element, pointer, scalar_address(a))), i.dtype);
+    if (a.vector) return from_memory(gather(element, pointer, a), i.dtype);
+    const bool local = k_.buffers[static_cast<std::size_t>(i.target)].local;
+    // Local buffers are as wide as the vectors, so all lanes may be read.
+    const std::int64_t kept = active_;
+    if (local) active_ = lanes_;
+    llvm::Value* v = load_pattern(element, pointer, a);
+    active_ = kept;
+    return from_memory(v, i.dtype);
+}
+
+llvm::Value* RegionPrinter::combine(Reduction r, DType t, llvm::Value* a, llvm::Value* c) {
+    switch (r) {
+        case Reduction::Sum: return binary(loops::Op::Add, t, a, c);
+        case Reduction::Prod: return binary(loops::Op::Mul, t, a, c);
+        case Reduction::Max: return binary(loops::Op::Max, t, a, c);
+        case Reduction::Min: return binary(loops::Op::Min, t, a, c);
+        case Reduction::ArgMax:
+        case Reduction::ArgMin: break;
+    }
+    throw InternalError("lanes of positions cannot be combined");
+}
+
+// Halves the vector until one lane is left: lane l with lane l + n/2.
+llvm::Value* RegionPrinter::reduce_lanes(Reduction r, DType t, llvm::Value* v) {
+    for (int n = lanes_; n > 1; n /= 2) {
+        std::vector<int> low, high;
+        for (int l = 0; l < n / 2; ++l) {
+            low.push_back(l);
+            high.push_back(l + n / 2);
+        }
+        v = combine(r, t, b_.CreateShuffleVector(v, low), b_.CreateShuffleVector(v, high));
+    }
+    return b_.CreateExtractElement(v, b_.getInt64(0));
+}
+
+void RegionPrinter::store(const loops::StoreTo& s) {
+    const loops::Buffer& buffer = k_.buffers[static_cast<std::size_t>(s.buffer)];
+    const DType t = buffer.dtype;
+    llvm::Type* element = memory_type(t);
+    llvm::Value* pointer = pointers_[static_cast<std::size_t>(s.buffer)];
+    llvm::Value* v = value(s.value);
+    Address a = address(s.index);
+    if (!a.uniform()) {
+        ARETE_CHECK(!s.combine, "{}: combining store of lanes", k_.name);
+        store_lanes(s, a, to_memory(widen(v), t), buffer.local);
+        return;
+    }
+    llvm::Value* at = b_.CreateGEP(element, pointer, scalar_address(a));
+    if (s.combine) {
+        if (v->getType()->isVectorTy()) {
+            ARETE_CHECK(active_ == lanes_, "{}: combining a part of the lanes", k_.name);
+            v = reduce_lanes(*s.combine, t, v);
+        }
+        v = combine(*s.combine, t, from_memory(load_scalar(element, at), t), v);
+    }
+    ARETE_CHECK(!v->getType()->isVectorTy(), "{}: lanes stored at one place", k_.name);
+    llvm::Align align(size_of(t));
+    b_.CreateAlignedStore(to_memory(v, t), at, align);
+}
+
+void RegionPrinter::store_lanes(const loops::StoreTo& s, const Address& a, llvm::Value* v, bool local) {
+    llvm::Type* element = v->getType()->getScalarType();
+    llvm::Value* pointer = pointers_[static_cast<std::size_t>(s.buffer)];
+    llvm::Align align(module_.getDataLayout().getTypeAllocSize(element));
+    const std::int64_t active = local ? lanes_ : active_;
+    if (!a.vector) {
+        auto at = [&](std::int64_t lane) {
+            Address b = a;
+            b.constant += a.lanes[static_cast<std::size_t>(lane)];
+            return b_.CreateGEP(element, pointer, scalar_address(b));
+        };
+        std::vector<std::int64_t> parts = runs({a.lanes.data(), static_cast<std::size_t>(active)});
+        if (parts.size() <= 3) {
+            std::int64_t lane = 0;
+            for (std::int64_t length : parts) {
+                if (length == lanes_) {
+                    b_.CreateAlignedStore(v, at(0), align);
+                    return;
+                }
+                std::vector<int> pick;
+                for (std::int64_t l = 0; l < length; ++l) pick.push_back(static_cast<int>(lane + l));
+                const bool power_of_two = (length & (length - 1)) == 0;
+                if (lane == 0 && machine_.masked_memory && !power_of_two && element->getScalarSizeInBits() >= 32) {
+                    std::vector<llvm::Constant*> on;
+                    for (std::int64_t l = 0; l < lanes_; ++l) on.push_back(b_.getInt1(l < length));
+                    b_.CreateMaskedStore(v, at(0), align, llvm::ConstantVector::get(on));
+                } else {
+                    b_.CreateAlignedStore(b_.CreateShuffleVector(v, pick), at(lane), align);
+                }
+                lane += length;
+            }
+            return;
+        }
+    }
+    llvm::Value* addresses = vector_address(a);
+    for (std::int64_t l = 0; l < active; ++l) {
+        llvm::Value* lane = b_.getInt64(static_cast<std::uint64_t>(l));
+        llvm::Value* at = b_.CreateGEP(element, pointer, b_.CreateExtractElement(addresses, lane));
+        b_.CreateAlignedStore(b_.CreateExtractElement(v, lane), at, align);
+    }
+}
+
+}  // namespace arete::llvm_codegen

@@ -1,0 +1,39 @@
+// What the LLVM back end's own files share. Includes LLVM: keep it out of other headers.
+#pragma once
+
+#include <llvm/IR/IRBuilder.h>
+#include <llvm/IR/LLVMContext.h>
+#include <llvm/IR/Module.h>
+#include <llvm/Target/TargetMachine.h>
+
+#include "compiler/codegen/llvm/module.h"
+
+namespace arete {
+
+struct LlvmModule::Impl {
+    std::unique_ptr<llvm::LLVMContext> context;
+    std::unique_ptr<llvm::Module> module;
+    Machine machine;
+};
+
+namespace llvm_codegen {
+
+/// A target machine for `m`; a CompileError where LLVM lacks the target.
+std::unique_ptr<llvm::TargetMachine> target_machine(const Machine& m);
+
+/// A printed part of a kernel: void(ptr buffers..., ptr context, i64 begin, i64 end). A parallel
+/// region is one loop and runs its iterations from begin to end; others ignore both.
+struct Region {
+    llvm::Function* function = nullptr;
+    std::int64_t extent = 1;  ///< iterations of a parallel region's loop
+    bool parallel = false;
+};
+
+/// Prints a kernel's statements as functions whose names start with `name`: each parallel loop by
+/// itself, whatever stands between two of them together.
+std::vector<Region> print_regions(llvm::Module& module, const Machine& machine,
+                                  const loops::Kernel& kernel, const std::string& name,
+                                  int first_check);
+
+}  // namespace llvm_codegen
+}  // namespace arete

@@ -1,0 +1,35 @@
+// LLVM IR for step programs. Nothing here includes an LLVM header.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "compiler/schedule/machine.h"
+#include "compiler/schedule/program.h"
+
+namespace arete {
+
+/// The processor this process runs on.
+Machine host_machine();
+
+/// A program as an LLVM module.
+class LlvmModule {
+  public:
+    /// Prints each scheduled kernel, then the function "step" that runs them in order.
+    LlvmModule(const Program& program, const Machine& machine);
+    LlvmModule(LlvmModule&&) noexcept;
+    ~LlvmModule();
+
+    /// Runs the pass pipeline. `verify` checks the module before and after.
+    void optimize(bool verify);
+    std::string ir() const;
+    std::string assembly() const;
+
+    struct Impl;
+    Impl& impl() { return *impl_; }
+
+  private:
+    std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace arete

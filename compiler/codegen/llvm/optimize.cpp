@@ -1,0 +1,115 @@
+// LLVM's passes over printed kernels, assembly text, and what the host processor is.
+#include <llvm/Analysis/AliasAnalysis.h>
+#include <llvm/IR/LegacyPassManager.h>
+#include <llvm/IR/Verifier.h>
+#include <llvm/MC/TargetRegistry.h>
+#include <llvm/Passes/PassBuilder.h>
+#include <llvm/Support/TargetSelect.h>
+#include <llvm/Support/raw_ostream.h>
+#include <llvm/TargetParser/Host.h>
+#include <llvm/Transforms/InstCombine/InstCombine.h>
+#include <llvm/Transforms/Scalar/EarlyCSE.h>
+#include <llvm/Transforms/Scalar/GVN.h>
+#include <llvm/Transforms/Scalar/LICM.h>
+#include <llvm/Transforms/Scalar/LoopPassManager.h>
+#include <llvm/Transforms/Scalar/SROA.h>
+#include <llvm/Transforms/Scalar/SimplifyCFG.h>
+
+#include "compiler/codegen/llvm/impl.h"
+#include "compiler/core/error.h"
+
+namespace arete {
+
+namespace {
+
+void initialise_target() {
+    static const bool done = [] {
+        llvm::InitializeNativeTarget();
+        llvm::InitializeNativeTargetAsmPrinter();
+        llvm::InitializeNativeTargetAsmParser();
+        return true;
+    }();
+    (void)done;
+}
+
+void check_module(const llvm::Module& module, const char* when) {
+    std::string text;
+    llvm::raw_string_ostream out(text);
+    if (llvm::verifyModule(module, &out))
+        throw InternalError(fmt::format("LLVM rejects the module {}: {}", when, text));
+}
+
+}  // namespace
+
+Machine host_machine() {
+    initialise_target();
+    Machine m;
+    m.cpu = llvm::sys::getHostCPUName().str();
+    llvm::StringMap<bool> features = llvm::sys::getHostCPUFeatures();
+    auto has = [&](const char* f) { return features.lookup(f); };
+    for (const auto& f : features)
+        m.features += fmt::format("{}{}{}", m.features.empty() ? "" : ",", f.second ? "+" : "-", f.first().str());
+    if (has("avx512f") && has("avx512vl") && has("avx512dq") && has("avx512bw")) {
+        m.vector_bytes = 64;
+        m.vector_registers = 32;
+        m.masked_memory = true;
+    } else if (has("avx2") && has("fma")) {
+        m.vector_bytes = 32;
+        m.masked_memory = true;
+    } else if (has("neon")) {
+        m.vector_registers = 32;
+    }
+    return m;
+}
+
+std::unique_ptr<llvm::TargetMachine> llvm_codegen::target_machine(const Machine& m) {
+    initialise_target();
+    std::string triple = llvm::sys::getDefaultTargetTriple(), error;
+    const llvm::Target* target = llvm::TargetRegistry::lookupTarget(triple, error);
+    if (!target) fail<CompileError>({}, "LLVM has no back end for {}: {}", triple, error);
+    llvm::TargetOptions options;
+    options.AllowFPOpFusion = llvm::FPOpFusion::Strict;  // rounding was decided in the loop IR
+    return std::unique_ptr<llvm::TargetMachine>(target->createTargetMachine(
+        triple, m.cpu, m.features, options, llvm::Reloc::PIC_, std::nullopt, llvm::CodeGenOptLevel::Default));
+}
+
+void LlvmModule::optimize(bool verify) {
+    if (verify) check_module(*impl_->module, "as printed");
+    auto target = llvm_codegen::target_machine(impl_->machine);
+    llvm::LoopAnalysisManager loops;
+    llvm::FunctionAnalysisManager functions;
+    llvm::CGSCCAnalysisManager graphs;
+    llvm::ModuleAnalysisManager modules;
+    llvm::PassBuilder builder(target.get());
+    builder.registerModuleAnalyses(modules);
+    builder.registerCGSCCAnalyses(graphs);
+    builder.registerFunctionAnalyses(functions);
+    builder.registerLoopAnalyses(loops);
+    builder.crossRegisterProxies(loops, functions, graphs, modules);
+    // The schedule has tiled, unrolled and vectorised; what is left is to put accumulators into
+    // registers, merge equal loads and lift what does not change out of the loops.
+    llvm::FunctionPassManager passes;
+    passes.addPass(llvm::SROAPass(llvm::SROAOptions::ModifyCFG));
+    passes.addPass(llvm::EarlyCSEPass(true));
+    passes.addPass(llvm::InstCombinePass());
+    passes.addPass(llvm::createFunctionToLoopPassAdaptor(llvm::LICMPass(llvm::LICMOptions()), true));
+    passes.addPass(llvm::GVNPass());
+    passes.addPass(llvm::SimplifyCFGPass());
+    llvm::ModulePassManager all;
+    all.addPass(llvm::createModuleToFunctionPassAdaptor(std::move(passes)));
+    all.run(*impl_->module, modules);
+    if (verify) check_module(*impl_->module, "after optimising");
+}
+
+std::string LlvmModule::assembly() const {
+    auto target = llvm_codegen::target_machine(impl_->machine);
+    llvm::SmallString<0> text;
+    llvm::raw_svector_ostream out(text);
+    llvm::legacy::PassManager passes;
+    if (target->addPassesToEmitFile(passes, out, nullptr, llvm::CodeGenFileType::AssemblyFile))
+        throw InternalError("this target prints no assembly");
+    passes.run(*impl_->module);
+    return text.str().str();
+}
+
+}  // namespace arete

@@ -1,0 +1,135 @@
+// The step function: kernels in order, parallel regions handed to the pool.
+#include <llvm/Support/raw_ostream.h>
+
+#include "compiler/codegen/llvm/impl.h"
+#include "compiler/core/error.h"
+
+namespace arete {
+
+using llvm_codegen::print_regions;
+using llvm_codegen::Region;
+
+namespace {
+
+// Chunks a parallel loop is cut into. Fixed, so that nothing depends on the number of threads;
+// several a thread, so that a thread held up by the machine's other work does not hold up all.
+constexpr std::int64_t max_chunks = 16;
+
+class ProgramPrinter {
+  public:
+    ProgramPrinter(LlvmModule::Impl& impl, const Program& program)
+        : impl_(impl), module_(*impl.module), program_(program), b_(*impl.context) {}
+
+    void print() {
+        llvm::Type* pointer = b_.getPtrTy();
+        auto* type = llvm::FunctionType::get(b_.getInt64Ty(), {pointer, pointer}, false);
+        step_ = llvm::Function::Create(type, llvm::Function::ExternalLinkage, "step", module_);
+        step_->addFnAttr(llvm::Attribute::NoUnwind);
+        table_ = step_->getArg(0);
+        context_ = step_->getArg(1);
+        b_.SetInsertPoint(llvm::BasicBlock::Create(*impl_.context, "entry", step_));
+        for (std::size_t i = 0; i < program_.steps.size(); ++i) one_step(program_.steps[i], i);
+        b_.CreateRet(b_.getInt64(0));
+    }
+
+  private:
+    llvm::Value* slot(llvm::IRBuilder<>& b, llvm::Value* table, int number) {
+        llvm::Value* at = b.CreateConstInBoundsGEP1_64(b.getPtrTy(), table, static_cast<std::uint64_t>(number));
+        return b.CreateLoad(b.getPtrTy(), at);
+    }
+
+    void one_step(const Step& s, std::size_t number) {
+        auto bytes = [&](int n) { return program_.slots[static_cast<std::size_t>(n)].bytes(); };
+        llvm::Align align(8);
+        switch (s.kind) {
+            case Step::Kind::Copy:
+                b_.CreateMemCpy(slot(b_, table_, s.slots[1]), llvm::MaybeAlign(), slot(b_, table_, s.slots[0]),
+                                llvm::MaybeAlign(), bytes(s.slots[1]));
+                return;
+            case Step::Kind::Zero:
+                b_.CreateMemSet(slot(b_, table_, s.slots[0]), b_.getInt8(0), bytes(s.slots[0]), llvm::MaybeAlign());
+                return;
+            case Step::Kind::Kernel: break;
+        }
+        const std::string name = fmt::format("k{}_{}", number, s.kernel.name);
+        for (const Region& region : print_regions(module_, impl_.machine, s.kernel, name, s.first_check)) {
+            if (region.parallel && region.extent > 1)
+                call_parallel(region, s);
+            else
+                b_.CreateCall(region.function, arguments(b_, table_, context_, s, b_.getInt64(0),
+                                                         b_.getInt64(static_cast<std::uint64_t>(region.extent))));
+        }
+        if (!s.checks) return;
+        auto* stop = llvm::BasicBlock::Create(*impl_.context, "stop", step_);
+        auto* next = llvm::BasicBlock::Create(*impl_.context, "next", step_);
+        llvm::Value* failed = b_.CreateLoad(b_.getInt64Ty(), context_);
+        b_.CreateCondBr(b_.CreateICmpEQ(failed, b_.getInt64(0)), next, stop);
+        b_.SetInsertPoint(stop);
+        b_.CreateRet(b_.getInt64(1));
+        b_.SetInsertPoint(next);
+    }
+
+    std::vector<llvm::Value*> arguments(llvm::IRBuilder<>& b, llvm::Value* table, llvm::Value* context, const Step& s,
+                                        llvm::Value* begin, llvm::Value* end) {
+        std::vector<llvm::Value*> args;
+        for (int n : s.slots) args.push_back(slot(b, table, n));
+        args.insert(args.end(), {context, begin, end});
+        return args;
+    }
+
+    // A function of (table, chunk) for the pool, and the call that hands it over.
+    void call_parallel(const Region& region, const Step& s) {
+        llvm::Type* pointer = b_.getPtrTy();
+        auto* type = llvm::FunctionType::get(b_.getVoidTy(), {pointer, b_.getInt64Ty()}, false);
+        llvm::Function* body = llvm::Function::Create(type, llvm::Function::InternalLinkage, region.function->getName() + "_chunk", module_);
+        body->addFnAttr(llvm::Attribute::NoUnwind);
+        const std::int64_t chunks = std::min(max_chunks, region.extent);
+        llvm::IRBuilder<> b(llvm::BasicBlock::Create(*impl_.context, "entry", body));
+        llvm::Value* extent = b.getInt64(static_cast<std::uint64_t>(region.extent));
+        llvm::Value* count = b.getInt64(static_cast<std::uint64_t>(chunks));
+        auto edge = [&](llvm::Value* chunk) { return b.CreateUDiv(b.CreateMul(chunk, extent), count); };
+        llvm::Value* begin = edge(body->getArg(1));
+        llvm::Value* end = edge(b.CreateAdd(body->getArg(1), b.getInt64(1)));
+        llvm::Value* no_context = llvm::ConstantPointerNull::get(b.getPtrTy());
+        b.CreateCall(region.function, arguments(b, body->getArg(0), no_context, s, begin, end));
+        b.CreateRetVoid();
+
+        constexpr std::uint64_t field = offsetof(StepContext, parallel) / sizeof(void*);
+        llvm::Value* at = b_.CreateConstInBoundsGEP1_64(pointer, context_, field);
+        llvm::Value* run = b_.CreateLoad(pointer, at);
+        auto* run_type = llvm::FunctionType::get(b_.getVoidTy(), {pointer, pointer, pointer, b_.getInt64Ty()}, false);
+        b_.CreateCall(run_type, run, {context_, body, table_, b_.getInt64(static_cast<std::uint64_t>(chunks))});
+    }
+
+    LlvmModule::Impl& impl_;
+    llvm::Module& module_;
+    const Program& program_;
+    llvm::IRBuilder<> b_;
+    llvm::Function* step_ = nullptr;
+    llvm::Value* table_ = nullptr;
+    llvm::Value* context_ = nullptr;
+};
+
+}  // namespace
+
+LlvmModule::LlvmModule(const Program& program, const Machine& machine) : impl_(std::make_unique<Impl>()) {
+    impl_->context = std::make_unique<llvm::LLVMContext>();
+    impl_->module = std::make_unique<llvm::Module>(program.name, *impl_->context);
+    impl_->machine = machine;
+    auto target = llvm_codegen::target_machine(machine);
+    impl_->module->setDataLayout(target->createDataLayout());
+    impl_->module->setTargetTriple(target->getTargetTriple().str());
+    ProgramPrinter(*impl_, program).print();
+}
+
+LlvmModule::LlvmModule(LlvmModule&&) noexcept = default;
+LlvmModule::~LlvmModule() = default;
+
+std::string LlvmModule::ir() const {
+    std::string text;
+    llvm::raw_string_ostream out(text);
+    impl_->module->print(out, nullptr);
+    return text;
+}
+
+}  // namespace arete

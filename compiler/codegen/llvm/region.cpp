@@ -1,0 +1,370 @@
+// Scheduled loops to LLVM IR: statements, loops, values. Memory accesses are in access.cpp.
+#include "compiler/codegen/llvm/region.h"
+
+#include <llvm/IR/Intrinsics.h>
+
+#include "compiler/core/error.h"
+
+namespace arete::llvm_codegen {
+
+using loops::Instr;
+using loops::LoopKind;
+using loops::Op;
+using loops::Stmt;
+
+namespace {
+bool is_parallel(const Stmt& s) {
+    return s.kind == Stmt::Kind::Loop && s.loop == LoopKind::Parallel;
+}
+}  // namespace
+
+llvm::Type* RegionPrinter::value_type(DType t) {
+    switch (t) {
+        case DType::Bool: return b_.getInt1Ty();
+        case DType::U8: return b_.getInt8Ty();
+        case DType::I32: return b_.getInt32Ty();
+        case DType::I64: return b_.getInt64Ty();
+        case DType::F32: return b_.getFloatTy();
+        case DType::F64: return b_.getDoubleTy();
+    }
+    return nullptr;
+}
+
+llvm::Type* RegionPrinter::memory_type(DType t) {
+    return t == DType::Bool ? b_.getInt8Ty() : value_type(t);
+}
+
+llvm::Value* RegionPrinter::widen(llvm::Value* v) {
+    return v->getType()->isVectorTy() || lanes_ == 0
+               ? v
+               : b_.CreateVectorSplat(static_cast<unsigned>(lanes_), v);
+}
+
+RegionPrinter::RegionPrinter(llvm::Module& module, const Machine& machine,
+                             const loops::Kernel& kernel, int first_check)
+    : module_(module),
+      machine_(machine),
+      k_(kernel),
+      first_check_(first_check),
+      b_(module.getContext()),
+      bound_(kernel.extents.size()) {}
+
+Region RegionPrinter::print(std::span<const Stmt> statements, const std::string& name) {
+    std::vector<llvm::Type*> params;
+    for (const loops::Buffer& b : k_.buffers)
+        if (!b.local) params.push_back(b_.getPtrTy());
+    const std::size_t pointers = params.size();
+    params.push_back(b_.getPtrTy());
+    params.push_back(b_.getInt64Ty());
+    params.push_back(b_.getInt64Ty());
+    function_ = llvm::Function::Create(llvm::FunctionType::get(b_.getVoidTy(), params, false),
+                                       llvm::Function::InternalLinkage, name, module_);
+    set_attributes(*function_);
+    for (unsigned i = 0; i < pointers; ++i) {
+        function_->addParamAttr(i, llvm::Attribute::NoAlias);
+        function_->getArg(i)->setName(k_.buffers[i].name);
+    }
+    context_ = function_->getArg(static_cast<unsigned>(pointers));
+    b_.SetInsertPoint(llvm::BasicBlock::Create(b_.getContext(), "entry", function_));
+    unsigned next = 0;
+    for (const loops::Buffer& b : k_.buffers) {
+        if (!b.local) {
+            pointers_.push_back(function_->getArg(next++));
+            continue;
+        }
+        auto* array = llvm::ArrayType::get(memory_type(b.dtype), static_cast<std::uint64_t>(b.elements()));
+        llvm::AllocaInst* memory = b_.CreateAlloca(array, nullptr, b.name);
+        memory->setAlignment(llvm::Align(64));
+        pointers_.push_back(memory);
+    }
+    Region region{function_, 1, false};
+    if (is_parallel(statements.front())) {
+        region.extent = k_.extents[static_cast<std::size_t>(statements.front().var)];
+        region.parallel = true;
+        counted_loop(statements.front(), function_->getArg(static_cast<unsigned>(pointers) + 1),
+                     function_->getArg(static_cast<unsigned>(pointers) + 2));
+    } else {
+        for (const Stmt& s : statements) statement(s);
+    }
+    b_.CreateRetVoid();
+    return region;
+}
+
+void RegionPrinter::set_attributes(llvm::Function& f) const {
+    f.addFnAttr("target-cpu", machine_.cpu);
+    if (!machine_.features.empty()) f.addFnAttr("target-features", machine_.features);
+    // Without it LLVM holds 512-bit vectors back on processors that run them at full speed.
+    if (machine_.vector_bytes == 64) f.addFnAttr("prefer-vector-width", "512");
+    f.addFnAttr(llvm::Attribute::NoUnwind);
+}
+
+void RegionPrinter::statement(const Stmt& s) {
+    cache_.clear();
+    switch (s.kind) {
+        case Stmt::Kind::Loop: loop(s); break;
+        case Stmt::Kind::Store: store(s.store); break;
+        case Stmt::Kind::Check: check(s.check); break;
+    }
+}
+
+void RegionPrinter::loop(const Stmt& s) {
+    const std::int64_t extent = k_.extents[static_cast<std::size_t>(s.var)];
+    Bound& bound = bound_[static_cast<std::size_t>(s.var)];
+    switch (s.loop) {
+        case LoopKind::Unrolled:
+            for (std::int64_t i = 0; i < extent; ++i) {
+                bound = Bound{nullptr, i, false};
+                for (const Stmt& inner : s.body) statement(inner);
+            }
+            return;
+        case LoopKind::Vector:
+            ARETE_CHECK(lanes_ == 0, "{}: vector loop inside a vector loop", k_.name);
+            lanes_ = s.lanes;
+            active_ = extent;
+            bound = Bound{nullptr, 0, true};
+            for (const Stmt& inner : s.body) statement(inner);
+            lanes_ = 0;
+            return;
+        case LoopKind::Serial:
+        case LoopKind::Parallel:
+            counted_loop(s, b_.getInt64(0), b_.getInt64(static_cast<std::uint64_t>(extent)));
+            return;
+    }
+}
+
+void RegionPrinter::counted_loop(const Stmt& s, llvm::Value* begin, llvm::Value* end) {
+    llvm::LLVMContext& c = b_.getContext();
+    const std::string& name = k_.var_names[static_cast<std::size_t>(s.var)];
+    llvm::BasicBlock* before = b_.GetInsertBlock();
+    auto* body = llvm::BasicBlock::Create(c, name + ".body", function_);
+    auto* after = llvm::BasicBlock::Create(c, name + ".end", function_);
+    // Loops of constant, positive extent need no test before the first iteration.
+    auto* constant_end = llvm::dyn_cast<llvm::ConstantInt>(end);
+    if (constant_end && constant_end->getSExtValue() > 0)
+        b_.CreateBr(body);
+    else
+        b_.CreateCondBr(b_.CreateICmpSLT(begin, end), body, after);
+    b_.SetInsertPoint(body);
+    llvm::PHINode* i = b_.CreatePHI(b_.getInt64Ty(), 2, name);
+    i->addIncoming(begin, before);
+    bound_[static_cast<std::size_t>(s.var)] = Bound{i, 0, false};
+    for (const Stmt& inner : s.body) statement(inner);
+    llvm::Value* next = b_.CreateNSWAdd(i, b_.getInt64(1));
+    i->addIncoming(next, b_.GetInsertBlock());
+    llvm::BranchInst* back = b_.CreateCondBr(b_.CreateICmpSLT(next, end), body, after);
+    // The schedule has decided what to unroll.
+    auto option = [&](const char* text) { return llvm::MDNode::get(c, llvm::MDString::get(c, text)); };
+    llvm::MDNode* id = llvm::MDNode::getDistinct(
+        c, {nullptr, option("llvm.loop.unroll.disable"), option("llvm.loop.mustprogress")});
+    id->replaceOperandWith(0, id);
+    back->setMetadata(llvm::LLVMContext::MD_loop, id);
+    b_.SetInsertPoint(after);
+}
+
+void RegionPrinter::check(const loops::CheckThat& c) {
+    ARETE_CHECK(lanes_ == 0, "{}: a check in a vector loop", k_.name);
+    llvm::LLVMContext& ctx = b_.getContext();
+    llvm::Value* ok = value(c.ok);
+    llvm::Value* element = scalar_address(address(c.element));
+    auto* failed = llvm::BasicBlock::Create(ctx, "failed", function_);
+    auto* first = llvm::BasicBlock::Create(ctx, "first", function_);
+    auto* next = llvm::BasicBlock::Create(ctx, "checked", function_);
+    b_.CreateCondBr(ok, next, failed);
+    b_.SetInsertPoint(failed);
+    // Elements are visited in order, so the first failure is the lowest.
+    llvm::Value* before = b_.CreateLoad(b_.getInt64Ty(), context_);
+    b_.CreateCondBr(b_.CreateICmpEQ(before, b_.getInt64(0)), first, next);
+    b_.SetInsertPoint(first);
+    auto put = [&](unsigned field, llvm::Value* v) {
+        b_.CreateStore(v, b_.CreateConstInBoundsGEP1_64(b_.getInt64Ty(), context_, field));
+    };
+    put(0, b_.getInt64(1));
+    put(1, b_.getInt64(static_cast<std::uint64_t>(c.code + first_check_)));
+    put(2, element);
+    b_.CreateBr(next);
+    b_.SetInsertPoint(next);
+}
+
+llvm::Value* RegionPrinter::constant(const loops::Scalar& s) {
+    if (s.dtype == DType::F32) return llvm::ConstantFP::get(b_.getContext(), llvm::APFloat(s.f32));
+    if (s.dtype == DType::F64) return llvm::ConstantFP::get(b_.getContext(), llvm::APFloat(s.f64));
+    return llvm::ConstantInt::get(value_type(s.dtype), static_cast<std::uint64_t>(s.i), true);
+}
+
+llvm::Value* RegionPrinter::value(loops::ValueId id) {
+    if (auto it = cache_.find(id); it != cache_.end()) return it->second;
+    const Instr& i = k_.values[static_cast<std::size_t>(id)];
+    llvm::Value* v = nullptr;
+    if (i.op == Op::Const) {
+        v = constant(i.constant);
+    } else if (i.op == Op::IndexOf) {
+        v = address_value(address(i.index));
+    } else if (i.op == Op::Load) {
+        v = load(i);
+    } else {
+        std::vector<llvm::Value*> args;
+        bool vector = false;
+        for (int k = 0; k < loops::arity(i.op); ++k) {
+            args.push_back(value(i.args[static_cast<std::size_t>(k)]));
+            vector = vector || args.back()->getType()->isVectorTy();
+        }
+        if (vector)
+            for (llvm::Value*& a : args) a = widen(a);
+        v = compute(i, args);
+    }
+    cache_.emplace(id, v);
+    return v;
+}
+
+llvm::Value* RegionPrinter::convert(llvm::Value* v, DType from, DType to) {
+    llvm::Type* type = value_type(to);
+    if (auto* vector = llvm::dyn_cast<llvm::VectorType>(v->getType()))
+        type = llvm::VectorType::get(type, vector->getElementCount());
+    const bool is_unsigned = from == DType::Bool || from == DType::U8;
+    if (to == DType::Bool) {
+        llvm::Value* zero = llvm::Constant::getNullValue(v->getType());
+        return is_float(from) ? b_.CreateFCmpUNE(v, zero) : b_.CreateICmpNE(v, zero);
+    }
+    if (is_float(from))
+        // Converting NaN or a value out of range is undefined to LLVM; frozen, it is any number.
+        return is_float(to) ? b_.CreateFPCast(v, type) : b_.CreateFreeze(b_.CreateFPToSI(v, type));
+    if (is_float(to)) return is_unsigned ? b_.CreateUIToFP(v, type) : b_.CreateSIToFP(v, type);
+    return is_unsigned ? b_.CreateZExtOrTrunc(v, type) : b_.CreateSExtOrTrunc(v, type);
+}
+
+llvm::Value* RegionPrinter::integer_division(Op op, DType t, llvm::Value* a, llvm::Value* d) {
+    llvm::Value* zero = llvm::Constant::getNullValue(a->getType());
+    llvm::Value* one = llvm::ConstantInt::get(a->getType(), 1);
+    llvm::Value* by_zero = b_.CreateICmpEQ(d, zero);
+    llvm::Value* safe = b_.CreateSelect(by_zero, one, d);
+    llvm::Value* q = nullptr;
+    llvm::Value* r = nullptr;
+    if (t == DType::U8) {
+        q = b_.CreateUDiv(a, safe);
+        r = b_.CreateURem(a, safe);
+    } else {
+        // -min / -1 traps on x86; negating wraps as the interpreter does.
+        llvm::Value* minus = llvm::Constant::getAllOnesValue(a->getType());
+        llvm::Value* negate = b_.CreateICmpEQ(d, minus);
+        safe = b_.CreateSelect(negate, one, safe);
+        llvm::Value* trunc = b_.CreateSDiv(a, safe);
+        llvm::Value* rest = b_.CreateSRem(a, safe);
+        llvm::Value* adjust = b_.CreateAnd(b_.CreateICmpNE(rest, zero),
+                                           b_.CreateICmpSLT(b_.CreateXor(rest, d), zero));
+        q = b_.CreateSelect(adjust, b_.CreateSub(trunc, one), trunc);
+        r = b_.CreateSelect(adjust, b_.CreateAdd(rest, d), rest);
+        q = b_.CreateSelect(negate, b_.CreateNeg(a), q);
+        r = b_.CreateSelect(negate, zero, r);
+    }
+    return b_.CreateSelect(by_zero, zero, op == Op::Div ? q : r);
+}
+
+llvm::Value* RegionPrinter::compare(Op op, DType t, llvm::Value* a, llvm::Value* c) {
+    using P = llvm::CmpInst::Predicate;
+    const bool is_unsigned = t == DType::Bool || t == DType::U8;
+    switch (op) {
+        case Op::Eq: return is_float(t) ? b_.CreateFCmpOEQ(a, c) : b_.CreateICmpEQ(a, c);
+        case Op::Ne: return is_float(t) ? b_.CreateFCmpUNE(a, c) : b_.CreateICmpNE(a, c);
+        case Op::Lt:
+            return is_float(t) ? b_.CreateFCmpOLT(a, c)
+                               : b_.CreateICmp(is_unsigned ? P::ICMP_ULT : P::ICMP_SLT, a, c);
+        default:
+            return is_float(t) ? b_.CreateFCmpOLE(a, c)
+                               : b_.CreateICmp(is_unsigned ? P::ICMP_ULE : P::ICMP_SLE, a, c);
+    }
+}
+
+llvm::Value* RegionPrinter::binary(Op op, DType t, llvm::Value* a, llvm::Value* c) {
+    if (t == DType::Bool) {
+        switch (op) {
+            case Op::Add:
+            case Op::Max: return b_.CreateOr(a, c);
+            case Op::Mul:
+            case Op::Min: return b_.CreateAnd(a, c);
+            case Op::Sub: return b_.CreateXor(a, c);
+            default: break;
+        }
+    }
+    const bool f = is_float(t), u = t == DType::U8;
+    using I = llvm::Intrinsic::ID;
+    auto call = [&](I id) { return b_.CreateBinaryIntrinsic(id, a, c); };
+    switch (op) {
+        case Op::Add: return f ? b_.CreateFAdd(a, c) : b_.CreateAdd(a, c);
+        case Op::Sub: return f ? b_.CreateFSub(a, c) : b_.CreateSub(a, c);
+        case Op::Mul: return f ? b_.CreateFMul(a, c) : b_.CreateMul(a, c);
+        case Op::Div: return f ? b_.CreateFDiv(a, c) : integer_division(op, t, a, c);
+        case Op::Rem:
+            ARETE_CHECK(!f, "{}: remainder of floats", k_.name);
+            return integer_division(op, t, a, c);
+        case Op::Min:
+            return call(f ? llvm::Intrinsic::minimum : u ? llvm::Intrinsic::umin : llvm::Intrinsic::smin);
+        case Op::Max:
+            return call(f ? llvm::Intrinsic::maximum : u ? llvm::Intrinsic::umax : llvm::Intrinsic::smax);
+        case Op::And: return b_.CreateAnd(a, c);
+        case Op::Or: return b_.CreateOr(a, c);
+        case Op::Xor: return b_.CreateXor(a, c);
+        case Op::Shl: return b_.CreateShl(a, c);
+        case Op::Shr: return b_.CreateLShr(a, c);
+        default: break;
+    }
+    throw InternalError(fmt::format("{} is not binary", loops::name(op)));
+}
+
+llvm::Value* RegionPrinter::compute(const Instr& i, std::span<llvm::Value* const> x) {
+    const DType t = i.dtype;
+    const DType from = k_.values[static_cast<std::size_t>(i.args[0])].dtype;
+    auto rounding = [&](llvm::Intrinsic::ID id) {
+        return is_float(t) ? b_.CreateUnaryIntrinsic(id, x[0]) : x[0];
+    };
+    switch (i.op) {
+        case Op::Const:
+        case Op::IndexOf:
+        case Op::Load:
+        case Op::Acc: break;
+        case Op::Add: case Op::Sub: case Op::Mul: case Op::Div: case Op::Rem: case Op::Min:
+        case Op::Max: case Op::And: case Op::Or: case Op::Xor: case Op::Shl: case Op::Shr:
+            return binary(i.op, t, x[0], x[1]);
+        case Op::Eq: case Op::Ne: case Op::Lt: case Op::Le: return compare(i.op, from, x[0], x[1]);
+        case Op::Neg: return is_float(t) ? b_.CreateFNeg(x[0]) : b_.CreateNeg(x[0]);
+        case Op::Abs:
+            if (is_float(t)) return b_.CreateUnaryIntrinsic(llvm::Intrinsic::fabs, x[0]);
+            if (t == DType::Bool || t == DType::U8) return x[0];
+            return b_.CreateBinaryIntrinsic(llvm::Intrinsic::abs, x[0], b_.getFalse());
+        case Op::Fma: return b_.CreateIntrinsic(llvm::Intrinsic::fma, {x[0]->getType()}, {x[0], x[1], x[2]});
+        case Op::Sqrt: return rounding(llvm::Intrinsic::sqrt);
+        case Op::Floor: return rounding(llvm::Intrinsic::floor);
+        case Op::Ceil: return rounding(llvm::Intrinsic::ceil);
+        case Op::Trunc: return rounding(llvm::Intrinsic::trunc);
+        case Op::Round: return rounding(llvm::Intrinsic::roundeven);
+        case Op::Not: return b_.CreateNot(x[0]);
+        case Op::Select: return b_.CreateSelect(x[0], x[1], x[2]);
+        case Op::Cast: return convert(x[0], from, t);
+        case Op::Bitcast: {
+            llvm::Type* type = value_type(t);
+            if (auto* vector = llvm::dyn_cast<llvm::VectorType>(x[0]->getType()))
+                type = llvm::VectorType::get(type, vector->getElementCount());
+            return b_.CreateBitCast(x[0], type);
+        }
+        case Op::Exp: case Op::Expm1: case Op::Log: case Op::Log1p: case Op::Tanh: case Op::Sin:
+        case Op::Cos: case Op::Erf: case Op::Pow: break;
+    }
+    throw InternalError(fmt::format("{} reached the LLVM printer", loops::name(i.op)));
+}
+
+std::vector<Region> print_regions(llvm::Module& module, const Machine& machine,
+                                  const loops::Kernel& kernel, const std::string& name,
+                                  int first_check) {
+    std::vector<Region> out;
+    std::span<const Stmt> rest(kernel.body);
+    while (!rest.empty()) {
+        std::size_t n = 1;
+        if (!is_parallel(rest[0]))
+            while (n < rest.size() && !is_parallel(rest[n])) ++n;
+        std::string part = out.empty() ? name : fmt::format("{}_{}", name, out.size());
+        out.push_back(RegionPrinter(module, machine, kernel, first_check).print(rest.first(n), part));
+        rest = rest.subspan(n);
+    }
+    return out;
+}
+
+}  // namespace arete::llvm_codegen

@@ -1,0 +1,88 @@
+// The printer of one region: private to the LLVM back end.
+#pragma once
+
+#include <span>
+#include <unordered_map>
+#include <vector>
+
+#include "compiler/codegen/llvm/impl.h"
+
+namespace arete::llvm_codegen {
+
+/// An evaluated Index: base + constant, plus one constant offset a lane, or a vector known only at
+/// run time.
+struct Address {
+    llvm::Value* base = nullptr;        // scalar i64, null for 0
+    std::int64_t constant = 0;
+    std::vector<std::int64_t> lanes;    // empty: the same for all lanes
+    llvm::Value* vector = nullptr;      // <lanes x i64>, null for none
+    bool uniform() const { return lanes.empty() && !vector; }
+};
+
+class RegionPrinter {
+  public:
+    RegionPrinter(llvm::Module& module, const Machine& machine, const loops::Kernel& kernel,
+                  int first_check);
+    Region print(std::span<const loops::Stmt> statements, const std::string& name);
+
+  private:
+    /// What a loop variable stands for while its body is printed.
+    struct Bound {
+        llvm::Value* dynamic = nullptr;
+        std::int64_t constant = 0;
+        bool lane = false;
+    };
+
+    void set_attributes(llvm::Function& f) const;
+    void statement(const loops::Stmt& s);
+    void loop(const loops::Stmt& s);
+    void counted_loop(const loops::Stmt& s, llvm::Value* begin, llvm::Value* end);
+    void check(const loops::CheckThat& c);
+
+    // Values: scalar where all lanes agree, vectors otherwise.
+    llvm::Value* value(loops::ValueId id);
+    llvm::Value* constant(const loops::Scalar& s);
+    llvm::Value* compute(const loops::Instr& i, std::span<llvm::Value* const> x);
+    llvm::Value* binary(loops::Op op, DType t, llvm::Value* a, llvm::Value* c);
+    llvm::Value* compare(loops::Op op, DType t, llvm::Value* a, llvm::Value* c);
+    llvm::Value* integer_division(loops::Op op, DType t, llvm::Value* a, llvm::Value* d);
+    llvm::Value* convert(llvm::Value* v, DType from, DType to);
+    llvm::Value* widen(llvm::Value* v);
+    llvm::Type* value_type(DType t);
+    llvm::Type* memory_type(DType t);
+
+    // Addresses (access.cpp).
+    Address address(const loops::Index& e);
+    llvm::Value* scalar_address(const Address& a);
+    llvm::Value* vector_address(const Address& a);
+    llvm::Value* address_value(const Address& a);
+
+    // Memory (access.cpp).
+    llvm::Value* load(const loops::Instr& i);
+    llvm::Value* from_memory(llvm::Value* v, DType t);
+    llvm::Value* to_memory(llvm::Value* v, DType t);
+    llvm::Value* load_scalar(llvm::Type* type, llvm::Value* pointer);
+    llvm::Value* load_run(llvm::Type* element, llvm::Value* pointer, std::int64_t length);
+    llvm::Value* load_pattern(llvm::Type* element, llvm::Value* pointer, const Address& a);
+    llvm::Value* gather(llvm::Type* element, llvm::Value* pointer, const Address& a);
+    void store(const loops::StoreTo& s);
+    void store_lanes(const loops::StoreTo& s, const Address& a, llvm::Value* v, bool local);
+    llvm::Value* reduce_lanes(loops::Reduction r, DType t, llvm::Value* v);
+    llvm::Value* combine(loops::Reduction r, DType t, llvm::Value* a, llvm::Value* c);
+    llvm::Value* mask() const;
+
+    llvm::Module& module_;
+    const Machine& machine_;
+    const loops::Kernel& k_;
+    int first_check_;
+    mutable llvm::IRBuilder<> b_;
+    llvm::Function* function_ = nullptr;
+    llvm::Value* context_ = nullptr;
+    std::vector<llvm::Value*> pointers_;  // by buffer
+    std::vector<Bound> bound_;            // by Var
+    int lanes_ = 0;                       // of the vector loop being printed, 0 outside
+    std::int64_t active_ = 0;
+    std::unordered_map<loops::ValueId, llvm::Value*> cache_;  // of the statement being printed
+};
+
+}  // namespace arete::llvm_codegen

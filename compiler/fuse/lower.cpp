@@ -1,0 +1,210 @@
+#include "compiler/fuse/lower.h"
+
+#include <algorithm>
+#include <unordered_map>
+
+#include "compiler/ops/leaves.h"
+
+namespace arete {
+
+using loops::Index;
+using loops::Value;
+
+namespace {
+
+class NestBuilder {
+  public:
+    NestBuilder(std::span<const Expr> roots, const IsStored& stored) : stored_(stored) {
+        for (const Expr& r : roots) roots_.push_back(r);
+    }
+
+    LoweredNest build(std::string name) {
+        nest().name = std::move(name);
+        const Node& first = roots_[0].node();
+        scatters_ = first.op->has(Trait::Scatters);
+        Shape space = scatters_ ? first.inputs.back().shape() : roots_[0].shape();
+        std::vector<Index> index;
+        for (const Dim& d : space) index.push_back(axis(d.value()));
+        for (const Expr& r : roots_) {
+            ARETE_CHECK(scatters_ || r.shape() == space, "roots of different shapes: {} and {}",
+                        r.type().str(), roots_[0].type().str());
+            Value v = compute(r, index);
+            loops::StoreTo store{buffer(r), 0, v.id, {}};
+            Sizes sizes = concrete(r.shape());
+            if (scatters_) {
+                store.index = linear(scatter_index_, sizes);
+                store.combine = loops::Reduction::Sum;
+            } else {
+                store.index = linear(index, sizes);
+            }
+            nest().stores.push_back(store);
+        }
+        nest().sequential = scatters_;
+        out_.zero_first = scatters_;
+        return std::move(out_);
+    }
+
+    loops::Nest& nest() { return out_.nest; }
+
+    // The element of a value: loaded, or computed in place.
+    Value element(const Expr& e, std::span<const Index> index) {
+        if (std::optional<Value> c = uniform(e)) return *c;
+        if (is_stored(e)) return nest().load(buffer(e), linear(index, concrete(e.shape())));
+        return compute(e, index);
+    }
+
+    Value element_linear(const Expr& e, const Index& address) {
+        if (std::optional<Value> c = uniform(e)) return *c;
+        if (is_stored(e)) return nest().load(buffer(e), address);
+        return compute(e, delinear(address, concrete(e.shape()), nest().extents));
+    }
+
+    Index new_reduce_axis(std::string name, std::int64_t extent, std::size_t& position) {
+        if (extent == 1) return 0;
+        if (position < nest().reduce_axes.size()) {
+            loops::Var v = nest().reduce_axes[position++];
+            ARETE_CHECK(nest().extents[static_cast<std::size_t>(v)] == extent,
+                        "{}: reductions over different axes", nest().name);
+            return Index::var(v);
+        }
+        ARETE_CHECK(nest().accumulators.empty(), "{}: reductions over different axes", nest().name);
+        loops::Var v = nest().add_var(std::move(name), extent);
+        nest().reduce_axes.push_back(v);
+        ++position;
+        return Index::var(v);
+    }
+
+    Value new_reduction(loops::Reduction r, Value element) {
+        bool position = r == loops::Reduction::ArgMax || r == loops::Reduction::ArgMin;
+        loops::Accumulator a{r, element.id, position ? DType::I64 : element.dtype()};
+        for (std::size_t i = 0; i < nest().accumulators.size(); ++i) {
+            const loops::Accumulator& old = nest().accumulators[i];
+            if (old.reduction == r && old.element == a.element)
+                return nest().acc(static_cast<int>(i), a.dtype);
+        }
+        nest().accumulators.push_back(a);
+        return nest().acc(static_cast<int>(nest().accumulators.size()) - 1, a.dtype);
+    }
+
+    void new_check(const Node& node, Value ok, const Index& element) {
+        for (const loops::CheckThat& c : nest().checks)
+            if (c.ok == ok.id) return;
+        nest().checks.push_back({ok.id, static_cast<int>(out_.checks.size()), element});
+        std::int64_t limit = node.attrs.has("size") ? node.attrs.get<Dim>("size").value() : 0;
+        out_.checks.push_back({node.loc(), std::string(node.op->name), limit});
+    }
+
+    void set_scatter(std::vector<Index> index) { scatter_index_ = std::move(index); }
+
+  private:
+    struct Done {
+        int output;
+        std::vector<Index> index;
+        Value value;
+    };
+
+    Index axis(std::int64_t extent) {
+        if (extent == 1) return 0;
+        static constexpr char names[] = "ijklmnop";
+        std::size_t n = nest().axes.size();
+        std::string name = n < 8 ? std::string(1, names[n]) : fmt::format("i{}", n);
+        nest().axes.push_back(nest().add_var(std::move(name), extent));
+        return Index::var(nest().axes.back());
+    }
+
+    bool is_root(const Expr& e) const {
+        return std::any_of(roots_.begin(), roots_.end(), [&](const Expr& r) { return same(r, e); });
+    }
+
+    bool is_stored(const Expr& e) const { return !is_root(e) && (e.node().is_leaf() || stored_(e)); }
+
+    std::optional<Value> uniform(const Expr& e) {
+        const Array* a = constant_value(e);
+        if (!a || !is_constant_scalar(e)) return std::nullopt;
+        if (is_float(a->dtype())) return nest().constant(a->dtype(), a->as_double());
+        return nest().constant(a->dtype(), a->as_int());
+    }
+
+    int buffer(const Expr& e) {
+        for (std::size_t i = 0; i < out_.buffers.size(); ++i)
+            if (same(out_.buffers[i], e)) return static_cast<int>(i);
+        out_.buffers.push_back(e);
+        const Node& n = e.node();
+        std::string label = n.name.empty() ? fmt::format("{}{}", n.op->name, out_.buffers.size() - 1)
+                                           : n.name;
+        return nest().add_buffer({label, e.dtype(), concrete(e.shape()), false});
+    }
+
+    Value compute(const Expr& e, std::span<const Index> index);
+
+    LoweredNest out_;
+    std::vector<Expr> roots_;
+    const IsStored& stored_;
+    std::unordered_map<const Node*, std::vector<Done>> done_;
+    bool scatters_ = false;
+    std::vector<Index> scatter_index_;
+};
+
+class NodeLowering final : public Lowering {
+  public:
+    NodeLowering(NestBuilder& builder, const Node& node)
+        : Lowering(builder.nest(), node), builder_(builder) {}
+
+    using Lowering::load;
+    Value load(int i, std::span<const Index> index) override {
+        return builder_.element(node.inputs[static_cast<std::size_t>(i)], index);
+    }
+    Value load_linear(int i, const Index& address) override {
+        return builder_.element_linear(node.inputs[static_cast<std::size_t>(i)], address);
+    }
+    Index reduce_axis(std::string name, std::int64_t extent) override {
+        return builder_.new_reduce_axis(std::move(name), extent, position_);
+    }
+    Value reduce(loops::Reduction r, Value element) override {
+        return builder_.new_reduction(r, element);
+    }
+    void check(Value ok, const Index& element) override { builder_.new_check(node, ok, element); }
+    void scatter_to(std::vector<Index> index) override { builder_.set_scatter(std::move(index)); }
+
+  private:
+    NestBuilder& builder_;
+    std::size_t position_ = 0;
+};
+
+Value NestBuilder::compute(const Expr& e, std::span<const Index> index) {
+    const Node& node = e.node();
+    for (const Done& d : done_[&node])
+        if (d.output == e.output() && std::equal(d.index.begin(), d.index.end(), index.begin(),
+                                                 index.end()))
+            return d.value;
+    const OpDef& op = def(node);
+    Value value;
+    if (op.scalar) {
+        std::vector<Value> args;
+        for (const Expr& input : node.inputs) {
+            // Align right; an axis of size 1 is read at 0 throughout.
+            std::vector<Index> at;
+            std::size_t skip = index.size() - static_cast<std::size_t>(input.rank());
+            for (std::size_t k = 0; k < static_cast<std::size_t>(input.rank()); ++k)
+                at.push_back(input.shape()[k] == Dim(1) ? Index(0) : index[skip + k]);
+            args.push_back(element(input, at));
+        }
+        value = op.scalar({args, e.dtype(), node.attrs});
+    } else {
+        ARETE_CHECK(op.lower, "{} has neither a scalar body nor a lowering", node.op->name);
+        NodeLowering lowering(*this, node);
+        value = op.lower(lowering, index);
+    }
+    ARETE_CHECK(value.dtype() == e.dtype(), "{}: lowered to {}, typed {}", node.op->name,
+                name(value.dtype()), e.type().str());
+    done_[&node].push_back({e.output(), {index.begin(), index.end()}, value});
+    return value;
+}
+
+}  // namespace
+
+LoweredNest lower_nest(std::span<const Expr> roots, const IsStored& stored, std::string name) {
+    return NestBuilder(roots, stored).build(std::move(name));
+}
+
+}  // namespace arete

@@ -1,0 +1,34 @@
+// From graph nodes to loop nests: the one place where OpDef's scalar and lower rules run.
+#pragma once
+
+#include <functional>
+#include <vector>
+
+#include "compiler/loops/kernel.h"
+#include "compiler/ops/op.h"
+
+namespace arete {
+
+/// Where a run-time check came from.
+struct CheckSite {
+    Loc loc;
+    std::string what;  ///< "check_index: index", for the message
+    std::int64_t limit = 0;
+};
+
+/// A nest with the graph values its buffers stand for.
+struct LoweredNest {
+    loops::Nest nest;
+    std::vector<Expr> buffers;      ///< by buffer number of the nest
+    std::vector<CheckSite> checks;  ///< a check's code is its position here
+    bool zero_first = false;        ///< a scatter: the result must be zeroed before it runs
+};
+
+/// True for values that a nest loads from memory rather than computes.
+using IsStored = std::function<bool(const Expr&)>;
+
+/// A nest that computes `roots` (all of one shape), inlining every value for which `stored` is
+/// false. Sizes must be concrete.
+LoweredNest lower_nest(std::span<const Expr> roots, const IsStored& stored, std::string name);
+
+}  // namespace arete

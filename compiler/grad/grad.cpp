@@ -1,0 +1,195 @@
+#include "compiler/grad/grad.h"
+
+#include <cstdio>
+#include <unordered_set>
+
+#include "compiler/graph/graph.h"
+#include "compiler/ops/elementwise.h"
+#include "compiler/ops/movement.h"
+#include "compiler/ops/op.h"
+#include "compiler/ops/rows.h"
+
+namespace arete {
+
+namespace {
+
+// Name and line of a variable, for messages.
+std::string who(const Expr& e) {
+    std::string text = describe(e, fmt::format("the result of {}", e.node().op->name));
+    return e.loc() ? fmt::format("{} ({})", text, e.loc().str()) : text;
+}
+
+class ReverseWalk {
+  public:
+    ReverseWalk(const Expr& cost, const Expr& seed, const std::vector<Expr>& wrt,
+                const GradOptions& options, Loc loc)
+        : options_(options), loc_(loc), graph_(roots(cost, seed, options)) {
+        for (const auto& node : graph_.nodes()) known_.insert(node.get());
+        find_paths(wrt);
+        grads_.resize(graph_.size());
+        for (std::size_t i = 0; i < graph_.size(); ++i)
+            grads_[i].resize(graph_.nodes()[i]->types.size());
+    }
+
+    void run(const Expr& cost, const Expr& seed) {
+        add(cost, seed);
+        for (const auto& [e, g] : options_.known_grads) slot(e) = sum_to(g, e.type(), loc_);
+        for (std::size_t i = graph_.size(); i-- > 0;) visit(i);
+    }
+
+    /// Empty where the cost does not depend on e.
+    Expr gradient(const Expr& e) { return graph_.contains(e.node()) ? slot(e) : Expr(); }
+    /// True where the cost depends on e in any way.
+    bool depends_on(const Expr& e) const { return graph_.contains(e.node()); }
+
+  private:
+    // Given gradients, too: they are the user's, and keep their lines.
+    static std::vector<Expr> roots(const Expr& cost, const Expr& seed, const GradOptions& options) {
+        std::vector<Expr> out{cost, seed};
+        for (const auto& [e, g] : options.known_grads) {
+            out.push_back(e);
+            out.push_back(g);
+        }
+        return out;
+    }
+
+    // reaches_[i]: a gradient that arrives at node i flows on towards a variable.
+    void find_paths(const std::vector<Expr>& wrt) {
+        for (const Expr& e : wrt) wanted_.insert(&e.node());
+        std::unordered_set<const Node*> constant;
+        for (const Expr& e : options_.consider_constant) constant.insert(&e.node());
+        for (const auto& [e, g] : options_.known_grads) given_.push_back(e);
+        reaches_.resize(graph_.size());
+        for (std::size_t i = 0; i < graph_.size(); ++i) {
+            const Node& n = *graph_.nodes()[i];
+            if (constant.count(&n)) continue;
+            for (const Expr& x : n.inputs) reaches_[i] = reaches_[i] || leads_on(x);
+        }
+    }
+
+    bool leads_on(const Expr& x) const {
+        return is_float(x.dtype()) &&
+               (wanted_.count(&x.node()) || reaches_[static_cast<std::size_t>(graph_.id(x))]);
+    }
+
+    Expr& slot(const Expr& e) {
+        return grads_[static_cast<std::size_t>(graph_.id(e))][static_cast<std::size_t>(e.output())];
+    }
+
+    void add(const Expr& e, const Expr& g) {
+        for (const Expr& given : given_)
+            if (same(given, e)) return;
+        Expr& sum = slot(e);
+        sum = sum ? at(sum, e.loc()) + at(g, e.loc()) : g;
+    }
+
+    void visit(std::size_t i) {
+        const std::shared_ptr<const Node>& node = graph_.nodes()[i];
+        bool arrives = false;
+        for (const Expr& g : grads_[i]) arrives = arrives || bool(g);
+        if (!arrives || !reaches_[i]) return;
+        const OpDef& op = def(*node);
+        if (!op.pullback)
+            fail<GraphError>(node->loc() ? node->loc() : loc_, "grad: {} has no gradient",
+                             op.info.name);
+        PullbackArgs args{*node, node->inputs, {}, grads_[i]};
+        for (std::size_t k = 0; k < node->types.size(); ++k)
+            args.y.emplace_back(node, static_cast<int>(k));
+        const std::vector<Expr> found = op.pullback(args);
+        ARETE_CHECK(found.size() == node->inputs.size(), "{}: {} gradients of {} inputs",
+                    op.info.name, found.size(), node->inputs.size());
+        for (std::size_t k = 0; k < found.size(); ++k) {
+            const Expr& x = node->inputs[k];
+            if (found[k].node_ptr() == nullptr || !leads_on(x)) continue;
+            Expr g = sum_to(found[k], x.type(), node->loc());
+            relocate(g, node->loc());
+            add(x, g);
+            relocate(slot(x), node->loc());
+        }
+    }
+
+    // Gives the nodes that a pullback has made the line of the node they belong to: built by the
+    // library, they carry its lines. Nodes that were there before keep theirs.
+    void relocate(const Expr& e, Loc loc) {
+        std::vector<const Node*> open{&e.node()};
+        while (!open.empty()) {
+            const Node* node = open.back();
+            open.pop_back();
+            if (!known_.insert(node).second) continue;
+            // Made a moment ago by this thread, as an object that is not const, and seen by no
+            // one else: locations are no part of a node's identity.
+            const_cast<Node*>(node)->locs = loc ? std::vector<Loc>{loc} : std::vector<Loc>{};
+            for (const Expr& x : node->inputs) open.push_back(&x.node());
+        }
+    }
+
+    const GradOptions& options_;
+    Loc loc_;
+    Graph graph_;
+    std::unordered_set<const Node*> known_;   // before the walk, or relocated
+    std::unordered_set<const Node*> wanted_;  // whose gradients are asked for
+    std::vector<Expr> given_;                 // whose gradients are known
+    std::vector<bool> reaches_;
+    std::vector<std::vector<Expr>> grads_;  // by node and output
+};
+
+std::vector<Expr> pull_back(const Expr& cost, const Expr& seed, const std::vector<Expr>& wrt,
+                            const GradOptions& options, Loc loc) {
+    for (const Expr& e : wrt)
+        if (!is_float(e.type().dtype))
+            fail<GraphError>(loc, "grad: only floats have gradients, but {}", who(e));
+    ReverseWalk walk(cost, seed, wrt, options, loc);
+    walk.run(cost, seed);
+    std::vector<Expr> out;
+    for (const Expr& e : wrt) {
+        Expr g = walk.gradient(e);
+        if (g.node_ptr() == nullptr) {
+            std::string_view how = walk.depends_on(e) ? "differentiably " : "";
+            std::string message =
+                fmt::format("grad: the cost does not depend {}on this variable: {}", how, who(e));
+            if (options.disconnected_inputs == Disconnected::error) throw GraphError(loc, message);
+            if (options.disconnected_inputs == Disconnected::warn)
+                fmt::print(stderr, "{}: warning: {}\n", loc.str(), message);
+            g = zeros_like(at(e, loc));
+        }
+        out.push_back(std::move(g));
+    }
+    return out;
+}
+
+}  // namespace
+
+std::vector<Expr> grad(const Operand& cost, const std::vector<Expr>& wrt,
+                       const GradOptions& options) {
+    const Expr c = cost.expr();
+    if (c.rank() != 0)
+        fail<GraphError>(cost.loc, "grad: the cost must be a scalar, it is {}", c.type().str());
+    if (!is_float(c.dtype()))
+        fail<GraphError>(cost.loc, "grad: the cost must be a float, it is {}", c.type().str());
+    const Loc loc = c.loc() ? c.loc() : cost.loc;
+    return pull_back(c, scalar_constant(c.dtype(), 1.0, loc), wrt, options, cost.loc);
+}
+
+std::vector<Expr> grad(const Operand& cost, std::initializer_list<Expr> wrt,
+                       const GradOptions& options) {
+    return grad(cost, std::vector<Expr>(wrt), options);
+}
+
+Expr grad(const Operand& cost, const Expr& wrt, const GradOptions& options) {
+    return grad(cost, std::vector<Expr>{wrt}, options)[0];
+}
+
+std::vector<Expr> Lop(const Operand& f, const std::vector<Expr>& wrt, const Expr& v,
+                      const GradOptions& options) {
+    const Expr e = f.expr();
+    if (!is_float(e.dtype()))
+        fail<GraphError>(f.loc, "Lop: the expression must be a float, it is {}", e.type().str());
+    bool fits = v.rank() == e.rank();
+    for (std::size_t k = 0; fits && k < e.shape().size(); ++k)
+        fits = !differ(v.shape()[k], e.shape()[k]);
+    if (!fits)
+        fail<GraphError>(f.loc, "Lop: shapes differ: {}, {}", e.type().str(), v.type().str());
+    return pull_back(e, cast(at(v, f.loc), e.dtype()), wrt, options, f.loc);
+}
+
+}  // namespace arete

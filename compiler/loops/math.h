@@ -1,0 +1,26 @@
+// Transcendental functions as polynomials of the loop IR, so that their bits are the same on every
+// back end.
+#pragma once
+
+#include <span>
+
+#include "compiler/loops/nest.h"
+
+namespace arete::loops {
+
+/// Replaces every transcendental instruction (`is_transcendental`) of an f32 or f64 nest by
+/// branch-free primitive ones; no other instruction, buffer, store or check changes.
+///
+/// Results are within 2 ulp everywhere, NaN, infinities, signed zeros and denormals as in IEEE 754
+/// and C, except for sin and cos of large arguments: these are within 2 ulp for |x| <= 2^19 (f32)
+/// and |x| <= 2^46 (f64), lose accuracy slowly up to 2^22 and 2^50, and are NaN beyond, where the
+/// reduction modulo pi/2 would leave no correct bit.
+///
+/// The code relies on each operation being rounded as written: a printer must not reassociate it
+/// (also where fast_math is set), form or split an fma, or flush denormals to zero.
+void expand_math(Nest& nest);
+
+/// The expansion of one transcendental instruction; the operands are f32 or f64 of one code.
+Value expand(Op op, std::span<const Value> args);
+
+}  // namespace arete::loops

@@ -1,0 +1,454 @@
+// One row an op of movement: no arithmetic, only other indices.
+#include "compiler/ops/movement.h"
+
+#include <algorithm>
+#include <array>
+
+#include "compiler/ops/elementwise.h"
+#include "compiler/ops/families.h"
+#include "compiler/ops/indexing.h"
+#include "compiler/ops/leaves.h"
+#include "compiler/ops/reduction.h"
+#include "compiler/ops/rows.h"
+
+namespace arete {
+
+using loops::Index;
+using loops::Value;
+namespace ir = loops;
+
+namespace {
+
+std::vector<TensorType> infer_reshape(const InferArgs& a) {
+    const Shape& shape = a.attrs.get<Shape>("shape");
+    if (differ(size_of(shape), size_of(a.type(0).shape)))
+        a.error(fmt::format("{} has not the number of elements of {}", a.describe(0),
+                            to_string(shape)));
+    return {{a.type(0).dtype, shape}};
+}
+
+Value lower_reshape(Lowering& l, std::span<const Index> out) {
+    return l.load_linear(0, ir::linear(out, l.shape()));
+}
+
+std::vector<TensorType> infer_dimshuffle(const InferArgs& a) {
+    const Ints& order = a.attrs.get<Ints>("order");
+    const Shape& in = a.type(0).shape;
+    std::vector<int> used(in.size());
+    Shape shape;
+    for (std::int64_t k : order) {
+        if (k < -1 || k >= a.type(0).rank())
+            a.error("each item is an axis or 'x': " + a.describe(0));
+        if (k >= 0 && used[static_cast<std::size_t>(k)]++)
+            a.error(fmt::format("axis {} appears twice", k));
+        shape.push_back(k < 0 ? Dim(1) : in[static_cast<std::size_t>(k)]);
+    }
+    for (std::size_t k = 0; k < in.size(); ++k)
+        if (!used[k] && differ(in[k], 1))
+            a.error(fmt::format("axis {} is left out but has not size 1: {}", k, a.describe(0)));
+    return {{a.type(0).dtype, shape}};
+}
+
+Value lower_dimshuffle(Lowering& l, std::span<const Index> out) {
+    const Ints& order = l.node.attrs.get<Ints>("order");
+    std::vector<Index> index(l.node.inputs[0].shape().size());
+    for (std::size_t k = 0; k < order.size(); ++k)
+        if (order[k] >= 0) index[static_cast<std::size_t>(order[k])] = out[k];
+    return l.load(0, index);
+}
+
+// Attr repeats: the axes of the result that repeat one of size 1. Decided when the node is made,
+// so that a size unknown then, and taken to be equal, does not become a repetition later.
+std::vector<TensorType> infer_broadcast_to(const InferArgs& a) {
+    const Shape &shape = a.attrs.get<Shape>("shape"), &in = a.type(0).shape;
+    const Ints& repeats = a.attrs.get<Ints>("repeats");
+    bool ok = in.size() <= shape.size();
+    for (std::size_t k = 0; ok && k < in.size(); ++k) {
+        const std::size_t axis = shape.size() - in.size() + k;
+        const bool repeated =
+            std::count(repeats.begin(), repeats.end(), static_cast<int>(axis)) != 0;
+        ok = !differ(in[k], repeated ? Dim(1) : shape[axis]);
+    }
+    if (!ok) a.error(fmt::format("{} cannot be repeated to {}", a.describe(0), to_string(shape)));
+    return {{a.type(0).dtype, shape}};
+}
+
+Value lower_broadcast_to(Lowering& l, std::span<const Index> out) {
+    return l.load(0, broadcast_index(out, l.shape(0)));
+}
+
+std::vector<TensorType> infer_concatenate(const InferArgs& a) {
+    const auto axis = static_cast<std::size_t>(a.attrs.get<std::int64_t>("axis"));
+    TensorType out = a.type(0);
+    for (std::size_t i = 1; i < a.inputs.size(); ++i) {
+        const TensorType& t = a.type(i);
+        bool ok = t.dtype == out.dtype && t.rank() == out.rank();
+        for (std::size_t k = 0; ok && k < out.shape.size(); ++k)
+            ok = k == axis || !differ(t.shape[k], out.shape[k]);
+        if (!ok)
+            a.error(fmt::format("sizes differ on an axis other than {}: {}, {}", axis,
+                                a.describe(0), a.describe(i)));
+        out.shape[axis] = out.shape[axis] + t.shape[axis];
+    }
+    return {out};
+}
+
+Value lower_concatenate(Lowering& l, std::span<const Index> out) {
+    const auto axis = static_cast<std::size_t>(l.node.attrs.get<std::int64_t>("axis"));
+    std::vector<Index> index(out.begin(), out.end());
+    Value result;
+    std::int64_t start = 0;
+    for (std::size_t i = 0; i < l.node.inputs.size(); ++i) {
+        const std::int64_t n = l.shape(static_cast<int>(i))[axis];
+        if (n == 0) continue;
+        Guard guard(l.code);  // its condition is implied by the select
+        index[axis] = guard.clamp(out[axis] - start, n);
+        Value v = l.load(static_cast<int>(i), index);
+        Value here = ir::ge(l.code.index(out[axis]), static_cast<double>(start));
+        result = result ? ir::select(here, v, result) : v;
+        start += n;
+    }
+    return result ? result : zero(l);
+}
+
+std::vector<Expr> pullback_concatenate(const PullbackArgs& a) {
+    const std::int64_t axis = a.node.attrs.get<std::int64_t>("axis");
+    std::vector<Expr> out;
+    Dim start = 0;
+    for (const Expr& x : a.x) {
+        Shape starts(static_cast<std::size_t>(x.rank()), Dim(0));
+        starts[static_cast<std::size_t>(axis)] = start;
+        start = start + x.shape()[static_cast<std::size_t>(axis)];
+        out.push_back(slice_window(a.g[0], starts, Ints(static_cast<std::size_t>(x.rank()), 1),
+                                   x.shape(), {}));
+    }
+    return out;
+}
+
+std::vector<TensorType> infer_shape(const InferArgs&) {
+    return {{DType::I64, {}}};
+}
+
+Value lower_shape(Lowering& l, std::span<const Index>) {
+    const auto axis = static_cast<std::size_t>(l.node.attrs.get<std::int64_t>("axis"));
+    return l.code.constant(DType::I64, l.shape(0)[axis]);
+}
+
+std::vector<Sample> reshape_samples() {
+    return {{"merge and split",
+             {{{4, 6, 5}}},
+             [](std::span<const Expr> x) {
+                 return reshape(x[0], {8, -1});
+             }},
+            {"odd",
+             {{{3, 7}}},
+             [](std::span<const Expr> x) {
+                 return reshape(x[0], {7, 3});
+             }},
+            {"flatten", {{{2, 3, 5}}}, [](std::span<const Expr> x) { return flatten(x[0], 2); }},
+            {"to scalar", {{{1, 1}}}, [](std::span<const Expr> x) { return reshape(x[0], {}); }},
+            {"units", {{{3, 1, 5}}}, [](std::span<const Expr> x) {
+                 return expand_dims(squeeze(x[0], {1}), 0);
+             }}};
+}
+
+std::vector<Sample> dimshuffle_samples() {
+    return {{"bias",
+             {{{7}}},
+             [](std::span<const Expr> x) {
+                 return dimshuffle(x[0], {'x', 0, 'x'});
+             }},
+            {"transpose", {{{5, 9}}}, [](std::span<const Expr> x) { return x[0].T(); }},
+            {"rank 3",
+             {{{2, 3, 5}}},
+             [](std::span<const Expr> x) {
+                 return transpose(x[0], {1, -1, 0});
+             }},
+            {"drop", {{{3, 1, 4}}}, [](std::span<const Expr> x) {
+                 return dimshuffle(x[0], {2, 0});
+             }}};
+}
+
+std::vector<Sample> broadcast_to_samples() {
+    return {{"row",
+             {{{5}}},
+             [](std::span<const Expr> x) {
+                 return broadcast_to(x[0], {3, 5});
+             }},
+            {"column",
+             {{{4, 1}}},
+             [](std::span<const Expr> x) {
+                 return broadcast_to(x[0], {2, 4, 7});
+             }},
+            {"scalar", {{{}}}, [](std::span<const Expr> x) { return broadcast_to(x[0], {33}); }}};
+}
+
+std::vector<Sample> concatenate_samples() {
+    return {{"rows",
+             {{{2, 5}}, {{3, 5}}, {{1, 5}}},
+             [](std::span<const Expr> x) {
+                 return concatenate({x[0], x[1], x[2]});
+             }},
+            {"last axis",
+             {{{3, 4}}, {{3, 9}}},
+             [](std::span<const Expr> x) {
+                 return concatenate({x[0], x[1]}, -1);
+             }},
+            {"stack", {{{5}}, {{5}}}, [](std::span<const Expr> x) {
+                 return stack({x[0], x[1]}, 1);
+             }}};
+}
+
+std::vector<Sample> shape_samples() {
+    return {{"size",
+             {{{3, 5}}},
+             [](std::span<const Expr> x) {
+                 return apply(*find_op("shape"), {x[0]}, {{"axis", std::int64_t{1}}}, {});
+             },
+             false}};
+}
+
+}  // namespace
+
+constinit const OpDef reshape_op{
+    .info = {.name = "reshape", .traits = Trait::View | Trait::Alias | Trait::Cheap},
+    .doc = "the same elements in row-major order under attr shape",
+    .infer = infer_reshape,
+    .lower = lower_reshape,
+    .pullback = [](const PullbackArgs& a) -> std::vector<Expr> {
+        return {reshape(a.g[0], a.x[0].shape())};
+    },
+    .samples = reshape_samples};
+constinit const OpDef dimshuffle_op{
+    .info = {.name = "dimshuffle", .traits = Trait::View | Trait::Cheap},
+    .doc = "axes reordered by attr order; -1 makes a new axis of size 1",
+    .infer = infer_dimshuffle,
+    .lower = lower_dimshuffle,
+    .pullback = [](const PullbackArgs& a) -> std::vector<Expr> {
+        const Ints& order = a.node.attrs.get<Ints>("order");
+        Ints inverse(a.x[0].shape().size(), -1);
+        for (std::size_t k = 0; k < order.size(); ++k)
+            if (order[k] >= 0)
+                inverse[static_cast<std::size_t>(order[k])] = static_cast<std::int64_t>(k);
+        return {apply(def(a.node), {a.g[0]}, {{"order", inverse}}, {})};
+    },
+    .samples = dimshuffle_samples};
+constinit const OpDef broadcast_to_op{
+    .info = {.name = "broadcast_to", .traits = Trait::View | Trait::Cheap},
+    .doc = "x repeated to attr shape",
+    .infer = infer_broadcast_to,
+    .lower = lower_broadcast_to,
+    // The reverse walk sums what was repeated.
+    .pullback = [](const PullbackArgs& a) -> std::vector<Expr> { return {a.g[0]}; },
+    .samples = broadcast_to_samples};
+constinit const OpDef concatenate_op{.info = {.name = "concatenate"},
+                                     .doc = "inputs one after another along attr axis",
+                                     .arity = -1,
+                                     .infer = infer_concatenate,
+                                     .lower = lower_concatenate,
+                                     .pullback = pullback_concatenate,
+                                     .samples = concatenate_samples};
+constinit const OpDef shape_op{.info = {.name = "shape", .traits = Trait::Cheap},
+                               .doc = "the size of attr axis",
+                               .infer = infer_shape,
+                               .lower = lower_shape,
+                               .pullback = no_gradient,
+                               .samples = shape_samples};
+
+// ---- builders
+
+Expr reshape(const Operand& x, const ShapeArg& arg) {
+    Expr e = x.expr();
+    Shape shape = arg.shape;
+    auto unknown = [](const Dim& d) { return d == Dim(-1); };
+    const auto holes = std::count_if(shape.begin(), shape.end(), unknown);
+    if (holes > 1) fail<GraphError>(x.loc, "reshape: more than one -1 in {}", to_string(shape));
+    if (holes == 1) {
+        Dim rest = 1, all = size_of(e.shape());
+        for (const Dim& d : shape)
+            if (!unknown(d)) rest = rest * d;
+        const bool divides = rest == Dim(0)                      ? false
+                             : all.is_const() && rest.is_const() ? all.value() % rest.value() == 0
+                                                                 : true;
+        if (!divides)
+            fail<GraphError>(x.loc, "reshape: {} does not divide into {}", describe(e),
+                             to_string(shape));
+        *std::find_if(shape.begin(), shape.end(), unknown) = floordiv(all, rest);
+    }
+    if (shape == e.shape()) return e;
+    return apply(reshape_op, {e}, {{"shape", shape}}, x.loc);
+}
+
+Expr flatten(const Operand& x, int outdim) {
+    Expr e = x.expr();
+    if (outdim < 1) fail<GraphError>(x.loc, "flatten: outdim {}", outdim);
+    const auto keep = std::min(static_cast<std::size_t>(outdim - 1), e.shape().size());
+    Shape shape(e.shape().begin(), e.shape().begin() + static_cast<std::ptrdiff_t>(keep));
+    shape.push_back(
+        size_of(Shape(e.shape().begin() + static_cast<std::ptrdiff_t>(keep), e.shape().end())));
+    if (static_cast<int>(shape.size()) > e.rank() && e.rank() > 0) return e;
+    return reshape(at(e, x.loc), shape);
+}
+
+namespace {
+
+Expr shuffle(const Operand& x, Ints order) {
+    Expr e = x.expr();
+    bool identity = static_cast<int>(order.size()) == e.rank();
+    for (std::size_t k = 0; k < order.size(); ++k)
+        identity = identity && order[k] == static_cast<std::int64_t>(k);
+    return identity ? e : apply(dimshuffle_op, {e}, {{"order", std::move(order)}}, x.loc);
+}
+
+}  // namespace
+
+Expr dimshuffle(const Operand& x, const std::vector<DimItem>& items) {
+    Ints order;
+    for (const DimItem& i : items) order.push_back(i.axis);
+    return shuffle(x, std::move(order));
+}
+
+Expr dimshuffle(const Operand& x, std::initializer_list<DimItem> items) {
+    return dimshuffle(x, std::vector<DimItem>(items));
+}
+
+Expr transpose(const Operand& x, const std::vector<int>& axes) {
+    const int rank = x.expr().rank();
+    if (!axes.empty() && static_cast<int>(axes.size()) != rank)
+        fail<GraphError>(x.loc, "transpose: {} axes for a tensor of rank {}", axes.size(), rank);
+    Ints order;
+    for (int k = 0; k < rank; ++k)
+        order.push_back(axes.empty() ? rank - 1 - k
+                                     : normalize_axis(axes[static_cast<std::size_t>(k)], rank,
+                                                      "transpose", x.loc));
+    return shuffle(x, std::move(order));
+}
+
+Expr Expr::T(const char* file, int line) const {
+    return transpose(Operand(*this, file, line));
+}
+
+Expr expand_dims(const Operand& x, int axis) {
+    Expr e = x.expr();
+    Shape shape = e.shape();
+    shape.insert(shape.begin() + normalize_axis(axis, e.rank() + 1, "expand_dims", x.loc), Dim(1));
+    return reshape(at(e, x.loc), shape);
+}
+
+Expr squeeze(const Operand& x, const std::vector<int>& axes) {
+    Expr e = x.expr();
+    std::vector<bool> drop(e.shape().size());
+    for (std::size_t k = 0; k < drop.size(); ++k) drop[k] = axes.empty() && e.shape()[k] == Dim(1);
+    for (int axis : axes) {
+        const auto k = static_cast<std::size_t>(normalize_axis(axis, e.rank(), "squeeze", x.loc));
+        if (differ(e.shape()[k], 1))
+            fail<GraphError>(x.loc, "squeeze: axis {} has not size 1: {}", axis, describe(e));
+        drop[k] = true;
+    }
+    Shape shape;
+    for (std::size_t k = 0; k < drop.size(); ++k)
+        if (!drop[k]) shape.push_back(e.shape()[k]);
+    return reshape(at(e, x.loc), shape);
+}
+
+Expr broadcast_to(const Operand& x, const ShapeArg& arg) {
+    Expr e = x.expr();
+    if (e.shape() == arg.shape) return e;
+    Ints repeats;
+    const int missing = static_cast<int>(arg.shape.size()) - e.rank();
+    for (int k = std::max(0, missing); k < missing + e.rank(); ++k)
+        if (e.shape()[static_cast<std::size_t>(k - missing)] == Dim(1) &&
+            !(arg.shape[static_cast<std::size_t>(k)] == Dim(1)))
+            repeats.push_back(k);
+    return apply(broadcast_to_op, {e}, {{"shape", arg.shape}, {"repeats", repeats}}, x.loc);
+}
+
+Expr concatenate(const std::vector<Operand>& parts, int axis) {
+    if (parts.empty()) fail<GraphError>({}, "concatenate: no tensors");
+    const Loc loc = parts[0].loc;
+    DType t = parts[0].expr().dtype();
+    const int rank = parts[0].expr().rank();
+    for (const Operand& p : parts) t = promote(t, p.expr().dtype());
+    std::vector<Expr> inputs;
+    for (const Operand& p : parts) inputs.push_back(cast(p, t));
+    const std::int64_t along = normalize_axis(axis, rank, "concatenate", loc);
+    return apply(concatenate_op, std::move(inputs), {{"axis", along}}, loc);
+}
+
+Expr stack(const std::vector<Operand>& parts, int axis) {
+    std::vector<Operand> grown;
+    for (const Operand& p : parts) grown.push_back(at(expand_dims(p, axis), p.loc));
+    return concatenate(grown, axis);
+}
+
+Expr Expr::shape(int axis, const char* file, int line) const {
+    const Loc loc{file, line};
+    const std::int64_t k = normalize_axis(axis, rank(), "shape", loc);
+    const Dim& d = shape()[static_cast<std::size_t>(k)];
+    return d.is_const() ? dim_expr(d, loc) : apply(shape_op, {*this}, {{"axis", k}}, loc);
+}
+
+Expr size(const Operand& x) {
+    Ints axes;
+    for (int k = 0; k < x.expr().rank(); ++k) axes.push_back(k);
+    return size(x, axes);
+}
+
+Expr size(const Operand& x, const Ints& axes) {
+    const Expr e = x.expr();
+    Dim known = 1;
+    Expr product;
+    for (std::int64_t k : axes) {
+        const Dim& d =
+            e.shape()[static_cast<std::size_t>(normalize_axis(k, e.rank(), "size", x.loc))];
+        if (d.is_const()) {
+            known = known * d;
+            continue;
+        }
+        Expr n = e.shape(static_cast<int>(k), x.loc.file, x.loc.line);
+        product = product ? at(product, x.loc) * at(n, x.loc) : n;
+    }
+    if (product && known == Dim(1)) return product;
+    Expr constant = dim_expr(known, x.loc);
+    return product ? at(product, x.loc) * at(constant, x.loc) : constant;
+}
+
+Expr zeros_like(const Operand& x) {
+    return full(x.expr().shape(), {0, x.loc.file, x.loc.line}, x.expr().dtype());
+}
+Expr ones_like(const Operand& x) {
+    return full(x.expr().shape(), {1, x.loc.file, x.loc.line}, x.expr().dtype());
+}
+Expr full(const ShapeArg& shape, const Operand& value, DType dtype) {
+    // A literal goes straight to the dtype: through f32 a double would lose digits.
+    return broadcast_to(at(cast(at(value.beside(dtype), value.loc), dtype), value.loc), shape);
+}
+
+Expr sum_to(const Expr& g, const TensorType& type, Loc loc) {
+    Expr e = cast(at(g, loc), type.dtype);
+    if (e.shape() == type.shape) return e;
+    const int extra = e.rank() - type.rank();
+    Ints axes;
+    for (int k = 0; k < extra; ++k) axes.push_back(k);
+    for (int k = std::max(0, -extra); k < type.rank(); ++k)
+        if (type.shape[static_cast<std::size_t>(k)] == Dim(1) &&
+            !(e.shape()[static_cast<std::size_t>(extra + k)] == Dim(1)))
+            axes.push_back(extra + k);
+    const bool reshaped = static_cast<int>(axes.size()) > std::max(0, extra);
+    if (!axes.empty()) e = sum(at(e, loc), axes);
+    if (reshaped) e = reshape(at(e, loc), type.shape);
+    // What is left are axes along which the gradient is constant, or sizes not known to be equal.
+    bool repeat = e.rank() < type.rank();
+    for (int k = 0; !repeat && k < type.rank(); ++k)
+        repeat = e.shape()[static_cast<std::size_t>(k)] == Dim(1) &&
+                 !(type.shape[static_cast<std::size_t>(k)] == Dim(1));
+    return repeat ? broadcast_to(at(e, loc), type.shape) : e;
+}
+
+std::span<const OpDef* const> movement_ops() {
+    static constexpr std::array rows = {&reshape_op, &dimshuffle_op, &broadcast_to_op,
+                                        &concatenate_op, &shape_op};
+    return rows;
+}
+
+}  // namespace arete

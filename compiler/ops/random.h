@@ -1,0 +1,29 @@
+// Random draws: pure functions of a key, a counter and the element's position.
+#pragma once
+
+#include "compiler/ops/dims.h"
+
+namespace arete {
+
+/// Where a draw comes from. Element e (row-major) of a draw is made of the four words of Philox
+/// 4x32-10 (ops/philox.h) for the counter (low32(e), high32(e), low32(counter), high32(counter))
+/// under the key (low32(key), high32(key) ^ low32(stream)). So a draw does not depend on the device
+/// or on the number of threads; equal sources give equal numbers.
+struct RandomSource {
+    Operand key;              ///< i64 scalar: the seed
+    Operand counter;          ///< i64 scalar: grows by one from draw to draw
+    std::int64_t stream = 0;  ///< tells apart the draws of one function
+};
+
+/// Uniform in [low, high) (rounding may reach high), f32 or f64. The fraction has 24 bits, of word
+/// 0, in f32; 53 bits, of words 0 and 1, in f64.
+Expr random_uniform(const ShapeArg& shape, const RandomSource& source, double low = 0,
+                    double high = 1, DType dtype = DType::F32);
+/// Normal, f32 or f64: the cosine branch of Box and Muller's method.
+Expr random_normal(const ShapeArg& shape, const RandomSource& source, double mean = 0,
+                   double deviation = 1, DType dtype = DType::F32);
+/// 1 with probability p (to 32 bits), otherwise 0; any dtype.
+Expr random_bernoulli(const ShapeArg& shape, const RandomSource& source, double p = 0.5,
+                      DType dtype = DType::F32);
+
+}  // namespace arete

@@ -1,0 +1,255 @@
+// One row a reduction; attrs: axes (sorted, not negative) and keepdims.
+#include "compiler/ops/reduction.h"
+
+#include <algorithm>
+#include <array>
+
+#include "compiler/ops/elementwise.h"
+#include "compiler/ops/families.h"
+#include "compiler/ops/movement.h"
+#include "compiler/ops/rows.h"
+
+namespace arete {
+
+using loops::Index;
+using loops::Reduction;
+using loops::Value;
+
+namespace {
+
+bool contains(const Ints& axes, std::size_t k) {
+    return std::find(axes.begin(), axes.end(), static_cast<std::int64_t>(k)) != axes.end();
+}
+
+Shape reduced_shape(const Shape& in, const Ints& axes, bool keepdims) {
+    Shape out;
+    for (std::size_t k = 0; k < in.size(); ++k) {
+        if (!contains(axes, k))
+            out.push_back(in[k]);
+        else if (keepdims)
+            out.push_back(1);
+    }
+    return out;
+}
+
+std::vector<TensorType> infer_reduced(const InferArgs& a, DType t) {
+    const Ints& axes = a.attrs.get<Ints>("axes");
+    for (std::int64_t k : axes)
+        if (k < 0 || k >= a.type(0).rank())
+            a.error(fmt::format("no axis {}: {}", k, a.describe(0)));
+    return {{t, reduced_shape(a.type(0).shape, axes, a.attrs.get<bool>("keepdims"))}};
+}
+std::vector<TensorType> infer_reduction(const InferArgs& a) {
+    return infer_reduced(a, a.type(0).dtype);
+}
+std::vector<TensorType> infer_arg(const InferArgs& a) {
+    return infer_reduced(a, DType::I64);
+}
+
+template <Reduction R>
+Value lower_reduction(Lowering& l, std::span<const Index> out) {
+    const Ints& axes = l.node.attrs.get<Ints>("axes");
+    const bool keepdims = l.node.attrs.get<bool>("keepdims");
+    const Sizes sizes = l.shape(0);
+    std::vector<Index> index;
+    std::size_t from = 0;
+    for (std::size_t k = 0; k < sizes.size(); ++k) {
+        if (contains(axes, k)) {
+            index.push_back(l.reduce_axis(fmt::format("r{}", k), sizes[k]));
+            from += keepdims;
+        } else {
+            index.push_back(out[from++]);
+        }
+    }
+    return l.reduce(R, l.load(0, index));
+}
+
+// e, a result of this node or its gradient, with the reduced axes as axes of size 1.
+Expr kept(const PullbackArgs& a, const Expr& e) {
+    return reshape(e, reduced_shape(a.x[0].shape(), a.node.attrs.get<Ints>("axes"), true));
+}
+
+std::vector<Expr> pullback_sum(const PullbackArgs& a) {
+    return {broadcast_to(kept(a, a.g[0]), a.x[0].shape())};
+}
+
+// Division by an element that is zero is avoided: if it is the only zero its gradient is the
+// product of the others; beside another zero it has none.
+std::vector<Expr> pullback_prod(const PullbackArgs& a) {
+    const Ints& axes = a.node.attrs.get<Ints>("axes");
+    const Expr& x = a.x[0];
+    Expr is_zero = eq(x, 0);
+    Expr others = where(is_zero, 1, x);
+    Expr zeros = sum(is_zero, axes, true);
+    Expr product = prod(others, axes, true);
+    return {where(eq(zeros, is_zero), kept(a, a.g[0]) * product / others, 0)};
+}
+
+std::vector<Expr> pullback_extreme(const PullbackArgs& a) {
+    return {where(eq(a.x[0], kept(a, a.y[0])), kept(a, a.g[0]), 0)};
+}
+
+template <Expr (*Build)(const Operand&, const Axes&, bool), int Low = -20, int High = 20,
+          bool Smooth = true>
+std::vector<Sample> reduction_samples() {
+    auto input = [](Sizes sizes) { return SampleInput{std::move(sizes), Low / 10.0, High / 10.0}; };
+    using X = std::span<const Expr>;
+    return {{"all", {input({3, 5})}, [](X x) { return Build(x[0], {}, false); }, Smooth},
+            {"rows", {input({4, 9})}, [](X x) { return Build(x[0], 0, false); }, Smooth},
+            {"columns", {input({4, 17})}, [](X x) { return Build(x[0], -1, true); }, Smooth},
+            {"vector", {input({37})}, [](X x) { return Build(x[0], {}, true); }, Smooth},
+            {"two axes",
+             {input({3, 4, 5})},
+             [](X x) {
+                 return Build(x[0], {0, 2}, false);
+             },
+             Smooth},
+            {"one element", {input({1, 7})}, [](X x) { return Build(x[0], 0, false); }, Smooth}};
+}
+
+template <Expr (*Build)(const Operand&, const Axes&, bool)>
+std::vector<Sample> arg_samples() {
+    using X = std::span<const Expr>;
+    return {{"flattened", {{{3, 5}}}, [](X x) { return Build(x[0], {}, false); }, false},
+            {"rows", {{{4, 9}}}, [](X x) { return Build(x[0], 0, false); }, false},
+            {"columns", {{{5, 17}}}, [](X x) { return Build(x[0], -1, true); }, false},
+            {"one element", {{{1, 7}}}, [](X x) { return Build(x[0], 0, false); }, false}};
+}
+
+}  // namespace
+
+constinit const OpDef sum_op{.info = {.name = "sum", .traits = Trait::Reduces},
+                             .doc = "sum over attr axes",
+                             .infer = infer_reduction,
+                             .lower = lower_reduction<Reduction::Sum>,
+                             .pullback = pullback_sum,
+                             .samples = reduction_samples<sum>};
+constinit const OpDef prod_op{.info = {.name = "prod", .traits = Trait::Reduces},
+                              .doc = "product over attr axes",
+                              .infer = infer_reduction,
+                              .lower = lower_reduction<Reduction::Prod>,
+                              .pullback = pullback_prod,
+                              .samples = reduction_samples<prod, 5, 15>};
+constinit const OpDef max_op{.info = {.name = "max", .traits = Trait::Reduces},
+                             .doc = "largest element over attr axes; NaN where there is one",
+                             .infer = infer_reduction,
+                             .lower = lower_reduction<Reduction::Max>,
+                             .pullback = pullback_extreme,
+                             .samples = reduction_samples<max>};
+constinit const OpDef min_op{.info = {.name = "min", .traits = Trait::Reduces},
+                             .doc = "smallest element over attr axes; NaN where there is one",
+                             .infer = infer_reduction,
+                             .lower = lower_reduction<Reduction::Min>,
+                             .pullback = pullback_extreme,
+                             .samples = reduction_samples<min>};
+constinit const OpDef argmax_op{.info = {.name = "argmax", .traits = Trait::Reduces},
+                                .doc = "position of the first largest element over attr axes",
+                                .infer = infer_arg,
+                                .lower = lower_reduction<Reduction::ArgMax>,
+                                .pullback = no_gradient,
+                                .samples = arg_samples<argmax>};
+constinit const OpDef argmin_op{.info = {.name = "argmin", .traits = Trait::Reduces},
+                                .doc = "position of the first smallest element over attr axes",
+                                .infer = infer_arg,
+                                .lower = lower_reduction<Reduction::ArgMin>,
+                                .pullback = no_gradient,
+                                .samples = arg_samples<argmin>};
+
+// ---- builders
+
+namespace {
+
+Ints normalize(const Axes& axes, const Expr& x, std::string_view op, Loc loc) {
+    Ints out;
+    if (axes.every)
+        for (int k = 0; k < x.rank(); ++k) out.push_back(k);
+    for (std::int64_t k : axes.list) out.push_back(normalize_axis(k, x.rank(), op, loc));
+    std::sort(out.begin(), out.end());
+    if (std::adjacent_find(out.begin(), out.end()) != out.end())
+        fail<GraphError>(loc, "{}: an axis is given twice", op);
+    return out;
+}
+
+Expr reduce(const OpDef& op, const Operand& operand, const Axes& axes, bool keepdims, DType t) {
+    Expr x = operand.expr();
+    Ints list = normalize(axes, x, op.info.name, operand.loc);
+    x = cast(at(x, operand.loc), t);
+    if (list.empty()) return x;
+    return apply(op, {x}, {{"axes", list}, {"keepdims", keepdims}}, operand.loc);
+}
+
+DType sum_dtype(const Operand& x) {
+    DType t = x.expr().dtype();
+    return is_float(t) ? t : DType::I64;
+}
+
+void require_elements(const OpDef& op, const Operand& operand, const Axes& axes) {
+    const Expr x = operand.expr();
+    for (std::int64_t k : normalize(axes, x, op.info.name, operand.loc))
+        if (x.shape()[static_cast<std::size_t>(k)] == Dim(0))
+            fail<GraphError>(operand.loc, "{}: no elements along axis {}: {}", op.info.name, k,
+                             describe(x));
+}
+
+Expr extreme(const OpDef& op, const Operand& x, const Axes& axes, bool keepdims) {
+    require_elements(op, x, axes);
+    return reduce(op, x, axes, keepdims, x.expr().dtype());
+}
+
+Expr arg_extreme(const OpDef& op, const Operand& x, const Axes& axes, bool keepdims) {
+    if (axes.list.size() > 1)
+        fail<GraphError>(x.loc, "{}: one axis or none, not {}", op.info.name, axes.list.size());
+    if (x.expr().rank() == 0) return full(Shape{}, {0, x.loc.file, x.loc.line}, DType::I64);
+    return extreme(op, x, axes, keepdims);
+}
+
+}  // namespace
+
+Expr sum(const Operand& x, const Axes& axes, bool keepdims) {
+    return reduce(sum_op, x, axes, keepdims, sum_dtype(x));
+}
+Expr prod(const Operand& x, const Axes& axes, bool keepdims) {
+    return reduce(prod_op, x, axes, keepdims, sum_dtype(x));
+}
+Expr mean(const Operand& operand, const Axes& axes, bool keepdims) {
+    const Loc loc = operand.loc;
+    Expr x = cast(operand, float_of(operand.expr().dtype()));
+    const Ints list = normalize(axes, x, "mean", loc);
+    Expr total = at(sum(at(x, loc), list, keepdims), loc).expr();
+    Dim n = 1;
+    for (std::int64_t k : list) n = n * x.shape()[static_cast<std::size_t>(k)];
+    if (n.is_const())
+        return at(total, loc) * Operand(1.0 / static_cast<double>(n.value()), loc.file, loc.line);
+    return at(total, loc) / at(cast(at(size(at(x, loc), list), loc), x.dtype()), loc);
+}
+Expr var(const Operand& x, const Axes& axes, bool keepdims) {
+    Expr distance = x - at(mean(x, axes, true), x.loc);
+    return mean(at(sqr(at(distance, x.loc)), x.loc), axes, keepdims);
+}
+Expr max(const Operand& x, const Axes& axes, bool keepdims) {
+    return extreme(max_op, x, axes, keepdims);
+}
+Expr min(const Operand& x, const Axes& axes, bool keepdims) {
+    return extreme(min_op, x, axes, keepdims);
+}
+Expr argmax(const Operand& x, const Axes& axes, bool keepdims) {
+    return arg_extreme(argmax_op, x, axes, keepdims);
+}
+Expr argmin(const Operand& x, const Axes& axes, bool keepdims) {
+    return arg_extreme(argmin_op, x, axes, keepdims);
+}
+// Over no elements the identities of max and min on bool are the right answers.
+Expr any(const Operand& x, const Axes& axes, bool keepdims) {
+    return reduce(max_op, at(cast(x, DType::Bool), x.loc), axes, keepdims, DType::Bool);
+}
+Expr All::operator()(const Operand& x, const Axes& axes, bool keepdims) const {
+    return reduce(min_op, at(cast(x, DType::Bool), x.loc), axes, keepdims, DType::Bool);
+}
+
+std::span<const OpDef* const> reduction_ops() {
+    static constexpr std::array rows = {&sum_op, &prod_op,   &max_op,
+                                        &min_op, &argmax_op, &argmin_op};
+    return rows;
+}
+
+}  // namespace arete

@@ -1,0 +1,67 @@
+#include "compiler/ops/rows.h"
+
+namespace arete {
+
+using loops::Index;
+using loops::Value;
+namespace ir = loops;
+
+std::vector<Expr> no_gradient(const PullbackArgs& a) {
+    return std::vector<Expr>(a.x.size());
+}
+
+std::string describe(const Expr& e, std::string_view fallback) {
+    const std::string& name = e.node().name;
+    return fmt::format("{} is {}", name.empty() ? fallback : std::string_view(name),
+                       e.type().str());
+}
+
+std::int64_t normalize_axis(std::int64_t axis, int rank, std::string_view op, Loc loc) {
+    if (axis < -rank || axis >= rank)
+        fail<GraphError>(loc, "{}: axis {} of a tensor of rank {}", op, axis, rank);
+    return axis < 0 ? axis + rank : axis;
+}
+
+Index to_index(Value v) {
+    const ir::Instr& i = v.code->values[static_cast<std::size_t>(v.id)];
+    if (i.op == ir::Op::Const) return i.constant.as_int();
+    if (i.op == ir::Op::IndexOf) return i.index;
+    return Index::value(v.id);
+}
+
+std::vector<Index> broadcast_index(std::span<const Index> out, const Sizes& sizes) {
+    std::vector<Index> index(sizes.size());
+    const std::size_t skip = out.size() - sizes.size();
+    for (std::size_t k = 0; k < sizes.size(); ++k)
+        if (sizes[k] != 1) index[k] = out[skip + k];
+    return index;
+}
+
+Value zero(Lowering& l) {
+    return l.code.constant(l.node.types[0].dtype, std::int64_t{0});
+}
+
+Index Guard::clamp(const Index& e, std::int64_t size) {
+    const ir::Range r = e.range(code_.extents);
+    if (r.low >= 0 && r.high < size) return e;
+    Value v = code_.index(e), clamped = v;
+    if (r.low < 0) {
+        require(ir::ge(v, 0.0));
+        clamped = ir::max(clamped, 0.0);
+    }
+    if (r.high >= size) {
+        require(ir::lt(v, static_cast<double>(size)));
+        clamped = ir::min(clamped, static_cast<double>(size - 1));
+    }
+    return to_index(clamped);
+}
+
+void Guard::require(Value condition) {
+    ok_ = ok_ ? ok_ & condition : condition;
+}
+
+Value Guard::pick(Value v) const {
+    return ok_ ? ir::select(ok_, v, ir::literal(v, 0)) : v;
+}
+
+}  // namespace arete

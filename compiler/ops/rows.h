@@ -1,0 +1,47 @@
+// Helpers for the files that hold rows; users do not see them.
+#pragma once
+
+#include "compiler/ops/op.h"
+#include "compiler/ops/operand.h"
+
+namespace arete {
+
+/// e as an operand written at `loc`.
+inline Operand at(const Expr& e, Loc loc) {
+    return Operand(e, loc.file, loc.line);
+}
+/// The pullback of ops that are constant almost everywhere.
+std::vector<Expr> no_gradient(const PullbackArgs& a);
+/// "x is f32[64,784]": by its name, otherwise as `fallback`.
+std::string describe(const Expr& e, std::string_view fallback = "the argument");
+/// `axis` counted from the front; a GraphError names the op where it is out of range.
+std::int64_t normalize_axis(std::int64_t axis, int rank, std::string_view op, Loc loc);
+/// True where both sizes are known and differ.
+inline bool differ(const Dim& a, const Dim& b) {
+    return a.is_const() && b.is_const() && !(a == b);
+}
+
+/// An i64 value as an Index: affine where it is an index already, otherwise a run-time value.
+loops::Index to_index(loops::Value v);
+/// The index at which an operand broadcast to `out`'s axes is read.
+std::vector<loops::Index> broadcast_index(std::span<const loops::Index> out, const Sizes& sizes);
+/// Zero of the node's result type.
+loops::Value zero(Lowering& l);
+
+/// Reads that may fall outside of a tensor: clamps indices, so that every address stays inside its
+/// buffer, and remembers under what condition nothing was clamped.
+class Guard {
+  public:
+    explicit Guard(loops::Code& code) : code_(code) {}
+    /// The element of [0, size) nearest to e; size > 0. No code where e is always inside.
+    loops::Index clamp(const loops::Index& e, std::int64_t size);
+    void require(loops::Value condition);
+    /// v where nothing was clamped and every condition holds, otherwise zero.
+    loops::Value pick(loops::Value v) const;
+
+  private:
+    loops::Code& code_;
+    loops::Value ok_;
+};
+
+}  // namespace arete

@@ -1,0 +1,161 @@
+// Rows that expand into elementwise ops and reductions before fusion; until then their gradients
+// stay short, and rewrites see log(softmax(x)) for what it is.
+#include "compiler/ops/softmax.h"
+
+#include <array>
+
+#include "compiler/ops/elementwise.h"
+#include "compiler/ops/families.h"
+#include "compiler/ops/indexing.h"
+#include "compiler/ops/leaves.h"
+#include "compiler/ops/reduction.h"
+#include "compiler/ops/rows.h"
+
+namespace arete {
+
+extern const OpDef softmax_op, softmax_grad_op, log_softmax_op;
+
+namespace {
+
+int axis_of(const Node& node) {
+    return static_cast<int>(node.attrs.get<std::int64_t>("axis"));
+}
+
+std::vector<TensorType> infer_softmax(const InferArgs& a) {
+    if (!is_float(a.type(0).dtype)) a.error("needs a float: " + a.describe(0));
+    for (std::size_t i = 1; i < a.inputs.size(); ++i)
+        if (a.type(i).dtype != a.type(0).dtype || a.type(i).rank() != a.type(0).rank())
+            a.error(fmt::format("types differ: {}, {}", a.describe(0), a.describe(i)));
+    return {a.type(0)};
+}
+
+// x minus its largest element, so that exp cannot overflow.
+Expr shifted(const Expr& x, int axis, Loc loc) {
+    return at(x, loc) - at(stop_gradient(at(max(at(x, loc), axis, true), loc)), loc);
+}
+
+Expr expand_softmax(const Node& node) {
+    const Loc loc = node.loc();
+    const Expr e = exp(at(shifted(node.inputs[0], axis_of(node), loc), loc));
+    return at(e, loc) / at(sum(at(e, loc), axis_of(node), true), loc);
+}
+
+Expr expand_log_softmax(const Node& node) {
+    const Loc loc = node.loc();
+    const Expr d = shifted(node.inputs[0], axis_of(node), loc);
+    const Expr total = sum(at(exp(at(d, loc)), loc), axis_of(node), true);
+    return at(d, loc) - at(log(at(total, loc)), loc);
+}
+
+Expr expand_softmax_grad(const Node& node) {
+    const Loc loc = node.loc();
+    const Operand y = at(node.inputs[0], loc), g = at(node.inputs[1], loc);
+    return y * at(g - at(sum(at(g * y, loc), axis_of(node), true), loc), loc);
+}
+
+template <Expr (*Build)(const Operand&, int)>
+std::vector<Sample> softmax_samples() {
+    using X = std::span<const Expr>;
+    return {{"rows", {{{5, 10}}}, [](X x) { return Build(x[0], -1); }},
+            {"columns", {{{7, 3}}}, [](X x) { return Build(x[0], 0); }},
+            {"vector", {{{17}}}, [](X x) { return Build(x[0], 0); }},
+            {"large", {{{4, 9}, 80, 100}}, [](X x) { return Build(x[0], 1); }}};
+}
+
+std::vector<Sample> softmax_grad_samples() {
+    return {{"rows",
+             {{{5, 10}}, {{5, 10}}},
+             [](std::span<const Expr> x) {
+                 return apply(softmax_grad_op, {x[0], x[1]}, {{"axis", std::int64_t{1}}}, {});
+             },
+             true,
+             true}};
+}
+
+}  // namespace
+
+constinit const OpDef softmax_op{
+    .info = {.name = "softmax"},
+    .doc = "exp(x) / sum(exp(x)) along attr axis",
+    .infer = infer_softmax,
+    .expand = expand_softmax,
+    .pullback = [](const PullbackArgs& a) -> std::vector<Expr> {
+        return {apply(softmax_grad_op, {a.y[0], a.g[0]}, a.node.attrs, {})};
+    },
+    .samples = softmax_samples<softmax>};
+constinit const OpDef log_softmax_op{
+    .info = {.name = "log_softmax"},
+    .doc = "log(softmax(x)) along attr axis",
+    .infer = infer_softmax,
+    .expand = expand_log_softmax,
+    .pullback = [](const PullbackArgs& a) -> std::vector<Expr> {
+        const int axis = axis_of(a.node);
+        return {a.g[0] - softmax(a.x[0], axis) * sum(a.g[0], axis, true)};
+    },
+    .samples = softmax_samples<log_softmax>};
+constinit const OpDef softmax_grad_op{
+    .info = {.name = "softmax_grad"},
+    .doc = "gradient of softmax, from its result and the gradient of that",
+    .arity = 2,
+    .infer = infer_softmax,
+    .expand = expand_softmax_grad,
+    .pullback = [](const PullbackArgs& a) -> std::vector<Expr> {
+        const Expr &y = a.x[0], &g = a.x[1], &gg = a.g[0];
+        const int axis = axis_of(a.node);
+        return {gg * (g - sum(g * y, axis, true)) - g * sum(gg * y, axis, true),
+                apply(softmax_grad_op, {y, gg}, a.node.attrs, {})};
+    },
+    .samples = softmax_grad_samples};
+
+// ---- builders
+
+namespace {
+
+Expr along(const OpDef& op, const Operand& operand, int axis) {
+    Expr x = operand.expr();
+    const std::int64_t k = normalize_axis(axis, x.rank(), op.info.name, operand.loc);
+    return apply(op, {cast(at(x, operand.loc), float_of(x.dtype()))}, {{"axis", k}}, operand.loc);
+}
+
+}  // namespace
+
+Expr softmax(const Operand& x, int axis) {
+    return along(softmax_op, x, axis);
+}
+Expr log_softmax(const Operand& x, int axis) {
+    return along(log_softmax_op, x, axis);
+}
+
+Expr logsumexp(const Operand& operand, int axis, bool keepdims) {
+    const Loc loc = operand.loc;
+    auto here = [&](const Expr& e) { return at(e, loc); };
+    const Operand x = here(cast(operand, float_of(operand.expr().dtype())));
+    auto shift = [&](bool keep) { return here(stop_gradient(here(max(x, axis, keep)))); };
+    Expr e = exp(here(x - shift(true)));
+    return here(log(here(sum(here(e), axis, keepdims)))) + shift(keepdims);
+}
+
+Expr categorical_crossentropy(const Operand& p, const Operand& targets) {
+    const Loc loc = p.loc;
+    auto here = [&](const Expr& e) { return at(e, loc); };
+    const Expr q = p.expr(), y = targets.expr();
+    auto refuse = [&](std::string_view why) {
+        fail<GraphError>(loc, "categorical_crossentropy: {}: {}, {}", why,
+                         describe(q, "the first argument"), describe(y, "the second"));
+    };
+    if (q.rank() != 2 || y.rank() < 1 || y.rank() > 2)
+        refuse("needs a matrix, and a vector of labels or a matrix");
+    Expr logs = log(here(q));
+    if (y.rank() == 2) return -here(sum(here(here(y) * here(logs)), 1));
+    if (is_float(y.dtype()) || y.dtype() == DType::Bool) refuse("labels must be integers");
+    if (differ(q.shape()[0], y.shape()[0])) refuse("numbers of rows and labels differ");
+    Expr rows = arange(here(q.shape(0, loc.file, loc.line)));
+    return -here(advanced_index(here(logs), {rows, y}));
+}
+
+std::span<const OpDef* const> softmax_ops() {
+    static constexpr std::array rows = {&softmax_op, &log_softmax_op, &softmax_grad_op};
+    return rows;
+}
+
+}  // namespace arete

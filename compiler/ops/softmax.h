@@ -1,0 +1,19 @@
+// Softmax and its relatives: defined by smaller ops, which fusion joins again.
+#pragma once
+
+#include "compiler/ops/operand.h"
+
+namespace arete {
+
+/// exp(x) / sum(exp(x)) along one axis, without overflow. Integers give f32.
+Expr softmax(const Operand& x, int axis = -1);
+/// log(softmax(x)), without overflow or logarithms of 0.
+Expr log_softmax(const Operand& x, int axis = -1);
+/// log(sum(exp(x))) along one axis, without overflow.
+Expr logsumexp(const Operand& x, int axis = -1, bool keepdims = false);
+/// -log of the probability that each row of p gives to its target, a vector. Targets are a vector
+/// of integer labels, or a matrix of weights (one-hot rows, say) of p's shape. A label out of
+/// range is a RangeError when the function runs.
+Expr categorical_crossentropy(const Operand& p, const Operand& targets);
+
+}  // namespace arete

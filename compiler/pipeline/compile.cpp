@@ -1,0 +1,187 @@
+#include "compiler/pipeline/compile.h"
+
+#include <chrono>
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
+
+#include "compiler/loops/math.h"
+#include "compiler/pipeline/steps.h"
+#include "compiler/rewrite/rewrite.h"
+#include "compiler/schedule/schedule.h"
+
+namespace arete {
+
+namespace {
+
+// What the passes work on: first a graph, then groups, then a program.
+struct State {
+    const CompileRequest& request;
+    std::vector<Expr> roots;  // outputs, then the updates' new values, then the variables
+    std::unique_ptr<Graph> graph;
+    std::string rewrites;     // log of the last pass
+    Fusion fusion;
+    std::vector<LoweredGroup> groups;
+    Compiled out;
+
+    std::size_t outputs() const { return request.outputs.size(); }
+    std::size_t updates() const { return request.updates.size(); }
+    std::span<const Expr> kept() const { return {roots.data(), outputs() + updates()}; }
+    void set(std::vector<Expr> now) { roots = std::move(now); }
+};
+
+enum class Shows { Graph, Fusion, Nests, Kernels, Program };
+
+struct Pass {
+    const char* name;
+    void (*run)(State&);
+    Shows shows;
+};
+
+void rewrite_with(State& s, std::span<const Rule> rules) {
+    RewriteLog log;
+    s.set(rewrite(s.roots, rules, &log));
+    s.rewrites = log.str();
+}
+
+void bind(State& s) { s.set(bind_shapes(s.roots, s.request.binding)); }
+void canonicalize(State& s) { rewrite_with(s, canonicalize_rules()); }
+void stabilize(State& s) { rewrite_with(s, stabilize_rules()); }
+void specialize(State& s) { rewrite_with(s, specialize_rules()); }
+void expand(State& s) { s.set(expand_composites(s.roots)); }
+
+void fuse_groups(State& s) {
+    s.graph = std::make_unique<Graph>(s.roots);
+    s.fusion = fuse(*s.graph, s.kept());
+}
+
+void lower(State& s) {
+    for (const Group& g : s.fusion.groups) {
+        LoweredNest l = lower_nest(g.roots, [&](const Expr& e) { return s.fusion.stored(e); },
+                                   std::string(g.roots[0].node().op->name));
+        s.groups.push_back({std::move(l), {}});
+    }
+}
+
+void expand_transcendentals(State& s) {
+    for (LoweredGroup& g : s.groups) loops::expand_math(g.lowered.nest);
+}
+
+void schedule_kernels(State& s) {
+    if (!s.request.schedule) return;
+    for (LoweredGroup& g : s.groups) g.kernel = schedule(g.lowered.nest, s.request.machine);
+}
+
+void build_steps(State& s) {
+    std::vector<std::pair<Expr, Expr>> updates;
+    for (std::size_t k = 0; k < s.updates(); ++k)
+        updates.emplace_back(s.roots[s.outputs() + s.updates() + k], s.roots[s.outputs() + k]);
+    build_program(s.request, {s.roots.data(), s.outputs()}, updates, std::move(s.groups), s.out);
+}
+
+// The way from an expression to a program, in order.
+constexpr Pass passes[] = {
+    {"bind_shapes", bind, Shows::Graph},
+    {"canonicalize", canonicalize, Shows::Graph},
+    {"stabilize", stabilize, Shows::Graph},
+    {"expand", expand, Shows::Graph},
+    {"specialize", specialize, Shows::Graph},
+    {"fuse", fuse_groups, Shows::Fusion},
+    {"lower", lower, Shows::Nests},
+    {"expand_math", expand_transcendentals, Shows::Nests},
+    {"schedule", schedule_kernels, Shows::Kernels},
+    {"steps", build_steps, Shows::Program},
+};
+
+void verify_after(const State& s, const Pass& pass) {
+    switch (pass.shows) {
+        case Shows::Graph:
+            verify(Graph(s.roots), pass.name, infer_types);
+            break;
+        case Shows::Fusion: break;
+        case Shows::Nests:
+            for (const LoweredGroup& g : s.groups) verify(g.lowered.nest);
+            break;
+        case Shows::Kernels:
+            for (const LoweredGroup& g : s.groups)
+                if (s.request.schedule) verify(g.kernel);
+            break;
+        case Shows::Program: break;
+    }
+}
+
+std::string program_text(const Program& p) {
+    std::string out = fmt::format("program {}: {} bytes of arena\n", p.name, p.arena_bytes);
+    static constexpr const char* kinds[] = {"input", "shared", "output", "constant", "arena"};
+    for (std::size_t i = 0; i < p.slots.size(); ++i) {
+        const Slot& s = p.slots[i];
+        std::string where = s.kind == Slot::Kind::Arena ? fmt::format("+{}", s.offset) : std::to_string(s.number);
+        out += fmt::format("  slot {}: {} {} {} {}\n", i, kinds[static_cast<int>(s.kind)], where, type_name(s.dtype, s.sizes), s.name);
+    }
+    for (const Step& s : p.steps) {
+        const char* what = s.kind == Step::Kind::Kernel ? "kernel" : s.kind == Step::Kind::Copy ? "copy" : "zero";
+        out += fmt::format("  {} {}({})\n", what, s.nest.name, fmt::join(s.slots, ", "));
+    }
+    return out;
+}
+
+void dump_after(State& s, const Pass& pass) {
+    const Options& o = s.request.options;
+    auto write = [&](std::string_view extension, const std::string& text) {
+        write_dump(o, s.out.dumped++, s.request.name, pass.name, extension, text);
+    };
+    switch (pass.shows) {
+        case Shows::Graph:
+            if (o.dumps(Stage::Graph)) write("txt", to_string(Graph(s.roots)));
+            if (o.dumps(Stage::Rewrites) && !s.rewrites.empty()) write("rewrites.txt", s.rewrites);
+            s.rewrites.clear();
+            break;
+        case Shows::Fusion:
+            if (o.dumps(Stage::Fusion)) write("txt", to_string(*s.graph) + "\n" + to_string(s.fusion));
+            break;
+        case Shows::Nests:
+        case Shows::Kernels: {
+            if (!o.dumps(Stage::Loops)) break;
+            std::string text;
+            for (const LoweredGroup& g : s.groups)
+                text += (pass.shows == Shows::Nests ? to_string(g.lowered.nest) : to_string(g.kernel)) + "\n";
+            write("txt", text);
+            break;
+        }
+        case Shows::Program:
+            if (o.dumps(Stage::Loops)) write("txt", program_text(s.out.program));
+            break;
+    }
+}
+
+}  // namespace
+
+void write_dump(const Options& options, int number, const std::string& function, std::string_view pass,
+                std::string_view extension, std::string_view text) {
+    std::error_code error;
+    std::filesystem::create_directories(options.dump_dir, error);
+    std::string path = fmt::format("{}/{:02}_{}_{}.{}", options.dump_dir, number, function, pass, extension);
+    std::ofstream file(path);
+    file << text;
+    if (!file.flush()) fail<ArgumentError>({}, "dump: cannot write '{}'", path);
+}
+
+Compiled compile(const CompileRequest& request) {
+    State s{request, request.outputs, nullptr, {}, {}, {}, {}};
+    for (const auto& [variable, value] : request.updates) s.roots.push_back(value);
+    for (const auto& [variable, value] : request.updates) s.roots.push_back(variable);
+    if (request.options.dumps(Stage::Graph))
+        write_dump(request.options, s.out.dumped++, request.name, "input", "txt", to_string(Graph(s.roots)));
+    using Clock = std::chrono::steady_clock;
+    for (const Pass& pass : passes) {
+        auto start = Clock::now();
+        pass.run(s);
+        double ms = std::chrono::duration<double, std::milli>(Clock::now() - start).count();
+        s.out.passes.push_back({pass.name, ms});
+        if (request.options.verify) verify_after(s, pass);
+        dump_after(s, pass);
+    }
+    return std::move(s.out);
+}
+
+}  // namespace arete

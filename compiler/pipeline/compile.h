@@ -1,0 +1,49 @@
+// The ordered list of passes from an expression graph to a step program.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "compiler/core/options.h"
+#include "compiler/fuse/fusion.h"
+#include "compiler/rewrite/specialize_shapes.h"
+#include "compiler/schedule/machine.h"
+#include "compiler/schedule/program.h"
+
+namespace arete {
+
+/// What to compile: one specialisation of a function.
+struct CompileRequest {
+    std::string name;
+    std::vector<Expr> inputs;   ///< leaves, in the order of the arguments
+    std::vector<Expr> outputs;
+    std::vector<std::pair<Expr, Expr>> updates;  ///< shared variable, new value
+    ShapeBinding binding;
+    Machine machine;
+    Options options;
+    bool schedule = true;  ///< false: leave kernels as nests, for the interpreter
+};
+
+struct PassTime {
+    std::string name;
+    double ms = 0;
+};
+
+/// A step program with what its slots refer to.
+struct Compiled {
+    Program program;
+    std::vector<Expr> shared;        ///< by Slot::number of Shared slots
+    std::vector<Array> constants;    ///< by Slot::number of Constant slots
+    std::vector<CheckSite> checks;   ///< by check code
+    std::vector<PassTime> passes;
+    int dumped = 0;                  ///< files written so far, which number the next ones
+};
+
+/// Runs the passes, verifying and dumping after each as the options say.
+Compiled compile(const CompileRequest& request);
+
+/// Writes `text` to the dump folder as NN_<function>_<pass>.<extension>.
+void write_dump(const Options& options, int number, const std::string& function,
+                std::string_view pass, std::string_view extension, std::string_view text);
+
+}  // namespace arete

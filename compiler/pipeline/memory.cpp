@@ -1,0 +1,50 @@
+#include "compiler/pipeline/memory.h"
+
+#include <algorithm>
+#include <numeric>
+
+namespace arete {
+
+namespace {
+std::int64_t padded(std::int64_t bytes) { return (bytes + 63) / 64 * 64; }
+}  // namespace
+
+std::int64_t pack(std::vector<LiveRange>& ranges) {
+    std::vector<std::size_t> order(ranges.size());
+    std::iota(order.begin(), order.end(), std::size_t{0});
+    std::stable_sort(order.begin(), order.end(),
+                     [&](std::size_t a, std::size_t b) { return ranges[a].bytes > ranges[b].bytes; });
+    std::int64_t total = 0;
+    std::vector<std::size_t> placed;
+    for (std::size_t i : order) {
+        LiveRange& r = ranges[i];
+        // Those alive at the same time, lowest first; take the first gap that is wide enough.
+        std::vector<const LiveRange*> beside;
+        for (std::size_t j : placed)
+            if (ranges[j].first <= r.last && r.first <= ranges[j].last) beside.push_back(&ranges[j]);
+        std::sort(beside.begin(), beside.end(),
+                  [](const LiveRange* a, const LiveRange* b) { return a->offset < b->offset; });
+        std::int64_t at = 0;
+        for (const LiveRange* o : beside) {
+            if (at + padded(r.bytes) <= o->offset) break;
+            at = std::max(at, o->offset + padded(o->bytes));
+        }
+        r.offset = at;
+        total = std::max(total, at + padded(r.bytes));
+        placed.push_back(i);
+    }
+    return total;
+}
+
+std::int64_t live_bytes(const std::vector<LiveRange>& ranges) {
+    std::int64_t most = 0;
+    for (const LiveRange& at : ranges) {
+        std::int64_t sum = 0;
+        for (const LiveRange& r : ranges)
+            if (r.first <= at.first && at.first <= r.last) sum += padded(r.bytes);
+        most = std::max(most, sum);
+    }
+    return most;
+}
+
+}  // namespace arete

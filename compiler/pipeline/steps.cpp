@@ -1,0 +1,305 @@
+#include "compiler/pipeline/steps.h"
+
+#include <algorithm>
+
+#include "compiler/graph/order.h"
+#include "compiler/ops/leaves.h"
+#include "compiler/pipeline/memory.h"
+
+namespace arete {
+
+namespace {
+
+// A value and where it ends up.
+struct Place {
+    Expr value;
+    int slot = -1;
+};
+
+class ProgramBuilder {
+  public:
+    ProgramBuilder(const CompileRequest& request, std::span<const Expr> outputs,
+                   std::span<const std::pair<Expr, Expr>> updates, std::vector<LoweredGroup> groups,
+                   Compiled& out)
+        : request_(request), outputs_(outputs), updates_(updates), groups_(std::move(groups)), out_(out) {}
+
+    void run() {
+        out_.program.name = request_.name;
+        for (std::size_t g = 0; g < groups_.size(); ++g) {
+            Work w;
+            w.group = static_cast<int>(g);
+            works_.push_back(w);
+        }
+        add_dependences();
+        place_updates();
+        place_outputs();
+        order_checks_before_writes();
+        emit();
+        plan_arena();
+    }
+
+  private:
+    // A group, or a copy of one value to another place.
+    struct Work {
+        int group = -1;
+        Expr from;       // copies
+        int to_slot = -1;
+    };
+
+    static bool is_shared(const Expr& e) { return e.node().op->kind == OpInfo::Kind::Shared; }
+
+    int producer(const Expr& e) const {
+        for (std::size_t g = 0; g < groups_.size(); ++g) {
+            const LoweredNest& l = groups_[g].lowered;
+            for (const loops::StoreTo& s : l.nest.stores)
+                if (same(l.buffers[static_cast<std::size_t>(s.buffer)], e)) return static_cast<int>(g);
+        }
+        return -1;
+    }
+
+    bool writes(const LoweredNest& l, int buffer) const {
+        return std::any_of(l.nest.stores.begin(), l.nest.stores.end(),
+                           [&](const loops::StoreTo& s) { return s.buffer == buffer; });
+    }
+
+    bool reads(const Work& w, const Expr& e) const {
+        if (w.group < 0) return same(w.from, e);
+        const LoweredNest& l = groups_[static_cast<std::size_t>(w.group)].lowered;
+        for (std::size_t b = 0; b < l.buffers.size(); ++b)
+            if (same(l.buffers[b], e) && !writes(l, static_cast<int>(b))) return true;
+        return false;
+    }
+
+    void add_dependences() {
+        for (std::size_t g = 0; g < groups_.size(); ++g) {
+            const LoweredNest& l = groups_[g].lowered;
+            for (std::size_t b = 0; b < l.buffers.size(); ++b) {
+                if (writes(l, static_cast<int>(b))) continue;
+                int p = producer(l.buffers[b]);
+                if (p >= 0) edges_.emplace_back(p, static_cast<int>(g));
+            }
+        }
+    }
+
+    int add_copy(const Expr& from, int to_slot) {
+        Work w;
+        w.from = from;
+        w.to_slot = to_slot;
+        works_.push_back(w);
+        int at = static_cast<int>(works_.size()) - 1;
+        if (int p = producer(from); p >= 0) edges_.emplace_back(p, at);
+        return at;
+    }
+
+    // The group may write variable s where it would store `value`: it reads s at that element only.
+    bool may_write_in_place(int group, const Expr& value, const Expr& s) const {
+        const LoweredNest& l = groups_[static_cast<std::size_t>(group)].lowered;
+        if (l.zero_first || l.nest.stores.size() != 1) return false;
+        if (!same(l.buffers[static_cast<std::size_t>(l.nest.stores[0].buffer)], value)) return false;
+        std::vector<loops::ValueId> roots{l.nest.stores[0].value};
+        std::vector<loops::ValueId> inside;
+        for (const loops::Accumulator& a : l.nest.accumulators) inside.push_back(a.element);
+        auto reads_s = [&](loops::ValueId id) {
+            const loops::Instr& i = l.nest.values[static_cast<std::size_t>(id)];
+            return i.op == loops::Op::Load && same(l.buffers[static_cast<std::size_t>(i.target)], s);
+        };
+        // Inside a reduction every element of s may be read for each result.
+        for (loops::ValueId id : needed(l.nest, inside))
+            if (reads_s(id)) return false;
+        for (loops::ValueId id : needed(l.nest, roots))
+            if (reads_s(id) && !(l.nest.values[static_cast<std::size_t>(id)].index == l.nest.stores[0].index))
+                return false;
+        return true;
+    }
+
+    void place_updates() {
+        for (std::size_t k = 0; k < updates_.size(); ++k) {
+            const auto& [variable, value] = updates_[k];
+            if (same(variable, value)) continue;
+            const int slot = shared_slot(variable);
+            const int group = producer(value);
+            if (group >= 0 && !find_place(value) && may_write_in_place(group, value, variable)) {
+                Edges with = edges_;
+                for (std::size_t w = 0; w < works_.size(); ++w)
+                    if (static_cast<int>(w) != group && reads(works_[w], variable))
+                        with.emplace_back(static_cast<int>(w), group);
+                if (!topological_order(static_cast<int>(works_.size()), with).empty()) {
+                    edges_ = std::move(with);
+                    places_.push_back({value, slot});
+                    writers_.emplace_back(variable, group);
+                    continue;
+                }
+            }
+            // Another variable's old value must be set aside before that variable changes.
+            if (is_shared(value)) {
+                int aside = add_slot({Slot::Kind::Arena, -1, 0, value.dtype(), concrete(value.shape()), "old " + value.node().name});
+                int first = add_copy(value, aside);
+                int last = add_copy(value, slot);
+                works_[static_cast<std::size_t>(last)].from = Expr();
+                aside_.emplace_back(last, aside);
+                edges_.emplace_back(first, last);
+                writers_.emplace_back(variable, last);
+            } else {
+                writers_.emplace_back(variable, add_copy(value, slot));
+            }
+        }
+    }
+
+    void place_outputs() {
+        for (std::size_t k = 0; k < outputs_.size(); ++k) {
+            const Expr& e = outputs_[k];
+            int slot = add_slot({Slot::Kind::Output, static_cast<int>(k), 0, e.dtype(), concrete(e.shape()), fmt::format("out{}", k)});
+            if (producer(e) >= 0 && !find_place(e))
+                places_.push_back({e, slot});
+            else
+                add_copy(e, slot);
+        }
+    }
+
+    // Every reader of an old value, output copies included, runs before its variable changes; and
+    // a call that fails a check must not have changed anything.
+    void order_checks_before_writes() {
+        for (const auto& [variable, writer] : writers_)
+            for (std::size_t w = 0; w < works_.size(); ++w) {
+                const Work& work = works_[w];
+                bool checks = work.group >= 0 && !groups_[static_cast<std::size_t>(work.group)].lowered.checks.empty();
+                if (static_cast<int>(w) != writer && (checks || reads(work, variable)))
+                    edges_.emplace_back(static_cast<int>(w), writer);
+            }
+    }
+
+    const Place* find_place(const Expr& e) const {
+        for (const Place& p : places_)
+            if (same(p.value, e)) return &p;
+        return nullptr;
+    }
+
+    int add_slot(Slot s) {
+        out_.program.slots.push_back(std::move(s));
+        return static_cast<int>(out_.program.slots.size()) - 1;
+    }
+
+    int shared_slot(const Expr& e) {
+        if (const Place* p = find_place(e)) return p->slot;
+        out_.shared.push_back(e);
+        int slot = add_slot({Slot::Kind::Shared, static_cast<int>(out_.shared.size()) - 1, 0, e.dtype(), concrete(e.shape()), e.node().name});
+        places_.push_back({e, slot});
+        return slot;
+    }
+
+    int slot_of(const Expr& e) {
+        if (const Place* p = find_place(e)) return p->slot;
+        Slot s{Slot::Kind::Arena, -1, 0, e.dtype(), concrete(e.shape()), std::string(e.node().op->name)};
+        switch (e.node().op->kind) {
+            case OpInfo::Kind::Shared: return shared_slot(e);
+            case OpInfo::Kind::Input: {
+                s.kind = Slot::Kind::Input;
+                s.name = e.node().name;
+                for (std::size_t i = 0; i < request_.inputs.size(); ++i)
+                    if (request_.inputs[i].node().id == e.node().id) s.number = static_cast<int>(i);
+                ARETE_CHECK(s.number >= 0, "input '{}' is not among the function's", s.name);
+                break;
+            }
+            case OpInfo::Kind::Constant:
+                s.kind = Slot::Kind::Constant;
+                s.number = static_cast<int>(out_.constants.size());
+                out_.constants.push_back(*constant_value(e));
+                break;
+            case OpInfo::Kind::Apply: break;
+        }
+        int slot = add_slot(std::move(s));
+        places_.push_back({e, slot});
+        return slot;
+    }
+
+    void emit() {
+        std::vector<int> order = topological_order(static_cast<int>(works_.size()), edges_);
+        ARETE_CHECK(order.size() == works_.size(), "{}: steps depend on each other in a circle", request_.name);
+        for (int w : order) {
+            const Work& work = works_[static_cast<std::size_t>(w)];
+            Step step;
+            if (work.group < 0) {
+                step.kind = Step::Kind::Copy;
+                int from = -1;
+                for (const auto& [copy, aside] : aside_)
+                    if (copy == w) from = aside;
+                step.slots = {from >= 0 ? from : slot_of(work.from), work.to_slot};
+                out_.program.steps.push_back(std::move(step));
+                continue;
+            }
+            LoweredGroup& g = groups_[static_cast<std::size_t>(work.group)];
+            for (const Expr& b : g.lowered.buffers) step.slots.push_back(slot_of(b));
+            store_in_place(step.slots, g);
+            if (g.lowered.zero_first) {
+                Step zero;
+                zero.kind = Step::Kind::Zero;
+                zero.slots = {step.slots[static_cast<std::size_t>(g.lowered.nest.stores[0].buffer)]};
+                out_.program.steps.push_back(std::move(zero));
+            }
+            step.checks = !g.lowered.checks.empty();
+            step.first_check = static_cast<int>(out_.checks.size());
+            out_.checks.insert(out_.checks.end(), g.lowered.checks.begin(), g.lowered.checks.end());
+            step.nest = std::move(g.lowered.nest);
+            step.kernel = std::move(g.kernel);
+            out_.program.steps.push_back(std::move(step));
+        }
+    }
+
+    // A store whose slot the kernel also reads goes through the buffer that it reads: parameters are
+    // promised not to alias.
+    static void store_in_place(const std::vector<int>& slots, LoweredGroup& g) {
+        std::vector<int> first(slots.size());
+        for (std::size_t b = 0; b < slots.size(); ++b)
+            first[b] = static_cast<int>(std::find(slots.begin(), slots.end(), slots[b]) - slots.begin());
+        for (loops::StoreTo& s : g.lowered.nest.stores) s.buffer = first[static_cast<std::size_t>(s.buffer)];
+        redirect(g.kernel.body, first);
+    }
+    static void redirect(std::vector<loops::Stmt>& body, const std::vector<int>& first) {
+        for (loops::Stmt& s : body) {
+            if (s.kind == loops::Stmt::Kind::Store && s.store.buffer < static_cast<int>(first.size()))
+                s.store.buffer = first[static_cast<std::size_t>(s.store.buffer)];
+            redirect(s.body, first);
+        }
+    }
+
+    void plan_arena() {
+        std::vector<LiveRange> ranges;
+        std::vector<std::size_t> slots;
+        for (std::size_t s = 0; s < out_.program.slots.size(); ++s) {
+            Slot& slot = out_.program.slots[s];
+            if (slot.kind != Slot::Kind::Arena) continue;
+            LiveRange r{static_cast<std::int64_t>(slot.bytes()), -1, -1, 0};
+            for (std::size_t t = 0; t < out_.program.steps.size(); ++t)
+                for (int used : out_.program.steps[t].slots)
+                    if (used == static_cast<int>(s)) {
+                        if (r.first < 0) r.first = static_cast<int>(t);
+                        r.last = static_cast<int>(t);
+                    }
+            ranges.push_back(r);
+            slots.push_back(s);
+        }
+        out_.program.arena_bytes = pack(ranges);
+        for (std::size_t i = 0; i < slots.size(); ++i) out_.program.slots[slots[i]].offset = ranges[i].offset;
+    }
+
+    const CompileRequest& request_;
+    std::span<const Expr> outputs_;
+    std::span<const std::pair<Expr, Expr>> updates_;
+    std::vector<LoweredGroup> groups_;
+    Compiled& out_;
+    std::vector<Work> works_;
+    Edges edges_;
+    std::vector<Place> places_;
+    std::vector<std::pair<Expr, int>> writers_;  // shared variable, the work that changes it
+    std::vector<std::pair<int, int>> aside_;     // copy, the slot it reads
+};
+
+}  // namespace
+
+void build_program(const CompileRequest& request, std::span<const Expr> outputs,
+                   std::span<const std::pair<Expr, Expr>> updates, std::vector<LoweredGroup> groups,
+                   Compiled& out) {
+    ProgramBuilder(request, outputs, updates, std::move(groups), out).run();
+}
+
+}  // namespace arete

@@ -1,0 +1,32 @@
+// From symbolic sizes to concrete ones, and from composite ops to primitive ones.
+#pragma once
+
+#include <map>
+#include <vector>
+
+#include "compiler/ops/op.h"
+
+namespace arete {
+
+/// What is known of a call: sizes of the inputs and values of the integer scalars that sizes
+/// depend on, by the leaf's id.
+struct ShapeBinding {
+    std::map<std::uint64_t, Sizes> sizes;
+    std::map<std::uint64_t, std::int64_t> scalars;
+};
+
+/// The same graph with every size concrete: inputs get static types, size attributes are
+/// evaluated, and each op's type rule runs again. Where that gives other sizes than the symbolic
+/// rule promised (two sizes assumed equal that are not), a GraphError names the user's line.
+std::vector<Expr> bind_shapes(std::span<const Expr> outputs, const ShapeBinding& binding);
+
+/// Attributes with every Dim and Shape among them replaced.
+Attrs bind_sizes(const Attrs& attrs, const std::function<Dim(const Dim&)>& bind);
+
+/// Ids of integer scalar inputs whose value some size depends on, ascending.
+std::vector<std::uint64_t> scalars_in_shapes(std::span<const Expr> outputs);
+
+/// Replaces ops that are defined in terms of others (OpDef::expand) by their definition.
+std::vector<Expr> expand_composites(std::span<const Expr> outputs);
+
+}  // namespace arete

@@ -1,0 +1,92 @@
+// Merging of axes that every access walks as one.
+#include <algorithm>
+
+#include "compiler/core/error.h"
+#include "compiler/schedule/schedule.h"
+
+namespace arete {
+
+using namespace loops;
+
+namespace {
+
+std::vector<ValueId> roots(const Nest& nest) {
+    std::vector<ValueId> out;
+    for (const Accumulator& a : nest.accumulators) out.push_back(a.element);
+    for (const CheckThat& c : nest.checks) out.push_back(c.ok);
+    for (const StoreTo& s : nest.stores) {
+        out.push_back(s.value);
+        s.index.for_each_value([&](ValueId v) { out.push_back(v); });
+    }
+    return out;
+}
+
+// Every index expression of the nest that is evaluated in its loops.
+std::vector<const Index*> indices(const Nest& nest) {
+    std::vector<const Index*> out;
+    for (ValueId id : needed(nest, roots(nest))) {
+        const Instr& i = nest.values[static_cast<std::size_t>(id)];
+        if (i.op == Op::Load || i.op == Op::IndexOf) out.push_back(&i.index);
+    }
+    for (const StoreTo& s : nest.stores) out.push_back(&s.index);
+    for (const CheckThat& c : nest.checks) out.push_back(&c.element);
+    return out;
+}
+
+// outer * extent(inner) + inner, or neither, in every index.
+bool mergeable(const Nest& nest, const std::vector<const Index*>& all, Var outer, Var inner) {
+    std::int64_t extent = nest.extents[static_cast<std::size_t>(inner)];
+    return std::all_of(all.begin(), all.end(), [&](const Index* e) {
+        return !e->uses_nested(outer) && !e->uses_nested(inner) &&
+               e->coefficient(outer) == e->coefficient(inner) * extent;
+    });
+}
+
+// The nest with axes[at] merged into axes[at + 1].
+Nest merge(const Nest& nest, std::vector<Var> Nest::*axes, std::size_t at) {
+    Var outer = (nest.*axes)[at], inner = (nest.*axes)[at + 1];
+    Nest out;
+    out.name = nest.name;
+    out.buffers = nest.buffers;
+    out.extents = nest.extents;
+    out.var_names = nest.var_names;
+    out.axes = nest.axes;
+    out.reduce_axes = nest.reduce_axes;
+    out.sequential = nest.sequential;
+    (out.*axes).erase((out.*axes).begin() + static_cast<std::ptrdiff_t>(at));
+    out.extents[static_cast<std::size_t>(inner)] *= nest.extents[static_cast<std::size_t>(outer)];
+    out.var_names[static_cast<std::size_t>(inner)] =
+        nest.var_names[static_cast<std::size_t>(outer)] +
+        nest.var_names[static_cast<std::size_t>(inner)];
+    Cloner clone(nest, out);
+    for (Var v = 0; v < static_cast<int>(nest.extents.size()); ++v)
+        clone.vars.push_back(v == outer ? Index(0) : Index::var(v));
+    for (std::size_t k = 0; k < nest.accumulators.size(); ++k)
+        clone.accs.push_back(out.acc(static_cast<int>(k), nest.accumulators[k].dtype));
+    for (const Accumulator& a : nest.accumulators)
+        out.accumulators.push_back({a.reduction, clone.value(a.element).id, a.dtype});
+    for (const CheckThat& c : nest.checks) out.checks.push_back(clone.check(c));
+    for (const StoreTo& s : nest.stores) out.stores.push_back(clone.store(s));
+    return out;
+}
+
+}  // namespace
+
+Nest collapse_axes(const Nest& nest) {
+    Nest now = nest;
+    for (std::vector<Var> Nest::*axes : {&Nest::axes, &Nest::reduce_axes}) {
+        // ArgMax and ArgMin report a position over the reduction axes, which merging preserves:
+        // it is row-major.
+        for (std::size_t i = 0; i + 1 < (now.*axes).size();) {
+            if (mergeable(now, indices(now), (now.*axes)[i], (now.*axes)[i + 1])) {
+                now = merge(now, axes, i);
+                i = i ? i - 1 : 0;
+            } else {
+                ++i;
+            }
+        }
+    }
+    return now;
+}
+
+}  // namespace arete

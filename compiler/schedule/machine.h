@@ -1,0 +1,25 @@
+// What schedules know of the processor they are made for.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+namespace arete {
+
+/// A description from which tile sizes are derived. Throughputs are per core and cycle.
+struct Machine {
+    std::string cpu = "x86-64";  ///< LLVM's name of the processor
+    std::string features;        ///< LLVM's feature string
+    int vector_bytes = 16;       ///< width of a vector register
+    int vector_registers = 16;
+    bool masked_memory = false;  ///< masked loads and stores are instructions
+    double fma_per_cycle = 2;    ///< vector fused multiply-adds
+    double loads_per_cycle = 2;  ///< vector loads
+    int fma_latency = 4;         ///< cycles
+    std::int64_t l1_bytes = 32 << 10;
+    std::int64_t l2_bytes = 1 << 20;
+
+    friend bool operator==(const Machine&, const Machine&) = default;
+};
+
+}  // namespace arete

@@ -1,0 +1,54 @@
+// The step program: what a whole call does, in order.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "compiler/loops/kernel.h"
+
+namespace arete {
+
+/// A piece of memory that kernels read or write.
+struct Slot {
+    enum class Kind : std::uint8_t { Input, Shared, Output, Constant, Arena } kind = Kind::Arena;
+    int number = 0;           ///< which input, shared variable, output or constant
+    std::int64_t offset = 0;  ///< of Arena slots, in bytes
+    DType dtype = DType::F32;
+    Sizes sizes;
+    std::string name;
+    std::size_t bytes() const { return static_cast<std::size_t>(count(sizes)) * size_of(dtype); }
+};
+
+/// One step: a kernel run, or bytes copied or zeroed.
+struct Step {
+    enum class Kind : std::uint8_t { Kernel, Copy, Zero } kind = Kind::Kernel;
+    loops::Nest nest;        ///< before scheduling: what the interpreter runs
+    loops::Kernel kernel;    ///< scheduled; empty in interpreted functions
+    std::vector<int> slots;  ///< by parameter; Copy: from, to; Zero: to
+    int first_check = 0;     ///< added to the codes of the kernel's checks
+    bool checks = false;     ///< may fail: the program stops after it
+};
+
+struct Program {
+    std::string name;
+    std::vector<Slot> slots;
+    std::vector<Step> steps;
+    std::int64_t arena_bytes = 0;
+};
+
+/// What compiled code and the interpreter share with the caller of a program.
+struct StepContext {
+    std::int64_t failed = 0;
+    std::int64_t code = 0;     ///< of the first check that failed
+    std::int64_t element = 0;  ///< what the check told
+    void* pool = nullptr;
+    /// Runs body(table, chunk) for all chunks, on any threads.
+    void (*parallel)(StepContext* context, void (*body)(void* table, std::int64_t chunk),
+                     void* table, std::int64_t chunks) = nullptr;
+};
+
+/// Entry point of a compiled program: a table with one pointer a slot. Returns 0, or 1 after a
+/// failed check.
+using StepFunction = std::int64_t (*)(void** table, StepContext* context);
+
+}  // namespace arete

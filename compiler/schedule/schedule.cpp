@@ -1,0 +1,353 @@
+// Emits the loops that a Tiling describes.
+#include "compiler/schedule/schedule.h"
+
+#include <algorithm>
+#include <functional>
+#include <numeric>
+
+#include "compiler/core/error.h"
+#include "compiler/schedule/tiling.h"
+
+namespace arete {
+
+using namespace loops;
+
+namespace {
+
+// Below this estimate a fork-join costs more than it saves.
+constexpr double parallel_cycles = 20000;
+
+class Emitter {
+  public:
+    Emitter(const Nest& nest, const Tiling& tiling) : nest_(nest), t_(tiling) {
+        k_.name = nest.name;
+        k_.buffers = nest.buffers;
+        vars_.resize(nest.extents.size());
+    }
+
+    Kernel run() {
+        order_axes();
+        k_.body = emit_axis(0, true);
+        return std::move(k_);
+    }
+
+  private:
+    using Statements = std::vector<Stmt>;
+
+    std::int64_t extent(Var v) const { return nest_.extents[static_cast<std::size_t>(v)]; }
+    Index& var(Var v) { return vars_[static_cast<std::size_t>(v)]; }
+    bool vector_axis(Var v) const { return t_.lanes > 1 && (v == t_.inner || v == t_.outer); }
+    std::size_t tile_of(Var v) const {
+        std::size_t k = 0;
+        while (k < t_.tiles.size() && t_.tiles[k].axis != v) ++k;
+        return k;
+    }
+
+    static void append(Statements& to, Statements from) {
+        for (Stmt& s : from) to.push_back(std::move(s));
+    }
+
+    // Axes along which the largest operand moves go outermost: it is then read once, while the
+    // smaller ones stay in cache. Without a reduction the order of the result is kept, lanes last.
+    void order_axes() {
+        for (Var v : nest_.axes)
+            if (!(t_.outer >= 0 && v == t_.inner && !t_.over_reduction)) axes_.push_back(v);
+        auto weight = [&](Var v) -> std::int64_t {
+            if (nest_.accumulators.empty()) return vector_axis(v) ? 0 : 1;
+            std::int64_t largest = 0;
+            for (const Instr& i : nest_.values)
+                if (i.op == Op::Load && i.index.uses(v))
+                    largest = std::max(
+                        largest, nest_.buffers[static_cast<std::size_t>(i.target)].elements());
+            return largest;
+        };
+        std::stable_sort(axes_.begin(), axes_.end(),
+                         [&](Var a, Var b) { return weight(a) > weight(b); });
+    }
+
+    // `body` repeated `count` times; the loop variable scaled by `step` plus `offset` is given to
+    // it.
+    Statements repeat(const std::string& name, std::int64_t count, std::int64_t step,
+                      std::int64_t offset, LoopKind kind,
+                      const std::function<Statements(const Index&)>& body) {
+        if (count == 1) return body(Index(offset));
+        Var v = k_.add_var(name, count);
+        Statements out;
+        Statements inner = body(Index::var(v) * step + offset);
+        out.push_back(Stmt::make_loop(v, kind, std::move(inner)));
+        return out;
+    }
+
+    // The main part of an axis cut into tiles of `size`, then the rest.
+    Statements segments(
+        Var v, std::int64_t size, LoopKind kind,
+        const std::function<Statements(const Index& start, std::int64_t size)>& body) {
+        const std::string& name = nest_.var_names[static_cast<std::size_t>(v)];
+        std::int64_t whole = extent(v) / size, rest = extent(v) % size;
+        Statements out;
+        if (whole)
+            append(out, repeat(name, whole, size, 0, kind,
+                               [&](const Index& start) { return body(start, size); }));
+        if (rest) append(out, body(Index(whole * size), rest));
+        return out;
+    }
+
+    Statements emit_axis(std::size_t position, bool outermost) {
+        if (position == axes_.size()) return emit_tile();
+        Var v = axes_[position];
+        LoopKind kind =
+            outermost && t_.cycles > parallel_cycles && nest_.checks.empty() ? LoopKind::Parallel : LoopKind::Serial;
+        auto next = [&](bool loop_made) {
+            return emit_axis(position + 1, outermost && !loop_made);
+        };
+        if (vector_axis(v))
+            return segments(v, t_.block, kind, [&](const Index& start, std::int64_t size) {
+                block_start_ = start;
+                block_size_ = size;
+                return next(!start.is_const());
+            });
+        if (std::size_t k = tile_of(v); k < t_.tiles.size())
+            return segments(v, t_.tiles[k].size, kind, [&](const Index& start, std::int64_t size) {
+                tile_start_.resize(t_.tiles.size());
+                tile_size_.resize(t_.tiles.size());
+                tile_start_[k] = start;
+                tile_size_[k] = size;
+                return next(!start.is_const());
+            });
+        return repeat(nest_.var_names[static_cast<std::size_t>(v)], extent(v), 1, 0, kind,
+                      [&](const Index& at) {
+                          var(v) = at;
+                          return next(!at.is_const());
+                      });
+    }
+
+    // Sets the axes of the vector space to the p-th element of the current block.
+    void set_vector_axes(const Index& start, const Index& p) {
+        if (t_.outer >= 0) {
+            var(t_.outer) = start + floordiv(p, extent(t_.inner), k_.extents);
+            var(t_.inner) = mod(p, extent(t_.inner), k_.extents);
+        } else {
+            var(t_.inner) = start + p;
+        }
+    }
+
+    std::int64_t block_elements(std::int64_t block) const {
+        return t_.outer >= 0 ? block * extent(t_.inner) : block;
+    }
+
+    // The vectors of a block: whole ones, then one with lanes to spare.
+    Statements over_vectors(std::int64_t elements,
+                            const std::function<Statements(const Index& p, const Index& lane,
+                                                           std::int64_t active)>& body) {
+        std::int64_t lanes = t_.lanes, whole = elements / lanes, rest = elements % lanes;
+        auto vector_loop = [&](const Index& start, std::int64_t active) {
+            Var lane = k_.add_var("lane", active);
+            Statements out, inner = body(start + Index::var(lane), Index::var(lane), active);
+            out.push_back(
+                Stmt::make_loop(lane, LoopKind::Vector, std::move(inner), static_cast<int>(lanes)));
+            return out;
+        };
+        Statements out;
+        if (whole)
+            append(out, repeat("vec", whole, lanes, 0, LoopKind::Unrolled,
+                               [&](const Index& start) { return vector_loop(start, lanes); }));
+        if (rest) append(out, vector_loop(Index(whole * lanes), rest));
+        return out;
+    }
+
+    // The register tile: its unrolled axes, numbering their combinations by `slot`.
+    Statements over_tiles(std::size_t k, const Index& slot,
+                          const std::function<Statements(const Index& slot)>& body) {
+        if (k == t_.tiles.size()) return body(slot);
+        return repeat(nest_.var_names[static_cast<std::size_t>(t_.tiles[k].axis)] + "t",
+                      tile_size_[k], 1, 0, LoopKind::Unrolled, [&](const Index& at) {
+                          var(t_.tiles[k].axis) = tile_start_[k] + at;
+                          return over_tiles(k + 1, slot * tile_size_[k] + at, body);
+                      });
+    }
+
+    std::int64_t tile_count() const {
+        return std::accumulate(tile_size_.begin(), tile_size_.end(), std::int64_t{1},
+                               std::multiplies<>());
+    }
+
+    Cloner cloner() {
+        Cloner c(nest_, k_);
+        c.vars = vars_;
+        return c;
+    }
+
+    Statements stores(Cloner& clone) {
+        Statements out;
+        for (const CheckThat& c : nest_.checks) out.push_back(Stmt::make_check(clone.check(c)));
+        for (const StoreTo& s : nest_.stores) out.push_back(Stmt::make_store(clone.store(s)));
+        return out;
+    }
+
+    bool lanes_are_spatial() const { return t_.lanes > 1 && !t_.over_reduction; }
+
+    // Runs body for each element slot of the tile, vectors included where the lanes are spatial.
+    Statements over_elements(const std::function<Statements(const Index& slot)>& body) {
+        return over_tiles(0, 0, [&](const Index& slot) {
+            if (!lanes_are_spatial()) return body(slot);
+            std::int64_t elements = block_elements(block_size_);
+            std::int64_t padded = (elements + t_.lanes - 1) / t_.lanes * t_.lanes;
+            return over_vectors(elements, [&](const Index& p, const Index&, std::int64_t) {
+                set_vector_axes(block_start_, p);
+                return body(slot * padded + p);
+            });
+        });
+    }
+
+    struct Local {
+        int best = -1, where = -1, total = -1;
+    };
+
+    Statements emit_tile() {
+        if (nest_.accumulators.empty())
+            return over_elements([&](const Index&) {
+                Cloner clone = cloner();
+                return stores(clone);
+            });
+        std::int64_t slots = tile_count();
+        if (lanes_are_spatial())
+            slots *= (block_elements(block_size_) + t_.lanes - 1) / t_.lanes * t_.lanes;
+        bool partial = t_.lanes > 1 && t_.over_reduction;
+        std::vector<Local> locals;
+        for (const Accumulator& a : nest_.accumulators) {
+            DType t = nest_.values[static_cast<std::size_t>(a.element)].dtype;
+            std::string n = std::to_string(locals.size());
+            Local l;
+            l.best = k_.add_buffer({"acc" + n, t, {partial ? slots * t_.lanes : slots}, true});
+            if (a.reduction == Reduction::ArgMax || a.reduction == Reduction::ArgMin)
+                l.where = k_.add_buffer({"arg" + n, DType::I64, {slots}, true});
+            if (partial) l.total = k_.add_buffer({"sum" + n, t, {slots}, true});
+            locals.push_back(l);
+        }
+        Statements out = initialise(locals, partial);
+        append(out, reduce_axis(0, locals));
+        if (partial) append(out, combine_lanes(locals));
+        append(out, over_elements([&](const Index& slot) {
+                   Cloner clone = cloner();
+                   for (const Local& l : locals)
+                       clone.accs.push_back(k_.load(partial        ? l.total
+                                                    : l.where >= 0 ? l.where
+                                                                   : l.best,
+                                                    slot));
+                   return stores(clone);
+               }));
+        return out;
+    }
+
+    Statements initialise(const std::vector<Local>& locals, bool partial) {
+        return over_elements([&](const Index& slot) {
+            Statements s;
+            for (std::size_t a = 0; a < locals.size(); ++a) {
+                const Local& l = locals[a];
+                DType t = k_.buffers[static_cast<std::size_t>(l.best)].dtype;
+                Value start = identity_value(k_, nest_.accumulators[a].reduction, t);
+                if (partial) {
+                    append(s,
+                           over_vectors(t_.lanes, [&](const Index& p, const Index&, std::int64_t) {
+                               return Statements{
+                                   Stmt::make_store({l.best, slot * t_.lanes + p, start.id, {}})};
+                           }));
+                    s.push_back(Stmt::make_store({l.total, slot, start.id, {}}));
+                } else {
+                    s.push_back(Stmt::make_store({l.best, slot, start.id, {}}));
+                }
+                if (l.where >= 0)
+                    s.push_back(Stmt::make_store(
+                        {l.where, slot, k_.constant(DType::I64, std::int64_t{0}).id, {}}));
+            }
+            return s;
+        });
+    }
+
+    Statements combine_lanes(const std::vector<Local>& locals) {
+        return over_elements([&](const Index& slot) {
+            Statements s;
+            for (std::size_t a = 0; a < locals.size(); ++a)
+                append(s, over_vectors(t_.lanes, [&](const Index& p, const Index&, std::int64_t) {
+                           Value part = k_.load(locals[a].best, slot * t_.lanes + p);
+                           return Statements{Stmt::make_store(
+                               {locals[a].total, slot, part.id, nest_.accumulators[a].reduction})};
+                       }));
+            return s;
+        });
+    }
+
+    Statements reduce_axis(std::size_t position, const std::vector<Local>& locals) {
+        if (position == nest_.reduce_axes.size()) return update(locals);
+        Var v = nest_.reduce_axes[position];
+        if (vector_axis(v)) {
+            std::size_t skip = t_.outer >= 0 ? 2 : 1;
+            return segments(v, t_.block, LoopKind::Serial,
+                            [&](const Index& start, std::int64_t size) {
+                                block_start_ = start;
+                                block_size_ = size;
+                                return reduce_axis(position + skip, locals);
+                            });
+        }
+        return repeat(nest_.var_names[static_cast<std::size_t>(v)], extent(v), 1, 0,
+                      v == t_.unroll ? LoopKind::Unrolled : LoopKind::Serial, [&](const Index& at) {
+                          var(v) = at;
+                          return reduce_axis(position + 1, locals);
+                      });
+    }
+
+    // One step of the reduction for every element of the tile.
+    Statements update(const std::vector<Local>& locals) {
+        if (t_.lanes == 1 || !t_.over_reduction)
+            return over_elements([&](const Index& slot) { return fold(locals, slot, 0, -1); });
+        return over_tiles(0, 0, [&](const Index& slot) {
+            return over_vectors(block_elements(block_size_),
+                                [&](const Index& p, const Index& lane, std::int64_t active) {
+                                    set_vector_axes(block_start_, p);
+                                    return fold(locals, slot * t_.lanes + lane, lane, active);
+                                });
+        });
+    }
+
+    // active >= 0: lanes from `active` on must leave their partial sum as it is.
+    Statements fold(const std::vector<Local>& locals, const Index& slot, const Index& lane,
+                    std::int64_t active) {
+        Cloner clone = cloner();
+        Index position;
+        for (Var v : nest_.reduce_axes) position = position * extent(v) + var(v);
+        Statements out;
+        for (std::size_t a = 0; a < locals.size(); ++a) {
+            const Accumulator& acc = nest_.accumulators[a];
+            Value element = clone.value(acc.element);
+            if (active >= 0 && active < t_.lanes) {
+                Value inside = lt(k_.index(lane), k_.constant(DType::I64, active));
+                element =
+                    select(inside, element, identity_value(k_, acc.reduction, element.dtype()));
+            }
+            append(out, accumulate(k_, acc.reduction, element, locals[a].best, locals[a].where,
+                                   slot, position));
+        }
+        return out;
+    }
+
+    const Nest& nest_;
+    const Tiling& t_;
+    Kernel k_;
+    std::vector<Index> vars_;  // of the nest, in terms of the kernel's
+    std::vector<Var> axes_;    // outer loops, outermost first
+    Index block_start_;
+    std::int64_t block_size_ = 1;
+    std::vector<Index> tile_start_;
+    std::vector<std::int64_t> tile_size_;
+};
+
+}  // namespace
+
+Kernel schedule(const Nest& nest, const Machine& machine) {
+    if (nest.sequential) return naive(nest);
+    Nest flat = collapse_axes(nest);
+    Tiling tiling = choose_tiling(flat, machine);
+    return Emitter(flat, tiling).run();
+}
+
+}  // namespace arete

@@ -1,0 +1,272 @@
+#include "compiler/schedule/tiling.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "compiler/loops/kernel.h"
+
+namespace arete {
+
+using namespace loops;
+
+namespace {
+
+std::int64_t ceil_div(std::int64_t a, std::int64_t b) {
+    return (a + b - 1) / b;
+}
+
+// A run of equal tiles along an axis: the main part, or the rest.
+struct Segment {
+    double count;
+    std::int64_t size;
+};
+
+std::vector<Segment> segments(std::int64_t extent, std::int64_t tile) {
+    std::vector<Segment> out;
+    if (extent / tile) out.push_back({static_cast<double>(extent / tile), tile});
+    if (extent % tile) out.push_back({1, extent % tile});
+    return out;
+}
+
+class Search {
+  public:
+    Search(const Nest& nest, const Machine& machine) : nest_(nest), m_(machine) {
+        for (const Accumulator& a : nest.accumulators) {
+            positions_ |= a.reduction == Reduction::ArgMax || a.reduction == Reduction::ArgMin;
+            inside_roots_.push_back(a.element);
+        }
+        std::vector<ValueId> outside_roots;
+        for (const StoreTo& s : nest.stores) outside_roots.push_back(s.value);
+        collect(inside_roots_, inside_, inside_work_);
+        collect(outside_roots, outside_, outside_work_);
+        for (const StoreTo& s : nest.stores) stores_.push_back(&s.index);
+        // Lanes follow the widest type that is stored or accumulated; bytes are computed wider.
+        std::size_t widest = 4;
+        for (const StoreTo& s : nest.stores)
+            widest =
+                std::max(widest, size_of(nest.buffers[static_cast<std::size_t>(s.buffer)].dtype));
+        for (const Accumulator& a : nest.accumulators)
+            widest =
+                std::max(widest, size_of(nest.values[static_cast<std::size_t>(a.element)].dtype));
+        lanes_ = static_cast<int>(static_cast<std::size_t>(m_.vector_bytes) / widest);
+    }
+
+    Tiling best() {
+        // Checks run element by element, so that the first failure is the one reported.
+        if (nest_.checks.empty()) {
+            consider_spaces(nest_.axes, false);
+            if (!positions_) consider_spaces(nest_.reduce_axes, true);
+        }
+        consider({1, -1, -1, false, 1, {}, -1, 0});  // scalar
+        best_.unroll = reduction_to_unroll(best_);
+        return best_;
+    }
+
+  private:
+    std::int64_t extent(Var v) const { return nest_.extents[static_cast<std::size_t>(v)]; }
+
+    void collect(const std::vector<ValueId>& roots, std::vector<const Index*>& loads,
+                 double& work) {
+        for (ValueId id : needed(nest_, roots)) {
+            const Instr& i = nest_.values[static_cast<std::size_t>(id)];
+            if (i.op == Op::Load) loads.push_back(&i.index);
+            if (arity(i.op) > 0) work += i.op == Op::Div || i.op == Op::Sqrt ? 8 : 1;
+        }
+    }
+
+    void consider_spaces(const std::vector<Var>& axes, bool over_reduction) {
+        for (std::size_t i = 0; i < axes.size(); ++i) {
+            Tiling t;
+            t.lanes = lanes_;
+            t.inner = axes[i];
+            t.over_reduction = over_reduction;
+            for (std::int64_t vectors : {1, 2, 3, 4, 5, 6, 8}) {
+                t.block = vectors * lanes_;
+                if (vectors > 1 && t.block > extent(t.inner) + lanes_ - 1) break;
+                consider_tiles(t);
+            }
+            if (i == 0 || extent(t.inner) >= 4 * lanes_) continue;
+            t.outer = axes[i - 1];
+            for (std::int64_t rows = 1; rows <= std::min<std::int64_t>(extent(t.outer), 32);
+                 ++rows) {
+                if (ceil_div(rows * extent(t.inner), lanes_) > 10) break;
+                t.block = rows;
+                consider_tiles(t);
+            }
+        }
+    }
+
+    // Register tiles over the spatial axes along which some operand is reused.
+    void consider_tiles(Tiling t) {
+        consider(t);
+        if (nest_.accumulators.empty()) return;
+        std::vector<Var> reused;
+        for (Var v : nest_.axes)
+            if (v != t.inner && v != t.outer && extent(v) > 1 &&
+                std::any_of(inside_.begin(), inside_.end(),
+                            [&](const Index* e) { return !e->uses(v); }))
+                reused.push_back(v);
+        static constexpr std::int64_t sizes[] = {2, 3, 4, 5, 6, 7, 8, 10, 12};
+        std::int64_t vectors = t.over_reduction ? 1 : vectors_of(t, t.block);
+        for (std::size_t i = 0; i < reused.size(); ++i)
+            for (std::int64_t a : sizes) {
+                if (a > extent(reused[i]) || a * vectors > m_.vector_registers) break;
+                t.tiles = {{reused[i], a}};
+                consider(t);
+                for (std::size_t j = i + 1; j < reused.size(); ++j)
+                    for (std::int64_t b : sizes) {
+                        if (b > extent(reused[j]) || a * b * vectors > m_.vector_registers) break;
+                        t.tiles = {{reused[i], a}, {reused[j], b}};
+                        consider(t);
+                    }
+            }
+    }
+
+    // Vectors in a block of this many elements or rows.
+    std::int64_t vectors_of(const Tiling& t, std::int64_t block) const {
+        if (t.lanes == 1) return 1;
+        return ceil_div(t.outer >= 0 ? block * extent(t.inner) : block, t.lanes);
+    }
+
+    // Cycles to read (or write) one vector's worth of an access.
+    double access_cycles(const Tiling& t, const Index& e, bool store) const {
+        const double port = 1 / m_.loads_per_cycle;
+        if (t.lanes == 1) return port;
+        bool in = e.uses(t.inner), out = t.outer >= 0 && e.uses(t.outer);
+        if (!in && !out) return port;
+        double per_lane = store ? 1.5 : 1;
+        if (e.uses_nested(t.inner) || (out && e.uses_nested(t.outer))) {
+            // A quotient of the lane is a shuffle of one load; anything else is a gather.
+            return store ? t.lanes * per_lane : 4 * port;
+        }
+        std::int64_t stride = std::abs(e.coefficient(t.inner));
+        if (stride > 4 || stride < 0) return t.lanes * per_lane;
+        if (stride == 0) return 3 * port;
+        if (stride > 1) return store ? t.lanes * per_lane : 2 * static_cast<double>(stride) * port;
+        if (t.outer < 0 || e.coefficient(t.outer) == extent(t.inner)) return port;
+        double runs = std::max(
+            1.0, static_cast<double>(t.lanes) / static_cast<double>(extent(t.inner)) + 0.5);
+        return port * (2 * runs - 1);
+    }
+
+    bool in_vectors(const Tiling& t, const Index& e) const {
+        return t.lanes > 1 && (e.uses(t.inner) || (t.outer >= 0 && e.uses(t.outer)));
+    }
+
+    // Cycles of one register tile: `block` of the vector space, `sizes` of the tiled axes.
+    double tile_cycles(const Tiling& t, std::int64_t block,
+                       const std::vector<std::int64_t>& sizes) const {
+        const double vectors = static_cast<double>(vectors_of(t, block));
+        double tile = 1;
+        for (std::int64_t s : sizes) tile *= static_cast<double>(s);
+        auto copies = [&](const Index& e) {
+            double n = in_vectors(t, e) ? vectors : 1;
+            for (std::size_t k = 0; k < sizes.size(); ++k)
+                if (e.uses(t.tiles[k].axis)) n *= static_cast<double>(sizes[k]);
+            return n;
+        };
+        double total = 0;
+        if (!nest_.accumulators.empty()) {
+            double load = 0;
+            for (const Index* e : inside_) load += copies(*e) * access_cycles(t, *e, false);
+            const double count = static_cast<double>(nest_.accumulators.size());
+            // A product that feeds a sum is one instruction with it.
+            double arithmetic = tile * vectors * std::max(count, inside_work_ + count - 1);
+            double chain = m_.fma_latency * (t.over_reduction ? vectors : 1);
+            double step = std::max({arithmetic / m_.fma_per_cycle, load, chain, 1.0}) + 0.3;
+            double steps = 1;
+            for (Var v : nest_.reduce_axes) {
+                if (t.over_reduction && v == t.inner)
+                    steps *= t.outer >= 0 ? 1 : static_cast<double>(ceil_div(extent(v), block));
+                else if (t.over_reduction && v == t.outer)
+                    steps *= static_cast<double>(ceil_div(extent(v), block));
+                else
+                    steps *= static_cast<double>(extent(v));
+            }
+            total += steps * step;
+            // Registers beyond the machine's spill: one store and one load a step each.
+            double live = tile * (t.over_reduction ? 1 : vectors) * count + 2;
+            double reused = 0;
+            for (const Index* e : inside_)
+                if (in_vectors(t, *e) && copies(*e) < tile * vectors)
+                    reused = std::max(reused, std::min(copies(*e), vectors * 2));
+            double over = live + reused - m_.vector_registers;
+            if (over > 0) total += steps * over * 3;
+        }
+        double outside = tile * (t.over_reduction ? 1 : vectors);
+        double each = 2 + outside_work_ / m_.fma_per_cycle;
+        Tiling scalar = t;
+        if (t.over_reduction) {
+            scalar.lanes = 1;
+            each += 10;  // combining the lanes
+        }
+        for (const Index* e : outside_) each += access_cycles(scalar, *e, false);
+        for (const Index* e : stores_) each += access_cycles(scalar, *e, true);
+        return total + outside * each;
+    }
+
+    void consider(const Tiling& candidate) {
+        Tiling t = candidate;
+        std::vector<Segment> blocks{{1, t.block}};
+        if (t.lanes > 1 && !t.over_reduction)
+            blocks = segments(extent(t.outer >= 0 ? t.outer : t.inner), t.block);
+        double rest = 1;
+        for (Var v : nest_.axes) {
+            bool tiled = (t.lanes > 1 && (v == t.inner || v == t.outer)) ||
+                         std::any_of(t.tiles.begin(), t.tiles.end(),
+                                     [&](const Tiling::Tile& x) { return x.axis == v; });
+            if (!tiled) rest *= static_cast<double>(extent(v));
+        }
+        double cycles = 0, variants = 0;
+        std::vector<std::int64_t> sizes(t.tiles.size());
+        std::function<void(std::size_t, double)> each_tile = [&](std::size_t k, double times) {
+            if (k < t.tiles.size()) {
+                for (const Segment& s : segments(extent(t.tiles[k].axis), t.tiles[k].size)) {
+                    sizes[k] = s.size;
+                    each_tile(k + 1, times * s.count);
+                }
+                return;
+            }
+            for (const Segment& s : blocks) {
+                cycles += times * s.count * tile_cycles(t, s.size, sizes);
+                ++variants;
+            }
+        };
+        each_tile(0, rest);
+        // Each further copy of the tile's code costs compile time and instruction cache.
+        t.cycles = cycles * (1 + 0.01 * (variants - 1));
+        if (!found_ || t.cycles < best_.cycles) best_ = t;
+        found_ = true;
+    }
+
+    // The innermost reduction loop is unrolled where it is short.
+    Var reduction_to_unroll(const Tiling& t) const {
+        double tile = static_cast<double>(vectors_of(t, t.block));
+        for (const Tiling::Tile& x : t.tiles) tile *= static_cast<double>(x.size);
+        for (auto it = nest_.reduce_axes.rbegin(); it != nest_.reduce_axes.rend(); ++it) {
+            if (t.over_reduction && (*it == t.inner || *it == t.outer)) continue;
+            bool fits = extent(*it) <= 8 && static_cast<double>(extent(*it)) * tile <= 160;
+            return fits ? *it : -1;
+        }
+        return -1;
+    }
+
+    const Nest& nest_;
+    const Machine& m_;
+    int lanes_ = 1;
+    bool positions_ = false;
+    std::vector<ValueId> inside_roots_;
+    std::vector<const Index*> inside_, outside_, stores_;
+    double inside_work_ = 0, outside_work_ = 0;
+    Tiling best_;
+    bool found_ = false;
+};
+
+}  // namespace
+
+Tiling choose_tiling(const Nest& nest, const Machine& machine) {
+    return Search(nest, machine).best();
+}
+
+}  // namespace arete

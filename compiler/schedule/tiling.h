@@ -1,0 +1,32 @@
+// The choice of vector axis and register tile, by estimated cycles.
+#pragma once
+
+#include <vector>
+
+#include "compiler/loops/nest.h"
+#include "compiler/schedule/machine.h"
+
+namespace arete {
+
+/// How a nest is cut. Lanes of a vector run along `inner`, or along rows of (`outer`, `inner`)
+/// joined end to end: rows shorter than a vector, or that do not divide by it, still fill it.
+struct Tiling {
+    struct Tile {
+        loops::Var axis = -1;
+        std::int64_t size = 1;
+    };
+    int lanes = 1;                ///< vector width in elements; 1: no vectors
+    loops::Var inner = -1;        ///< axis of the lanes
+    loops::Var outer = -1;        ///< axis whose rows are joined, or -1
+    bool over_reduction = false;  ///< lanes are partial sums, combined at the end
+    std::int64_t block = 1;       ///< elements of `inner` (or rows of `outer`) to a register tile
+    std::vector<Tile> tiles;      ///< axes unrolled into registers besides the vectors
+    loops::Var unroll = -1;       ///< innermost reduction axis, unrolled; or -1
+    double cycles = 0;            ///< the estimate
+};
+
+/// The tiling of least estimated cost. Tile sizes follow from the machine's registers, ports and
+/// latencies and from the nest's strides; nothing is specific to an op.
+Tiling choose_tiling(const loops::Nest& nest, const Machine& machine);
+
+}  // namespace arete

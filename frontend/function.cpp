@@ -1,0 +1,218 @@
+#include "frontend/function.h"
+
+#include <algorithm>
+#include <chrono>
+#include <mutex>
+
+#include "frontend/function_graph.h"
+#include "runtime/executor.h"
+
+namespace arete {
+
+namespace {
+
+// The description of this processor, found once: it does not change.
+const Machine& this_machine() {
+    static const Machine machine = host_machine();
+    return machine;
+}
+
+// Locks shared variables in the order of their ids, which all functions share.
+class LockAll {
+  public:
+    explicit LockAll(const std::vector<Expr>& shared) : shared_(shared) {
+        for (const Expr& e : shared_) e.node().storage->mutex.lock();
+    }
+    ~LockAll() {
+        for (const Expr& e : shared_) e.node().storage->mutex.unlock();
+    }
+    LockAll(const LockAll&) = delete;
+    LockAll& operator=(const LockAll&) = delete;
+
+  private:
+    const std::vector<Expr>& shared_;
+};
+
+}  // namespace
+
+class Function::Impl {
+  public:
+    Impl(FunctionGraph graph, Mode mode, Options options)
+        : graph_(std::move(graph)), mode_(mode), options_(std::move(options)) {
+        pointers_.resize(graph_.inputs.size());
+        results_.resize(graph_.outputs.size());
+        for (std::size_t i = 0; i < graph_.inputs.size(); ++i)
+            sizes_matter_.push_back(std::count(graph_.size_scalars.begin(), graph_.size_scalars.end(),
+                                               graph_.inputs[i].node().id) != 0);
+    }
+
+    const FunctionGraph& graph() const { return graph_; }
+
+    std::vector<Array> call(std::span<const Array> inputs) {
+        std::lock_guard lock(mutex_);
+        Specialisation& s = specialisation(inputs);
+        std::vector<Array> outputs;
+        for (const TensorSize& t : s.outputs) outputs.emplace_back(t.dtype, t.sizes);
+        run(s, outputs, inputs);
+        return outputs;
+    }
+
+    void call_into(std::span<Array> outputs, std::span<const Array> inputs) {
+        std::lock_guard lock(mutex_);
+        Specialisation& s = specialisation(inputs);
+        if (outputs.size() != s.outputs.size())
+            fail<ArgumentError>(graph_.loc, "function '{}': {} outputs given, it has {}", graph_.name, outputs.size(),
+                                s.outputs.size());
+        for (std::size_t i = 0; i < outputs.size(); ++i) {
+            const TensorSize& t = s.outputs[i];
+            if (outputs[i].dtype() != t.dtype || outputs[i].shape() != t.sizes)
+                fail<ArgumentError>(graph_.loc, "function '{}': output {} is {}, the array given for it is {}",
+                                    graph_.name, i + 1, type_name(t.dtype, t.sizes),
+                                    type_name(outputs[i].dtype(), outputs[i].shape()));
+        }
+        run(s, outputs, inputs);
+    }
+
+    FunctionStats stats() const {
+        std::lock_guard lock(mutex_);
+        FunctionStats out;
+        out.compile_ms = compile_ms_;
+        out.specialisations = static_cast<int>(specialisations_.size());
+        if (last_) {
+            out.kernels = last_->executable->kernels();
+            out.arena_bytes = last_->executable->compiled().program.arena_bytes;
+        }
+        return out;
+    }
+
+  private:
+    struct TensorSize {
+        DType dtype;
+        Sizes sizes;
+    };
+    struct Specialisation {
+        std::vector<Sizes> sizes;           // of the inputs
+        std::vector<std::int64_t> scalars;  // of inputs whose value sets a size, 0 for the others
+        std::vector<TensorSize> outputs;
+        std::unique_ptr<Executable> executable;
+    };
+
+    void check_arguments(std::span<const Array> inputs) const {
+        if (inputs.size() != graph_.inputs.size())
+            fail<ArgumentError>(graph_.loc, "function '{}': {} arguments given, it takes {}", graph_.name,
+                                inputs.size(), graph_.inputs.size());
+        for (std::size_t i = 0; i < inputs.size(); ++i) {
+            const Expr& want = graph_.inputs[i];
+            const Array& got = inputs[i];
+            bool ok = want.dtype() == got.dtype() && want.rank() == got.rank();
+            for (std::size_t k = 0; ok && k < got.shape().size(); ++k)
+                ok = !want.shape()[k].is_const() || want.shape()[k].value() == got.shape()[k];
+            if (!ok)
+                fail<ArgumentError>(want.loc(), "function '{}': argument {} ('{}') must be {}, it is {}", graph_.name,
+                                    i + 1, want.node().name, want.type().str(), type_name(got.dtype(), got.shape()));
+        }
+    }
+
+    std::int64_t scalar(std::span<const Array> inputs, std::size_t i) const {
+        return sizes_matter_[i] ? inputs[i].as_int() : 0;
+    }
+
+    Specialisation& specialisation(std::span<const Array> inputs) {
+        check_arguments(inputs);
+        for (Specialisation& s : specialisations_) {
+            bool fits = true;
+            for (std::size_t i = 0; fits && i < inputs.size(); ++i)
+                fits = s.sizes[i] == inputs[i].shape() && s.scalars[i] == scalar(inputs, i);
+            if (!fits) continue;
+            last_ = &s;
+            return s;
+        }
+        return compile_for(inputs);
+    }
+
+    Specialisation& compile_for(std::span<const Array> inputs) {
+        auto start = std::chrono::steady_clock::now();
+        CompileRequest r;
+        r.name = graph_.name;
+        r.inputs = graph_.inputs;
+        r.outputs = graph_.outputs;
+        r.updates = graph_.updates;
+        r.machine = this_machine();
+        r.options = options_;
+        r.schedule = mode_ == Mode::fast_run;
+        Specialisation s;
+        for (std::size_t i = 0; i < inputs.size(); ++i) {
+            r.binding.sizes[graph_.inputs[i].node().id] = inputs[i].shape();
+            if (sizes_matter_[i]) r.binding.scalars[graph_.inputs[i].node().id] = inputs[i].as_int();
+            s.sizes.push_back(inputs[i].shape());
+            s.scalars.push_back(scalar(inputs, i));
+        }
+        Compiled compiled = compile(r);
+        for (std::size_t k = 0; k < graph_.outputs.size(); ++k)
+            for (const Slot& slot : compiled.program.slots)
+                if (slot.kind == Slot::Kind::Output && slot.number == static_cast<int>(k))
+                    s.outputs.push_back({slot.dtype, slot.sizes});
+        s.executable = std::make_unique<Executable>(std::move(compiled), this_machine(), options_, r.schedule,
+                                                    shared_pool(options_.num_threads));
+        compile_ms_ += std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
+        specialisations_.push_back(std::move(s));
+        last_ = &specialisations_.back();
+        return *last_;
+    }
+
+    void run(Specialisation& s, std::span<Array> outputs, std::span<const Array> inputs) {
+        // The code never writes through these: inputs are only loaded.
+        for (std::size_t i = 0; i < inputs.size(); ++i) pointers_[i] = const_cast<void*>(inputs[i].raw());
+        for (std::size_t i = 0; i < outputs.size(); ++i) results_[i] = outputs[i].raw();
+        LockAll lock(graph_.shared);
+        s.executable->run(pointers_, results_);
+    }
+
+    FunctionGraph graph_;
+    Mode mode_;
+    Options options_;
+    mutable std::mutex mutex_;
+    std::vector<Specialisation> specialisations_;
+    Specialisation* last_ = nullptr;
+    std::vector<bool> sizes_matter_;
+    std::vector<void*> pointers_, results_;
+    double compile_ms_ = 0;
+};
+
+std::vector<Array> Function::call(std::span<const Array> inputs) const {
+    if (!impl_) fail<ArgumentError>({}, "call of an empty Function");
+    return impl_->call(inputs);
+}
+
+void Function::call_into(std::span<Array> outputs, std::span<const Array> inputs) const {
+    if (!impl_) fail<ArgumentError>({}, "call of an empty Function");
+    impl_->call_into(outputs, inputs);
+}
+
+const std::string& Function::name() const { return impl_->graph().name; }
+FunctionStats Function::stats() const { return impl_->stats(); }
+
+Array Function::number(std::size_t i, const Array& value) const {
+    if (!impl_ || i >= impl_->graph().inputs.size()) return value;  // call() counts the arguments
+    const Expr& input = impl_->graph().inputs[i];
+    Array converted = value.astype(input.dtype());
+    // f32 from a double literal rounds; everything else must be exact.
+    bool exact = converted.astype(value.dtype()).equals(value);
+    bool rounds = is_float(value.dtype()) && is_float(input.dtype());
+    if (!exact && !rounds)
+        fail<ArgumentError>(input.loc(), "function '{}': argument {} ('{}') is {}, which {} cannot hold", name(), i + 1,
+                            input.node().name, value.str(), arete::name(input.dtype()));
+    return converted;
+}
+
+Function function(FunctionOptions options, const char* file, int line) {
+    Mode mode = options.mode;
+    Options o = options.options ? *options.options : Options::from_environment();
+    return Function(std::make_shared<Function::Impl>(prepare_function(std::move(options), Loc{file, line}), mode, o));
+}
+
+Array Expr::eval() const {
+    return function({.outputs = {*this}, .name = "eval"})()[0];
+}
+
+}  // namespace arete

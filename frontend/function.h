@@ -1,0 +1,107 @@
+// function(): compiles expressions into something that can be called.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "compiler/core/options.h"
+#include "compiler/ops/operand.h"
+
+namespace arete {
+
+/// variable <- value, after the call's outputs are computed; all values see the old variables.
+struct Update {
+    Update(const Expr& variable, const Operand& value)
+        : variable(variable), value(value), loc(value.loc) {}
+    Expr variable;
+    Operand value;
+    Loc loc;
+};
+
+/// Computes `replacement` wherever the graph has `what`.
+struct Given {
+    Given(const Expr& what, const Operand& replacement) : what(what), replacement(replacement) {}
+    Expr what;
+    Operand replacement;
+};
+
+enum class OnUnusedInput : std::uint8_t { error, warn, ignore };
+
+/// How a function is carried out.
+enum class Mode : std::uint8_t {
+    fast_run,   ///< rewritten, fused, scheduled, native code
+    interpret,  ///< the same kernels before scheduling, run by the loop interpreter: the oracle
+};
+
+struct FunctionOptions {
+    std::vector<Expr> inputs;
+    std::vector<Expr> outputs;
+    std::vector<Update> updates;
+    std::vector<Given> givens;
+    OnUnusedInput on_unused_input = OnUnusedInput::error;
+    std::string name = "function";
+    Mode mode = Mode::fast_run;
+    std::optional<Options> options;  ///< from the environment where not set
+};
+
+/// What compiling and running cost, of the specialisation that ran last.
+struct FunctionStats {
+    double compile_ms = 0;         ///< graph passes and code generation of all specialisations
+    int specialisations = 0;       ///< sets of shapes compiled so far
+    int kernels = 0;               ///< native kernels in a call
+    std::int64_t arena_bytes = 0;  ///< memory for intermediates
+};
+
+/// A compiled function. Copies share the compiled code. Thread-safe: concurrent calls of one
+/// function run one after another.
+class Function {
+  public:
+    /// Compiles on the first call with new shapes, checks the arguments, runs, returns one Array an
+    /// output. Arguments are Arrays, std::vectors or C++ numbers (converted to the input's dtype).
+    /// Throws ArgumentError for wrong arguments and RangeError for an index out of range, leaving
+    /// every shared variable as it was.
+    template <class... Args>
+    std::vector<Array> operator()(const Args&... args) const {
+        std::vector<Array> arrays;
+        arrays.reserve(sizeof...(args));
+        (arrays.push_back(argument(arrays.size(), args)), ...);
+        return call(arrays);
+    }
+    std::vector<Array> call(std::span<const Array> inputs) const;
+    /// As call(), writing results to arrays of the outputs' exact types. Allocates nothing once
+    /// compiled.
+    void call_into(std::span<Array> outputs, std::span<const Array> inputs) const;
+
+    const std::string& name() const;
+    FunctionStats stats() const;
+
+    class Impl;
+    explicit Function(std::shared_ptr<Impl> impl) : impl_(std::move(impl)) {}
+    Function() = default;
+
+  private:
+    Array argument(std::size_t, const Array& a) const { return a; }
+    template <Element T>
+    Array argument(std::size_t i, T v) const {
+        return number(i, Array(v));
+    }
+    template <Element T>
+    Array argument(std::size_t, const std::vector<T>& v) const {
+        return Array(v);
+    }
+    /// A C++ number as input i's dtype, where that loses nothing.
+    Array number(std::size_t i, const Array& value) const;
+
+    std::shared_ptr<Impl> impl_;
+};
+
+/// Builds a function; a GraphError names what is wrong: an input that is no input variable or that
+/// nothing uses, an input that the graph needs and that is missing, an update of something that is
+/// not shared, or one that changes dtype or sizes.
+Function function(FunctionOptions options, const char* file = __builtin_FILE(),
+                  int line = __builtin_LINE());
+
+}  // namespace arete

@@ -1,0 +1,15 @@
+// Arete's public interface.
+#pragma once
+
+#include "compiler/grad/grad.h"
+#include "compiler/ops/convolution.h"
+#include "compiler/ops/elementwise.h"
+#include "compiler/ops/indexing.h"
+#include "compiler/ops/linalg.h"
+#include "compiler/ops/movement.h"
+#include "compiler/ops/reduction.h"
+#include "compiler/ops/softmax.h"
+#include "frontend/function.h"
+#include "frontend/random.h"
+#include "frontend/shared.h"
+#include "frontend/variables.h"

@@ -1,0 +1,43 @@
+#include "frontend/shared.h"
+
+#include "compiler/ops/leaves.h"
+
+namespace arete {
+
+namespace {
+SharedStorage& storage(const Expr& e) { return *e.node().storage; }
+}  // namespace
+
+Shared::Shared(const Expr& e) : Expr(e) {
+    if (e.node().op->kind != OpInfo::Kind::Shared)
+        fail<GraphError>(e.loc(), "'{}' is not a shared variable", e.node().op->name);
+}
+
+Array Shared::get_value(bool borrow) const {
+    std::lock_guard lock(storage(*this).mutex);
+    return borrow ? storage(*this).value : storage(*this).value.copy();
+}
+
+void Shared::set_value(const Array& value, bool borrow) const {
+    std::lock_guard lock(storage(*this).mutex);
+    Array& now = storage(*this).value;
+    if (value.dtype() != now.dtype() || value.shape() != now.shape())
+        fail<ArgumentError>(loc(), "set_value: shared variable '{}' is {}, the value is {}",
+                            node().name, type_name(now.dtype(), now.shape()),
+                            type_name(value.dtype(), value.shape()));
+    now = borrow ? value : value.copy();
+}
+
+Shared shared(const Array& value, std::string name, bool borrow, const char* file, int line) {
+    auto node = std::make_shared<Node>();
+    node->op = &shared_op.info;
+    node->types = {{value.dtype(), Shape(value.shape().begin(), value.shape().end())}};
+    node->name = std::move(name);
+    node->locs = {Loc{file, line}};
+    node->id = next_id();
+    node->storage = std::make_shared<SharedStorage>();
+    node->storage->value = borrow ? value : value.copy();
+    return Shared(Expr(std::move(node)));
+}
+
+}  // namespace arete

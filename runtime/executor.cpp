@@ -1,0 +1,96 @@
+#include "runtime/executor.h"
+
+#include <algorithm>
+#include <cstring>
+
+namespace arete {
+
+namespace {
+
+void run_parallel(StepContext* context, void (*body)(void*, std::int64_t), void* table,
+                  std::int64_t chunks) {
+    static_cast<ThreadPool*>(context->pool)->run(body, table, chunks);
+}
+
+}  // namespace
+
+Executable::Executable(Compiled compiled, const Machine& machine, const Options& options, bool native,
+                       std::shared_ptr<ThreadPool> pool)
+    : compiled_(std::move(compiled)), pool_(std::move(pool)) {
+    const Program& program = compiled_.program;
+    if (native) {
+        LlvmModule module(program, machine);
+        auto dump = [&](const char* pass, const char* extension, const std::string& text) {
+            write_dump(options, compiled_.dumped++, program.name, pass, extension, text);
+        };
+        if (options.dumps(Stage::Llvm)) dump("llvm", "ll", module.ir());
+        module.optimize(options.verify);
+        if (options.dumps(Stage::Llvm)) dump("llvm_optimized", "ll", module.ir());
+        if (options.dumps(Stage::Asm)) dump("asm", "s", module.assembly());
+        native_ = std::make_unique<NativeProgram>(std::move(module));
+    } else {
+        for (const Step& s : program.steps) plain_.push_back(naive(s.nest));
+    }
+    arena_ = allocate_bytes(static_cast<std::size_t>(program.arena_bytes));
+    table_.resize(program.slots.size());
+    for (std::size_t i = 0; i < table_.size(); ++i) {
+        const Slot& s = program.slots[i];
+        if (s.kind == Slot::Kind::Arena) table_[i] = static_cast<char*>(arena_.get()) + s.offset;
+        if (s.kind == Slot::Kind::Constant) table_[i] = compiled_.constants[static_cast<std::size_t>(s.number)].raw();
+    }
+    context_.pool = pool_.get();
+    context_.parallel = run_parallel;
+}
+
+int Executable::kernels() const {
+    return static_cast<int>(std::count_if(compiled_.program.steps.begin(), compiled_.program.steps.end(),
+                                          [](const Step& s) { return s.kind == Step::Kind::Kernel; }));
+}
+
+void Executable::run(std::span<void* const> inputs, std::span<void* const> outputs) {
+    for (std::size_t i = 0; i < table_.size(); ++i) {
+        const Slot& s = compiled_.program.slots[i];
+        const auto n = static_cast<std::size_t>(s.number);
+        switch (s.kind) {
+            case Slot::Kind::Input: table_[i] = inputs[n]; break;
+            case Slot::Kind::Output: table_[i] = outputs[n]; break;
+            case Slot::Kind::Shared: table_[i] = compiled_.shared[n].node().storage->value.raw(); break;
+            case Slot::Kind::Constant:
+            case Slot::Kind::Arena: break;
+        }
+    }
+    context_.failed = 0;
+    if (native_)
+        native_->step()(table_.data(), &context_);
+    else
+        interpret_all();
+    if (!context_.failed) return;
+    const CheckSite& site = compiled_.checks[static_cast<std::size_t>(context_.code)];
+    fail<RangeError>(site.loc, "{}: {} is out of range for size {}", site.what, context_.element, site.limit);
+}
+
+void Executable::interpret_all() {
+    auto slot = [&](int n) { return table_[static_cast<std::size_t>(n)]; };
+    for (std::size_t k = 0; k < compiled_.program.steps.size(); ++k) {
+        const Step& s = compiled_.program.steps[k];
+        if (s.kind == Step::Kind::Copy) {
+            std::memcpy(slot(s.slots[1]), slot(s.slots[0]), compiled_.program.slots[static_cast<std::size_t>(s.slots[1])].bytes());
+            continue;
+        }
+        if (s.kind == Step::Kind::Zero) {
+            std::memset(slot(s.slots[0]), 0, compiled_.program.slots[static_cast<std::size_t>(s.slots[0])].bytes());
+            continue;
+        }
+        std::vector<void*> pointers;
+        for (int n : s.slots) pointers.push_back(slot(n));
+        pointers.resize(plain_[k].buffers.size(), nullptr);
+        loops::Failure f = interpret(plain_[k], pointers);
+        if (!f.failed) continue;
+        context_.failed = 1;
+        context_.code = f.code + s.first_check;
+        context_.element = f.element;
+        return;
+    }
+}
+
+}  // namespace arete

@@ -1,0 +1,41 @@
+// Runs step programs: natively, or kernel by kernel in the loop interpreter.
+#pragma once
+
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "compiler/pipeline/compile.h"
+#include "runtime/jit.h"
+#include "runtime/thread_pool.h"
+
+namespace arete {
+
+/// One specialisation of a function, ready to run.
+class Executable {
+  public:
+    /// Generates native code for a scheduled program, or keeps an unscheduled one for the
+    /// interpreter. Dumps LLVM IR and assembly as the options say.
+    Executable(Compiled compiled, const Machine& machine, const Options& options, bool native,
+               std::shared_ptr<ThreadPool> pool);
+
+    /// Runs once. `outputs` point to memory of the outputs' sizes. Shared variables must be locked
+    /// by the caller. Throws a RangeError where a check fails; nothing has been updated then.
+    void run(std::span<void* const> inputs, std::span<void* const> outputs);
+
+    const Compiled& compiled() const { return compiled_; }
+    int kernels() const;
+
+  private:
+    void interpret_all();
+
+    Compiled compiled_;
+    std::unique_ptr<NativeProgram> native_;
+    std::shared_ptr<ThreadPool> pool_;
+    std::shared_ptr<void> arena_;
+    std::vector<void*> table_;             // one pointer a slot
+    std::vector<loops::Kernel> plain_;     // of interpreted programs
+    StepContext context_;
+};
+
+}  // namespace arete

@@ -1,0 +1,108 @@
+// bench_step: the time of one training step, or of one forward pass, of one of the chapter's nets.
+// Prints one line of JSON. The data is random, of MNIST's shapes.
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <thread>
+#include <vector>
+
+#include <CLI/CLI.hpp>
+
+#include "examples/mnist/nets.h"
+#include "examples/mnist/report.h"
+
+using namespace arete;
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+struct Flags {
+    std::string net = "dbl_conv_relu";
+    std::int64_t batch = 10;
+    int threads = 0;
+    bool inference = false;
+    double seconds = 2;
+};
+
+SharedData random_data(std::int64_t rows) {
+    Generator random(1);
+    Array y(DType::I32, {rows});
+    const auto order = random.permutation(rows);
+    for (std::int64_t i = 0; i < rows; ++i)
+        y.data<std::int32_t>()[i] = static_cast<std::int32_t>(order[static_cast<std::size_t>(i)] %
+                                                              kClasses);
+    return shared_data(random.uniform({rows, kSide * kSide}, 0, 1), y, "random");
+}
+
+void run(const Flags& flags) {
+    const NetRow* row = find_net(flags.net);
+    if (!row)
+        throw CLI::ValidationError(
+            fmt::format("unknown net '{}'; the nets are {}", flags.net, net_names()));
+    Options options = Options::from_environment();
+    if (flags.threads > 0) options.num_threads = flags.threads;
+
+    constexpr std::int64_t kBatches = 20;
+    const Network net = build_net(*row, flags.batch, {.seed = 1, .init = Init::n_in});
+    const SharedData data = random_data(kBatches * flags.batch);
+    const SgdOptions sgd{.lmbda = row->lmbda, .options = options};
+    const Function step = flags.inference ? net.accuracy_function(data, sgd)
+                                          : net.train_function(data, 1e-4, sgd);
+
+    std::vector<Array> inputs{Array(std::int64_t{0})}, outputs{Array(0.0f)};
+    std::int64_t* index = inputs[0].data<std::int64_t>();
+    for (std::int64_t i = 0; i < kBatches; ++i) {  // compiles, and warms up
+        *index = i;
+        step.call_into(outputs, inputs);
+    }
+    std::vector<double> times;
+    const auto begin = Clock::now();
+    for (std::int64_t i = 0; times.size() < 20 || Clock::now() - begin <
+                             std::chrono::duration<double>(flags.seconds); ++i) {
+        *index = i % kBatches;
+        const auto start = Clock::now();
+        step.call_into(outputs, inputs);
+        times.push_back(std::chrono::duration<double, std::micro>(Clock::now() - start).count());
+    }
+    std::sort(times.begin(), times.end());
+    const double median = times[times.size() / 2];
+    const int threads = options.num_threads > 0
+                            ? options.num_threads
+                            : static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
+    const FunctionStats stats = step.stats();
+    fmt::print("{{\"net\": {}, \"batch\": {}, \"threads\": {}, \"device\": \"cpu\", "
+               "\"inference\": {}, \"median_us\": {:.1f}, \"min_us\": {:.1f}, "
+               "\"images_per_s\": {:.0f}, \"gflops\": {:.2f}, \"compile_ms\": {:.0f}, "
+               "\"kernels\": {}, \"arena_bytes\": {}}}\n",
+               json_string(flags.net), flags.batch, threads, flags.inference, median,
+               times.front(), 1e6 * static_cast<double>(flags.batch) / median,
+               flops(*row, flags.batch, !flags.inference) / median * 1e-3, stats.compile_ms,
+               stats.kernels, stats.arena_bytes);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    CLI::App app("Times one step of a net and prints a line of JSON.", "bench_step");
+    Flags flags;
+    app.add_option("--net", flags.net, "Net: " + net_names())->capture_default_str();
+    app.add_option("--batch", flags.batch, "Images in a mini-batch")
+        ->check(CLI::PositiveNumber)
+        ->capture_default_str();
+    app.add_option("--threads", flags.threads, "Threads (0: ARETE_NUM_THREADS, else all cores)");
+    app.add_flag("--inference", flags.inference, "Time the forward pass only");
+    app.add_option("--seconds", flags.seconds, "How long to measure")->capture_default_str();
+    try {
+        app.parse(argc, argv);
+        run(flags);
+    } catch (const CLI::ParseError& e) {
+        if (e.get_exit_code() == 0) return app.exit(e);
+        fmt::print(stderr, "bench_step: {}\n", e.what());
+        return 2;
+    } catch (const std::exception& e) {
+        fmt::print(stderr, "bench_step: {}\n", e.what());
+        return 1;
+    }
+    return 0;
+}
