@@ -189,8 +189,15 @@ void Function::call_into(std::span<Array> outputs, std::span<const Array> inputs
     impl_->call_into(outputs, inputs);
 }
 
-const std::string& Function::name() const { return impl_->graph().name; }
-FunctionStats Function::stats() const { return impl_->stats(); }
+const std::string& Function::name() const {
+    if (!impl_) fail<ArgumentError>({}, "name of an empty Function");
+    return impl_->graph().name;
+}
+
+FunctionStats Function::stats() const {
+    if (!impl_) fail<ArgumentError>({}, "stats of an empty Function");
+    return impl_->stats();
+}
 
 Array Function::number(std::size_t i, const Array& value) const {
     if (!impl_ || i >= impl_->graph().inputs.size()) return value;  // call() counts the arguments
@@ -212,7 +219,8 @@ Function function(FunctionOptions options, const char* file, int line) {
 }
 
 Array Expr::eval() const {
-    return function({.outputs = {*this}, .name = "eval"})()[0];
+    const Loc at = loc();
+    return function({.outputs = {*this}, .name = "eval"}, at.file, at.line)()[0];
 }
 
 }  // namespace arete

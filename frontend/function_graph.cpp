@@ -80,20 +80,15 @@ std::vector<Expr> substitute(const std::vector<Expr>& roots, const FunctionOptio
         }
         return std::nullopt;
     };
-    return transform(roots, [&](const Node& old, Node copy) {
-        std::size_t n = old.types.size();
+    return transform(roots, [&](const std::shared_ptr<const Node>& old, Node copy) {
+        std::vector<Expr> out = outputs_of(old);
         if (!copy.is_leaf()) {
             copy.attrs = bind_sizes(copy.attrs, [&](const Dim& d) { return d.bind(symbol); });
             copy.types = infer_types(copy);
+            out = outputs_of(std::make_shared<const Node>(std::move(copy)));
         }
-        auto node = std::make_shared<const Node>(std::move(copy));
-        std::vector<Expr> out;
-        for (std::size_t k = 0; k < n; ++k) {
-            Expr e(node, static_cast<int>(k));
-            for (const auto& [what, by] : pairs)
-                if (&what.node() == &old && what.output() == static_cast<int>(k)) e = by;
-            out.push_back(e);
-        }
+        for (const auto& [what, by] : pairs)
+            if (what.node_ptr() == old) out[static_cast<std::size_t>(what.output())] = by;
         return out;
     });
 }

@@ -91,9 +91,13 @@ std::shared_ptr<const Node> Interner::intern(Node node) {
     return made;
 }
 
-std::vector<Expr> transform(
-    std::span<const Expr> outputs,
-    const std::function<std::vector<Expr>(const Node&, Node)>& rebuild) {
+std::vector<Expr> outputs_of(const std::shared_ptr<const Node>& node) {
+    std::vector<Expr> out;
+    for (std::size_t k = 0; k < node->types.size(); ++k) out.emplace_back(node, static_cast<int>(k));
+    return out;
+}
+
+std::vector<Expr> transform(std::span<const Expr> outputs, const Rebuild& rebuild) {
     Graph graph({outputs.begin(), outputs.end()});
     std::vector<std::vector<Expr>> done(graph.size());
     auto replaced = [&](const Expr& e) {
@@ -105,7 +109,7 @@ std::vector<Expr> transform(
         for (Expr& e : copy.inputs) e = replaced(e);
         for (Region& r : copy.regions)
             for (Expr& e : r.results) e = replaced(e);
-        done[i] = rebuild(old, std::move(copy));
+        done[i] = rebuild(graph.nodes()[i], std::move(copy));
         ARETE_CHECK(done[i].size() == old.types.size(), "{} replaced by {} outputs", old.op->name,
                     done[i].size());
     }

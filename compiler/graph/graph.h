@@ -47,8 +47,10 @@ class Interner {
 
 /// Rebuilds the graph below `outputs` bottom up. `rebuild` gets each node with its inputs already
 /// replaced (a copy it may change) and returns the replacement of each output of the node.
-std::vector<Expr> transform(std::span<const Expr> outputs,
-                            const std::function<std::vector<Expr>(const Node& old, Node copy)>& rebuild);
+using Rebuild = std::function<std::vector<Expr>(const std::shared_ptr<const Node>& old, Node copy)>;
+std::vector<Expr> transform(std::span<const Expr> outputs, const Rebuild& rebuild);
+/// All outputs of a node.
+std::vector<Expr> outputs_of(const std::shared_ptr<const Node>& node);
 
 /// One line a node: "%3 = add(%1, %2) : f32[10]  # net.cpp:12".
 std::string to_string(const Graph& graph);

@@ -91,9 +91,18 @@ class Expr {
 
     /// The size of an axis as an i64 scalar (negative axes count from the end).
     Expr shape(int axis, const char* file = __builtin_FILE(), int line = __builtin_LINE()) const;
-    /// NumPy indexing, one argument an axis: integers, scalars, slices, `all`, integer arrays.
-    template <class... Args>
-    Expr operator()(const Args&... args) const;
+    /// NumPy indexing, one argument an axis: integers, scalars, slices, `all`, integer arrays. Not a
+    /// template, so that arguments become SliceArgs, which know their line, where the user wrote
+    /// them; `index` takes any number.
+    Expr operator()(const SliceArg& a) const;
+    Expr operator()(const SliceArg& a, const SliceArg& b) const;
+    Expr operator()(const SliceArg& a, const SliceArg& b, const SliceArg& c) const;
+    Expr operator()(const SliceArg& a, const SliceArg& b, const SliceArg& c,
+                    const SliceArg& d) const;
+    Expr operator()(const SliceArg& a, const SliceArg& b, const SliceArg& c, const SliceArg& d,
+                    const SliceArg& e) const;
+    Expr operator()(const SliceArg& a, const SliceArg& b, const SliceArg& c, const SliceArg& d,
+                    const SliceArg& e, const SliceArg& f) const;
     Expr index(std::initializer_list<SliceArg> items) const;
     /// Reversed axes.
     Expr T(const char* file = __builtin_FILE(), int line = __builtin_LINE()) const;

@@ -124,7 +124,7 @@ constinit const OpDef mod_op{
     .samples = binary_samples<mod, 5, 60, false>};
 constinit const OpDef neg_op{
     .info = {.name = "neg", .traits = Trait::Cheap},
-    .doc = "-a",
+    .doc = "minus a",
     .infer = infer_elementwise,
     .scalar = [](const ScalarArgs& x) { return x.dtype == DType::Bool ? x[0] : -x[0]; },
     .pullback = [](const PullbackArgs& a) -> std::vector<Expr> { return {-a.g[0]}; },
@@ -167,7 +167,7 @@ constinit const OpDef sqrt_op{
 
 constinit const OpDef exp_op{
     .info = {.name = "exp"},
-    .doc = "e^a",
+    .doc = "e to the power of a",
     .infer = infer_elementwise_float,
     .scalar = [](const ScalarArgs& x) { return ir::exp(x[0]); },
     .pullback = [](const PullbackArgs& a) -> std::vector<Expr> { return {a.g[0] * a.y[0]}; },
@@ -355,14 +355,14 @@ constinit const OpDef and_op{.info = {.name = "and", .traits = Trait::Commutativ
                              .infer = infer_elementwise_bool,
                              .scalar = [](const ScalarArgs& x) { return x[0] & x[1]; },
                              .pullback = no_gradient,
-                             .samples = binary_samples<operator&&, -20, 20, false>};
+                             .samples = binary_samples<static_cast<Expr (*)(const Operand&, const Operand&)>(operator&&), -20, 20, false>};
 constinit const OpDef or_op{.info = {.name = "or", .traits = Trait::Commutative | Trait::Cheap},
                             .doc = "a or b, of bool",
                             .arity = 2,
                             .infer = infer_elementwise_bool,
                             .scalar = [](const ScalarArgs& x) { return x[0] | x[1]; },
                             .pullback = no_gradient,
-                            .samples = binary_samples<operator||, -20, 20, false>};
+                            .samples = binary_samples<static_cast<Expr (*)(const Operand&, const Operand&)>(operator||), -20, 20, false>};
 constinit const OpDef xor_op{.info = {.name = "xor", .traits = Trait::Commutative | Trait::Cheap},
                              .doc = "exactly one of a and b, of bool",
                              .arity = 2,
@@ -375,7 +375,7 @@ constinit const OpDef not_op{.info = {.name = "not", .traits = Trait::Cheap},
                              .infer = infer_elementwise_bool,
                              .scalar = [](const ScalarArgs& x) { return !x[0]; },
                              .pullback = no_gradient,
-                             .samples = unary_samples<operator!, -20, 20, false>};
+                             .samples = unary_samples<static_cast<Expr (*)(const Operand&)>(operator!), -20, 20, false>};
 constinit const OpDef where_op{
     .info = {.name = "where", .traits = Trait::Cheap},
     .doc = "condition ? a : b",
@@ -466,6 +466,9 @@ Expr operator&&(const Operand& a, const Operand& b) { return binary_bool(and_op,
 Expr operator||(const Operand& a, const Operand& b) { return binary_bool(or_op, a, b); }
 Expr logical_xor(const Operand& a, const Operand& b) { return binary_bool(xor_op, a, b); }
 Expr operator!(const Operand& a) { return unary(not_op, {cast(a, DType::Bool), a.loc.file, a.loc.line}); }
+Expr operator&&(const Expr& a, const Expr& b) { return at(a, a.loc()) && at(b, a.loc()); }
+Expr operator||(const Expr& a, const Expr& b) { return at(a, a.loc()) || at(b, a.loc()); }
+Expr operator!(const Expr& a) { return !at(a, a.loc()); }
 Expr isnan(const Operand& a) {
     Expr x = a.expr();
     return apply(neq_op, {x, x}, {}, a.loc);

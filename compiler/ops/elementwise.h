@@ -50,6 +50,11 @@ Expr operator&&(const Operand& a, const Operand& b);
 Expr operator||(const Operand& a, const Operand& b);
 Expr logical_xor(const Operand& a, const Operand& b);
 Expr operator!(const Operand& a);
+/// The same on the operand's line: for expressions, which C++ would otherwise as soon convert to
+/// bool and give to its own operators.
+Expr operator&&(const Expr& a, const Expr& b);
+Expr operator||(const Expr& a, const Expr& b);
+Expr operator!(const Expr& a);
 Expr isnan(const Operand& a);
 
 /// condition ? a : b, elementwise.

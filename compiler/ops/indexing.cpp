@@ -188,9 +188,10 @@ constinit const OpDef dynamic_slice_grad_op{
 
 // ---- builders
 
-SliceArg::SliceArg(const Expr& e) : kind(e.rank() == 0 ? Kind::Position : Kind::Array) {
+SliceArg::SliceArg(const Expr& e, const char* file, int line)
+    : kind(e.rank() == 0 ? Kind::Position : Kind::Array), slice{none, none, 1, {file, line}} {
     if (is_float(e.dtype()) || e.dtype() == DType::Bool)
-        fail<GraphError>(e.loc(), "index: an index must be an integer: {}",
+        fail<GraphError>(slice.loc, "index: an index must be an integer: {}",
                          describe(e, "this one"));
     if (kind == Kind::Position)
         slice.start = e;
@@ -335,18 +336,11 @@ Expr pick(const Expr& x, const std::vector<int>& axes, const std::vector<Expr>& 
     return transpose(at(picked, loc), back);
 }
 
-// The line of a call `x(...)`: its slices know it; else the last line, in the file of x, on which
-// a part of it was written.
+// The line of a call `x(...)`.
 Loc line_of(const Expr& x, std::initializer_list<SliceArg> items) {
-    Loc loc = x.loc();
-    for (const SliceArg& i : items) {
+    for (const SliceArg& i : items)
         if (i.slice.loc) return i.slice.loc;
-        for (const Expr& e : {i.array, i.slice.start.expr})
-            if (e && e.loc() &&
-                (!loc || (e.loc().line > loc.line && std::string_view(e.loc().file) == loc.file)))
-                loc = e.loc();
-    }
-    return loc;
+    return x.loc();
 }
 
 }  // namespace

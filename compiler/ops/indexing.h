@@ -42,17 +42,20 @@ struct SliceArg {
     enum class Kind { Position, Slice, NewAxis, Array };
 
     template <class T, class = std::enable_if_t<std::is_integral_v<T>>>
-    SliceArg(T position) : kind(Kind::Position), slice{position, none, 1, {}} {}
+    SliceArg(T position, const char* file = __builtin_FILE(), int line = __builtin_LINE())
+        : kind(Kind::Position), slice{position, none, 1, {file, line}} {}
     /// An integer scalar drops its axis; an integer array picks elements.
-    SliceArg(const Expr& e);
+    SliceArg(const Expr& e, const char* file = __builtin_FILE(), int line = __builtin_LINE());
     SliceArg(const Array& a, const char* file = __builtin_FILE(), int line = __builtin_LINE())
-        : SliceArg(constant(a, file, line)) {}
+        : SliceArg(constant(a, file, line), file, line) {}
     SliceArg(const Slice& s) : kind(Kind::Slice), slice(s) {}
-    SliceArg(All) : kind(Kind::Slice) {}
-    SliceArg(NewAxis) : kind(Kind::NewAxis) {}
+    SliceArg(All, const char* file = __builtin_FILE(), int line = __builtin_LINE())
+        : kind(Kind::Slice), slice{none, none, 1, {file, line}} {}
+    SliceArg(NewAxis, const char* file = __builtin_FILE(), int line = __builtin_LINE())
+        : kind(Kind::NewAxis), slice{none, none, 1, {file, line}} {}
 
     Kind kind;
-    Slice slice;  ///< of Position, only its start
+    Slice slice;  ///< of Position only its start; its loc is the line of the index
     Expr array;
 };
 
@@ -60,9 +63,22 @@ struct SliceArg {
 /// together, and the result's axes stand where they stood if they were neighbours, else in front.
 /// Integers beside index arrays drop their axis first. A GraphError where there are too many
 /// arguments or a constant is out of range; a RangeError where a computed index is.
-template <class... Args>
-Expr Expr::operator()(const Args&... args) const {
-    return index({SliceArg(args)...});
+inline Expr Expr::operator()(const SliceArg& a) const { return index({a}); }
+inline Expr Expr::operator()(const SliceArg& a, const SliceArg& b) const { return index({a, b}); }
+inline Expr Expr::operator()(const SliceArg& a, const SliceArg& b, const SliceArg& c) const {
+    return index({a, b, c});
+}
+inline Expr Expr::operator()(const SliceArg& a, const SliceArg& b, const SliceArg& c,
+                             const SliceArg& d) const {
+    return index({a, b, c, d});
+}
+inline Expr Expr::operator()(const SliceArg& a, const SliceArg& b, const SliceArg& c,
+                             const SliceArg& d, const SliceArg& e) const {
+    return index({a, b, c, d, e});
+}
+inline Expr Expr::operator()(const SliceArg& a, const SliceArg& b, const SliceArg& c,
+                             const SliceArg& d, const SliceArg& e, const SliceArg& f) const {
+    return index({a, b, c, d, e, f});
 }
 
 /// Elements starts + k * steps for k in `sizes`, along each axis; nothing is clipped. Starts depend

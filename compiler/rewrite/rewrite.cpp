@@ -172,7 +172,7 @@ std::string RewriteLog::str() const {
 
 std::vector<Expr> rewrite(std::span<const Expr> outputs, std::span<const Rule> rules, RewriteLog* log) {
     Engine engine(rules, Graph({outputs.begin(), outputs.end()}).size(), log);
-    return transform(outputs, [&](const Node&, Node copy) { return engine.node(std::move(copy)); });
+    return transform(outputs, [&](const auto&, Node copy) { return engine.node(std::move(copy)); });
 }
 
 }  // namespace arete

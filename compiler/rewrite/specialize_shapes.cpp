@@ -52,7 +52,8 @@ std::vector<Expr> bind_shapes(std::span<const Expr> outputs, const ShapeBinding&
     auto bind = [&](const Dim& d) {
         return d.bind([&](DimSymbol s) { return lookup(binding, s); });
     };
-    return transform(outputs, [&](const Node& old, Node copy) {
+    return transform(outputs, [&](const std::shared_ptr<const Node>& shared_old, Node copy) {
+        const Node& old = *shared_old;
         copy.attrs = bind_sizes(copy.attrs, bind);
         for (TensorType& t : copy.types)
             for (Dim& d : t.shape) d = bind(d);
@@ -65,11 +66,7 @@ std::vector<Expr> bind_shapes(std::span<const Expr> outputs, const ShapeBinding&
                 fail<GraphError>(old.loc(), "{}: sizes that had to be equal differ: {} became {}",
                                  old.op->name, old.types[i].str(), copy.types[i].str());
         }
-        auto node = std::make_shared<const Node>(std::move(copy));
-        std::vector<Expr> result;
-        for (std::size_t i = 0; i < promised.size(); ++i)
-            result.emplace_back(node, static_cast<int>(i));
-        return result;
+        return outputs_of(std::make_shared<const Node>(std::move(copy)));
     });
 }
 
@@ -89,18 +86,14 @@ std::vector<Expr> expand_composites(std::span<const Expr> outputs) {
     std::vector<Expr> now(outputs.begin(), outputs.end());
     for (bool again = true; again;) {
         again = false;
-        now = transform(now, [&](const Node&, Node copy) {
-            std::size_t n = copy.types.size();
-            const OpDef* op = copy.is_leaf() ? nullptr : &def(copy);
-            if (op && op->expand) {
+        now = transform(now, [&](const std::shared_ptr<const Node>& old, Node copy) {
+            if (copy.is_leaf()) return outputs_of(old);
+            if (ExpandFn definition = def(copy).expand) {
                 again = true;
                 // The definition's nodes carry the line of the op that they define.
-                return std::vector<Expr>{op->expand(copy)};
+                return std::vector<Expr>{definition(copy)};
             }
-            auto node = std::make_shared<const Node>(std::move(copy));
-            std::vector<Expr> result;
-            for (std::size_t i = 0; i < n; ++i) result.emplace_back(node, static_cast<int>(i));
-            return result;
+            return outputs_of(std::make_shared<const Node>(std::move(copy)));
         });
     }
     return now;
