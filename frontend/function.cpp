@@ -37,8 +37,8 @@ class LockAll {
 
 class Function::Impl {
   public:
-    Impl(FunctionGraph graph, Mode mode, Options options)
-        : graph_(std::move(graph)), mode_(mode), options_(std::move(options)) {
+    Impl(FunctionGraph graph, Mode mode, bool profile, Options options)
+        : graph_(std::move(graph)), mode_(mode), profile_(profile), options_(std::move(options)) {
         pointers_.resize(graph_.inputs.size());
         results_.resize(graph_.outputs.size());
         for (std::size_t i = 0; i < graph_.inputs.size(); ++i)
@@ -71,6 +71,21 @@ class Function::Impl {
                                     type_name(outputs[i].dtype(), outputs[i].shape()));
         }
         run(s, outputs, inputs);
+    }
+
+    std::vector<KernelProfile> profile() const {
+        std::lock_guard lock(mutex_);
+        if (!last_ || !profile_) return {};
+        double all = 0;
+        for (const StepCost& c : last_->executable->costs()) all += c.ms;
+        std::vector<KernelProfile> out;
+        for (const StepCost& c : last_->executable->costs()) {
+            const double ns = std::max(1.0, 1e6 * c.ms) / static_cast<double>(std::max<std::int64_t>(1, c.calls));
+            const char* kinds[] = {"", "copy", "zero"};
+            std::string name = c.step->kind == Step::Kind::Kernel ? c.step->nest.name : kinds[static_cast<int>(c.step->kind)];
+            out.push_back({name, c.step->lines, c.calls, c.ms, all > 0 ? c.ms / all : 0, c.step->flops / ns, c.step->bytes / ns});
+        }
+        return out;
     }
 
     FunctionStats stats() const {
@@ -140,6 +155,7 @@ class Function::Impl {
         r.machine = this_machine();
         r.options = options_;
         r.schedule = mode_ == Mode::fast_run;
+        r.profile = profile_ && r.schedule;
         Specialisation s;
         for (std::size_t i = 0; i < inputs.size(); ++i) {
             r.binding.sizes[graph_.inputs[i].node().id] = inputs[i].shape();
@@ -170,6 +186,7 @@ class Function::Impl {
 
     FunctionGraph graph_;
     Mode mode_;
+    bool profile_;
     Options options_;
     mutable std::mutex mutex_;
     std::vector<Specialisation> specialisations_;
@@ -194,6 +211,11 @@ const std::string& Function::name() const {
     return impl_->graph().name;
 }
 
+std::vector<KernelProfile> Function::profile() const {
+    if (!impl_) return {};
+    return impl_->profile();
+}
+
 FunctionStats Function::stats() const {
     if (!impl_) fail<ArgumentError>({}, "stats of an empty Function");
     return impl_->stats();
@@ -214,8 +236,21 @@ Array Function::number(std::size_t i, const Array& value) const {
 
 Function function(FunctionOptions options, const char* file, int line) {
     Mode mode = options.mode;
+    bool profile = options.profile;
     Options o = options.options ? *options.options : Options::from_environment();
-    return Function(std::make_shared<Function::Impl>(prepare_function(std::move(options), Loc{file, line}), mode, o));
+    return Function(std::make_shared<Function::Impl>(prepare_function(std::move(options), Loc{file, line}), mode, profile, o));
+}
+
+std::string to_string(const std::vector<KernelProfile>& profile) {
+    std::vector<KernelProfile> sorted = profile;
+    std::stable_sort(sorted.begin(), sorted.end(), [](const auto& a, const auto& b) { return a.ms > b.ms; });
+    std::string out = fmt::format("{:>7} {:>9} {:>9} {:>6} {:>8} {:>8}  {:<32} {}\n", "calls", "ms", "us/call", "share",
+                                  "GFLOP/s", "GB/s", "kernel", "lines");
+    for (const KernelProfile& k : sorted)
+        out += fmt::format("{:>7} {:>9.2f} {:>9.2f} {:>5.1f}% {:>8.1f} {:>8.1f}  {:<32} {}\n", k.calls, k.ms,
+                           1e3 * k.ms / static_cast<double>(std::max<std::int64_t>(1, k.calls)), 100 * k.share, k.gflops,
+                           k.gbytes, k.name, k.lines);
+    return out;
 }
 
 Array Expr::eval() const {

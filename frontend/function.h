@@ -44,6 +44,7 @@ struct FunctionOptions {
     OnUnusedInput on_unused_input = OnUnusedInput::error;
     std::string name = "function";
     Mode mode = Mode::fast_run;
+    bool profile = false;  ///< measure every kernel (fast_run only); see Function::profile
     std::optional<Options> options;  ///< from the environment where not set
 };
 
@@ -54,6 +55,19 @@ struct FunctionStats {
     int kernels = 0;               ///< native kernels in a call
     std::int64_t arena_bytes = 0;  ///< memory for intermediates
 };
+
+/// What one kernel of a function cost over all its calls so far.
+struct KernelProfile {
+    std::string name;
+    std::string lines;      ///< the user's lines that it computes
+    std::int64_t calls = 0;
+    double ms = 0;          ///< in total
+    double share = 0;       ///< of the time of all kernels
+    double gflops = 0;      ///< floating-point operations a nanosecond
+    double gbytes = 0;      ///< bytes of its operands, each counted once, a nanosecond
+};
+/// A table of the kernels, slowest first.
+std::string to_string(const std::vector<KernelProfile>& profile);
 
 /// A compiled function. Copies share the compiled code. Thread-safe: concurrent calls of one
 /// function run one after another.
@@ -77,6 +91,9 @@ class Function {
 
     const std::string& name() const;
     FunctionStats stats() const;
+    /// Time of each kernel of the specialisation that ran last, in the order of the step; empty
+    /// unless the function was made with `profile`.
+    std::vector<KernelProfile> profile() const;
 
     class Impl;
     explicit Function(std::shared_ptr<Impl> impl) : impl_(std::move(impl)) {}

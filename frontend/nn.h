@@ -143,6 +143,7 @@ struct SgdOptions {
     std::function<void(const EpochReport&)> on_epoch;
     std::int64_t report_every = 100;
     Mode mode = Mode::fast_run;
+    bool profile = false;            ///< measure every kernel of the training function
     std::optional<Options> options;  ///< threads and dumps
 };
 
@@ -155,6 +156,7 @@ struct SgdResult {
     double seconds = 0;            ///< training and evaluation, without compiling
     double images_per_second = 0;  ///< while training
     double compile_ms = 0;         ///< of the three functions
+    std::vector<KernelProfile> profile;  ///< of the training function, where asked for
 };
 
 struct NetworkOptions {

@@ -35,6 +35,7 @@ class BatchFunction {
     /// The result of the last run.
     double value() const { return outputs_[0].as_double(); }
     double compile_ms() const { return function_.stats().compile_ms; }
+    std::vector<KernelProfile> profile() const { return function_.profile(); }
 
   private:
     Function function_;
@@ -95,6 +96,7 @@ Function Network::train_function(const SharedData& data, double eta,
                                 {y, batch_of(data.y, i, mini_batch_size_)}},
                      .name = "train",
                      .mode = options.mode,
+                     .profile = options.profile,
                      .options = options.options});
 }
 
@@ -106,6 +108,7 @@ Function Network::accuracy_function(const SharedData& data, const SgdOptions& op
                                 {y, batch_of(data.y, i, mini_batch_size_)}},
                      .name = "accuracy",
                      .mode = options.mode,
+                     .profile = options.profile,
                      .options = options.options});
 }
 
@@ -114,6 +117,7 @@ Function Network::predict_function(const SgdOptions& options) const {
                      .outputs = {layers_.back().layer->y_out},
                      .name = "predict",
                      .mode = options.mode,
+                     .profile = options.profile,
                      .options = options.options});
 }
 
@@ -181,6 +185,7 @@ SgdResult Network::sgd(const SharedData& training_data, int epochs, std::int64_t
                               best, images_per_second});
     }
     result.compile_ms = building_ms + compile_ms();
+    result.profile = train_mb.profile();
     result.seconds = seconds_since(begin) - compile_ms() / 1000;
     result.images_per_second = static_cast<double>(epochs * batches * mini_batch_size) /
                                std::max(training_seconds, 1e-9);

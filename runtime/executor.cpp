@@ -1,6 +1,7 @@
 #include "runtime/executor.h"
 
 #include <algorithm>
+#include <chrono>
 #include <cstring>
 
 namespace arete {
@@ -40,6 +41,8 @@ Executable::Executable(Compiled compiled, const Machine& machine, const Options&
     }
     context_.pool = pool_.get();
     context_.parallel = run_parallel;
+    ticks_.resize(program.steps.size());
+    context_.ticks = ticks_.data();
 }
 
 int Executable::kernels() const {
@@ -60,13 +63,34 @@ void Executable::run(std::span<void* const> inputs, std::span<void* const> outpu
         }
     }
     context_.failed = 0;
-    if (native_)
+    if (native_ && compiled_.program.profile)
+        run_measured();
+    else if (native_)
         native_->step()(table_.data(), &context_);
     else
         interpret_all();
     if (!context_.failed) return;
     const CheckSite& site = compiled_.checks[static_cast<std::size_t>(context_.code)];
     fail<RangeError>(site.loc, "{}: {} is out of range for size {}", site.what, context_.element, site.limit);
+}
+
+void Executable::run_measured() {
+    using Clock = std::chrono::steady_clock;
+    auto start = Clock::now();
+    native_->step()(table_.data(), &context_);
+    ms_ += std::chrono::duration<double, std::milli>(Clock::now() - start).count();
+    ++calls_;
+}
+
+std::vector<StepCost> Executable::costs() const {
+    // The steps fill a call but for its entry and exit, so their ticks add up to its time.
+    std::int64_t all = 0;
+    for (std::int64_t t : ticks_) all += t;
+    std::vector<StepCost> out;
+    for (std::size_t i = 0; i < ticks_.size(); ++i)
+        out.push_back({&compiled_.program.steps[i], calls_,
+                       all ? ms_ * static_cast<double>(ticks_[i]) / static_cast<double>(all) : 0});
+    return out;
 }
 
 void Executable::interpret_all() {

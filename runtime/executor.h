@@ -11,6 +11,13 @@
 
 namespace arete {
 
+/// Calls and time of one step.
+struct StepCost {
+    const Step* step = nullptr;
+    std::int64_t calls = 0;
+    double ms = 0;
+};
+
 /// One specialisation of a function, ready to run.
 class Executable {
   public:
@@ -25,9 +32,12 @@ class Executable {
 
     const Compiled& compiled() const { return compiled_; }
     int kernels() const;
+    /// What each kernel has cost so far; needs a program compiled with `profile`.
+    std::vector<StepCost> costs() const;
 
   private:
     void interpret_all();
+    void run_measured();
 
     Compiled compiled_;
     std::unique_ptr<NativeProgram> native_;
@@ -36,6 +46,9 @@ class Executable {
     std::vector<void*> table_;             // one pointer a slot
     std::vector<loops::Kernel> plain_;     // of interpreted programs
     StepContext context_;
+    std::vector<std::int64_t> ticks_;
+    std::int64_t calls_ = 0;
+    double ms_ = 0;                        // wall clock of all calls, which calibrates the ticks
 };
 
 }  // namespace arete

@@ -178,6 +178,8 @@ Value NestBuilder::compute(const Expr& e, std::span<const Index> index) {
                                                  index.end()))
             return d.value;
     const OpDef& op = def(node);
+    for (Loc l : node.locs)
+        if (std::find(out_.lines.begin(), out_.lines.end(), l) == out_.lines.end()) out_.lines.push_back(l);
     Value value;
     if (op.scalar) {
         std::vector<Value> args;

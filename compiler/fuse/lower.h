@@ -21,6 +21,7 @@ struct LoweredNest {
     loops::Nest nest;
     std::vector<Expr> buffers;      ///< by buffer number of the nest
     std::vector<CheckSite> checks;  ///< a check's code is its position here
+    std::vector<Loc> lines;         ///< the user's lines that it computes, each once
     bool zero_first = false;        ///< a scatter: the result must be zeroed before it runs
 };
 

@@ -21,6 +21,7 @@ struct CompileRequest {
     ShapeBinding binding;
     Machine machine;
     Options options;
+    bool profile = false;  ///< native code measures each step
     bool schedule = true;  ///< false: leave kernels as nests, for the interpreter
 };
 

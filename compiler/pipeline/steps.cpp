@@ -25,6 +25,7 @@ class ProgramBuilder {
 
     void run() {
         out_.program.name = request_.name;
+        out_.program.profile = request_.profile;
         for (std::size_t g = 0; g < groups_.size(); ++g) {
             Work w;
             w.group = static_cast<int>(g);
@@ -239,6 +240,7 @@ class ProgramBuilder {
             step.checks = !g.lowered.checks.empty();
             step.first_check = static_cast<int>(out_.checks.size());
             out_.checks.insert(out_.checks.end(), g.lowered.checks.begin(), g.lowered.checks.end());
+            measure(g.lowered, step);
             step.nest = std::move(g.lowered.nest);
             step.kernel = std::move(g.kernel);
             out_.program.steps.push_back(std::move(step));
@@ -260,6 +262,29 @@ class ProgramBuilder {
                 s.store.buffer = first[static_cast<std::size_t>(s.store.buffer)];
             redirect(s.body, first);
         }
+    }
+
+    // Work of a nest: instructions on floats, inside the reduction and outside of it.
+    static void measure(const LoweredNest& l, Step& step) {
+        const loops::Nest& n = l.nest;
+        auto flops = [&](const std::vector<loops::ValueId>& roots) {
+            double sum = 0;
+            for (loops::ValueId id : needed(n, roots)) {
+                const loops::Instr& i = n.values[static_cast<std::size_t>(id)];
+                if (is_float(i.dtype) && loops::arity(i.op) > 0) sum += i.op == loops::Op::Fma ? 2 : 1;
+            }
+            return sum;
+        };
+        double outside = 1, inside = 1;
+        for (loops::Var v : n.axes) outside *= static_cast<double>(n.extents[static_cast<std::size_t>(v)]);
+        for (loops::Var v : n.reduce_axes) inside *= static_cast<double>(n.extents[static_cast<std::size_t>(v)]);
+        std::vector<loops::ValueId> stored, reduced;
+        for (const loops::StoreTo& s : n.stores) stored.push_back(s.value);
+        for (const loops::Accumulator& a : n.accumulators) reduced.push_back(a.element);
+        step.flops = outside * (flops(stored) + inside * (flops(reduced) + static_cast<double>(reduced.size())));
+        for (const loops::Buffer& b : n.buffers)
+            step.bytes += static_cast<double>(b.elements()) * static_cast<double>(size_of(b.dtype));
+        for (Loc loc : l.lines) step.lines += (step.lines.empty() ? "" : " ") + loc.str();
     }
 
     void plan_arena() {

@@ -27,6 +27,9 @@ struct Step {
     std::vector<int> slots;  ///< by parameter; Copy: from, to; Zero: to
     int first_check = 0;     ///< added to the codes of the kernel's checks
     bool checks = false;     ///< may fail: the program stops after it
+    double flops = 0;        ///< floating-point operations, a fused multiply-add counting as two
+    double bytes = 0;        ///< of all parameters, each counted once
+    std::string lines;       ///< the user's lines that it computes
 };
 
 struct Program {
@@ -34,6 +37,7 @@ struct Program {
     std::vector<Slot> slots;
     std::vector<Step> steps;
     std::int64_t arena_bytes = 0;
+    bool profile = false;  ///< native code adds each step's ticks to StepContext::ticks
 };
 
 /// What compiled code and the interpreter share with the caller of a program.
@@ -45,6 +49,7 @@ struct StepContext {
     /// Runs body(table, chunk) for all chunks, on any threads.
     void (*parallel)(StepContext* context, void (*body)(void* table, std::int64_t chunk),
                      void* table, std::int64_t chunks) = nullptr;
+    std::int64_t* ticks = nullptr;  ///< of the processor's time stamp counter, one sum a step
 };
 
 /// Entry point of a compiled program: a table with one pointer a slot. Returns 0, or 1 after a

@@ -32,6 +32,7 @@ struct Flags {
     std::string json, dump, dump_dir;
     std::string init = "n_out";
     bool quiet = false;
+    bool profile = false;
 };
 
 void add_flags(CLI::App& app, Flags& f) {
@@ -66,6 +67,7 @@ void add_flags(CLI::App& app, Flags& f) {
     app.add_option("--init", f.init,
                    "Initial weights: N(0, 1/n_out) as in the chapter's code, or n_in")
         ->capture_default_str();
+    app.add_flag("--profile", f.profile, "Then print the time of each kernel of the training step");
     app.add_flag("--quiet", f.quiet, "Print the final accuracies only");
 }
 
@@ -78,6 +80,7 @@ struct Job {
     Init init = Init::n_out;
     Run run;
     Options options;
+    bool profile = false;
 };
 
 Job check(const Flags& f) {
@@ -91,6 +94,7 @@ Job check(const Flags& f) {
         if (v && !std::isfinite(*v)) usage("--eta and --lmbda must be finite");
     job.init = f.init == "n_in" ? Init::n_in : Init::n_out;
 
+    job.profile = f.profile;
     job.options = Options::from_environment();
     if (f.threads > 0) job.options.num_threads = f.threads;
     if (!f.dump.empty()) job.options.dump = parse_stages(f.dump);
@@ -123,6 +127,7 @@ SgdResult train(const Job& job, const MnistData& data, bool quiet) {
                     .limit = job.run.limit,
                     .on_batch = [&](const BatchReport& r) { progress.batch(r); },
                     .on_epoch = [&](const EpochReport& r) { progress.epoch(r); },
+                    .profile = job.profile,
                     .options = job.options});
     // [end]
 }
@@ -157,6 +162,7 @@ void run(const Flags& flags, Job job) {
                    "[--dump-dir DIR]; --dump all writes every stage, graph and rewrites "
                    "included.\n");
     }
+    if (job.profile) fmt::print("{}", to_string(result.profile));
     if (json.is_open()) {
         json << to_json(job.run, result);
         json.close();

@@ -22,6 +22,7 @@ struct Flags {
     std::int64_t batch = 10;
     int threads = 0;
     bool inference = false;
+    bool profile = false;
     double seconds = 2;
 };
 
@@ -46,7 +47,7 @@ void run(const Flags& flags) {
     constexpr std::int64_t kBatches = 20;
     const Network net = build_net(*row, flags.batch, {.seed = 1, .init = Init::n_in});
     const SharedData data = random_data(kBatches * flags.batch);
-    const SgdOptions sgd{.lmbda = row->lmbda, .options = options};
+    const SgdOptions sgd{.lmbda = row->lmbda, .profile = flags.profile, .options = options};
     const Function step = flags.inference ? net.accuracy_function(data, sgd)
                                           : net.train_function(data, 1e-4, sgd);
 
@@ -79,6 +80,7 @@ void run(const Flags& flags) {
                times.front(), 1e6 * static_cast<double>(flags.batch) / median,
                flops(*row, flags.batch, !flags.inference) / median * 1e-3, stats.compile_ms,
                stats.kernels, stats.arena_bytes);
+    if (flags.profile) fmt::print("{}", to_string(step.profile()));
 }
 
 }  // namespace
@@ -92,6 +94,7 @@ int main(int argc, char** argv) {
         ->capture_default_str();
     app.add_option("--threads", flags.threads, "Threads (0: ARETE_NUM_THREADS, else all cores)");
     app.add_flag("--inference", flags.inference, "Time the forward pass only");
+    app.add_flag("--profile", flags.profile, "Then print a table of the kernels");
     app.add_option("--seconds", flags.seconds, "How long to measure")->capture_default_str();
     try {
         app.parse(argc, argv);

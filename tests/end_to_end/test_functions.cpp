@@ -214,7 +214,6 @@ TEST_CASE("functions: literals and dtypes") {
         CHECK(e.dtype() == t);
     }
     static_assert(std::is_constructible_v<Tensor<float, 1>, Expr>);
-    static_assert(!std::is_convertible_v<Expr, Tensor<float, 1>> || true);
     const Tensor<float, 1> typed = 0.5 * f + 1;
     const auto out = run({.inputs = {f, i}, .outputs = {typed, i / 2, i * 0.5, f + i, 1 - f, floordiv(i, 2), mod(i, 3)}}, {Array(Floats{1, 2, 3}), Array(Ints32{5, -5, 7})});
     CHECK(out[0].equals(Array(Floats{1.5, 2, 2.5})));
@@ -266,7 +265,7 @@ TEST_CASE("functions: gradients that stop, that are given, and of second order")
     const auto x = vector<double>("x");
     const Expr h = sqr(x), y = sum(h * x);
     const Array at = Array(Doubles{1, 2, -3});
-    const auto g = [&](const Expr& e) { return run({.inputs = {x}, .outputs = {e}}, {at}, 1e-12)[0]; };
+    const auto g = [&](const Expr& e) { return run({.inputs = {x}, .outputs = {e}, .on_unused_input = OnUnusedInput::ignore}, {at}, 1e-12)[0]; };
     CHECK(g(grad(y, x)).equals(Array(Doubles{3, 12, 27})));
     CHECK(g(grad(y, x, {.consider_constant = {h}})).equals(Array(Doubles{1, 4, 9})));
     CHECK(g(grad(sum(stop_gradient(h) * x), x)).equals(Array(Doubles{1, 4, 9})));

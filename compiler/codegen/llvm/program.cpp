@@ -28,7 +28,11 @@ class ProgramPrinter {
         table_ = step_->getArg(0);
         context_ = step_->getArg(1);
         b_.SetInsertPoint(llvm::BasicBlock::Create(*impl_.context, "entry", step_));
-        for (std::size_t i = 0; i < program_.steps.size(); ++i) one_step(program_.steps[i], i);
+        for (std::size_t i = 0; i < program_.steps.size(); ++i) {
+            llvm::Value* start = program_.profile ? ticks() : nullptr;
+            one_step(program_.steps[i], i);
+            if (start) add_ticks(start, i);
+        }
         b_.CreateRet(b_.getInt64(0));
     }
 
@@ -36,6 +40,17 @@ class ProgramPrinter {
     llvm::Value* slot(llvm::IRBuilder<>& b, llvm::Value* table, int number) {
         llvm::Value* at = b.CreateConstInBoundsGEP1_64(b.getPtrTy(), table, static_cast<std::uint64_t>(number));
         return b.CreateLoad(b.getPtrTy(), at);
+    }
+
+    llvm::Value* ticks() { return b_.CreateIntrinsic(llvm::Intrinsic::readcyclecounter, {}, {}); }
+
+    void add_ticks(llvm::Value* start, std::size_t step) {
+        constexpr std::uint64_t field = offsetof(StepContext, ticks) / sizeof(void*);
+        llvm::Value* sums =
+            b_.CreateLoad(b_.getPtrTy(), b_.CreateConstInBoundsGEP1_64(b_.getPtrTy(), context_, field));
+        llvm::Value* at = b_.CreateConstInBoundsGEP1_64(b_.getInt64Ty(), sums, step);
+        llvm::Value* spent = b_.CreateSub(ticks(), start);
+        b_.CreateStore(b_.CreateAdd(b_.CreateLoad(b_.getInt64Ty(), at), spent), at);
     }
 
     void one_step(const Step& s, std::size_t number) {
