@@ -2,6 +2,7 @@
 // dump shows. Usage: custom_elementwise [folder for the dump]
 #include <cstdio>
 #include <filesystem>
+#include <set>
 
 #include <arete/arete.h>
 
@@ -30,8 +31,10 @@ int main(int argc, char** argv) {
         fmt::print("x     = {}\nmish  = {}\nmish' = {}\n", Array(points).str(), values[0].str(),
                    values[1].str());
         fmt::print("{} kernel(s); what the compiler made of it:\n", f.stats().kernels);
-        for (const auto& entry : std::filesystem::recursive_directory_iterator(options.dump_dir))
-            if (entry.is_regular_file()) fmt::print("  {}\n", entry.path().string());
+        std::set<std::filesystem::path> files;  // numbered in the order of the passes
+        for (const auto& entry : std::filesystem::directory_iterator(options.dump_dir))
+            files.insert(entry.path());
+        for (const auto& file : files) fmt::print("  {}\n", file.string());
     } catch (const std::exception& e) {
         fmt::print(stderr, "{}\n", e.what());
         return 1;

@@ -147,10 +147,16 @@ Index floordiv(const Index& e, std::int64_t k, Extents extents) {
         rest.constant_ = floor_div(rest.constant_, g);
         return whole + floordiv(rest, k / g, extents);
     }
-    // floor(floor(e / a) / b) = floor(e / (a b)).
-    if (rest.terms_.size() == 1 && rest.constant_ == 0 && rest.terms_[0].coefficient == 1 &&
-        rest.terms_[0].kind == Index::Kind::Div)
-        return whole + floordiv(*rest.terms_[0].inner, rest.terms_[0].divisor * k, extents);
+    // floor((d + floor(e / a)) / b) = floor((a d + e) / (a b)).
+    const auto divides = [](const Index::Term& t) {
+        return t.kind == Index::Kind::Div && t.coefficient == 1;
+    };
+    const auto first = std::find_if(rest.terms_.begin(), rest.terms_.end(), divides);
+    if (first != rest.terms_.end() && std::find_if(first + 1, rest.terms_.end(), divides) == rest.terms_.end()) {
+        const Index::Term inner = *first;
+        rest.terms_.erase(first);
+        return whole + floordiv(rest * inner.divisor + *inner.inner, inner.divisor * k, extents);
+    }
     Index::Term div{1, Index::Kind::Div, 0, std::make_shared<const Index>(rest), k};
     return whole + Index::from_term(div);
 }

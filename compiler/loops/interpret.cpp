@@ -131,6 +131,25 @@ class Interpreter {
         return it->second;
     }
 
+    static Scalar combined(Reduction r, const Scalar& a, const Scalar& b) {
+        Op op = r == Reduction::Sum    ? Op::Add
+                : r == Reduction::Prod ? Op::Mul
+                : r == Reduction::Max  ? Op::Max
+                                       : Op::Min;
+        Scalar args[] = {a, b};
+        return evaluate(op, a.dtype, args);
+    }
+
+    void fold(const FoldLanes& f) {
+        void* from = pointers_[static_cast<std::size_t>(f.from)];
+        DType t = k_.buffers[static_cast<std::size_t>(f.from)].dtype;
+        for (std::int64_t s = 0; s < f.slots; ++s) {
+            Scalar sum = read(t, from, s * f.lanes);
+            for (int l = 1; l < f.lanes; ++l) sum = combined(f.reduction, sum, read(t, from, s * f.lanes + l));
+            write(sum, pointers_[static_cast<std::size_t>(f.to)], s);
+        }
+    }
+
     void body(const std::vector<Stmt>& statements) {
         for (const Stmt& s : statements) {
             if (s.kind == Stmt::Kind::Loop) {
@@ -138,6 +157,10 @@ class Interpreter {
                     vars_[static_cast<std::size_t>(s.var)] = i;
                     body(s.body);
                 }
+                continue;
+            }
+            if (s.kind == Stmt::Kind::Fold) {
+                fold(s.fold);
                 continue;
             }
             evaluate_all(order_of(s));
@@ -152,14 +175,7 @@ class Interpreter {
             void* p = pointers_[static_cast<std::size_t>(s.store.buffer)];
             std::int64_t i = checked(s.store.buffer, s.store.index);
             Scalar v = slots_[static_cast<std::size_t>(s.store.value)];
-            if (s.store.combine) {
-                Op op = *s.store.combine == Reduction::Sum    ? Op::Add
-                        : *s.store.combine == Reduction::Prod ? Op::Mul
-                        : *s.store.combine == Reduction::Max  ? Op::Max
-                                                              : Op::Min;
-                Scalar args[] = {read(v.dtype, p, i), v};
-                v = evaluate(op, v.dtype, args);
-            }
+            if (s.store.combine) v = combined(*s.store.combine, read(v.dtype, p, i), v);
             write(v, p, i);
         }
     }

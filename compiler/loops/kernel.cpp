@@ -78,6 +78,13 @@ Stmt Stmt::make_check(CheckThat check) {
     return s;
 }
 
+Stmt Stmt::make_fold(FoldLanes fold) {
+    Stmt s;
+    s.kind = Kind::Fold;
+    s.fold = fold;
+    return s;
+}
+
 Value Cloner::value(ValueId id) {
     if (auto it = done_.find(id); it != done_.end()) return it->second;
     const Instr& old = from_.values[static_cast<std::size_t>(id)];

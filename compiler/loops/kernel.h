@@ -16,9 +16,19 @@ enum class LoopKind : std::uint8_t {
     Vector,    ///< one iteration a lane
 };
 
-/// A statement: a loop around statements, a store, or a check.
+/// Folds partial sums: to[s] = the combination of from[s * lanes + l] over all lanes l, for each
+/// s < slots. Both are local buffers; `to` is padded to a multiple of the lanes. One statement, so
+/// that a printer can fold as many slots at a time as a vector has lanes.
+struct FoldLanes {
+    int from = -1, to = -1;
+    std::int64_t slots = 1;
+    int lanes = 1;
+    Reduction reduction = Reduction::Sum;
+};
+
+/// A statement: a loop around statements, a store, a check, or a fold.
 struct Stmt {
-    enum class Kind : std::uint8_t { Loop, Store, Check } kind = Kind::Loop;
+    enum class Kind : std::uint8_t { Loop, Store, Check, Fold } kind = Kind::Loop;
 
     // Loop
     Var var = -1;
@@ -27,18 +37,19 @@ struct Stmt {
                     // parameter; in local buffers, which are as wide, they hold anything
     std::vector<Stmt> body;
 
-    /// Store. In a Vector loop a store with `combine` whose index ignores the lane reduces the
-    /// lanes first, halving from the top: lane i with lane i + n/2.
     StoreTo store;
     CheckThat check;
+    FoldLanes fold;
 
     static Stmt make_loop(Var v, LoopKind kind, std::vector<Stmt> body, int lanes = 0);
     static Stmt make_store(StoreTo s);
     static Stmt make_check(CheckThat c);
+    static Stmt make_fold(FoldLanes f);
 };
 
 struct Kernel : Code {
     std::string name;
+    std::string comment;  ///< how it was scheduled, for dumps
     std::vector<Stmt> body;
 };
 

@@ -60,6 +60,12 @@ class Printer {
                                 code_.str(c.element)));
     }
 
+    void fold(const FoldLanes& f, int depth) {
+        line(depth, fmt::format("{}[0..{}] = {} of {} lanes of {}", buffer_name(static_cast<std::size_t>(f.to)),
+                                f.slots, name(f.reduction), f.lanes,
+                                buffer_name(static_cast<std::size_t>(f.from))));
+    }
+
     void statements(const std::vector<Stmt>& body, int depth) {
         // A load may be stale once a store has happened, so instructions are named per statement.
         for (const Stmt& s : body) {
@@ -68,6 +74,7 @@ class Printer {
                 case Stmt::Kind::Loop: loop(s, depth); break;
                 case Stmt::Kind::Store: store(s.store, depth, done); break;
                 case Stmt::Kind::Check: check(s.check, depth, done); break;
+                case Stmt::Kind::Fold: fold(s.fold, depth); break;
             }
         }
     }
@@ -140,6 +147,7 @@ std::string to_string(const Nest& nest) {
 std::string to_string(const Kernel& kernel) {
     Printer p(kernel);
     p.header("kernel", kernel.name);
+    if (!kernel.comment.empty()) p.line(1, "# " + kernel.comment);
     p.statements(kernel.body, 1);
     return p.out;
 }

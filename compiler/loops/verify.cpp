@@ -92,6 +92,13 @@ void verify_body(const Kernel& k, const std::vector<Stmt>& body, bool outermost)
             verify_store(k, s.store, k.name);
         } else if (s.kind == Stmt::Kind::Check) {
             verify_values(k, {&s.check.ok, 1}, k.name);
+        } else if (s.kind == Stmt::Kind::Fold) {
+            const Buffer &from = k.buffers.at(static_cast<std::size_t>(s.fold.from)),
+                         &to = k.buffers.at(static_cast<std::size_t>(s.fold.to));
+            ARETE_CHECK(from.local && to.local && from.dtype == to.dtype &&
+                            from.elements() >= s.fold.slots * s.fold.lanes &&
+                            to.elements() >= s.fold.slots && to.elements() % s.fold.lanes == 0,
+                        "{}: fold of {} into {}", k.name, from.name, to.name);
         } else {
             ARETE_CHECK(s.var >= 0 && s.var < static_cast<int>(k.extents.size()), "{}", k.name);
             ARETE_CHECK(outermost || s.loop != LoopKind::Parallel, "{}: inner parallel loop", k.name);

@@ -25,6 +25,8 @@ inline Operand on(const Match& m, const Expr& e) { return at(e, m.loc()); }
 inline Expr if_same_type(const Match& m, const Expr& e) {
     return e.type() == m.root().type() ? e : Expr();
 }
+/// Bool adds as `or`, and its negation is itself: sums of negations are no differences.
+inline bool is_number_root(const Match& m) { return m.root().dtype() != DType::Bool; }
 inline bool is_float_root(const Match& m) { return is_float(m.root().dtype()); }
 
 }  // namespace arete::rules

@@ -21,7 +21,7 @@ std::span<const Rule> specialize_rules() {
         {"neg_neg", "--x = x", op("neg", op("neg", any('x'))),
          [](const Match& m) { return if_same_type(m, m['x']); }},
         {"sub_neg", "x - -y = x + y", op("sub", any('x'), op("neg", any('y'))),
-         [](const Match& m) { return get(m, 'x') + get(m, 'y'); }},
+         [](const Match& m) { return get(m, 'x') + get(m, 'y'); }, is_number_root},
     };
     return table;
 }

@@ -221,7 +221,8 @@ class Emitter {
             l.best = k_.add_buffer({"acc" + n, t, {partial ? slots * t_.lanes : slots}, true});
             if (a.reduction == Reduction::ArgMax || a.reduction == Reduction::ArgMin)
                 l.where = k_.add_buffer({"arg" + n, DType::I64, {slots}, true});
-            if (partial) l.total = k_.add_buffer({"sum" + n, t, {slots}, true});
+            if (partial)
+                l.total = k_.add_buffer({"sum" + n, t, {(slots + t_.lanes - 1) / t_.lanes * t_.lanes}, true});
             locals.push_back(l);
         }
         Statements out = initialise(locals, partial);
@@ -252,7 +253,6 @@ class Emitter {
                                return Statements{
                                    Stmt::make_store({l.best, slot * t_.lanes + p, start.id, {}})};
                            }));
-                    s.push_back(Stmt::make_store({l.total, slot, start.id, {}}));
                 } else {
                     s.push_back(Stmt::make_store({l.best, slot, start.id, {}}));
                 }
@@ -265,16 +265,11 @@ class Emitter {
     }
 
     Statements combine_lanes(const std::vector<Local>& locals) {
-        return over_elements([&](const Index& slot) {
-            Statements s;
-            for (std::size_t a = 0; a < locals.size(); ++a)
-                append(s, over_vectors(t_.lanes, [&](const Index& p, const Index&, std::int64_t) {
-                           Value part = k_.load(locals[a].best, slot * t_.lanes + p);
-                           return Statements{Stmt::make_store(
-                               {locals[a].total, slot, part.id, nest_.accumulators[a].reduction})};
-                       }));
-            return s;
-        });
+        Statements s;
+        for (std::size_t a = 0; a < locals.size(); ++a)
+            s.push_back(Stmt::make_fold({locals[a].best, locals[a].total, tile_count(), t_.lanes,
+                                         nest_.accumulators[a].reduction}));
+        return s;
     }
 
     Statements reduce_axis(std::size_t position, const std::vector<Local>& locals) {
@@ -347,7 +342,9 @@ Kernel schedule(const Nest& nest, const Machine& machine) {
     if (nest.sequential) return naive(nest);
     Nest flat = collapse_axes(nest);
     Tiling tiling = choose_tiling(flat, machine);
-    return Emitter(flat, tiling).run();
+    Kernel kernel = Emitter(flat, tiling).run();
+    kernel.comment = to_string(tiling, flat);
+    return kernel;
 }
 
 }  // namespace arete

@@ -4,6 +4,8 @@
 #include <cmath>
 #include <limits>
 
+#include <fmt/format.h>
+
 #include "compiler/loops/kernel.h"
 
 namespace arete {
@@ -199,7 +201,7 @@ class Search {
         Tiling scalar = t;
         if (t.over_reduction) {
             scalar.lanes = 1;
-            each += 10;  // combining the lanes
+            each += 4;  // folding the lanes
         }
         for (const Index* e : outside_) each += access_cycles(scalar, *e, false);
         for (const Index* e : stores_) each += access_cycles(scalar, *e, true);
@@ -264,6 +266,18 @@ class Search {
 };
 
 }  // namespace
+
+std::string to_string(const Tiling& t, const Nest& nest) {
+    auto name = [&](Var v) { return nest.var_names[static_cast<std::size_t>(v)]; };
+    std::string out = "scalar";
+    if (t.lanes > 1) {
+        out = fmt::format("{} lanes of {}{}", t.lanes, t.over_reduction ? "partial sums over " : "", name(t.inner));
+        out += t.outer >= 0 ? fmt::format(", {} rows of {} joined", t.block, name(t.outer))
+                            : fmt::format(", {} at a time", t.block);
+    }
+    for (const Tiling::Tile& tile : t.tiles) out += fmt::format("; tile {} by {}", name(tile.axis), tile.size);
+    return out + fmt::format("; about {:.0f} cycles", t.cycles);
+}
 
 Tiling choose_tiling(const Nest& nest, const Machine& machine) {
     return Search(nest, machine).best();

@@ -1,6 +1,7 @@
 // The choice of vector axis and register tile, by estimated cycles.
 #pragma once
 
+#include <string>
 #include <vector>
 
 #include "compiler/loops/nest.h"
@@ -24,6 +25,9 @@ struct Tiling {
     loops::Var unroll = -1;       ///< innermost reduction axis, unrolled; or -1
     double cycles = 0;            ///< the estimate
 };
+
+/// "16 lanes of x, joined rows of y, 4 to a block; tile co 5; 1200 cycles".
+std::string to_string(const Tiling& tiling, const loops::Nest& nest);
 
 /// The tiling of least estimated cost. Tile sizes follow from the machine's registers, ports and
 /// latencies and from the nest's strides; nothing is specific to an op.

@@ -18,6 +18,7 @@ using namespace arete;
 namespace {
 
 constexpr int kUsageError = 2, kFailure = 1;
+constexpr int kMost = 1'000'000'000;
 
 struct Flags {
     std::string net = "dbl_conv_relu";
@@ -35,6 +36,12 @@ struct Flags {
     bool profile = false;
 };
 
+/// What is wrong with the text of a whole number; CLI11 would take -1 for a large one.
+std::string whole_number(const std::string& text) {
+    if (!text.empty() && text.find_first_not_of("0123456789") == std::string::npos) return {};
+    return fmt::format("{} is not a whole number", text);
+}
+
 void add_flags(CLI::App& app, Flags& f) {
     std::string list;
     for (const NetRow& row : nets())
@@ -42,22 +49,24 @@ void add_flags(CLI::App& app, Flags& f) {
     app.footer("Nets:\n" + list);
     app.add_option("--net", f.net, "Network to train (see below)")->capture_default_str();
     app.add_option("--epochs", f.epochs, "Passes over the training data (default: the net's)")
-        ->check(CLI::PositiveNumber);
+        ->check(CLI::Range(1, kMost));
     app.add_option("--batch", f.batch, "Images in a mini-batch")
-        ->check(CLI::PositiveNumber)
+        ->check(CLI::Range(1, kMost))
         ->capture_default_str();
     app.add_option("--eta", f.eta, "Learning rate (default: the net's)");
     app.add_option("--lmbda", f.lmbda, "L2 regularisation (default: the net's)");
-    app.add_option("--seed", f.seed, "Decides everything random")->capture_default_str();
+    app.add_option("--seed", f.seed, "Decides everything random")
+        ->check(CLI::Validator(whole_number, ""))
+        ->capture_default_str();
     app.add_option("--data", f.data, "Folder with MNIST's four IDX files, or 'embedded'")
         ->capture_default_str();
     app.add_option("--limit", f.limit,
                    "Train on the first N mini-batches of each epoch only (0: all)")
-        ->check(CLI::NonNegativeNumber);
+        ->check(CLI::Range(0, kMost));
     app.add_option("--device", f.device, "cpu")->capture_default_str();
     app.add_option("--threads", f.threads,
                    "Threads (default: ARETE_NUM_THREADS, else one for each core)")
-        ->check(CLI::PositiveNumber);
+        ->check(CLI::Range(1, 1024));
     app.add_option("--json", f.json, "Write the result to this file");
     app.add_option("--dump", f.dump,
                    "Write what the compiler makes: all, or some of graph,rewrites,fusion,loops,"

@@ -90,7 +90,7 @@ int main(int argc, char** argv) {
     Flags flags;
     app.add_option("--net", flags.net, "Net: " + net_names())->capture_default_str();
     app.add_option("--batch", flags.batch, "Images in a mini-batch")
-        ->check(CLI::PositiveNumber)
+        ->check(CLI::Range(1, 1000000))
         ->capture_default_str();
     app.add_option("--threads", flags.threads, "Threads (0: ARETE_NUM_THREADS, else all cores)");
     app.add_flag("--inference", flags.inference, "Time the forward pass only");

@@ -299,7 +299,7 @@ void check_all(std::uint64_t first, std::uint64_t graphs, DType t, double tolera
     if (times) graphs *= static_cast<std::uint64_t>(std::atoi(times));
     Tally tally;
     for (std::uint64_t seed = first; seed < first + graphs; ++seed) check(seed, t, tolerance, tally);
-    CHECK(tally.values > 500 * static_cast<std::int64_t>(graphs));
+    CHECK(tally.values > 300 * static_cast<std::int64_t>(graphs));
     CHECK(tally.finite > 0.99 * static_cast<double>(tally.values));
     CHECK(tally.nonzero > 0.4 * static_cast<double>(tally.values));
 }

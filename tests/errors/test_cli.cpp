@@ -60,12 +60,12 @@ TEST_CASE("mnist: bad flags end with exit code 2 and say what would be right") {
     fails("mnist --no-such-flag", 2, "--no-such-flag");
     fails("mnist surplus", 2, "surplus");
     fails("mnist --epochs", 2, "--epochs");
-    fails("mnist --epochs 0", 2, "--epochs");
+    fails("mnist --epochs 0", 2, "--epochs: Value 0 not in range 1 to 1000000000");
     fails("mnist --epochs many", 2, "--epochs");
     fails("mnist --batch -10", 2, "--batch");
     fails("mnist --eta fast", 2, "--eta");
     fails("mnist --eta nan", 2, "--eta and --lmbda must be finite");
-    fails("mnist --seed -1", 2, "--seed");
+    fails("mnist --seed -1", 2, "--seed: -1 is not a whole number");
     fails("mnist --threads 0", 2, "--threads");
     fails("mnist --device abacus", 2, "unknown device 'abacus'; the devices are cpu");
     fails("mnist --init zeros", 2, "unknown --init 'zeros'; it is n_out or n_in");

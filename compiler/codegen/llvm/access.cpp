@@ -248,17 +248,40 @@ llvm::Value* RegionPrinter::combine(Reduction r, DType t, llvm::Value* a, llvm::
     throw InternalError("lanes of positions cannot be combined");
 }
 
-// Halves the vector until one lane is left: lane l with lane l + n/2.
-llvm::Value* RegionPrinter::reduce_lanes(Reduction r, DType t, llvm::Value* v) {
-    for (int n = lanes_; n > 1; n /= 2) {
-        std::vector<int> low, high;
-        for (int l = 0; l < n / 2; ++l) {
-            low.push_back(l);
-            high.push_back(l + n / 2);
+// Folds as many slots at a time as there are lanes. In step d = 1, 2, 4, ... vectors are taken in
+// pairs: a lane whose number has bit d clear goes on with the first of the pair, the others with the
+// second, each adding the lane at distance d. In the end lane s holds the fold of slot s, after one
+// addition and two shuffles a slot.
+void RegionPrinter::fold(const loops::FoldLanes& f) {
+    const DType t = k_.buffers[static_cast<std::size_t>(f.from)].dtype;
+    auto* type = llvm::FixedVectorType::get(memory_type(t), static_cast<unsigned>(f.lanes));
+    auto at = [&](int buffer, std::int64_t element) {
+        return b_.CreateGEP(memory_type(t), pointers_[static_cast<std::size_t>(buffer)],
+                            b_.getInt64(static_cast<std::uint64_t>(element)));
+    };
+    for (std::int64_t first = 0; first < f.slots; first += f.lanes) {
+        std::vector<llvm::Value*> vectors;
+        for (std::int64_t s = first; s < std::min(f.slots, first + f.lanes); ++s)
+            vectors.push_back(from_memory(load_scalar(type, at(f.from, s * f.lanes)), t));
+        for (int d = 1; d < f.lanes; d *= 2) {
+            std::vector<int> here, there;
+            for (int l = 0; l < f.lanes; ++l) {
+                const bool second = (l & d) != 0;
+                here.push_back(second ? f.lanes + l : l);
+                there.push_back(second ? f.lanes + l - d : l + d);
+            }
+            std::vector<llvm::Value*> next;
+            for (std::size_t v = 0; v < vectors.size(); v += 2) {
+                llvm::Value* a = vectors[v];
+                llvm::Value* c = v + 1 < vectors.size() ? vectors[v + 1] : a;
+                next.push_back(combine(f.reduction, t, b_.CreateShuffleVector(a, c, here),
+                                       b_.CreateShuffleVector(a, c, there)));
+            }
+            vectors = std::move(next);
         }
-        v = combine(r, t, b_.CreateShuffleVector(v, low), b_.CreateShuffleVector(v, high));
+        llvm::Align align(size_of(t));
+        b_.CreateAlignedStore(to_memory(vectors[0], t), at(f.to, first), align);
     }
-    return b_.CreateExtractElement(v, b_.getInt64(0));
 }
 
 void RegionPrinter::store(const loops::StoreTo& s) {
@@ -275,10 +298,6 @@ void RegionPrinter::store(const loops::StoreTo& s) {
     }
     llvm::Value* at = b_.CreateGEP(element, pointer, scalar_address(a));
     if (s.combine) {
-        if (v->getType()->isVectorTy()) {
-            ARETE_CHECK(active_ == lanes_, "{}: combining a part of the lanes", k_.name);
-            v = reduce_lanes(*s.combine, t, v);
-        }
         v = combine(*s.combine, t, from_memory(load_scalar(element, at), t), v);
     }
     ARETE_CHECK(!v->getType()->isVectorTy(), "{}: lanes stored at one place", k_.name);

@@ -104,6 +104,7 @@ void RegionPrinter::statement(const Stmt& s) {
         case Stmt::Kind::Loop: loop(s); break;
         case Stmt::Kind::Store: store(s.store); break;
         case Stmt::Kind::Check: check(s.check); break;
+        case Stmt::Kind::Fold: fold(s.fold); break;
     }
 }
 

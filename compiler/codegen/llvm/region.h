@@ -67,7 +67,7 @@ class RegionPrinter {
     llvm::Value* gather(llvm::Type* element, llvm::Value* pointer, const Address& a);
     void store(const loops::StoreTo& s);
     void store_lanes(const loops::StoreTo& s, const Address& a, llvm::Value* v, bool local);
-    llvm::Value* reduce_lanes(loops::Reduction r, DType t, llvm::Value* v);
+    void fold(const loops::FoldLanes& f);
     llvm::Value* combine(loops::Reduction r, DType t, llvm::Value* a, llvm::Value* c);
     llvm::Value* mask() const;
 
