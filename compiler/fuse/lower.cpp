@@ -49,13 +49,27 @@ class NestBuilder {
     // The element of a value: loaded, or computed in place.
     Value element(const Expr& e, std::span<const Index> index) {
         if (std::optional<Value> c = uniform(e)) return *c;
-        if (is_stored(e)) return nest().load(buffer(e), linear(index, concrete(e.shape())));
+        if (is_stored(e)) return read(e, linear(index, concrete(e.shape())));
         return compute(e, index);
+    }
+
+    // The element where `guard` holds, else 0. Whatever is loaded for it is guarded, too.
+    Value element_if(Value guard, const Expr& e, std::span<const Index> index) {
+        Value outer = guard_;
+        guard_ = outer ? outer & guard : guard;
+        Value v = element(e, index);
+        guard_ = outer;
+        return is_stored(e) && !uniform(e) ? v : select(guard, v, loops::literal(v, 0));
+    }
+
+    Value read(const Expr& e, const Index& address) {
+        int b = buffer(e);
+        return guard_ ? nest().load_if(guard_, b, address) : nest().load(b, address);
     }
 
     Value element_linear(const Expr& e, const Index& address) {
         if (std::optional<Value> c = uniform(e)) return *c;
-        if (is_stored(e)) return nest().load(buffer(e), address);
+        if (is_stored(e)) return read(e, address);
         return compute(e, delinear(address, concrete(e.shape()), nest().extents));
     }
 
@@ -75,15 +89,20 @@ class NestBuilder {
     }
 
     Value new_reduction(loops::Reduction r, Value element) {
+        // Positions are kept in 32 bits, so that their vectors are as long as f32's.
         bool position = r == loops::Reduction::ArgMax || r == loops::Reduction::ArgMin;
-        loops::Accumulator a{r, element.id, position ? DType::I64 : element.dtype()};
+        loops::Accumulator a{r, element.id, position ? DType::I32 : element.dtype()};
+        auto result = [&](std::size_t i) {
+            Value v = nest().acc(static_cast<int>(i), a.dtype);
+            return position ? loops::cast(v, DType::I64) : v;
+        };
         for (std::size_t i = 0; i < nest().accumulators.size(); ++i) {
             const loops::Accumulator& old = nest().accumulators[i];
             if (old.reduction == r && old.element == a.element)
-                return nest().acc(static_cast<int>(i), a.dtype);
+                return result(i);
         }
         nest().accumulators.push_back(a);
-        return nest().acc(static_cast<int>(nest().accumulators.size()) - 1, a.dtype);
+        return result(nest().accumulators.size() - 1);
     }
 
     void new_check(const Node& node, Value ok, const Index& element) {
@@ -99,6 +118,7 @@ class NestBuilder {
   private:
     struct Done {
         int output;
+        loops::ValueId guard;
         std::vector<Index> index;
         Value value;
     };
@@ -141,6 +161,7 @@ class NestBuilder {
     std::vector<Expr> roots_;
     const IsStored& stored_;
     std::unordered_map<const Node*, std::vector<Done>> done_;
+    Value guard_;  // of the loads being made; empty: none
     bool scatters_ = false;
     std::vector<Index> scatter_index_;
 };
@@ -153,6 +174,9 @@ class NodeLowering final : public Lowering {
     using Lowering::load;
     Value load(int i, std::span<const Index> index) override {
         return builder_.element(node.inputs[static_cast<std::size_t>(i)], index);
+    }
+    Value load_if(Value guard, int i, std::span<const Index> index) override {
+        return builder_.element_if(guard, node.inputs[static_cast<std::size_t>(i)], index);
     }
     Value load_linear(int i, const Index& address) override {
         return builder_.element_linear(node.inputs[static_cast<std::size_t>(i)], address);
@@ -174,7 +198,7 @@ class NodeLowering final : public Lowering {
 Value NestBuilder::compute(const Expr& e, std::span<const Index> index) {
     const Node& node = e.node();
     for (const Done& d : done_[&node])
-        if (d.output == e.output() && std::equal(d.index.begin(), d.index.end(), index.begin(),
+        if (d.output == e.output() && d.guard == guard_.id && std::equal(d.index.begin(), d.index.end(), index.begin(),
                                                  index.end()))
             return d.value;
     const OpDef& op = def(node);
@@ -199,7 +223,7 @@ Value NestBuilder::compute(const Expr& e, std::span<const Index> index) {
     }
     ARETE_CHECK(value.dtype() == e.dtype(), "{}: lowered to {}, typed {}", node.op->name,
                 name(value.dtype()), e.type().str());
-    done_[&node].push_back({e.output(), {index.begin(), index.end()}, value});
+    done_[&node].push_back({e.output(), guard_.id, {index.begin(), index.end()}, value});
     return value;
 }
 

@@ -12,6 +12,7 @@ int arity(Op op) {
         case Op::IndexOf:
         case Op::Load:
         case Op::Acc: return 0;
+        case Op::LoadIf:
         case Op::Neg:
         case Op::Abs:
         case Op::Sqrt:
@@ -58,6 +59,7 @@ std::string_view name(Op op) {
         case Op::Const: return "const";
         case Op::IndexOf: return "index";
         case Op::Load: return "load";
+        case Op::LoadIf: return "load_if";
         case Op::Acc: return "acc";
         case Op::Add: return "add";
         case Op::Sub: return "sub";
@@ -192,6 +194,27 @@ Value Code::load(int buffer, const Index& address) {
     return append(std::move(i));
 }
 
+Value Code::load_if(Value guard, int buffer, const Index& address) {
+    const Instr& g = values[static_cast<std::size_t>(guard.id)];
+    if (g.op == Op::Const && g.constant.i) return load(buffer, address);
+    Instr i;
+    i.op = Op::LoadIf;
+    i.dtype = buffers[static_cast<std::size_t>(buffer)].dtype;
+    i.args[0] = guard.id;
+    i.target = buffer;
+    i.index = address;
+    return append(std::move(i));
+}
+
+Value Code::copy(const Instr& old, std::span<const Value> args, const Index& index) {
+    if (old.op == Op::IndexOf) return this->index(index);
+    if (arity(old.op) > 0 && old.op != Op::LoadIf) return make(old.op, old.dtype, args);
+    Instr i = old;
+    for (std::size_t k = 0; k < args.size(); ++k) i.args[k] = args[k].id;
+    i.index = index;
+    return append(std::move(i));
+}
+
 Value Code::acc(int accumulator, DType t) {
     Instr i;
     i.op = Op::Acc;
@@ -307,6 +330,12 @@ Value select(Value condition, Value a, Value b) {
     return a.code->make(Op::Select, a.dtype(), args);
 }
 Value cast(Value a, DType t) {
+    // Widening an i32 and narrowing it again leaves it as it was.
+    const Instr& i = a.code->values[static_cast<std::size_t>(a.id)];
+    if (i.op == Op::Cast && i.dtype == DType::I64 && t == DType::I32) {
+        Value inner{a.code, i.args[0]};
+        if (inner.dtype() == DType::I32) return inner;
+    }
     return a.dtype() == t ? a : a.code->make(Op::Cast, t, {&a, 1});
 }
 Value bitcast(Value a, DType t) {

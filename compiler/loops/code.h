@@ -20,6 +20,7 @@ enum class Op : std::uint8_t {
     Const,   ///< a literal
     IndexOf, ///< an Index as an i64
     Load,    ///< buffer[index]
+    LoadIf,  ///< args[0] ? buffer[index] : 0; nothing is read where it is false
     Acc,     ///< the result of a nest's accumulator; gone once scheduled
     // Arithmetic, both operands of the result's type. Integers wrap; integer Div and Rem floor.
     Add, Sub, Mul, Div, Rem, Min, Max, Neg, Abs,
@@ -116,10 +117,13 @@ class Code {
     Value constant(DType t, std::int64_t v);
     Value index(const Index& e);
     Value load(int buffer, const Index& address);
+    Value load_if(Value guard, int buffer, const Index& address);
     Value acc(int accumulator, DType t);
     /// Appends `op`, folding constants. Operands must have the types that `op` asks for.
     Value make(Op op, DType t, std::span<const Value> args);
     Value append(Instr instr);
+    /// A copy of an instruction, of this or another Code, with other operands and index.
+    Value copy(const Instr& old, std::span<const Value> args, const Index& index);
 
     /// Text of an Index, naming variables and values.
     std::string str(const Index& e) const;

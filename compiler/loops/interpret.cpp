@@ -104,6 +104,12 @@ class Interpreter {
                     out = read(i.dtype, pointers_[static_cast<std::size_t>(i.target)],
                                checked(i.target, i.index));
                     break;
+                case Op::LoadIf:
+                    out = slots_[static_cast<std::size_t>(i.args[0])].i
+                              ? read(i.dtype, pointers_[static_cast<std::size_t>(i.target)],
+                                     checked(i.target, i.index))
+                              : Scalar::of(i.dtype, 0);
+                    break;
                 case Op::Acc: throw InternalError("accumulator in a scheduled kernel");
                 default: {
                     Scalar args[3];

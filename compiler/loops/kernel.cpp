@@ -91,18 +91,14 @@ Value Cloner::value(ValueId id) {
     Value result;
     if (old.op == Op::Acc) {
         result = accs.at(static_cast<std::size_t>(old.target));
-    } else if (arity(old.op) > 0) {
-        Value args[3];
-        for (int k = 0; k < arity(old.op); ++k) args[k] = value(old.args[static_cast<std::size_t>(k)]);
-        result = to_.make(old.op, old.dtype, {args, static_cast<std::size_t>(arity(old.op))});
-    } else if (old.op == Op::IndexOf) {
-        result = to_.index(index(old.index));
     } else {
-        Instr copy = old;
-        copy.index = index(old.index);
-        if (old.op == Op::Load && !buffers.empty())
-            copy.target = buffers[static_cast<std::size_t>(old.target)];
-        result = to_.append(std::move(copy));
+        Value args[3];
+        const auto n = static_cast<std::size_t>(arity(old.op));
+        for (std::size_t k = 0; k < n; ++k) args[k] = value(old.args[k]);
+        Instr renumbered = old;
+        if (old.target >= 0 && !buffers.empty())
+            renumbered.target = buffers[static_cast<std::size_t>(old.target)];
+        result = to_.copy(renumbered, {args, n}, index(old.index));
     }
     done_.emplace(id, result);
     return result;
@@ -161,7 +157,7 @@ std::vector<Stmt> accumulate(Kernel& k, Reduction reduction, Value element, int 
         bool is_max = reduction == Reduction::ArgMax;
         Value better = is_max ? lt(old, element) : lt(element, old);
         if (is_float(t)) better = better | (ne(element, element) & eq(old, old));
-        Value at = select(better, k.index(position), k.load(where, slot));
+        Value at = select(better, cast(k.index(position), DType::I32), k.load(where, slot));
         Value extreme = combine(is_max ? Reduction::Max : Reduction::Min, old, element);
         return {Stmt::make_store({where, slot, at.id, {}}),
                 Stmt::make_store({best, slot, extreme.id, {}})};
@@ -192,12 +188,12 @@ Kernel naive(const Nest& nest) {
         bool positions = a.reduction == Reduction::ArgMax || a.reduction == Reduction::ArgMin;
         std::string number = std::to_string(clone.accs.size());
         int best = k.add_buffer({"acc" + number, element.dtype(), {}, true});
-        int where = positions ? k.add_buffer({"arg" + number, DType::I64, {}, true}) : -1;
+        int where = positions ? k.add_buffer({"arg" + number, DType::I32, {}, true}) : -1;
         Value start = identity_value(k, a.reduction, element.dtype());
         body.push_back(Stmt::make_store({best, 0, start.id, {}}));
         if (positions)
             body.push_back(
-                Stmt::make_store({where, 0, k.constant(DType::I64, std::int64_t{0}).id, {}}));
+                Stmt::make_store({where, 0, k.constant(DType::I32, std::int64_t{0}).id, {}}));
         for (Stmt& s : accumulate(k, a.reduction, element, best, where, 0, position))
             inner.push_back(std::move(s));
         clone.accs.push_back(k.load(positions ? where : best, 0));

@@ -61,7 +61,7 @@ Value expand(Op op, std::span<const Value> args) {
         case Op::Cos: return math::expand_cos(x);
         case Op::Erf: return math::expand_erf(x);
         case Op::Pow: return math::expand_pow(x, args[1]);
-        case Op::Const: case Op::IndexOf: case Op::Load: case Op::Acc: case Op::Add: case Op::Sub:
+        case Op::Const: case Op::IndexOf: case Op::Load: case Op::LoadIf: case Op::Acc: case Op::Add: case Op::Sub:
         case Op::Mul: case Op::Div: case Op::Rem: case Op::Min: case Op::Max: case Op::Neg:
         case Op::Abs: case Op::Fma: case Op::Sqrt: case Op::Floor: case Op::Ceil: case Op::Trunc:
         case Op::Round: case Op::Eq: case Op::Ne: case Op::Lt: case Op::Le: case Op::And:
@@ -104,12 +104,8 @@ void expand_math(Nest& nest) {
             args[k] = copies.at(static_cast<std::size_t>(old.args[k]));
         if (is_transcendental(old.op)) {
             copies.push_back(expand(old.op, {args.data(), n}));
-        } else if (n > 0) {
-            copies.push_back(out.make(old.op, old.dtype, {args.data(), n}));
         } else {
-            Instr copy = old;
-            copy.index = copy_index(old.index);
-            copies.push_back(out.append(std::move(copy)));
+            copies.push_back(out.copy(old, {args.data(), n}, copy_index(old.index)));
         }
     }
     for (const Accumulator& a : nest.accumulators)

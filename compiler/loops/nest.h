@@ -10,7 +10,7 @@
 namespace arete::loops {
 
 /// How elements are combined. Sums of f32 accumulate in f32. Max and Min propagate NaN; ArgMax
-/// and ArgMin give the position (i64, row-major over the reduction axes) of the first extreme, a
+/// and ArgMin give the position (i32, row-major over the reduction axes) of the first extreme, a
 /// NaN counting as extreme, as in NumPy.
 enum class Reduction : std::uint8_t { Sum, Prod, Max, Min, ArgMax, ArgMin };
 

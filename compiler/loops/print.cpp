@@ -106,6 +106,9 @@ class Printer {
             case Op::Load:
                 return fmt::format(" {}[{}]", buffer_name(static_cast<std::size_t>(i.target)),
                                    code_.str(i.index));
+            case Op::LoadIf:
+                return fmt::format(" {}, {}[{}]", operand(i.args[0]),
+                                   buffer_name(static_cast<std::size_t>(i.target)), code_.str(i.index));
             case Op::Acc: return fmt::format(" {}", i.target);
             default: break;
         }

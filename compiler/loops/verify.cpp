@@ -24,6 +24,11 @@ void verify_types(const Code& code, ValueId id) {
             ARETE_CHECK(code.buffers.at(static_cast<std::size_t>(i.target)).dtype == i.dtype,
                         "%{}: load of another type", id);
             break;
+        case Op::LoadIf:
+            ARETE_CHECK(type(0) == DType::Bool &&
+                            code.buffers.at(static_cast<std::size_t>(i.target)).dtype == i.dtype,
+                        "%{}: guarded load of another type", id);
+            break;
         case Op::Acc: break;
         case Op::Add: case Op::Sub: case Op::Mul: case Op::Div: case Op::Rem: case Op::Min:
         case Op::Max: case Op::And: case Op::Or: case Op::Xor: case Op::Shl: case Op::Shr:
@@ -53,8 +58,7 @@ void verify_types(const Code& code, ValueId id) {
     }
 }
 
-// Addresses made of loop variables alone must stay inside their buffer. A select may guard an
-// address that leaves it (padding clamps instead), so there is no exception.
+// Addresses made of loop variables alone must stay inside their buffer, except a guarded load's.
 void verify_address(const Code& code, int buffer, const Index& e, std::string_view what) {
     bool has_values = false;
     e.for_each_value([&](ValueId) { has_values = true; });
@@ -128,7 +132,7 @@ void verify(const Nest& nest) {
             if (i.op == Op::Acc)
                 ARETE_CHECK(i.target < static_cast<int>(nest.accumulators.size()), "{}", nest.name);
             // Outside the accumulators the reduction axes have no value.
-            if (i.op == Op::Load || i.op == Op::IndexOf)
+            if (i.op == Op::Load || i.op == Op::LoadIf || i.op == Op::IndexOf)
                 for (Var v : nest.reduce_axes)
                     ARETE_CHECK(!i.index.uses(v), "{}: {} is used outside its reduction", nest.name,
                                 nest.var_names[static_cast<std::size_t>(v)]);

@@ -115,9 +115,9 @@ Value lower_pad2d(Lowering& l, std::span<const Index> out) {
     Guard guard(l.code);
     for (std::size_t k : {0, 1}) {
         const std::size_t axis = sizes.size() - 2 + k;
-        index[axis] = guard.clamp(out[axis] - pad[k], sizes[axis]);
+        index[axis] = guard.inside(out[axis] - pad[k], sizes[axis]);
     }
-    return guard.pick(l.load(0, index));
+    return guard.load(l, 0, index);
 }
 
 std::vector<Expr> pullback_pad2d(const PullbackArgs& a) {
@@ -150,7 +150,7 @@ std::vector<TensorType> infer_pool2d(const InferArgs& a) {
     return {{a.type(0).dtype, pooled(a, a.type(0).shape)}};
 }
 std::vector<TensorType> infer_pool2d_argmax(const InferArgs& a) {
-    return {{DType::I64, pooled(a, a.type(0).shape)}};
+    return {{DType::I32, pooled(a, a.type(0).shape)}};
 }
 
 // The input's indices at position (y, x) of the window that gives element `out`.
@@ -167,13 +167,14 @@ template <Reduction R>
 Value lower_pool2d(Lowering& l, std::span<const Index> out) {
     const Ints& pool = pool_of(l.node.attrs);
     const Index y = l.reduce_axis("py", pool[0]), x = l.reduce_axis("px", pool[1]);
-    return l.reduce(R, l.load(0, in_window(pool, out, y, x)));
+    Value v = l.reduce(R, l.load(0, in_window(pool, out, y, x)));
+    return R == Reduction::ArgMax ? ir::cast(v, DType::I32) : v;
 }
 
 void require_window(const InferArgs& a, const Shape& big, std::size_t small) {
     const Shape shape = pooled(a, big);
     bool ok =
-        a.type(0).dtype == DType::I64 && a.type(small).rank() == static_cast<int>(shape.size());
+        a.type(0).dtype == DType::I32 && a.type(small).rank() == static_cast<int>(shape.size());
     for (std::size_t k = 0; ok && k < shape.size(); ++k)
         ok = !differ(shape[k], a.type(small).shape[k]);
     if (!ok)
@@ -197,11 +198,13 @@ Value lower_unpool2d(Lowering& l, std::span<const Index> out) {
     Guard guard(l.code);  // rows and columns beyond the last whole window have none
     for (std::size_t k : {0, 1}) {
         const std::size_t axis = sizes.size() - 2 + k;
-        window[axis] = guard.clamp(l.floordiv(out[axis], pool[k]), sizes[axis]);
+        window[axis] = guard.inside(l.floordiv(out[axis], pool[k]), sizes[axis]);
         place = place * pool[k] + l.mod(out[axis], pool[k]);
     }
-    guard.require(ir::eq(l.load(0, window), l.code.index(place)));
-    return guard.pick(l.load(1, window));
+    // By a select, not the guard: the condition is data, and all of g is there to be read.
+    Value v = guard.load(l, 1, window);
+    Value here = ir::eq(guard.load(l, 0, window), ir::cast(l.code.index(place), DType::I32));
+    return ir::select(here, v, ir::literal(v, 0));
 }
 
 std::vector<TensorType> infer_pool2d_pick(const InferArgs& a) {
@@ -214,7 +217,7 @@ Value lower_pool2d_pick(Lowering& l, std::span<const Index> out) {
     const Ints& pool = pool_of(l.node.attrs);
     const Index y = l.reduce_axis("py", pool[0]), x = l.reduce_axis("px", pool[1]);
     Value v = l.load(1, in_window(pool, out, y, x));
-    Value here = ir::eq(l.load(0, out), l.code.index(y * pool[1] + x));
+    Value here = ir::eq(l.load(0, out), ir::cast(l.code.index(y * pool[1] + x), DType::I32));
     return l.reduce(Reduction::Sum, ir::select(here, v, ir::literal(v, 0)));
 }
 
@@ -267,14 +270,14 @@ std::vector<Sample> pool_samples() {
 
 std::vector<Sample> unpool2d_samples() {
     return {{"a rest", {{{2, 1, 3, 2}, 0, 3, true}, {{2, 1, 3, 2}}}, [](Inputs x) {
-                 return apply(unpool2d_op, {x[0], x[1]},
+                 return apply(unpool2d_op, {cast(x[0], DType::I32), x[1]},
                               {{"pool", Ints{2, 2}}, {"sizes", Shape{2, 1, 7, 5}}}, {});
              }}};
 }
 
 std::vector<Sample> pool2d_pick_samples() {
     return {{"a rest", {{{2, 1, 3, 2}, 0, 3, true}, {{2, 1, 7, 5}}}, [](Inputs x) {
-                 return apply(pool2d_pick_op, {x[0], x[1]}, {{"pool", Ints{2, 2}}}, {});
+                 return apply(pool2d_pick_op, {cast(x[0], DType::I32), x[1]}, {{"pool", Ints{2, 2}}}, {});
              }}};
 }
 

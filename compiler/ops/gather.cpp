@@ -201,9 +201,10 @@ Value lower_one_hot_rows(Lowering& l, std::span<const Index> out) {
     if (n == 0) return zero(l);
     // There may be fewer labels than rows.
     Guard guard(l.code);
-    const Index row = guard.clamp(out[0], n);
-    guard.require(ir::eq(l.load(0, {row}), l.code.index(out[1])));
-    return guard.pick(l.load(1, {row}));
+    const Index row[] = {guard.inside(out[0], n)};
+    Value v = guard.load(l, 1, row);
+    Value here = ir::eq(guard.load(l, 0, row), l.code.index(out[1]));
+    return ir::select(here, v, ir::literal(v, 0));
 }
 
 std::vector<Sample> one_hot_rows_samples() {

@@ -85,9 +85,9 @@ Value lower_slice_grad(Lowering& l, std::span<const Index> out) {
         const std::int64_t step = std::abs(steps[k]);
         const Index away = (out[k] - starts[k]) * (steps[k] < 0 ? -1 : 1);
         if (step > 1) guard.require(ir::eq(l.code.index(l.mod(away, step)), 0.0));
-        index.push_back(guard.clamp(l.floordiv(away, step), sizes[k]));
+        index.push_back(guard.inside(l.floordiv(away, step), sizes[k]));
     }
-    return guard.pick(l.load(0, index));
+    return guard.load(l, 0, index);
 }
 
 // The gradient of a slice: the same window of zeros of x's shape.

@@ -101,9 +101,9 @@ Value lower_concatenate(Lowering& l, std::span<const Index> out) {
     for (std::size_t i = 0; i < l.node.inputs.size(); ++i) {
         const std::int64_t n = l.shape(static_cast<int>(i))[axis];
         if (n == 0) continue;
-        Guard guard(l.code);  // its condition is implied by the select
-        index[axis] = guard.clamp(out[axis] - start, n);
-        Value v = l.load(static_cast<int>(i), index);
+        Guard guard(l.code);
+        index[axis] = guard.inside(out[axis] - start, n);
+        Value v = guard.load(l, static_cast<int>(i), index);
         Value here = ir::ge(l.code.index(out[axis]), static_cast<double>(start));
         result = result ? ir::select(here, v, result) : v;
         start += n;

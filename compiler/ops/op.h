@@ -51,6 +51,8 @@ class Lowering {
     loops::Value load(int i, std::initializer_list<loops::Index> index) {
         return load(i, std::span<const loops::Index>(index.begin(), index.size()));
     }
+    /// The same where `guard` holds, else 0: nothing is read then, and the index may be anywhere.
+    virtual loops::Value load_if(loops::Value guard, int i, std::span<const loops::Index> index) = 0;
     /// Element of input `i` by its row-major position.
     virtual loops::Value load_linear(int i, const loops::Index& address) = 0;
     /// A fresh reduction axis. All of them must be made before `reduce`.

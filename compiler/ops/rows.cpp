@@ -41,27 +41,17 @@ Value zero(Lowering& l) {
     return l.code.constant(l.node.types[0].dtype, std::int64_t{0});
 }
 
-Index Guard::clamp(const Index& e, std::int64_t size) {
+const Index& Guard::inside(const Index& e, std::int64_t size) {
     const ir::Range r = e.range(code_.extents);
-    if (r.low >= 0 && r.high < size) return e;
-    Value v = code_.index(e), clamped = v;
-    if (r.low < 0) {
-        require(ir::ge(v, 0.0));
-        clamped = ir::max(clamped, 0.0);
-    }
-    if (r.high >= size) {
-        require(ir::lt(v, static_cast<double>(size)));
-        clamped = ir::min(clamped, static_cast<double>(size - 1));
-    }
-    return to_index(clamped);
+    if (r.low < 0) require(ir::ge(code_.index(e), 0.0));
+    if (r.high >= size) require(ir::lt(code_.index(e), static_cast<double>(size)));
+    return e;
 }
 
-void Guard::require(Value condition) {
-    ok_ = ok_ ? ok_ & condition : condition;
-}
+void Guard::require(Value condition) { ok_ = ok_ ? ok_ & condition : condition; }
 
-Value Guard::pick(Value v) const {
-    return ok_ ? ir::select(ok_, v, ir::literal(v, 0)) : v;
+Value Guard::load(Lowering& l, int input, std::span<const Index> index) const {
+    return ok_ ? l.load_if(ok_, input, index) : l.load(input, index);
 }
 
 }  // namespace arete

@@ -28,16 +28,15 @@ std::vector<loops::Index> broadcast_index(std::span<const loops::Index> out, con
 /// Zero of the node's result type.
 loops::Value zero(Lowering& l);
 
-/// Reads that may fall outside of a tensor: clamps indices, so that every address stays inside its
-/// buffer, and remembers under what condition nothing was clamped.
+/// Reads that may fall outside of a tensor: collects the conditions under which they do not.
 class Guard {
   public:
     explicit Guard(loops::Code& code) : code_(code) {}
-    /// The element of [0, size) nearest to e; size > 0. No code where e is always inside.
-    loops::Index clamp(const loops::Index& e, std::int64_t size);
+    /// e, required to be in [0, size). No code where it always is.
+    const loops::Index& inside(const loops::Index& e, std::int64_t size);
     void require(loops::Value condition);
-    /// v where nothing was clamped and every condition holds, otherwise zero.
-    loops::Value pick(loops::Value v) const;
+    /// The element of an input where every condition holds, otherwise zero.
+    loops::Value load(Lowering& l, int input, std::span<const loops::Index> index) const;
 
   private:
     loops::Code& code_;

@@ -102,7 +102,8 @@ class ProgramBuilder {
         for (const loops::Accumulator& a : l.nest.accumulators) inside.push_back(a.element);
         auto reads_s = [&](loops::ValueId id) {
             const loops::Instr& i = l.nest.values[static_cast<std::size_t>(id)];
-            return i.op == loops::Op::Load && same(l.buffers[static_cast<std::size_t>(i.target)], s);
+            return (i.op == loops::Op::Load || i.op == loops::Op::LoadIf) &&
+                   same(l.buffers[static_cast<std::size_t>(i.target)], s);
         };
         // Inside a reduction every element of s may be read for each result.
         for (loops::ValueId id : needed(l.nest, inside))

@@ -13,6 +13,9 @@ namespace {
 
 int axis_of(const Expr& e) { return static_cast<int>(e.node().attrs.get<std::int64_t>("axis")); }
 
+// A g that is broadcast would be summed over too few elements.
+bool g_is_whole(const Match& m) { return m['g'].type() == m.root().type(); }
+
 Pattern one_plus(Pattern x) { return op("add", std::move(x), num(1)); }
 
 }  // namespace
@@ -26,14 +29,16 @@ std::span<const Rule> stabilize_rules() {
          op("softmax_grad", any('s'), op("div", any('g'), any('s'))),
          [](const Match& m) {
              Expr total = sum(get(m, 'g'), axis_of(m.root()), true);
-             return if_same_type(m, get(m, 'g') - on(m, get(m, 's') * on(m, total)));
-         }},
+             return get(m, 'g') - on(m, get(m, 's') * on(m, total));
+         },
+         g_is_whole},
         {"softmax_grad_of_minus_log", "as softmax_grad_of_log, of -(g/s)",
          op("softmax_grad", any('s'), op("neg", op("div", any('g'), any('s')))),
          [](const Match& m) {
              Expr total = sum(get(m, 'g'), axis_of(m.root()), true);
-             return if_same_type(m, on(m, get(m, 's') * on(m, total)) - get(m, 'g'));
-         }},
+             return on(m, get(m, 's') * on(m, total)) - get(m, 'g');
+         },
+         g_is_whole},
         {"softplus", "log(1 + exp(x)) = softplus(x)", op("log", one_plus(op("exp", any('x')))),
          [](const Match& m) { return softplus(get(m, 'x')); }},
         {"softplus_log1p", "log1p(exp(x)) = softplus(x)", op("log1p", op("exp", any('x'))),

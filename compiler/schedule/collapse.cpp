@@ -26,7 +26,7 @@ std::vector<const Index*> indices(const Nest& nest) {
     std::vector<const Index*> out;
     for (ValueId id : needed(nest, roots(nest))) {
         const Instr& i = nest.values[static_cast<std::size_t>(id)];
-        if (i.op == Op::Load || i.op == Op::IndexOf) out.push_back(&i.index);
+        if (i.op == Op::Load || i.op == Op::LoadIf || i.op == Op::IndexOf) out.push_back(&i.index);
     }
     for (const StoreTo& s : nest.stores) out.push_back(&s.index);
     for (const CheckThat& c : nest.checks) out.push_back(&c.element);

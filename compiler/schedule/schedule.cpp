@@ -56,7 +56,7 @@ class Emitter {
             if (nest_.accumulators.empty()) return vector_axis(v) ? 0 : 1;
             std::int64_t largest = 0;
             for (const Instr& i : nest_.values)
-                if (i.op == Op::Load && i.index.uses(v))
+                if (i.target >= 0 && i.op != Op::Acc && i.index.uses(v))
                     largest = std::max(
                         largest, nest_.buffers[static_cast<std::size_t>(i.target)].elements());
             return largest;
@@ -220,7 +220,7 @@ class Emitter {
             Local l;
             l.best = k_.add_buffer({"acc" + n, t, {partial ? slots * t_.lanes : slots}, true});
             if (a.reduction == Reduction::ArgMax || a.reduction == Reduction::ArgMin)
-                l.where = k_.add_buffer({"arg" + n, DType::I64, {slots}, true});
+                l.where = k_.add_buffer({"arg" + n, DType::I32, {slots}, true});
             if (partial)
                 l.total = k_.add_buffer({"sum" + n, t, {(slots + t_.lanes - 1) / t_.lanes * t_.lanes}, true});
             locals.push_back(l);
@@ -258,7 +258,7 @@ class Emitter {
                 }
                 if (l.where >= 0)
                     s.push_back(Stmt::make_store(
-                        {l.where, slot, k_.constant(DType::I64, std::int64_t{0}).id, {}}));
+                        {l.where, slot, k_.constant(DType::I32, std::int64_t{0}).id, {}}));
             }
             return s;
         });

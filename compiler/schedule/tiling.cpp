@@ -72,7 +72,7 @@ class Search {
                  double& work) {
         for (ValueId id : needed(nest_, roots)) {
             const Instr& i = nest_.values[static_cast<std::size_t>(id)];
-            if (i.op == Op::Load) loads.push_back(&i.index);
+            if (i.op == Op::Load || i.op == Op::LoadIf) loads.push_back(&i.index);
             if (arity(i.op) > 0) work += i.op == Op::Div || i.op == Op::Sqrt ? 8 : 1;
         }
     }

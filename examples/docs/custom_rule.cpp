@@ -11,15 +11,15 @@ using namespace arete;
 namespace {
 
 // [region table]
-const Rule log_rules[] = {
-    {"log_of_exp", "log(exp(x)) = x",                              // name, and the algebra
+const Rule exp_rules[] = {
+    {"log_of_exp", "log(exp(x)) = x",                                      // name, algebra
      Pattern::apply("log", {Pattern::apply("exp", {Pattern::any('x')})}),  // what to look for
-     [](const Match& m) -> Expr { return m['x']; }},               // what to put there
-    {"log_of_product", "log(x) + log(y) = log(x * y) for x and y of one type",
-     Pattern::apply("add", {Pattern::apply("log", {Pattern::any('x')}),
-                            Pattern::apply("log", {Pattern::any('y')})}),
+     [](const Match& m) -> Expr { return m['x']; }},                       // what to put there
+    {"product_of_exps", "exp(x) * exp(y) = exp(x + y)",
+     Pattern::apply("mul", {Pattern::apply("exp", {Pattern::any('x')}),
+                            Pattern::apply("exp", {Pattern::any('y')})}),
      [](const Match& m) -> Expr {
-         return log(at(at(m['x'], m.loc()) * at(m['y'], m.loc()), m.loc()));
+         return exp(at(at(m['x'], m.loc()) + at(m['y'], m.loc()), m.loc()));
      },
      [](const Match& m) { return m['x'].type() == m['y'].type(); }},  // guard
 };
@@ -31,11 +31,11 @@ int main() {
     try {
         // [region apply]
         auto a = vector<float>("a", {4}), b = vector<float>("b", {4});
-        const Expr before = log(exp(a)) + (log(a) + log(b));
-        RewriteLog log_of_firings;
-        const std::vector<Expr> after = rewrite(std::vector<Expr>{before}, log_rules, &log_of_firings);
-        fmt::print("before\n{}\nafter\n{}\nfired\n{}", to_string(Graph({before})),
-                   to_string(Graph(after)), log_of_firings.str());
+        const std::vector<Expr> before{log(exp(a)) * (exp(a) * exp(b))};
+        RewriteLog fired;
+        const std::vector<Expr> after = rewrite(before, exp_rules, &fired);
+        fmt::print("before\n{}\nafter\n{}\nfired\n{}", to_string(Graph(before)),
+                   to_string(Graph(after)), fired.str());
         // [end]
     } catch (const Error& e) {
         fmt::print(stderr, "{}\n", e.what());

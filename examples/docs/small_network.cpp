@@ -23,13 +23,14 @@ int main(int argc, char** argv) {
 
         // [region layers]
         const std::int64_t mini_batch_size = 10;
-        const Network net({ConvPoolLayer({.image_shape = {mini_batch_size, 1, 28, 28},
-                                          .filter_shape = {20, 1, 5, 5},
-                                          .poolsize = {2, 2},
-                                          .activation_fn = relu}),
-                           FullyConnectedLayer({.n_in = 20 * 12 * 12, .n_out = 100, .activation_fn = relu}),
-                           SoftmaxLayer({.n_in = 100, .n_out = 10})},
-                          mini_batch_size, {.seed = 1});
+        const Network net(
+            {ConvPoolLayer({.image_shape = {mini_batch_size, 1, 28, 28},
+                            .filter_shape = {20, 1, 5, 5},
+                            .poolsize = {2, 2},
+                            .activation_fn = relu}),
+             FullyConnectedLayer({.n_in = 20 * 12 * 12, .n_out = 100, .activation_fn = relu}),
+             SoftmaxLayer({.n_in = 100, .n_out = 10})},
+            mini_batch_size, {.seed = 1});
         // [end]
 
         // [region sgd]

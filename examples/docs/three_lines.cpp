@@ -1,4 +1,5 @@
-// Three lines whose way to machine code docs/debugging.md follows. Usage: three_lines [interpret | profile]
+// Three lines whose way to machine code docs/debugging.md follows. Usage: three_lines [interpret |
+// profile]
 #include <cstdio>
 #include <string_view>
 

@@ -24,8 +24,8 @@ void lesson_2() {
     // [end]
 
     // [region typed]
-    Tensor<float, 2> again = y;    // checks dtype and rank: a GraphError where they differ
-    auto half = 0.5 * again;       // a number takes the tensor's dtype: still f32
+    Tensor<float, 2> again = y;  // checks dtype and rank: a GraphError where they differ
+    auto half = 0.5 * again;     // a number takes the tensor's dtype: still f32
     auto wide = cast(again, DType::F64) * again;  // f64 and f32 give f64
     fmt::print("{} {}\n", name(half.dtype()), name(wide.dtype()));
     // [end]
@@ -86,9 +86,8 @@ void lesson_7() {
     auto cost = sum(sqr(x));  // written for any x
     auto data = shared(Array(std::vector<float>{1, 2, 3, 4}), "data");
     auto i = scalar<std::int64_t>("i");
-    auto f = function({.inputs = {i},
-                       .outputs = {cost},
-                       .givens = {{x, data(slice(i * 2, (i + 1) * 2))}}});
+    auto f = function(
+        {.inputs = {i}, .outputs = {cost}, .givens = {{x, data(slice(i * 2, (i + 1) * 2))}}});
     fmt::print("{} {}\n", f(0)[0].item<float>(), f(1)[0].item<float>());  // 5 25
     // [end]
 }

@@ -47,6 +47,7 @@ void add_flags(CLI::App& app, Flags& f) {
     for (const NetRow& row : nets())
         list += fmt::format("  {:<15}{} ({})\n", row.name, describe(row), row.note);
     app.footer("Nets:\n" + list);
+    app.option_defaults()->take_last();  // of a flag given twice
     app.add_option("--net", f.net, "Network to train (see below)")->capture_default_str();
     app.add_option("--epochs", f.epochs, "Passes over the training data (default: the net's)")
         ->check(CLI::Range(1, kMost));

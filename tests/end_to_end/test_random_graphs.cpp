@@ -174,7 +174,8 @@ class Grower {
         const Item x = pick();
         const int rank = x.e.rank();
         const auto item = [&](const Expr& e) { return Item{e, x.bound, x.exact}; };
-        if (rank == 0) return item(broadcast_to(x.e, {3, sizes_drawn[below(std::size(sizes_drawn))]}));
+        if (rank == 0)
+            return item(broadcast_to(x.e, {3, sizes_drawn[below(std::size(sizes_drawn))]}));
         const int axis = below(rank);
         const std::int64_t n = x.e.shape()[static_cast<std::size_t>(axis)].value();
         switch (below(8)) {
@@ -195,7 +196,8 @@ class Grower {
                 if (axis == 0) return item(x.e(s));
                 return item(axis == 1 ? x.e(all, s) : x.e(all, all, s));
             }
-            case 6: return elements(x.e) > 1000 ? item(x.e.T()) : item(concatenate({x.e, x.e}, axis));
+            case 6:
+                return elements(x.e) > 1000 ? item(x.e.T()) : item(concatenate({x.e, x.e}, axis));
             default: {
                 std::vector<std::int64_t> rows;
                 for (int k = 0; k < 3; ++k) rows.push_back(below(static_cast<int>(n)));
@@ -217,7 +219,7 @@ class Grower {
 
     void step() {
         const int kind = below(16);
-        Item made = kind < 8 ? elementwise()
+        Item made = kind < 8    ? elementwise()
                     : kind < 11 ? movement()
                     : kind < 13 ? reduction()
                     : kind < 15 ? product()
@@ -275,22 +277,32 @@ void check(std::uint64_t seed, DType t, double tolerance, Tally& tally) {
     for (const Expr& g : grad(cost, wrt, {.disconnected_inputs = Disconnected::zero}))
         outputs.push_back(g);
     std::vector<std::pair<Expr, Array>> bindings;
-    for (std::size_t k = 0; k < leaves.size(); ++k) bindings.emplace_back(leaves[k], grower.values[k]);
+    for (std::size_t k = 0; k < leaves.size(); ++k)
+        bindings.emplace_back(leaves[k], grower.values[k]);
     std::string failure;
     std::vector<Array> expected, got;
     try {
         expected = reference_eval(outputs, bindings);
-        got = function({.inputs = leaves, .outputs = outputs, .on_unused_input = OnUnusedInput::ignore}).call(grower.values);
+        got = function(
+                  {.inputs = leaves, .outputs = outputs, .on_unused_input = OnUnusedInput::ignore})
+                  .call(grower.values);
         for (std::size_t k = 0; k < got.size(); ++k) {
             tally.add(expected[k]);
             const double d = distance(got[k], expected[k]);
             if (!(d <= tolerance))
-                failure += fmt::format("{} {} is off by {:.3g}: {}, expected {}\n", k < plain ? "output" : "gradient", k, d, got[k].str(), expected[k].str());
+                failure += fmt::format("{} {} is off by {:.3g}: {}, expected {}\n",
+                                       k < plain ? "output" : "gradient", k, d, got[k].str(),
+                                       expected[k].str());
         }
     } catch (const std::exception& e) {
         failure = e.what();
     }
-    CHECK_MESSAGE(failure.empty(), "seed ", seed, " of ", std::string(name(t)), ": ", failure, "\n", to_string(Graph({outputs.begin(), outputs.begin() + static_cast<std::ptrdiff_t>(failure.find("output") == 0 ? plain : outputs.size())})));
+    CHECK_MESSAGE(
+        failure.empty(), "seed ", seed, " of ", std::string(name(t)), ": ", failure, "\n",
+        to_string(
+            Graph({outputs.begin(),
+                   outputs.begin() + static_cast<std::ptrdiff_t>(
+                                         failure.find("output") == 0 ? plain : outputs.size())})));
 }
 
 /// `graphs` graphs, or ARETE_FUZZ times as many.
@@ -298,7 +310,8 @@ void check_all(std::uint64_t first, std::uint64_t graphs, DType t, double tolera
     const char* times = std::getenv("ARETE_FUZZ");
     if (times) graphs *= static_cast<std::uint64_t>(std::atoi(times));
     Tally tally;
-    for (std::uint64_t seed = first; seed < first + graphs; ++seed) check(seed, t, tolerance, tally);
+    for (std::uint64_t seed = first; seed < first + graphs; ++seed)
+        check(seed, t, tolerance, tally);
     CHECK(tally.values > 300 * static_cast<std::int64_t>(graphs));
     CHECK(tally.finite > 0.99 * static_cast<double>(tally.values));
     CHECK(tally.nonzero > 0.4 * static_cast<double>(tally.values));

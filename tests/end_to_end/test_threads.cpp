@@ -21,7 +21,8 @@ Options threads(int n) {
 using Training = std::function<std::vector<Array>(const Options&)>;
 
 void same_bits(const Training& train) {
-    const auto one = train(threads(1)), two = train(threads(2)), again = train(threads(2)), three = train(threads(3));
+    const auto one = train(threads(1)), two = train(threads(2)), again = train(threads(2)),
+               three = train(threads(3));
     REQUIRE(!one.empty());
     for (std::size_t k = 0; k < one.size(); ++k) {
         CAPTURE(k);
@@ -31,11 +32,13 @@ void same_bits(const Training& train) {
     }
 }
 
-std::vector<Array> train_steps(const std::vector<Shared>& params, const Expr& cost, const std::vector<Expr>& inputs,
-                               const std::vector<Array>& arguments, const Options& options) {
+std::vector<Array> train_steps(const std::vector<Shared>& params, const Expr& cost,
+                               const std::vector<Expr>& inputs, const std::vector<Array>& arguments,
+                               const Options& options) {
     const auto g = grad(cost, std::vector<Expr>(params.begin(), params.end()));
     FunctionOptions o{.inputs = inputs, .outputs = {cost}, .options = options};
-    for (std::size_t k = 0; k < params.size(); ++k) o.updates.emplace_back(params[k], params[k] - 0.01f * g[k]);
+    for (std::size_t k = 0; k < params.size(); ++k)
+        o.updates.emplace_back(params[k], params[k] - 0.01f * g[k]);
     const Function step = function(o);
     std::vector<Array> out;
     for (int k = 0; k < 3; ++k) out.push_back(step.call(arguments)[0]);
@@ -49,7 +52,11 @@ TEST_CASE("threads: products and sums of large matrices") {
     same_bits([](const Options& options) {
         Generator random(3);
         const auto x = matrix<float>("x"), y = matrix<float>("y");
-        const Function f = function({.inputs = {x, y}, .outputs = {dot(x, y), sum(x), sum(x, 0), sum(x, 1), mean(sqr(y)), max(y, 0), argmax(x, 1), exp(x) * 2, softmax(dot(x, y)), sum(dot(x, y)), x.T() + 1}, .options = options});
+        const Function f = function(
+            {.inputs = {x, y},
+             .outputs = {dot(x, y), sum(x), sum(x, 0), sum(x, 1), mean(sqr(y)), max(y, 0),
+                         argmax(x, 1), exp(x) * 2, softmax(dot(x, y)), sum(dot(x, y)), x.T() + 1},
+             .options = options});
         return f(random.normal({200, 300}, 0, 1), random.normal({300, 500}, 0, 1));
     });
 }
@@ -59,13 +66,17 @@ TEST_CASE("threads: a fully-connected net in training") {
         Generator random(5);
         const auto x = matrix<float>("x");
         const auto y = vector<std::int32_t>("y");
-        const auto w1 = shared(random.normal({300, 500}, 0, 0.1), "w1"), b1 = shared(zeros<float>({500}), "b1");
-        const auto w2 = shared(random.normal({500, 10}, 0, 0.1), "w2"), b2 = shared(zeros<float>({10}), "b2");
+        const auto w1 = shared(random.normal({300, 500}, 0, 0.1), "w1"),
+                   b1 = shared(zeros<float>({500}), "b1");
+        const auto w2 = shared(random.normal({500, 10}, 0, 0.1), "w2"),
+                   b2 = shared(zeros<float>({10}), "b2");
         const Expr p = softmax(dot(tanh(dot(x, w1) + b1), w2) + b2);
-        const Expr cost = mean(categorical_crossentropy(p, y)) + 1e-4f * (sum(sqr(w1)) + sum(sqr(w2)));
+        const Expr cost =
+            mean(categorical_crossentropy(p, y)) + 1e-4f * (sum(sqr(w1)) + sum(sqr(w2)));
         std::vector<std::int32_t> labels(200);
         for (int k = 0; k < 200; ++k) labels[static_cast<std::size_t>(k)] = k % 10;
-        return train_steps({w1, b1, w2, b2}, cost, {x, y}, {random.normal({200, 300}, 0, 1), labels}, options);
+        return train_steps({w1, b1, w2, b2}, cost, {x, y},
+                           {random.normal({200, 300}, 0, 1), labels}, options);
     });
 }
 
@@ -75,14 +86,16 @@ TEST_CASE("threads: a convolutional net in training, with dropout") {
         RandomStream stream(11);
         const auto x = tensor4<float>("x", {32, 3, 20, 20});
         const auto y = vector<std::int32_t>("y", {32});
-        const auto w1 = shared(random.normal({8, 3, 5, 5}, 0, 0.1), "w1"), b1 = shared(zeros<float>({8}), "b1");
+        const auto w1 = shared(random.normal({8, 3, 5, 5}, 0, 0.1), "w1"),
+                   b1 = shared(zeros<float>({8}), "b1");
         const auto w2 = shared(random.normal({512, 10}, 0, 0.1), "w2");
         const Expr h = relu(pool2d(conv2d(x, w1), {2, 2}) + dimshuffle(b1, {'x', 0, 'x', 'x'}));
         const Expr flat = flatten(h, 2) * stream.bernoulli({32, 512}, 0.5);
         const Expr cost = mean(categorical_crossentropy(softmax(dot(flat, w2)), y));
         std::vector<std::int32_t> labels(32);
         for (int k = 0; k < 32; ++k) labels[static_cast<std::size_t>(k)] = k % 10;
-        return train_steps({w1, b1, w2}, cost, {x, y}, {random.normal({32, 3, 20, 20}, 0, 1), labels}, options);
+        return train_steps({w1, b1, w2}, cost, {x, y},
+                           {random.normal({32, 3, 20, 20}, 0, 1), labels}, options);
     });
 }
 
@@ -94,7 +107,10 @@ TEST_CASE("threads: building, compiling and calling at once") {
             const auto x = matrix<float>("x");
             const auto w = shared(random.normal({n, 30}, 0, 0.2), "w");
             const Expr cost = mean(sqr(tanh(dot(x, w)))) + 0.01f * sum(sqr(w));
-            const Function step = function({.inputs = {x}, .outputs = {cost}, .updates = {{w, w - 0.1f * grad(cost, w)}}, .options = threads(static_cast<int>(1 + k % 2))});
+            const Function step = function({.inputs = {x},
+                                            .outputs = {cost},
+                                            .updates = {{w, w - 0.1f * grad(cost, w)}},
+                                            .options = threads(static_cast<int>(1 + k % 2))});
             const Array xs = random.normal({60, n}, 0, 1);
             for (int i = 0; i < 5; ++i) out.push_back(step(xs)[0]);
             out.push_back(w.get_value());
@@ -116,8 +132,10 @@ TEST_CASE("threads: two functions that share variables, and one function called 
     const auto a = shared(zeros<float>({1000}), "a"), b = shared(zeros<float>({1000}), "b");
     const auto x = scalar<float>("x");
     // Both lock a and b, whose order among the updates differs.
-    const Function up = function({.inputs = {x}, .outputs = {sum(a - b)}, .updates = {{a, a + x}, {b, b + x}}});
-    const Function down = function({.inputs = {x}, .outputs = {sum(b - a)}, .updates = {{b, b - x}, {a, a - x}}});
+    const Function up =
+        function({.inputs = {x}, .outputs = {sum(a - b)}, .updates = {{a, a + x}, {b, b + x}}});
+    const Function down =
+        function({.inputs = {x}, .outputs = {sum(b - a)}, .updates = {{b, b - x}, {a, a - x}}});
     constexpr int calls = 2000;
     int torn = 0, torn_too = 0;
     const auto call = [](const Function& f, float v, int& bad) {

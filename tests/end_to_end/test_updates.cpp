@@ -25,7 +25,9 @@ Array ramp(Sizes sizes, float start = 0, float step = 1) {
     return out;
 }
 
-Shared var(const Array& a, const char* name) { return shared(a, name); }
+Shared var(const Array& a, const char* name) {
+    return shared(a, name);
+}
 
 }  // namespace
 
@@ -49,13 +51,15 @@ TEST_CASE("updates: swapping two and rotating three shared variables") {
         CHECK(b.get_value().equals(one));
         swap();
         CHECK(a.get_value().equals(one));
-        const Function rotate = function({.outputs = {a}, .updates = {{a, b}, {b, c}, {c, a}}, .mode = mode});
+        const Function rotate =
+            function({.outputs = {a}, .updates = {{a, b}, {b, c}, {c, a}}, .mode = mode});
         CHECK(rotate()[0].equals(one));
         CHECK(a.get_value().equals(two));
         CHECK(b.get_value().equals(three));
         CHECK(c.get_value().equals(one));
         // Swapped through arithmetic that may be done in place.
-        const Function mixed = function({.updates = {{a, b + c}, {b, a + c}, {c, a + b}}, .mode = mode});
+        const Function mixed =
+            function({.updates = {{a, b + c}, {b, a + c}, {c, a + b}}, .mode = mode});
         mixed();
         CHECK(a.get_value().equals(ramp({5, 7}, 9, 0)));
         CHECK(b.get_value().equals(ramp({5, 7}, 50, 2)));
@@ -67,7 +71,8 @@ TEST_CASE("updates: outputs see the old values, or the new ones where they ask f
     for (const Mode mode : modes) {
         const auto w = var(ramp({2, 9}), "w");
         const Expr next = w * 3;
-        const Function f = function({.outputs = {w, next, w + 1, sum(w), next}, .updates = {{w, next}}, .mode = mode});
+        const Function f = function(
+            {.outputs = {w, next, w + 1, sum(w), next}, .updates = {{w, next}}, .mode = mode});
         const auto out = f();
         CHECK(out[0].equals(ramp({2, 9})));
         CHECK(out[1].equals(ramp({2, 9}, 0, 3)));
@@ -87,10 +92,12 @@ TEST_CASE("updates: one that reads another, transposed, shifted and reduced") {
         const auto w = var(start, "w");
         // Every element is written from another element: nothing may be overwritten too early.
         function({.updates = {{w, w.T()}}, .mode = mode})();
-        for (int i = 0; i < 16; ++i) CHECK(w.get_value().as_double(i) == start.as_double(i % 4 * 4 + i / 4));
+        for (int i = 0; i < 16; ++i)
+            CHECK(w.get_value().as_double(i) == start.as_double(i % 4 * 4 + i / 4));
         w.set_value(start);
         function({.updates = {{w, w - mean(w, 0)}}, .mode = mode})();
-        CHECK(w.get_value().equals(Array(Floats{-6, -6, -6, -6, -2, -2, -2, -2, 2, 2, 2, 2, 6, 6, 6, 6}, {4, 4})));
+        CHECK(w.get_value().equals(
+            Array(Floats{-6, -6, -6, -6, -2, -2, -2, -2, 2, 2, 2, 2, 6, 6, 6, 6}, {4, 4})));
         w.set_value(start);
         const auto total = var(ramp({4}), "total");
         function({.updates = {{w, w + total}, {total, total + sum(w, 0)}}, .mode = mode})();
@@ -132,7 +139,10 @@ TEST_CASE("updates: L2 in the cost, momentum, and a weight that two layers share
         const Expr cost = mean(categorical_crossentropy(p, y)) + 0.5f * 0.1f * sum(sqr(w));
         const Expr g = grad(cost, w);
         const Expr velocity = 0.9f * v - 0.5f * g;
-        const Function step = function({.inputs = {x, y}, .outputs = {cost, g, w}, .updates = {{v, velocity}, {w, w + velocity}}, .mode = mode});
+        const Function step = function({.inputs = {x, y},
+                                        .outputs = {cost, g, w},
+                                        .updates = {{v, velocity}, {w, w + velocity}},
+                                        .mode = mode});
         const Function gradient = function({.inputs = {x, y}, .outputs = {g}, .mode = mode});
         const Array xs = ramp({6, 5}, -1, 0.07f);
         const std::vector<std::int32_t> ys{0, 1, 2, 3, 4, 0};
@@ -168,10 +178,12 @@ TEST_CASE("updates: native and interpreted training agree") {
         const std::vector<Expr> params{w1, b1, w2, b2};
         const auto g = grad(cost, params);
         FunctionOptions o{.inputs = {x, t}, .outputs = {cost}, .mode = mode};
-        for (std::size_t k = 0; k < params.size(); ++k) o.updates.emplace_back(params[k], params[k] - 0.05f * g[k]);
+        for (std::size_t k = 0; k < params.size(); ++k)
+            o.updates.emplace_back(params[k], params[k] - 0.05f * g[k]);
         const Function step = function(o);
         auto& r = result[mode == Mode::interpret];
-        for (int k = 0; k < 10; ++k) r.push_back(step(ramp({13, 7}, -1, 0.02f), ramp({13, 3}, 0, 0.1f))[0]);
+        for (int k = 0; k < 10; ++k)
+            r.push_back(step(ramp({13, 7}, -1, 0.02f), ramp({13, 3}, 0, 0.1f))[0]);
         for (const Shared& p : {w1, b1, w2, b2}) r.push_back(p.get_value());
     }
     for (std::size_t k = 0; k < result[0].size(); ++k) {
@@ -206,7 +218,11 @@ TEST_CASE("updates: constants, inputs and scalars of every dtype as new values")
         const auto n = shared(Array(std::int64_t{0}), "n");
         const auto flag = shared(Array(false), "flag");
         const auto byte = shared(Array(std::uint8_t{250}), "byte");
-        const Function f = function({.inputs = {x}, .outputs = {w}, .updates = {{w, x}, {n, n + 1}, {flag, !flag}, {byte, byte + 10}}, .mode = mode});
+        const Function f =
+            function({.inputs = {x},
+                      .outputs = {w},
+                      .updates = {{w, x}, {n, n + 1}, {flag, !flag}, {byte, byte + 10}},
+                      .mode = mode});
         CHECK(f(Floats{7, 8, 9})[0].equals(ramp({3})));
         CHECK(w.get_value().equals(ramp({3}, 7)));
         CHECK(n.get_value().item<std::int64_t>() == 1);
@@ -249,7 +265,10 @@ TEST_CASE("updates: scatters into a table that is read too") {
         const auto table = var(ramp({5, 2}), "table");
         const Expr rows = take(table, i);
         const Expr cost = sum(sqr(rows)) / 2;
-        const Function step = function({.inputs = {i}, .outputs = {cost}, .updates = {{table, table - grad(cost, table)}}, .mode = mode});
+        const Function step = function({.inputs = {i},
+                                        .outputs = {cost},
+                                        .updates = {{table, table - grad(cost, table)}},
+                                        .mode = mode});
         CHECK(step(std::vector<std::int64_t>{1, 4})[0].item<float>() == (4 + 9 + 64 + 81) / 2.0f);
         CHECK(table.get_value().equals(Array(Floats{0, 1, 0, 0, 4, 5, 6, 7, 0, 0}, {5, 2})));
         // The same row twice gets both gradients.

@@ -29,6 +29,9 @@ void fails(int line, F f, const std::string& text) {
 
 }  // namespace
 
+// Each expression stands on the line of its __LINE__.
+// clang-format off
+
 TEST_CASE("build errors: products") {
     const auto x = matrix<float>("x", {64, 784}), w = matrix<float>("w", {100, 10});
     const auto v = vector<float>("v", {5});
@@ -196,7 +199,8 @@ TEST_CASE("build errors: indices and slices") {
           "arange: needs scalar bounds and a step that is not 0");
     const auto a = vector<std::int64_t>("a", {3}), b = vector<std::int64_t>("b", {2});
     fails(__LINE__, [&] { x(a, b); },
-          "advanced_index: index arrays cannot be broadcast together: argument 2 is i64[3], argument 3 is i64[2]");
+          "advanced_index: index arrays cannot be broadcast together: argument 2 is i64[3], "
+          "argument 3 is i64[2]");
 }
 
 TEST_CASE("build errors: gradients") {
@@ -218,7 +222,10 @@ TEST_CASE("build errors: gradients") {
           "f32[4,3] (test_build_errors.cpp:{})", line - 2));
     for (const Disconnected how : {Disconnected::zero, Disconnected::warn}) {
         const Expr g = grad(cost, {x, unused}, {.disconnected_inputs = how})[1];
-        CHECK(function({.inputs = {unused}, .outputs = {g}, .on_unused_input = OnUnusedInput::ignore})(std::vector<float>{1, 2})[0].equals(zeros<float>({2})));
+        const Function f = function({.inputs = {unused},
+                                     .outputs = {g},
+                                     .on_unused_input = OnUnusedInput::ignore});
+        CHECK(f(std::vector<float>{1, 2})[0].equals(zeros<float>({2})));
     }
     fails(__LINE__, [&] { Lop(x, {x}, unused); }, "Lop: shapes differ: f32[4,3], f32[2]");
 }
@@ -296,7 +303,8 @@ TEST_CASE("build errors: inputs") {
           f + "input 'y' (f32[4,3]) is needed but not among the inputs");
     fails(__LINE__, [&] { function({.inputs = {x, y}, .outputs = {e}, .name = "step"}); },
           f + "input 'y' is not used by any output or update");
-    fails(made, [&] { e.eval(); }, "function 'eval': input 'x' (f32[4,3]) is needed but not among the inputs");
+    fails(made, [&] { e.eval(); },
+          "function 'eval': input 'x' (f32[4,3]) is needed but not among the inputs");
     for (const OnUnusedInput how : {OnUnusedInput::warn, OnUnusedInput::ignore}) {
         const Function g = function({.inputs = {x, y}, .outputs = {e}, .on_unused_input = how});
         CHECK(g(ones<float>({4, 3}), zeros<float>({4, 3}))[0].equals(full<float>({4, 3}, 2)));

@@ -52,19 +52,38 @@ TEST_CASE("call errors: number, dtype, rank and sizes of arguments") {
     const Function f = function({.inputs = {x, n}, .outputs = {x * n}, .name = "twice"});
     const Array good = counting({2, 3});
     const std::string name = "function 'twice': ";
-    fails<ArgumentError>(line, [&] { f(good); }, name + "1 arguments given, it takes 2");
-    fails<ArgumentError>(line, [&] { f(); }, name + "0 arguments given, it takes 2");
-    fails<ArgumentError>(line, [&] { f(good, 1, 2); }, name + "3 arguments given, it takes 2");
+    fails<ArgumentError>(
+        line, [&] { f(good); }, name + "1 arguments given, it takes 2");
+    fails<ArgumentError>(
+        line, [&] { f(); }, name + "0 arguments given, it takes 2");
+    fails<ArgumentError>(
+        line, [&] { f(good, 1, 2); }, name + "3 arguments given, it takes 2");
     const std::string argument = name + "argument 1 ('x') must be f32[x.shape(0),3], it is ";
-    fails<ArgumentError>(line_x, [&] { f(good.astype(DType::F64), 1); }, argument + "f64[2,3]");
-    fails<ArgumentError>(line_x, [&] { f(good.astype(DType::I32), 1); }, argument + "i32[2,3]");
-    fails<ArgumentError>(line_x, [&] { f(counting({6}), 1); }, argument + "f32[6]");
-    fails<ArgumentError>(line_x, [&] { f(Floats{1, 2, 3}, 1); }, argument + "f32[3]");
-    fails<ArgumentError>(line_x, [&] { f(counting({3, 2}), 1); }, argument + "f32[3,2]");
-    fails<ArgumentError>(line_x, [&] { f(1.0f, 1); }, argument + "f32[]");
+    fails<ArgumentError>(
+        line_x, [&] { f(good.astype(DType::F64), 1); }, argument + "f64[2,3]");
+    fails<ArgumentError>(
+        line_x, [&] { f(good.astype(DType::I32), 1); }, argument + "i32[2,3]");
+    fails<ArgumentError>(
+        line_x, [&] { f(counting({6}), 1); }, argument + "f32[6]");
+    fails<ArgumentError>(
+        line_x,
+        [&] {
+            f(Floats{1, 2, 3}, 1);
+        },
+        argument + "f32[3]");
+    fails<ArgumentError>(
+        line_x,
+        [&] {
+            f(counting({3, 2}), 1);
+        },
+        argument + "f32[3,2]");
+    fails<ArgumentError>(
+        line_x, [&] { f(1.0f, 1); }, argument + "f32[]");
     const std::string second = name + "argument 2 ('n') ";
-    fails<ArgumentError>(line_x + 1, [&] { f(good, good); }, second + "must be i32[], it is f32[2,3]");
-    fails<ArgumentError>(line_x + 1, [&] { f(good, Longs{1}); }, second + "must be i32[], it is i64[1]");
+    fails<ArgumentError>(
+        line_x + 1, [&] { f(good, good); }, second + "must be i32[], it is f32[2,3]");
+    fails<ArgumentError>(
+        line_x + 1, [&] { f(good, Longs{1}); }, second + "must be i32[], it is i64[1]");
     CHECK(f(good, 2)[0].equals(function({.inputs = {x}, .outputs = {x * 2}})(good)[0]));
     CHECK(f(good, std::int64_t{2})[0].as_double(5) == 10);
     CHECK(f(good, 2.0)[0].as_double(5) == 10);
@@ -80,14 +99,20 @@ TEST_CASE("call errors: numbers that the input cannot hold") {
         return function({.inputs = {e}, .outputs = {e}, .name = "f"})(v)[0];
     };
     const std::string f = "function 'f': argument 1 ('";
-    fails<ArgumentError>(line, [&] { call(i, 2.5); }, f + "i') is f64[] {2.5}, which i32 cannot hold");
-    fails<ArgumentError>(line, [&] { call(i, std::int64_t{1} << 32); },
-                         f + "i') is i64[] {4294967296}, which i32 cannot hold");
-    fails<ArgumentError>(line + 1, [&] { call(u, 256); }, f + "u') is i32[] {256}, which u8 cannot hold");
-    fails<ArgumentError>(line + 1, [&] { call(u, -1); }, f + "u') is i32[] {-1}, which u8 cannot hold");
-    fails<ArgumentError>(line + 2, [&] { call(b, 2); }, f + "b') is i32[] {2}, which bool cannot hold");
-    fails<ArgumentError>(line + 3, [&] { call(x, (1 << 24) + 1); },
-                         f + "x') is i32[] {16777217}, which f32 cannot hold");
+    fails<ArgumentError>(
+        line, [&] { call(i, 2.5); }, f + "i') is f64[] {2.5}, which i32 cannot hold");
+    fails<ArgumentError>(
+        line, [&] { call(i, std::int64_t{1} << 32); },
+        f + "i') is i64[] {4294967296}, which i32 cannot hold");
+    fails<ArgumentError>(
+        line + 1, [&] { call(u, 256); }, f + "u') is i32[] {256}, which u8 cannot hold");
+    fails<ArgumentError>(
+        line + 1, [&] { call(u, -1); }, f + "u') is i32[] {-1}, which u8 cannot hold");
+    fails<ArgumentError>(
+        line + 2, [&] { call(b, 2); }, f + "b') is i32[] {2}, which bool cannot hold");
+    fails<ArgumentError>(
+        line + 3, [&] { call(x, (1 << 24) + 1); },
+        f + "x') is i32[] {16777217}, which f32 cannot hold");
     CHECK(message_of([&] { call(i, std::numeric_limits<double>::quiet_NaN()); }) != "");
     CHECK(call(x, 0.1).item<float>() == 0.1f);  // a double is rounded
     CHECK(call(b, 1).item<bool>());
@@ -105,13 +130,23 @@ TEST_CASE("call errors: sizes that had to be equal differ") {
             return function({.inputs = {x, y}, .outputs = {e}, .mode = mode})(a, b)[0];
         };
         const Array a = counting({2, 3}), b = counting({3, 2});
-        const auto message = [&](const Expr& e) { return message_of([&] { run(e, a, a.reshaped({6, 1})); }); };
+        const auto message = [&](const Expr& e) {
+            return message_of([&] { run(e, a, a.reshaped({6, 1})); });
+        };
         CAPTURE(message(product));
-        CHECK(message(product).rfind(fmt::format("test_call_errors.cpp:{}: dot: inner sizes differ: x is f32[2,3], y is f32[6,1]", line + 1), 0) == 0);
+        CHECK(message(product).rfind(fmt::format("test_call_errors.cpp:{}: dot: inner sizes "
+                                                 "differ: x is f32[2,3], y is f32[6,1]",
+                                                 line + 1),
+                                     0) == 0);
         const auto sum_error = message_of([&] { run(added, a, b); });
-        CHECK(sum_error == fmt::format("test_call_errors.cpp:{}: add: shapes cannot be broadcast together: x is f32[2,3], y is f32[3,2]", line));
+        CHECK(sum_error == fmt::format("test_call_errors.cpp:{}: add: shapes cannot be broadcast "
+                                       "together: x is f32[2,3], y is f32[3,2]",
+                                       line));
         const auto concatenate_error = message_of([&] { run(both, a, b); });
-        CHECK(concatenate_error == fmt::format("test_call_errors.cpp:{}: concatenate: sizes differ on an axis other than 0: x is f32[2,3], y is f32[3,2]", line + 2));
+        CHECK(concatenate_error ==
+              fmt::format("test_call_errors.cpp:{}: concatenate: sizes differ on an axis other "
+                          "than 0: x is f32[2,3], y is f32[3,2]",
+                          line + 2));
         CHECK(run(added, a, a).as_double(5) == 10);
         CHECK(run(product, a, b).shape() == Sizes{2, 2});
     }
@@ -147,11 +182,15 @@ TEST_CASE("call errors: an index out of range changes nothing") {
         const Expr elements = table(arange(i.shape(0)), j);
         const Function f = function({.inputs = {i, j},
                                      .outputs = {rows, elements, sum(noise)},
-                                     .updates = {{w, w + 1}, {v, w - v + noise}, {count, count + sum(rows)}, {table, table * 0.5f}},
+                                     .updates = {{w, w + 1},
+                                                 {v, w - v + noise},
+                                                 {count, count + sum(rows)},
+                                                 {table, table * 0.5f}},
                                      .name = "f",
                                      .mode = mode});
         const auto state = [&] {
-            return std::vector<Array>{w.get_value(), v.get_value(), count.get_value(), table.get_value()};
+            return std::vector<Array>{w.get_value(), v.get_value(), count.get_value(),
+                                      table.get_value()};
         };
         const auto unchanged = [&](const std::vector<Array>& before) {
             const auto now = state();
@@ -159,11 +198,23 @@ TEST_CASE("call errors: an index out of range changes nothing") {
         };
         const std::vector<std::int32_t> good_j{0, 2};
         const auto initial = state();
-        fails<RangeError>(line, [&] { f(Longs{0, 4}, good_j); }, "check_index: 4 is out of range for size 4");
+        fails<RangeError>(
+            line,
+            [&] {
+                f(Longs{0, 4}, good_j);
+            },
+            "check_index: 4 is out of range for size 4");
         unchanged(initial);
-        fails<RangeError>(line, [&] { f(Longs{-5, 0}, good_j); }, "check_index: -5 is out of range for size 4");
+        fails<RangeError>(
+            line,
+            [&] {
+                f(Longs{-5, 0}, good_j);
+            },
+            "check_index: -5 is out of range for size 4");
         unchanged(initial);
-        CHECK(message_of([&] { f(Longs{0, 1}, std::vector<std::int32_t>{0, 3}); }) .find(fmt::format("test_call_errors.cpp:{}: ", line + 1)) == 0);
+        CHECK(message_of([&] {
+                  f(Longs{0, 1}, std::vector<std::int32_t>{0, 3});
+              }).find(fmt::format("test_call_errors.cpp:{}: ", line + 1)) == 0);
         unchanged(initial);
         CHECK_THROWS_AS(f(Longs{std::numeric_limits<std::int64_t>::max(), 0}, good_j), RangeError);
         CHECK_THROWS_AS(f(Longs{std::numeric_limits<std::int64_t>::min(), 0}, good_j), RangeError);
@@ -191,12 +242,15 @@ TEST_CASE("call errors: symbolic slices and positions out of range") {
         const int line = __LINE__ + 1;
         const Expr batch = data(slice(i * 2, (i + 1) * 2));
         const Expr row = data(i);
-        const Function f = function({.inputs = {i}, .outputs = {batch}, .updates = {{seen, seen + 1}}, .mode = mode});
-        const Function g = function({.inputs = {i}, .outputs = {row}, .updates = {{seen, seen + 1}}, .mode = mode});
+        const Function f = function(
+            {.inputs = {i}, .outputs = {batch}, .updates = {{seen, seen + 1}}, .mode = mode});
+        const Function g = function(
+            {.inputs = {i}, .outputs = {row}, .updates = {{seen, seen + 1}}, .mode = mode});
         CHECK(f(2)[0].equals(Array(Floats{8, 9, 10, 11}, {2, 2})));
         CHECK(g(-1)[0].equals(Array(Floats{10, 11})));
         CHECK(seen.get_value().item<float>() == 2);
-        for (const std::int64_t bad : {std::int64_t{3}, std::int64_t{-1}, std::int64_t{1} << 40, std::int64_t{1} << 62}) {
+        for (const std::int64_t bad :
+             {std::int64_t{3}, std::int64_t{-1}, std::int64_t{1} << 40, std::int64_t{1} << 62}) {
             CAPTURE(bad);
             const std::string message = message_of([&] { f(bad); });
             CHECK(message.find(fmt::format("test_call_errors.cpp:{}: ", line)) == 0);
@@ -218,13 +272,15 @@ TEST_CASE("call errors: labels out of range in a training step") {
     const auto y = vector<std::int32_t>("y", {3});
     const auto w = shared(zeros<float>({4, 5}), "w");
     const Expr cost = mean(categorical_crossentropy(softmax(dot(x, w)), y));
-    const Function step = function({.inputs = {x, y}, .outputs = {cost}, .updates = {{w, w - 0.1f * grad(cost, w)}}});
+    const Function step =
+        function({.inputs = {x, y}, .outputs = {cost}, .updates = {{w, w - 0.1f * grad(cost, w)}}});
     const Array xs = counting({3, 4});
     const Array before = w.get_value();
     for (const std::int32_t bad : {5, -6, 1000000})
         CHECK_THROWS_AS(step(xs, std::vector<std::int32_t>{0, bad, 1}), RangeError);
     CHECK(w.get_value().equals(before));
-    CHECK(step(xs, std::vector<std::int32_t>{0, 4, 1})[0].item<float>() == doctest::Approx(std::log(5.0)));
+    CHECK(step(xs, std::vector<std::int32_t>{0, 4, 1})[0].item<float>() ==
+          doctest::Approx(std::log(5.0)));
     CHECK(!w.get_value().equals(before));
 }
 
@@ -232,12 +288,29 @@ TEST_CASE("call errors: set_value, get_value, items") {
     const int line = __LINE__ + 1;
     const auto w = shared(counting({2, 3}), "w");
     const std::string start = "set_value: shared variable 'w' is f32[2,3], the value is ";
-    fails<ArgumentError>(line, [&] { w.set_value(counting({3, 2})); }, start + "f32[3,2]");
-    fails<ArgumentError>(line, [&] { w.set_value(counting({6})); }, start + "f32[6]");
-    fails<ArgumentError>(line, [&] { w.set_value(zeros<double>({2, 3})); }, start + "f64[2,3]");
-    fails<ArgumentError>(line, [&] { w.set_value(zeros<double>({2, 3}), true); }, start + "f64[2,3]");
+    fails<ArgumentError>(
+        line,
+        [&] {
+            w.set_value(counting({3, 2}));
+        },
+        start + "f32[3,2]");
+    fails<ArgumentError>(
+        line, [&] { w.set_value(counting({6})); }, start + "f32[6]");
+    fails<ArgumentError>(
+        line,
+        [&] {
+            w.set_value(zeros<double>({2, 3}));
+        },
+        start + "f64[2,3]");
+    fails<ArgumentError>(
+        line,
+        [&] {
+            w.set_value(zeros<double>({2, 3}), true);
+        },
+        start + "f64[2,3]");
     CHECK(w.get_value().equals(counting({2, 3})));
-    CHECK_THROWS_WITH_AS(w.get_value().item<float>(), "Array: f32[2,3] holds 6 elements, not 1", ArgumentError);
+    CHECK_THROWS_WITH_AS(w.get_value().item<float>(), "Array: f32[2,3] holds 6 elements, not 1",
+                         ArgumentError);
     CHECK_THROWS_WITH_AS(Array(1.0f).item<double>(), "Array: f32[] read as f64", ArgumentError);
     w.set_value(ones<float>({2, 3}));
     CHECK(w.get_value().equals(ones<float>({2, 3})));
@@ -247,16 +320,24 @@ TEST_CASE("call errors: outputs of call_into, empty functions") {
     const auto x = vector<float>("x");
     const auto w = shared(Array(0.0f), "w");
     const int line = __LINE__ + 1;
-    const Function f = function({.inputs = {x}, .outputs = {x * 2, sum(x)}, .updates = {{w, w + 1}}, .name = "f"});
+    const Function f =
+        function({.inputs = {x}, .outputs = {x * 2, sum(x)}, .updates = {{w, w + 1}}, .name = "f"});
     const std::vector<Array> in{counting({3})};
     std::vector<Array> out{Array(DType::F32, {3})};
-    fails<ArgumentError>(line, [&] { f.call_into(out, in); }, "function 'f': 1 outputs given, it has 2");
+    fails<ArgumentError>(
+        line, [&] { f.call_into(out, in); }, "function 'f': 1 outputs given, it has 2");
     out.push_back(Array(DType::F64, {}));
-    fails<ArgumentError>(line, [&] { f.call_into(out, in); }, "function 'f': output 2 is f32[], the array given for it is f64[]");
+    fails<ArgumentError>(
+        line, [&] { f.call_into(out, in); },
+        "function 'f': output 2 is f32[], the array given for it is f64[]");
     out[1] = Array(DType::F32, {1});
-    fails<ArgumentError>(line, [&] { f.call_into(out, in); }, "function 'f': output 2 is f32[], the array given for it is f32[1]");
+    fails<ArgumentError>(
+        line, [&] { f.call_into(out, in); },
+        "function 'f': output 2 is f32[], the array given for it is f32[1]");
     out = {Array(DType::F32, {4}), Array(DType::F32, {})};
-    fails<ArgumentError>(line, [&] { f.call_into(out, in); }, "function 'f': output 1 is f32[3], the array given for it is f32[4]");
+    fails<ArgumentError>(
+        line, [&] { f.call_into(out, in); },
+        "function 'f': output 1 is f32[3], the array given for it is f32[4]");
     CHECK(w.get_value().item<float>() == 0);
     out[0] = Array(DType::F32, {3});
     f.call_into(out, in);
@@ -275,7 +356,8 @@ TEST_CASE("call errors: outputs of call_into, empty functions") {
 TEST_CASE("call errors: a bad call changes nothing in what is compiled") {
     const auto x = vector<float>("x"), y = vector<float>("y");
     const auto w = shared(Array(0.0f), "w");
-    const Function f = function({.inputs = {x, y}, .outputs = {x + y}, .updates = {{w, w + sum(x)}}});
+    const Function f =
+        function({.inputs = {x, y}, .outputs = {x + y}, .updates = {{w, w + sum(x)}}});
     for (int k = 0; k < 3; ++k) {
         CHECK_THROWS_AS(f(counting({3}), counting({4})), GraphError);
         CHECK_THROWS_AS(f(counting({3})), ArgumentError);

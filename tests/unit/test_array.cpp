@@ -60,7 +60,8 @@ TEST_CASE("array: conversions") {
     CHECK(a.astype(DType::Bool).as_int(1) == 0);
     CHECK(a.astype(DType::F32).as_double(0) == static_cast<double>(-1.7f));
     CHECK(std::isnan(a.astype(DType::F32).as_double(4)));
-    CHECK(Array(std::vector<std::int64_t>{(std::int64_t{1} << 53) + 1}).as_int() == (std::int64_t{1} << 53) + 1);
+    CHECK(Array(std::vector<std::int64_t>{(std::int64_t{1} << 53) + 1}).as_int() ==
+          (std::int64_t{1} << 53) + 1);
 }
 
 TEST_CASE("array: text") {

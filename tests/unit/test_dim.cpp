@@ -10,7 +10,9 @@ using namespace arete;
 
 namespace {
 
-Dim sym(std::uint64_t id, const char* label, int axis = 0) { return Dim::symbol({id, axis}, label); }
+Dim sym(std::uint64_t id, const char* label, int axis = 0) {
+    return Dim::symbol({id, axis}, label);
+}
 
 /// A random expression and its value where n = values[0], m = values[1], k = values[2].
 struct Pair {
@@ -109,7 +111,8 @@ TEST_CASE("dim: binding gives the value, for random expressions") {
         const Pair p = Random(seed, values).make(4);
         CAPTURE(seed);
         CAPTURE(p.d.str());
-        const Dim bound = p.d.bind([&](DimSymbol s) -> std::optional<Dim> { return Dim(values[s.variable - 1]); });
+        const Dim bound = p.d.bind(
+            [&](DimSymbol s) -> std::optional<Dim> { return Dim(values[s.variable - 1]); });
         REQUIRE(bound.is_const());
         CHECK(bound.value() == p.v);
         // In two goes, and by way of other symbols.

@@ -14,7 +14,9 @@ using namespace arete;
 
 namespace {
 
-Node copy_of(const Expr& e) { return e.node(); }
+Node copy_of(const Expr& e) {
+    return e.node();
+}
 
 }  // namespace
 
@@ -107,7 +109,9 @@ TEST_CASE("transform: rebuilds what changes and keeps shared parts shared") {
     CHECK(out[1].node().op->name == "tanh");
     CHECK(same(out[0].node().inputs[0], out[1]));
     CHECK(h.node().op->name == "exp");  // the old graph is as it was
-    CHECK_THROWS_AS(transform(roots, [](const std::shared_ptr<const Node>&, Node) { return std::vector<Expr>{}; }), InternalError);
+    CHECK_THROWS_AS(transform(roots, [](const std::shared_ptr<const Node>&,
+                                        Node) { return std::vector<Expr>{}; }),
+                    InternalError);
 }
 
 TEST_CASE("graph: regions are visited") {
@@ -167,7 +171,9 @@ TEST_CASE("verify: wrong types and leaves with inputs") {
         }
         return std::string();
     };
-    CHECK(message(wrong).find("after a_pass: exp(%0) : f32[4] is recorded as f32[4], but its rule says f32[3]") != std::string::npos);
+    CHECK(message(wrong).find(
+              "after a_pass: exp(%0) : f32[4] is recorded as f32[4], but its rule says f32[3]") !=
+          std::string::npos);
     wrong = copy_of(y);
     wrong.types[0].dtype = DType::F64;
     CHECK(message(wrong).find("its rule says f32[3]") != std::string::npos);

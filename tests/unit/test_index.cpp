@@ -21,7 +21,8 @@ std::int64_t value(const Index& e, const std::vector<std::int64_t>& at) {
             case Index::Kind::Value: v = 0; break;
             case Index::Kind::Div:
             case Index::Kind::Mod: {
-                const std::int64_t x = value(*t.inner, at), m = ((x % t.divisor) + t.divisor) % t.divisor;
+                const std::int64_t x = value(*t.inner, at),
+                                   m = ((x % t.divisor) + t.divisor) % t.divisor;
                 v = t.kind == Index::Kind::Mod ? m : (x - m) / t.divisor;
             }
         }
@@ -30,7 +31,8 @@ std::int64_t value(const Index& e, const std::vector<std::int64_t>& at) {
     return sum;
 }
 
-void for_all(const std::vector<std::int64_t>& extents, const std::function<void(const std::vector<std::int64_t>&)>& f) {
+void for_all(const std::vector<std::int64_t>& extents,
+             const std::function<void(const std::vector<std::int64_t>&)>& f) {
     std::vector<std::int64_t> at(extents.size(), 0);
     for (;;) {
         f(at);
@@ -41,7 +43,9 @@ void for_all(const std::vector<std::int64_t>& extents, const std::function<void(
 }
 
 std::string text(const Index& e) {
-    return e.str([](Index::Kind kind, int id) { return (kind == Index::Kind::Var ? "v" : "x") + std::to_string(id); });
+    return e.str([](Index::Kind kind, int id) {
+        return (kind == Index::Kind::Var ? "v" : "x") + std::to_string(id);
+    });
 }
 
 }  // namespace
@@ -81,7 +85,8 @@ TEST_CASE("index: divisions and remainders that vanish") {
 }
 
 TEST_CASE("index: linear and delinear undo each other") {
-    const std::vector<std::int64_t> shapes[] = {{4, 6}, {2, 3, 4}, {24}, {1, 24, 1}, {3, 1, 8}, {24, 1}};
+    const std::vector<std::int64_t> shapes[] = {{4, 6},     {2, 3, 4}, {24},
+                                                {1, 24, 1}, {3, 1, 8}, {24, 1}};
     for (const auto& from : shapes) {
         const std::vector<std::int64_t>& extents = from;
         std::vector<Index> vars;
@@ -93,7 +98,8 @@ TEST_CASE("index: linear and delinear undo each other") {
         for (const auto& to : shapes) {
             const auto index = delinear(address, to, extents);
             // A chain of reshapes costs nothing: the address is what it was.
-            CHECK_MESSAGE(linear(index, to) == address, text(linear(index, to)), " is not ", text(address));
+            CHECK_MESSAGE(linear(index, to) == address, text(linear(index, to)), " is not ",
+                          text(address));
             for_all(extents, [&](const auto& at) {
                 for (std::size_t k = 0; k < to.size(); ++k) {
                     REQUIRE(value(index[k], at) >= 0);
@@ -107,7 +113,9 @@ TEST_CASE("index: linear and delinear undo each other") {
 
 TEST_CASE("index: random expressions keep their value, and stay in their range") {
     std::mt19937_64 random(17);
-    const auto below = [&](int n) { return static_cast<int>(random() % static_cast<std::uint64_t>(n)); };
+    const auto below = [&](int n) {
+        return static_cast<int>(random() % static_cast<std::uint64_t>(n));
+    };
     for (int round = 0; round < 3000; ++round) {
         std::vector<std::int64_t> extents;
         for (int k = 0; k < 3; ++k) extents.push_back(1 + below(7));
@@ -122,7 +130,9 @@ TEST_CASE("index: random expressions keep their value, and stay in their range")
             switch (below(4)) {
                 case 0:
                     e = e + Index::var(v) * c;
-                    expected = [=](const auto& at) { return before(at) + c * at[static_cast<std::size_t>(v)]; };
+                    expected = [=](const auto& at) {
+                        return before(at) + c * at[static_cast<std::size_t>(v)];
+                    };
                     break;
                 case 1:
                     e = floordiv(e, d, extents);
@@ -150,7 +160,11 @@ TEST_CASE("index: random expressions keep their value, and stay in their range")
         std::vector<std::int64_t> wider = extents;
         wider.push_back((extents[0] + 1) / 2);
         wider.push_back(2);
-        const Index tiled = e.substitute([](Index::Kind, int id) { return id == 0 ? Index::var(3) * 2 + Index::var(4) : Index::var(id); }, wider);
+        const Index tiled = e.substitute(
+            [](Index::Kind, int id) {
+                return id == 0 ? Index::var(3) * 2 + Index::var(4) : Index::var(id);
+            },
+            wider);
         for_all(extents, [&](const auto& at) {
             const std::int64_t want = expected(at);
             REQUIRE(value(e, at) == want);
@@ -171,7 +185,10 @@ TEST_CASE("index: run-time values") {
     CHECK(mod(e, 4, extents) == Index::var(0));
     CHECK(e.range(extents).high > (std::int64_t{1} << 40));
     CHECK(!e.is_const());
-    const Index shifted = e.substitute([](Index::Kind kind, int id) { return kind == Index::Kind::Value ? Index(3) : Index::var(id); }, extents);
+    const Index shifted =
+        e.substitute([](Index::Kind kind,
+                        int id) { return kind == Index::Kind::Value ? Index(3) : Index::var(id); },
+                     extents);
     CHECK(shifted == Index::var(0) + 12);
     CHECK(text(floordiv(Index::value(7), 4, extents)).find("x7") != std::string::npos);
 }

@@ -39,7 +39,9 @@ std::string internal_error(F f) {
     return "no error";
 }
 
-bool has(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
+bool has(const std::string& text, const std::string& part) {
+    return text.find(part) != std::string::npos;
+}
 
 }  // namespace
 
@@ -60,7 +62,8 @@ TEST_CASE("interpret: an elementwise nest") {
 TEST_CASE("interpret: reductions of every kind, of NaN too") {
     const float nan = std::numeric_limits<float>::quiet_NaN();
     const std::vector<float> inputs[] = {{3, -1, 4, -1, 4}, {3, nan, 4, nan, 5}};
-    for (const Reduction r : {Reduction::Sum, Reduction::Prod, Reduction::Max, Reduction::Min, Reduction::ArgMax, Reduction::ArgMin}) {
+    for (const Reduction r : {Reduction::Sum, Reduction::Prod, Reduction::Max, Reduction::Min,
+                              Reduction::ArgMax, Reduction::ArgMin}) {
         const bool position = r == Reduction::ArgMax || r == Reduction::ArgMin;
         for (int which = 0; which < 2; ++which) {
             INFO(std::string(name(r)));
@@ -143,7 +146,8 @@ TEST_CASE("verify: addresses that can leave their buffer") {
 TEST_CASE("verify: types") {
     Example e(4);
     const int wide = e.nest.add_buffer({"wide", DType::F64, {4}});
-    e.nest.stores.push_back({wide, Index::var(e.i), e.nest.load(e.in, Index::var(e.i)).id, std::nullopt});
+    e.nest.stores.push_back(
+        {wide, Index::var(e.i), e.nest.load(e.in, Index::var(e.i)).id, std::nullopt});
     CHECK(has(internal_error([&] { verify(e.nest); }), "store of another type to wide"));
 
     Example f(4);

@@ -12,18 +12,23 @@ namespace {
 
 std::vector<LiveRange> random_ranges(std::uint64_t seed) {
     std::mt19937_64 random(seed);
-    const auto below = [&](std::int64_t n) { return static_cast<std::int64_t>(random() % static_cast<std::uint64_t>(n)); };
+    const auto below = [&](std::int64_t n) {
+        return static_cast<std::int64_t>(random() % static_cast<std::uint64_t>(n));
+    };
     std::vector<LiveRange> ranges;
     const std::int64_t count = below(60), steps = 1 + below(40);
     for (std::int64_t k = 0; k < count; ++k) {
         const int first = static_cast<int>(below(steps));
         const std::int64_t life = below(4) ? below(3) : below(steps);
-        ranges.push_back({below(5) ? below(5000) : below(64), first, first + static_cast<int>(life), -1});
+        ranges.push_back(
+            {below(5) ? below(5000) : below(64), first, first + static_cast<int>(life), -1});
     }
     return ranges;
 }
 
-std::int64_t padded(std::int64_t bytes) { return (bytes + 63) / 64 * 64; }
+std::int64_t padded(std::int64_t bytes) {
+    return (bytes + 63) / 64 * 64;
+}
 
 }  // namespace
 

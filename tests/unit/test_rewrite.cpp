@@ -37,7 +37,9 @@ std::vector<Attrs> attributes(std::string_view op, std::span<const Expr> args) {
         return {{{"order", same}}, {{"order", Ints{1, 0}}}, {{"order", Ints{1, -1, 0}}}};
     }
     if (op == "reshape")
-        return {{{"shape", in}}, {{"shape", Shape{rows * columns}}}, {{"shape", Shape{columns, 1, rows}}}};
+        return {{{"shape", in}},
+                {{"shape", Shape{rows * columns}}},
+                {{"shape", Shape{columns, 1, rows}}}};
     if (op == "broadcast_to") return {{{"shape", in}, {"repeats", Ints{}}}};
     if (op == "check_index") return {{{"size", Dim(rows)}}};
     if (op == "cast") return {{{"dtype", DType::F32}}, {{"dtype", DType::F64}}};
@@ -99,7 +101,8 @@ struct Meanings {
             bindings.emplace_back(leaves.back(), v.astype(t));
         }
         leaves.push_back(scalar_constant(t, 2.5));
-        leaves.push_back(scalar_constant(t, is_float(t) || t == DType::I32 || t == DType::I64 ? -3.0 : 1.0));
+        leaves.push_back(
+            scalar_constant(t, is_float(t) || t == DType::I32 || t == DType::I64 ? -3.0 : 1.0));
         leaves.push_back(scalar_constant(DType::Bool, 1.0));
         leaves.push_back(scalar_constant(DType::Bool, 0.0));
         leaves.push_back(arange(4));
@@ -119,7 +122,8 @@ int check_rule(const Rule& rule, DType t) {
     std::vector<std::size_t> choice(order.size(), 0);
     for (;;) {
         std::map<char, Expr> variables;
-        for (std::size_t k = 0; k < order.size(); ++k) variables[order[k]] = meanings.leaves[choice[k]];
+        for (std::size_t k = 0; k < order.size(); ++k)
+            variables[order[k]] = meanings.leaves[choice[k]];
         for (const Expr& left : Builder(variables, t).all(rule.pattern)) {
             const auto m = match(rule.pattern, left);
             if (!m) {
@@ -135,7 +139,9 @@ int check_rule(const Rule& rule, DType t) {
             REQUIRE(right.type() == left.type());
             const std::vector<Expr> both{left, right};
             const auto values = reference_eval(both, meanings.bindings);
-            CHECK(difference(values[1], values[0]) <= (t == DType::F64 ? 1e-13 : t == DType::F32 ? 2e-6 : 0));
+            CHECK(difference(values[1], values[0]) <= (t == DType::F64   ? 1e-13
+                                                       : t == DType::F32 ? 2e-6
+                                                                         : 0));
         }
         std::size_t k = 0;
         while (k < order.size() && ++choice[k] == meanings.leaves.size()) choice[k++] = 0;
@@ -148,7 +154,9 @@ struct Table {
     std::span<const Rule> rules;
 };
 std::vector<Table> tables() {
-    return {{"canonicalize", canonicalize_rules()}, {"stabilize", stabilize_rules()}, {"specialize", specialize_rules()}};
+    return {{"canonicalize", canonicalize_rules()},
+            {"stabilize", stabilize_rules()},
+            {"specialize", specialize_rules()}};
 }
 
 Expr once(const Expr& e, std::span<const Rule> rules, RewriteLog* log = nullptr) {
@@ -159,10 +167,12 @@ Expr once(const Expr& e, std::span<const Rule> rules, RewriteLog* log = nullptr)
 std::vector<Expr> training_step() {
     const auto x = tensor4<float>("x", {4, 1, 8, 8});
     const auto y = vector<std::int32_t>("y", {4});
-    const auto f = shared(zeros<float>({3, 1, 3, 3}), "f"), w = shared(zeros<float>({27, 5}), "w"), b = shared(zeros<float>({5}), "b");
+    const auto f = shared(zeros<float>({3, 1, 3, 3}), "f"), w = shared(zeros<float>({27, 5}), "w"),
+               b = shared(zeros<float>({5}), "b");
     const Expr h = sigmoid(pool2d(conv2d(x, f), {2, 2}));
     const Expr p = softmax(dot(flatten(h, 2), w) + b);
-    const Expr cost = -mean(log(p)(arange(y.shape(0)), y)) + 0.5f * 0.01f * sum(pow(w, 2)) + mean(log(1 + exp(-b)));
+    const Expr cost = -mean(log(p)(arange(y.shape(0)), y)) + 0.5f * 0.01f * sum(pow(w, 2)) +
+                      mean(log(1 + exp(-b)));
     std::vector<Expr> out{cost};
     for (const Expr& g : grad(cost, {f, w, b})) out.push_back(g);
     return out;
@@ -175,7 +185,8 @@ TEST_CASE("rewrite: both sides of every rule are equal, and every rule fires") {
         for (const Rule& rule : table.rules) {
             INFO(fmt::format("{}: {}: {}", table.name, rule.name, rule.comment));
             for (const DType t : {DType::F32, DType::F64}) CHECK(check_rule(rule, t) > 0);
-            for (const DType t : {DType::I32, DType::I64, DType::U8, DType::Bool}) check_rule(rule, t);
+            for (const DType t : {DType::I32, DType::I64, DType::U8, DType::Bool})
+                check_rule(rule, t);
             CHECK(std::string(rule.comment).size() > 4);
         }
 }
@@ -210,7 +221,9 @@ TEST_CASE("rewrite: the log names rules, lines and types") {
     REQUIRE(log.firings.size() == 1);
     CHECK(std::string(log.firings[0].rule->name) == "softplus");
     CHECK(log.firings[0].where == fmt::format("test_rewrite.cpp:{}", line));
-    CHECK(log.str().find(fmt::format("softplus (log(1 + exp(x)) = softplus(x)): log(add) : f32[3] -> softplus(x) : f32[3]  # test_rewrite.cpp:{}", line)) == 0);
+    CHECK(log.str().find(fmt::format("softplus (log(1 + exp(x)) = softplus(x)): log(add) : f32[3] "
+                                     "-> softplus(x) : f32[3]  # test_rewrite.cpp:{}",
+                                     line)) == 0);
 }
 
 TEST_CASE("rewrite: equal nodes merge, constants fold, draws stay apart") {
@@ -218,7 +231,8 @@ TEST_CASE("rewrite: equal nodes merge, constants fold, draws stay apart") {
     const Expr twice = once(exp(x) / exp(x), canonicalize_rules());
     CHECK(same(twice.node().inputs[0], twice.node().inputs[1]));
     double v = 0;
-    const Expr folded = once(x * (constant(Array(2.0f)) + 3) * constant(Array(4.0f)), canonicalize_rules());
+    const Expr folded =
+        once(x * (constant(Array(2.0f)) + 3) * constant(Array(4.0f)), canonicalize_rules());
     REQUIRE(folded.node().op->name == "mul");
     CHECK(is_constant_scalar(folded.node().inputs[1], &v));
     CHECK(v == 20);
@@ -244,7 +258,9 @@ TEST_CASE("rewrite: matching") {
     CHECK(match(difference, x - 1));
     CHECK(!match(difference, 1 - x));  // sub does not
     // Either way round at two levels: (c + x) * y with the sum on the right.
-    const Pattern nested = Pattern::apply("mul", {Pattern::apply("add", {Pattern::any('x'), Pattern::number(2)}, 's'), Pattern::any('y')});
+    const Pattern nested = Pattern::apply(
+        "mul",
+        {Pattern::apply("add", {Pattern::any('x'), Pattern::number(2)}, 's'), Pattern::any('y')});
     const Expr e = y * (2 + x);
     const auto found = match(nested, e);
     REQUIRE(found);
@@ -267,17 +283,24 @@ TEST_CASE("rewrite: guards, rules that decline, and rules that do not come to re
     CHECK(once(e, {&always, 1}).node().op->name == "mul");
     const Rule forth_and_back[] = {
         {"forth", "x + y = x - y", sum_of_two, [](const Match& m) { return m['x'] - m['y']; }},
-        {"back", "x - y = exp(x) + y", Pattern::apply("sub", {Pattern::any('x'), Pattern::any('y')}), [](const Match& m) { return exp(m['x']) + m['y']; }}};
+        {"back", "x - y = exp(x) + y",
+         Pattern::apply("sub", {Pattern::any('x'), Pattern::any('y')}),
+         [](const Match& m) { return exp(m['x']) + m['y']; }}};
     const std::string message = arete::test::message_of([&] { once(e, forth_and_back); });
     CHECK(message.find("rewriting does not come to rest") != std::string::npos);
-    const Rule narrows{"narrows", "another type", sum_of_two, [](const Match& m) { return sum(m['x']); }};
-    CHECK(arete::test::message_of([&] { once(e, {&narrows, 1}); }).find("rule narrows: f32[3] became f32[]") != std::string::npos);
+    const Rule narrows{"narrows", "another type", sum_of_two,
+                       [](const Match& m) { return sum(m['x']); }};
+    CHECK(arete::test::message_of([&] {
+              once(e, {&narrows, 1});
+          }).find("rule narrows: f32[3] became f32[]") != std::string::npos);
 }
 
 TEST_CASE("rewrite: stable where the formula is not") {
     const auto x = matrix<float>("x", {1, 4});
     const Array far = Array(std::vector<float>{-200, 200, 0, 90}, {1, 4});
-    const auto value = [&](const Expr& e) { return function({.inputs = {x}, .outputs = {e}})(far)[0]; };
+    const auto value = [&](const Expr& e) {
+        return function({.inputs = {x}, .outputs = {e}})(far)[0];
+    };
     const Array plus = value(log(1 + exp(x)));
     CHECK(plus.as_double(0) == doctest::Approx(std::exp(-200.0)).epsilon(1e-3));
     CHECK(plus.as_double(1) == 200);
@@ -288,7 +311,8 @@ TEST_CASE("rewrite: stable where the formula is not") {
     CHECK(logs.as_double(1) == 0);
     const auto y = vector<std::int32_t>("y", {1});
     const Expr cost = mean(categorical_crossentropy(softmax(x), y));
-    const auto out = function({.inputs = {x, y}, .outputs = {cost, grad(cost, x)}})(far, std::vector<std::int32_t>{0});
+    const auto out = function({.inputs = {x, y}, .outputs = {cost, grad(cost, x)}})(
+        far, std::vector<std::int32_t>{0});
     CHECK(out[0].as_double() == 400);
     CHECK(out[1].equals(Array(std::vector<float>{-1, 1, 0, 0}, {1, 4})));
     CHECK(value(log(1 + 1e-10f * exp(x * 0))).as_double(0) == doctest::Approx(1e-10));

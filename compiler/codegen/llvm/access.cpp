@@ -236,6 +236,47 @@ llvm::Value* RegionPrinter::load(const Instr& i) {
     return from_memory(v, i.dtype);
 }
 
+// Where the guard is false a scalar load reads a zero of our own, and vector lanes are masked off.
+llvm::Value* RegionPrinter::load_if(const Instr& i) {
+    llvm::Type* element = memory_type(i.dtype);
+    llvm::Value* pointer = pointers_[static_cast<std::size_t>(i.target)];
+    llvm::Value* guard = value(i.args[0]);
+    Address a = address(i.index);
+    if (a.uniform() && !guard->getType()->isVectorTy()) {
+        if (!zeros_) {
+            llvm::IRBuilder<> entry(&function_->getEntryBlock(), function_->getEntryBlock().begin());
+            zeros_ = entry.CreateAlloca(entry.getInt64Ty(), nullptr, "zeros");
+            entry.CreateStore(entry.getInt64(0), zeros_);
+        }
+        llvm::Value* at = b_.CreateGEP(element, pointer, scalar_address(a));
+        return from_memory(load_scalar(element, b_.CreateSelect(guard, at, zeros_)), i.dtype);
+    }
+    auto* type = llvm::FixedVectorType::get(element, static_cast<unsigned>(lanes_));
+    llvm::Value* zero = llvm::Constant::getNullValue(type);
+    llvm::Value* on = b_.CreateAnd(widen(guard), mask());
+    llvm::Align align(module_.getDataLayout().getTypeAllocSize(element));
+    if (!a.vector && !a.lanes.empty()) {
+        std::vector<std::int64_t> parts = runs({a.lanes.data(), static_cast<std::size_t>(active_)});
+        if (parts.size() <= 3) {
+            llvm::Value* v = zero;
+            std::int64_t lane = 0;
+            for (std::int64_t length : parts) {
+                // The run where its lanes are, the vector's other lanes off.
+                Address b = a;
+                b.constant += a.lanes[static_cast<std::size_t>(lane)] - lane;
+                std::vector<llvm::Constant*> here;
+                for (std::int64_t l = 0; l < lanes_; ++l) here.push_back(b_.getInt1(l >= lane && l < lane + length));
+                llvm::Value* at = b_.CreateGEP(element, pointer, scalar_address(b));
+                v = b_.CreateMaskedLoad(type, at, align, b_.CreateAnd(on, llvm::ConstantVector::get(here)), v);
+                lane += length;
+            }
+            return from_memory(v, i.dtype);
+        }
+    }
+    llvm::Value* pointers = b_.CreateGEP(element, pointer, vector_address(a));
+    return from_memory(b_.CreateMaskedGather(type, pointers, align, on, zero), i.dtype);
+}
+
 llvm::Value* RegionPrinter::combine(Reduction r, DType t, llvm::Value* a, llvm::Value* c) {
     switch (r) {
         case Reduction::Sum: return binary(loops::Op::Add, t, a, c);

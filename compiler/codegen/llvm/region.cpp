@@ -202,6 +202,8 @@ llvm::Value* RegionPrinter::value(loops::ValueId id) {
         v = address_value(address(i.index));
     } else if (i.op == Op::Load) {
         v = load(i);
+    } else if (i.op == Op::LoadIf) {
+        v = load_if(i);
     } else {
         std::vector<llvm::Value*> args;
         bool vector = false;
@@ -321,6 +323,7 @@ llvm::Value* RegionPrinter::compute(const Instr& i, std::span<llvm::Value* const
         case Op::Const:
         case Op::IndexOf:
         case Op::Load:
+        case Op::LoadIf:
         case Op::Acc: break;
         case Op::Add: case Op::Sub: case Op::Mul: case Op::Div: case Op::Rem: case Op::Min:
         case Op::Max: case Op::And: case Op::Or: case Op::Xor: case Op::Shl: case Op::Shr:

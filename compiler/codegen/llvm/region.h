@@ -59,6 +59,7 @@ class RegionPrinter {
 
     // Memory (access.cpp).
     llvm::Value* load(const loops::Instr& i);
+    llvm::Value* load_if(const loops::Instr& i);
     llvm::Value* from_memory(llvm::Value* v, DType t);
     llvm::Value* to_memory(llvm::Value* v, DType t);
     llvm::Value* load_scalar(llvm::Type* type, llvm::Value* pointer);
@@ -78,6 +79,7 @@ class RegionPrinter {
     mutable llvm::IRBuilder<> b_;
     llvm::Function* function_ = nullptr;
     llvm::Value* context_ = nullptr;
+    llvm::AllocaInst* zeros_ = nullptr;  // what a guarded load reads where it must not read
     std::vector<llvm::Value*> pointers_;  // by buffer
     std::vector<Bound> bound_;            // by Var
     int lanes_ = 0;                       // of the vector loop being printed, 0 outside

@@ -1,0 +1,171 @@
+// What shares a kernel, and what is stored.
+#include <algorithm>
+#include <string>
+#include <vector>
+
+#include <arete/arete.h>
+#include <doctest/doctest.h>
+
+#include "compiler/fuse/fusion.h"
+#include "compiler/pipeline/compile.h"
+
+using namespace arete;
+
+namespace {
+
+struct Fused {
+    std::unique_ptr<Graph> graph;
+    Fusion fusion;
+    std::size_t groups() const { return fusion.groups.size(); }
+    bool stored(const Expr& e) const { return fusion.stored(e); }
+    std::string text() const { return to_string(fusion); }
+};
+
+Fused fused(const std::vector<Expr>& outputs) {
+    Fused f;
+    f.graph = std::make_unique<Graph>(outputs);
+    f.fusion = fuse(*f.graph, outputs);
+    return f;
+}
+
+/// The program of a whole function, after all passes, unscheduled.
+Program program(std::vector<Expr> inputs, std::vector<Expr> outputs,
+                std::vector<std::pair<Expr, Expr>> updates = {}) {
+    CompileRequest r;
+    r.name = "f";
+    for (const Expr& e : inputs) r.binding.sizes[e.node().id] = concrete(e.shape());
+    r.inputs = std::move(inputs);
+    r.outputs = std::move(outputs);
+    r.updates = std::move(updates);
+    r.schedule = false;
+    return compile(r).program;
+}
+int kernels(const Program& p) {
+    return static_cast<int>(std::count_if(p.steps.begin(), p.steps.end(), [](const Step& s) {
+        return s.kind == Step::Kind::Kernel;
+    }));
+}
+bool copies(const Program& p) {
+    return std::any_of(p.steps.begin(), p.steps.end(),
+                       [](const Step& s) { return s.kind == Step::Kind::Copy; });
+}
+
+}  // namespace
+
+TEST_CASE("fusion: a chain of elementwise ops is one group") {
+    const auto x = matrix<float>("x", {64, 100});
+    const auto b = vector<float>("b", {100});
+    const Expr y = tanh(exp(x * 2 + b) - 1) / (1 + sqr(x));
+    const Fused f = fused({y});
+    CHECK(f.groups() == 1);
+    CHECK(f.stored(y));
+    CHECK(f.stored(x));  // leaves are loaded
+    for (const auto& node : f.graph->nodes())
+        if (!node->is_leaf() && node.get() != &y.node()) CHECK(!f.stored(Expr(node)));
+    CHECK(f.text().find("result of the function") != std::string::npos);
+}
+
+TEST_CASE("fusion: outputs are stored even where they are read") {
+    const auto x = vector<float>("x", {100});
+    const Expr h = exp(x), y = h + 1;
+    const Fused f = fused({h, y});
+    CHECK(f.groups() == 2);
+    CHECK(f.stored(h));
+}
+
+TEST_CASE("fusion: a reduction takes elementwise work before and after it") {
+    const auto x = matrix<float>("x", {64, 100});
+    const Expr y = sqrt(sum(sqr(x - 1), 1) + 2);
+    CHECK(fused({y}).groups() == 1);
+    // One reduction a kernel.
+    const Expr twice = sum(exp(x), 1) + max(x, 1);
+    CHECK(fused({twice}).groups() == 2);
+    // What broadcasts the reduction again reads it from memory.
+    const Expr total = sum(exp(x), 1, true);
+    const Fused f = fused({exp(x) / total});
+    CHECK(f.stored(total));
+    CHECK(f.groups() == 2);
+}
+
+TEST_CASE("fusion: operands of a contraction are stored, its bias and activation are not apart") {
+    const auto x = matrix<float>("x", {64, 100}), w = matrix<float>("w", {100, 30});
+    const auto b = vector<float>("b", {30});
+    const Expr h = tanh(x), product = dot(h, w), y = relu(product + b);
+    const Fused f = fused({y});
+    CHECK(f.stored(h));
+    CHECK(!f.stored(product));
+    CHECK(f.groups() == 2);
+}
+
+TEST_CASE("fusion: views are read through") {
+    const auto x = matrix<float>("x", {64, 100});
+    const Expr t = x.T(), s = x(slice(1, 33)), r = reshape(s, {100, 32});
+    const Fused product = fused({dot(t, x)});
+    CHECK(product.groups() == 1);
+    CHECK(!product.stored(t));
+    const Fused sliced = fused({dot(r, s) * 2});
+    CHECK(sliced.groups() == 1);
+    CHECK(!sliced.stored(r));
+    CHECK(!sliced.stored(s));
+    // A view that is the result is one copying kernel.
+    CHECK(fused({t}).groups() == 1);
+}
+
+TEST_CASE("fusion: what is expensive is not computed twice") {
+    const auto x = vector<float>("x", {1000});
+    const Expr h = exp(x);
+    const Expr outer_sum = reshape(h, {1000, 1}) + reshape(h, {1, 1000});
+    CHECK(fused({outer_sum}).stored(h));
+    const Expr a = x * 2;  // cheap: computing it again costs no more than loading it
+    const Fused f = fused({exp(a) + 1, tanh(a)});
+    CHECK(!f.stored(a));
+    CHECK(f.groups() == 2);
+}
+
+TEST_CASE("fusion: an update belongs to the kernel of its gradient and is written in place") {
+    const auto x = matrix<float>("x", {32, 50}), g = matrix<float>("g", {32, 20});
+    const auto w = shared(zeros<float>({50, 20}), "w");
+    const Program p = program({x, g}, {}, {{w, w - 0.1f * dot(x.T(), g)}});
+    CHECK(kernels(p) == 1);
+    CHECK(!copies(p));
+    CHECK(p.arena_bytes == 0);
+    // Not where other elements of the old value are still read.
+    const auto v = shared(zeros<float>({20, 20}), "v");
+    const Program q = program({}, {}, {{v, v + v.T()}});
+    CHECK(copies(q));
+    // Decay and the old value as an output keep it in place: the reader runs first.
+    const Program r = program({x, g}, {sum(w)}, {{w, 0.9f * w - 0.1f * dot(x.T(), g)}});
+    CHECK(!copies(r));
+    CHECK(kernels(r) == 2);
+}
+
+TEST_CASE("fusion: a layer is one kernel, softmax and its cost a few") {
+    const auto x = matrix<float>("x", {32, 50});
+    const auto y = vector<std::int32_t>("y", {32});
+    const auto w = shared(zeros<float>({50, 10}), "w"), b = shared(zeros<float>({10}), "b");
+    CHECK(kernels(program({x}, {sigmoid(dot(x, w) + b)})) == 1);
+    const Expr cost = mean(categorical_crossentropy(softmax(dot(x, w) + b), y));
+    const auto g = grad(cost, {w, b});
+    const Program p = program({x, y}, {cost}, {{w, w - 0.1f * g[0]}, {b, b - 0.1f * g[1]}});
+    CHECK(kernels(p) <= 10);
+    // Checks of the labels come before the first write to a shared variable.
+    bool written = false;
+    for (const Step& s : p.steps) {
+        CHECK(!(written && s.checks));
+        for (const loops::StoreTo& store : s.nest.stores)
+            written =
+                written ||
+                p.slots[static_cast<std::size_t>(s.slots[static_cast<std::size_t>(store.buffer)])]
+                        .kind == Slot::Kind::Shared;
+    }
+    CHECK(written);
+}
+
+TEST_CASE("fusion: checks and scatters have kernels of their own") {
+    const auto x = matrix<float>("x", {50, 4});
+    const auto i = vector<std::int64_t>("i", {7});
+    const Expr rows = take(x, i);
+    const Fused f = fused({exp(rows) * 2, grad(sum(sqr(rows)), x)});
+    CHECK(f.text().find("checked before it is used") != std::string::npos);
+    CHECK(f.text().find("scatter") != std::string::npos);
+}

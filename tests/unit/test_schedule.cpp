@@ -1,0 +1,164 @@
+// Scheduled kernels compute what their nests say, for processors of every kind and odd sizes.
+#include <cstring>
+#include <string>
+#include <vector>
+
+#include <arete/arete.h>
+#include <doctest/doctest.h>
+
+#include "compiler/fuse/lower.h"
+#include "compiler/loops/kernel.h"
+#include "compiler/loops/math.h"
+#include "compiler/ops/leaves.h"
+#include "compiler/ops/op.h"
+#include "compiler/ops/random.h"
+#include "compiler/rewrite/specialize_shapes.h"
+#include "compiler/schedule/schedule.h"
+#include "tests/support.h"
+
+using namespace arete;
+using arete::test::difference;
+
+namespace {
+
+std::vector<Machine> machines() {
+    std::vector<Machine> out;
+    for (const int bytes : {16, 32, 64})
+        for (const int registers : {16, 32}) {
+            Machine m;
+            m.vector_bytes = bytes;
+            m.vector_registers = registers;
+            m.masked_memory = bytes == 64;
+            out.push_back(m);
+        }
+    Machine narrow;
+    narrow.vector_bytes = 8;
+    narrow.vector_registers = 4;
+    out.push_back(narrow);
+    return out;
+}
+
+/// The kernel of `e`, everything inlined into it, naive and scheduled for each machine.
+void check(const std::string& what, const Expr& root) {
+    const Expr e = expand_composites({{root}})[0];
+    INFO(what);
+    LoweredNest l = lower_nest(
+        {&e, 1}, [](const Expr& x) { return x.node().is_leaf(); }, "kernel");
+    loops::expand_math(l.nest);
+    loops::verify(l.nest);
+    const std::size_t parameters = l.nest.buffers.size();
+    // Outputs are poisoned, so that what is not written shows.
+    std::vector<Array> arrays;
+    Generator random(3);
+    std::vector<bool> written(parameters, false);
+    for (const loops::StoreTo& s : l.nest.stores)
+        written[static_cast<std::size_t>(s.buffer)] = true;
+    for (std::size_t k = 0; k < parameters; ++k) {
+        const loops::Buffer& b = l.nest.buffers[k];
+        if (const Array* c = constant_value(l.buffers[k]))
+            arrays.push_back(c->copy());
+        else
+            arrays.push_back(random.uniform(b.sizes, -1, 1).astype(b.dtype));
+        if (written[k]) std::memset(arrays.back().raw(), 0x7b, arrays.back().bytes());
+    }
+    const auto result = [&](const loops::Kernel& kernel) {
+        loops::verify(kernel);
+        std::vector<Array> mine;
+        std::vector<void*> pointers(kernel.buffers.size(), nullptr);
+        for (std::size_t k = 0; k < parameters; ++k) {
+            mine.push_back(arrays[k].copy());
+            pointers[k] = mine.back().raw();
+        }
+        CHECK(!loops::interpret(kernel, pointers).failed);
+        for (std::size_t k = 0; k < parameters; ++k)
+            if (!written[k]) CHECK(mine[k].equals(arrays[k]));
+        return mine;
+    };
+    const auto expected = result(loops::naive(l.nest));
+    for (const Machine& m : machines()) {
+        INFO("vectors of ", m.vector_bytes, " bytes, ", m.vector_registers, " registers");
+        const auto got = result(schedule(l.nest, m));
+        const auto again = result(schedule(l.nest, m));
+        for (std::size_t k = 0; k < parameters; ++k) {
+            if (!written[k]) continue;
+            const double allowed = is_float(got[k].dtype()) ? 1e-5 : 0;
+            CHECK_MESSAGE(difference(got[k], expected[k]) <= allowed, got[k].str(), " expected ",
+                          expected[k].str());
+            CHECK(got[k].equals(again[k]));
+        }
+    }
+    const loops::Nest collapsed = collapse_axes(l.nest);
+    const auto got = result(loops::naive(collapsed));
+    for (std::size_t k = 0; k < parameters; ++k)
+        if (written[k]) CHECK(got[k].equals(expected[k]));
+}
+
+}  // namespace
+
+TEST_CASE("schedule: elementwise, of odd sizes and broadcast") {
+    for (const Sizes& s : {Sizes{}, Sizes{1}, Sizes{7}, Sizes{64}, Sizes{3, 5}, Sizes{13, 17},
+                           Sizes{4, 1, 9}, Sizes{2, 3, 5, 7}, Sizes{0, 5}}) {
+        const Expr x = tensor(DType::F32, static_cast<int>(s.size()), "x", s);
+        check("polynomial", x * x + 2 * x - 1);
+        check("exp", exp(x) / (1 + sqr(x)));
+        check("to double", cast(x, DType::F64) * 0.1);
+        check("comparison", where(x > 0, x, -x));
+        if (s.size() >= 2) {
+            const Expr row = vector<float>("row", {s.back()});
+            check("row", x + row);
+            check("transposed", transpose(x) * 2);
+        }
+    }
+}
+
+TEST_CASE("schedule: reductions over every axis") {
+    for (const Sizes& s :
+         {Sizes{1, 1}, Sizes{3, 5}, Sizes{17, 33}, Sizes{40, 3}, Sizes{3, 40}, Sizes{128, 65}}) {
+        const Expr x = tensor(DType::F32, 2, "x", s);
+        const auto i = tensor(DType::I32, 2, "i", s);
+        for (const Axes& axes : {Axes(0), Axes(1), Axes()}) {
+            check("sum", sum(x, axes));
+            check("of squares, and after", sqrt(sum(sqr(x), axes) + 1));
+            check("max", max(x, axes));
+            check("argmax", argmax(x, axes));
+            check("integers", sum(i, axes));
+            check("mean of doubles", mean(cast(x, DType::F64), axes));
+        }
+        check("of a transposed", sum(x.T(), 1));
+    }
+    const auto cube = tensor3<float>("cube", {5, 7, 11});
+    for (const Axes& axes : {Axes{0, 2}, Axes{1}, Axes{0, 1}}) check("cube", sum(cube, axes));
+    check("of nothing", sum(matrix<float>("x", {4, 0}), 1));
+}
+
+TEST_CASE("schedule: contractions") {
+    for (const std::int64_t m : {1, 5, 16, 33})
+        for (const std::int64_t n : {1, 7, 32, 37})
+            for (const std::int64_t k : {1, 9, 40}) {
+                INFO("m ", m, " n ", n, " k ", k);
+                const auto a = matrix<float>("a", {m, k}), b = matrix<float>("b", {k, n}),
+                           bt = matrix<float>("bt", {n, k}), at = matrix<float>("at", {k, m});
+                const auto bias = vector<float>("bias", {n});
+                check("a b", dot(a, b));
+                check("a b' + bias", relu(dot(a, bt.T()) + bias));
+                check("a' b", dot(at.T(), b));
+                check("doubles", dot(cast(a, DType::F64), cast(b, DType::F64)));
+            }
+    check("vectors", dot(vector<float>("v", {77}), vector<float>("u", {77})));
+    check("matrix and vector", dot(matrix<float>("m", {19, 45}), vector<float>("v", {45})));
+}
+
+TEST_CASE("schedule: convolutions, pools and gathers") {
+    const auto x = tensor4<float>("x", {2, 3, 9, 11}), w = tensor4<float>("w", {4, 3, 3, 2});
+    check("conv2d", conv2d(x, w));
+    check("cross-correlation", conv2d(x, w, {.filter_flip = false}));
+    const auto gradients = grad(sum(conv2d(x, w)), {x, w});
+    check("gradient by x", gradients[0]);
+    check("gradient by w", gradients[1]);
+    check("pool2d", pool2d(x, {2, 3}));
+    check("slices", x(1, all, slice(7, none, -2), slice(1, 10, 3)) + 1);
+    check("concatenation", concatenate({x, x * 2}, 1));
+    check("softmax", softmax(matrix<float>("m", {5, 13})));
+    check("random", random_uniform({13, 5}, {constant(Array(std::int64_t{1})),
+                                             constant(Array(std::int64_t{2}))}));
+}
