@@ -2,6 +2,7 @@
 #include <vector>
 
 #include "compiler/ops/checks.h"
+#include "compiler/ops/columns.h"
 #include "compiler/ops/families.h"
 #include "compiler/ops/gather.h"
 #include "compiler/ops/leaves.h"
@@ -12,7 +13,7 @@ std::span<const OpDef* const> all_ops() {
     static const std::vector<const OpDef*> ops = [] {
         std::vector<const OpDef*> out{&input_op, &shared_op, &constant_op};
         for (auto family : {elementwise_ops, reduction_ops, movement_ops, indexing_ops, check_ops,
-                            gather_ops, linalg_ops, convolution_ops, softmax_ops, random_ops})
+                            gather_ops, linalg_ops, convolution_ops, columns_ops, softmax_ops, random_ops})
             for (const OpDef* op : family()) out.push_back(op);
         return out;
     }();

@@ -1,4 +1,5 @@
-// The documentation's code is the examples' code: every C++ block is a region of a compiled program.
+// The documentation's code is the examples' code: every C++ block is a region of a compiled
+// program.
 #include <doctest/doctest.h>
 
 #include <algorithm>
@@ -102,7 +103,8 @@ std::vector<Block> blocks_of(const fs::path& page) {
         } else {
             CHECK_MESSAGE(marker.empty(), page.string(), ":", i, ": a marker without a block");
             marker.clear();
-            if (text.rfind(mark, 0) == 0) marker = text.substr(mark.size(), text.find(" -->") - mark.size());
+            if (text.rfind(mark, 0) == 0)
+                marker = text.substr(mark.size(), text.find(" -->") - mark.size());
         }
     }
     return blocks;
@@ -137,7 +139,8 @@ TEST_CASE("every C++ block of the documentation is a region of an example") {
             REQUIRE_MESSAGE(fs::exists(source), block.source, " does not exist");
             if (regions.count(block.source) == 0) regions[block.source] = regions_of(source);
             const auto& named = regions[block.source];
-            REQUIRE_MESSAGE(named.count(block.region) == 1, block.source, " has no region ", block.region);
+            REQUIRE_MESSAGE(named.count(block.region) == 1, block.source, " has no region ",
+                            block.region);
             CHECK(block.text == named.at(block.region));
         }
     }
@@ -150,11 +153,13 @@ TEST_CASE("links of the documentation lead somewhere") {
         for (const std::string& line : lines_of(page)) {
             if (trimmed(line).rfind("```", 0) == 0) code = !code;
             if (code) continue;
-            for (std::size_t at = line.find("]("); at != std::string::npos; at = line.find("](", at + 1)) {
+            for (std::size_t at = line.find("]("); at != std::string::npos;
+                 at = line.find("](", at + 1)) {
                 std::string target = line.substr(at + 2, line.find(')', at) - at - 2);
                 target = target.substr(0, target.find('#'));
                 if (target.empty() || target.find("://") != std::string::npos) continue;
-                CHECK_MESSAGE(fs::exists(page.parent_path() / target), page.filename().string(), ": ", target);
+                CHECK_MESSAGE(fs::exists(page.parent_path() / target), page.filename().string(),
+                              ": ", target);
             }
         }
     }

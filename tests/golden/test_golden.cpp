@@ -172,7 +172,7 @@ TEST_CASE("dumps: every stage gives numbered files that are not empty") {
     has("input.txt", "conv2d(");
     has("bind_shapes.txt", "f32[3,1,3,3] \"w\"");
     has("fuse.txt", "group 0");
-    has("lower.txt", "buffer");
+    has("lower.txt", "nest ");
     has("schedule.txt", "for ");
     has("steps.txt", "program conv_step");
     has("llvm.ll", "define ");
