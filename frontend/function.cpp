@@ -75,7 +75,7 @@ class Function::Impl {
 
     std::vector<KernelProfile> profile() const {
         std::lock_guard lock(mutex_);
-        if (!last_ || !profile_) return {};
+        if (!last_ || !profile_ || mode_ != Mode::fast_run) return {};
         double all = 0;
         for (const StepCost& c : last_->executable->costs()) all += c.ms;
         std::vector<KernelProfile> out;
@@ -148,7 +148,8 @@ class Function::Impl {
     Specialisation& compile_for(std::span<const Array> inputs) {
         auto start = std::chrono::steady_clock::now();
         CompileRequest r;
-        r.name = graph_.name;
+        r.name = specialisations_.empty() ? graph_.name
+                                          : fmt::format("{}.{}", graph_.name, specialisations_.size());
         r.inputs = graph_.inputs;
         r.outputs = graph_.outputs;
         r.updates = graph_.updates;

@@ -119,6 +119,9 @@ void verify_body(const Kernel& k, const std::vector<Stmt>& body, bool outermost)
 void verify(const Nest& nest) {
     for (const Accumulator& a : nest.accumulators) {
         verify_values(nest, {&a.element, 1}, nest.name);
+        const bool position = a.reduction == Reduction::ArgMax || a.reduction == Reduction::ArgMin;
+        ARETE_CHECK(a.dtype == (position ? DType::I32 : nest.values[static_cast<std::size_t>(a.element)].dtype),
+                    "{}: {} of type {}", nest.name, name(a.reduction), name(a.dtype));
         for (ValueId id : needed(nest, {&a.element, 1}))
             ARETE_CHECK(nest.values[static_cast<std::size_t>(id)].op != Op::Acc,
                         "{}: an accumulator uses an accumulator", nest.name);

@@ -63,6 +63,10 @@ class ProgramBuilder {
                            [&](const loops::StoreTo& s) { return s.buffer == buffer; });
     }
 
+    bool may_fail(const Work& w) const {
+        return w.group >= 0 && !groups_[static_cast<std::size_t>(w.group)].lowered.checks.empty();
+    }
+
     bool reads(const Work& w, const Expr& e) const {
         if (w.group < 0) return same(w.from, e);
         const LoweredNest& l = groups_[static_cast<std::size_t>(w.group)].lowered;
@@ -123,7 +127,8 @@ class ProgramBuilder {
             if (group >= 0 && !find_place(value) && may_write_in_place(group, value, variable)) {
                 Edges with = edges_;
                 for (std::size_t w = 0; w < works_.size(); ++w)
-                    if (static_cast<int>(w) != group && reads(works_[w], variable))
+                    if (static_cast<int>(w) != group &&
+                        (may_fail(works_[w]) || reads(works_[w], variable)))
                         with.emplace_back(static_cast<int>(w), group);
                 if (!topological_order(static_cast<int>(works_.size()), with).empty()) {
                     edges_ = std::move(with);
@@ -163,9 +168,7 @@ class ProgramBuilder {
     void order_checks_before_writes() {
         for (const auto& [variable, writer] : writers_)
             for (std::size_t w = 0; w < works_.size(); ++w) {
-                const Work& work = works_[w];
-                bool checks = work.group >= 0 && !groups_[static_cast<std::size_t>(work.group)].lowered.checks.empty();
-                if (static_cast<int>(w) != writer && (checks || reads(work, variable)))
+                if (static_cast<int>(w) != writer && (may_fail(works_[w]) || reads(works_[w], variable)))
                     edges_.emplace_back(static_cast<int>(w), writer);
             }
     }

@@ -319,25 +319,25 @@ TEST_CASE("call errors: set_value, get_value, items") {
 TEST_CASE("call errors: outputs of call_into, empty functions") {
     const auto x = vector<float>("x");
     const auto w = shared(Array(0.0f), "w");
+    const std::vector<Expr> results{x * 2, sum(x)};
     const int line = __LINE__ + 1;
-    const Function f =
-        function({.inputs = {x}, .outputs = {x * 2, sum(x)}, .updates = {{w, w + 1}}, .name = "f"});
+    const Function f = function({.inputs = {x}, .outputs = results, .updates = {{w, w + 1}}});
     const std::vector<Array> in{counting({3})};
     std::vector<Array> out{Array(DType::F32, {3})};
     fails<ArgumentError>(
-        line, [&] { f.call_into(out, in); }, "function 'f': 1 outputs given, it has 2");
+        line, [&] { f.call_into(out, in); }, "function 'function': 1 outputs given, it has 2");
     out.push_back(Array(DType::F64, {}));
     fails<ArgumentError>(
         line, [&] { f.call_into(out, in); },
-        "function 'f': output 2 is f32[], the array given for it is f64[]");
+        "function 'function': output 2 is f32[], the array given for it is f64[]");
     out[1] = Array(DType::F32, {1});
     fails<ArgumentError>(
         line, [&] { f.call_into(out, in); },
-        "function 'f': output 2 is f32[], the array given for it is f32[1]");
+        "function 'function': output 2 is f32[], the array given for it is f32[1]");
     out = {Array(DType::F32, {4}), Array(DType::F32, {})};
     fails<ArgumentError>(
         line, [&] { f.call_into(out, in); },
-        "function 'f': output 1 is f32[3], the array given for it is f32[4]");
+        "function 'function': output 1 is f32[3], the array given for it is f32[4]");
     CHECK(w.get_value().item<float>() == 0);
     out[0] = Array(DType::F32, {3});
     f.call_into(out, in);

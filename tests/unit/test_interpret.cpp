@@ -70,7 +70,7 @@ TEST_CASE("interpret: reductions of every kind, of NaN too") {
             Nest nest;
             nest.name = "reduce";
             const int in = nest.add_buffer({"in", DType::F32, {5}});
-            const DType t = position ? DType::I64 : DType::F32;
+            const DType t = position ? DType::I32 : DType::F32;
             const int out = nest.add_buffer({"out", t, {}});
             const Var j = nest.add_var("j", 5);
             nest.reduce_axes = {j};
@@ -79,7 +79,7 @@ TEST_CASE("interpret: reductions of every kind, of NaN too") {
             verify(nest);
             std::vector<float> x = inputs[which];
             float f = -7;
-            std::int64_t p = -7;
+            std::int32_t p = -7;
             void* buffers[] = {x.data(), position ? static_cast<void*>(&p) : &f};
             interpret(naive(nest), buffers);
             const bool all = which == 0;

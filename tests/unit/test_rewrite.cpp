@@ -34,13 +34,18 @@ std::vector<Attrs> attributes(std::string_view op, std::span<const Expr> args) {
     if (op == "dimshuffle") {
         Ints same;
         for (std::size_t k = 0; k < in.size(); ++k) same.push_back(static_cast<std::int64_t>(k));
-        return {{{"order", same}}, {{"order", Ints{1, 0}}}, {{"order", Ints{1, -1, 0}}}};
+        return {{{"order", same}},
+                {{"order", Ints{1, 0}}},
+                {{"order", Ints{1, -1, 0}}},
+                {{"order", Ints{1, 0, 2, 3}}}};
     }
     if (op == "reshape")
         return {{{"shape", in}},
                 {{"shape", Shape{rows * columns}}},
                 {{"shape", Shape{columns, 1, rows}}}};
     if (op == "broadcast_to") return {{{"shape", in}, {"repeats", Ints{}}}};
+    if (op == "pad2d") return {{{"pad", Shape{2, 1}}}};
+    if (op == "conv2d") return {{{"filter_flip", true}}, {{"filter_flip", false}}};
     if (op == "check_index") return {{{"size", Dim(rows)}}};
     if (op == "cast") return {{{"dtype", DType::F32}}, {{"dtype", DType::F64}}};
     return {Attrs{}};
@@ -93,8 +98,10 @@ void variables_of(const Pattern& p, std::set<char>& out) {
 struct Meanings {
     explicit Meanings(DType t) {
         Generator random(5);
-        for (const Sizes& sizes : {Sizes{rows, columns}, Sizes{rows, columns}, Sizes{1, columns}}) {
-            leaves.push_back(tensor(t, 2, "x", sizes));
+        // Matrices, and the gradient and the filters of a convolution.
+        for (const Sizes& sizes : {Sizes{rows, columns}, Sizes{rows, columns}, Sizes{1, columns},
+                                   Sizes{2, 8, 3, 3}, Sizes{8, 2, 3, 2}}) {
+            leaves.push_back(tensor(t, static_cast<int>(sizes.size()), "x", sizes));
             // Positive, so that logarithms are defined; whole numbers for integers.
             Array v = random.uniform(sizes, 0.2, 1.8);
             if (!is_float(t)) v = random.uniform(sizes, 0, 9.99);

@@ -86,12 +86,21 @@ Address RegionPrinter::address(const Index& e) {
                         return exact(inner.constant + inner.lanes[static_cast<std::size_t>(l)]);
                     }, k);
                 } else {
-                    // Arithmetic at run time. Addresses that are divided are not negative.
+                    // Arithmetic at run time. A negative dividend is lifted by a multiple of the
+                    // divisor, so that the quotient is a floor.
+                    const loops::Range range = t.inner->range(k_.extents);
+                    const bool bounded = range.low > -(std::int64_t{1} << 40);
+                    const std::int64_t lift = bounded && range.low < 0 ? -floor_div(range.low, d) : 0;
+                    inner.constant += lift * d;
+                    if (!is_mod) out.constant -= k * lift;
                     const bool vector = !inner.uniform();
                     llvm::Value* v = vector ? vector_address(inner) : scalar_address(inner);
                     llvm::Value* by = b_.getInt64(static_cast<std::uint64_t>(d));
                     if (vector) by = widen(by);
-                    v = is_mod ? b_.CreateURem(v, by) : b_.CreateUDiv(v, by);
+                    if (bounded)
+                        v = is_mod ? b_.CreateURem(v, by) : b_.CreateUDiv(v, by);
+                    else
+                        v = integer_division(is_mod ? loops::Op::Rem : loops::Op::Div, DType::I64, v, by);
                     if (vector)
                         add_vector(v, k);
                     else
