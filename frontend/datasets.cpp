@@ -57,8 +57,10 @@ Bytes gunzip(std::span<const std::byte> in, const std::string& name) {
             status = inflate(z.get(), Z_NO_FLUSH);
             filled += kPiece - z->avail_out;
             if (status == Z_BUF_ERROR || (status == Z_OK && z->avail_in == 0 && z->avail_out != 0))
-                fail<DataError>({}, "{}: truncated: the gzip data ends after {} bytes, before its "
-                                    "checksum", name, in.size());
+                fail<DataError>({},
+                                "{}: truncated: the gzip data ends after {} bytes, before its "
+                                "checksum",
+                                name, in.size());
             if (status != Z_OK && status != Z_STREAM_END)
                 fail<DataError>({}, "{}: corrupt gzip data: {}", name,
                                 z->msg ? z->msg : "unreadable");
@@ -102,14 +104,15 @@ Array parse_idx(std::span<const std::byte> b, const std::string& name, std::uint
         fail<DataError>({}, "{}: wrong magic number: expected {}, found {}", name,
                         describe_magic(magic), describe_magic(found));
     if (found >> 16 != 0 || !dtype)
-        fail<DataError>({}, "{}: not an IDX file: it starts with {:08x}, expected 0000, a type "
-                            "(08: u8, 0c: i32, 0d: f32, 0e: f64) and the number of axes",
+        fail<DataError>({},
+                        "{}: not an IDX file: it starts with {:08x}, expected 0000, a type "
+                        "(08: u8, 0c: i32, 0d: f32, 0e: f64) and the number of axes",
                         name, found);
     const std::size_t rank = found & 0xff;
     const std::size_t header = 4 + 4 * rank;
     if (b.size() < header)
-        fail<DataError>({}, "{}: truncated: {} bytes, the header of {} axes has {}", name,
-                        b.size(), rank, header);
+        fail<DataError>({}, "{}: truncated: {} bytes, the header of {} axes has {}", name, b.size(),
+                        rank, header);
     Sizes sizes;
     for (std::size_t i = 0; i < rank; ++i) sizes.push_back(big_endian(b.data() + 4 + 4 * i));
 
@@ -141,8 +144,7 @@ Bytes read_file(const std::string& path) {
     std::ifstream file(path, std::ios::binary | std::ios::ate);
     const std::streamoff size = file ? static_cast<std::streamoff>(file.tellg()) : -1;
     if (size < 0 || fs::is_directory(path))
-        fail<DataError>({}, "{}: {}", path,
-                        fs::exists(path) ? "cannot be read" : "no such file");
+        fail<DataError>({}, "{}: {}", path, fs::exists(path) ? "cannot be read" : "no such file");
     Bytes bytes(static_cast<std::size_t>(size));
     file.seekg(0);
     file.read(reinterpret_cast<char*>(bytes.data()), size);
@@ -156,9 +158,10 @@ std::string find_idx(const fs::path& folder, const std::string& stem) {
         const fs::path path = folder / (stem + suffix);
         if (fs::is_regular_file(path)) return path.string();
     }
-    fail<DataError>({}, "{}: no such file, neither plain nor with .gz (MNIST is four files: "
-                        "train-images-idx3-ubyte, train-labels-idx1-ubyte, "
-                        "t10k-images-idx3-ubyte, t10k-labels-idx1-ubyte)",
+    fail<DataError>({},
+                    "{}: no such file, neither plain nor with .gz (MNIST is four files: "
+                    "train-images-idx3-ubyte, train-labels-idx1-ubyte, "
+                    "t10k-images-idx3-ubyte, t10k-labels-idx1-ubyte)",
                     (folder / stem).string());
 }
 
@@ -220,8 +223,8 @@ Digits rows(const Digits& digits, std::int64_t begin, std::int64_t end) {
                     end, sizes[0]);
         const std::size_t row = sizes[0] ? a.bytes() / static_cast<std::size_t>(sizes[0]) : 0;
         sizes[0] = end - begin;
-        auto* first = static_cast<std::byte*>(a.storage().get()) +
-                      row * static_cast<std::size_t>(begin);
+        auto* first =
+            static_cast<std::byte*>(a.storage().get()) + row * static_cast<std::size_t>(begin);
         return Array(a.dtype(), std::move(sizes), std::shared_ptr<void>(a.storage(), first));
     };
     return {slice(digits.x), slice(digits.y)};

@@ -29,7 +29,7 @@ struct MnistData {
     Array valid_x, valid_y;
     Array test_x, test_y;
     std::string description;  ///< what this is, in a few words
-    bool is_mnist = false;    ///< byte for byte the complete MNIST: its accuracies may be called that
+    bool is_mnist = false;  ///< byte for byte the complete MNIST: its accuracies may be called that
 
     std::int64_t pixels() const { return train_x.shape(1); }
 };

@@ -42,7 +42,8 @@ class Function::Impl {
         pointers_.resize(graph_.inputs.size());
         results_.resize(graph_.outputs.size());
         for (std::size_t i = 0; i < graph_.inputs.size(); ++i)
-            sizes_matter_.push_back(std::count(graph_.size_scalars.begin(), graph_.size_scalars.end(),
+            sizes_matter_.push_back(std::count(graph_.size_scalars.begin(),
+                                               graph_.size_scalars.end(),
                                                graph_.inputs[i].node().id) != 0);
     }
 
@@ -61,12 +62,13 @@ class Function::Impl {
         std::lock_guard lock(mutex_);
         Specialisation& s = specialisation(inputs);
         if (outputs.size() != s.outputs.size())
-            fail<ArgumentError>(graph_.loc, "function '{}': {} outputs given, it has {}", graph_.name, outputs.size(),
-                                s.outputs.size());
+            fail<ArgumentError>(graph_.loc, "function '{}': {} outputs given, it has {}",
+                                graph_.name, outputs.size(), s.outputs.size());
         for (std::size_t i = 0; i < outputs.size(); ++i) {
             const TensorSize& t = s.outputs[i];
             if (outputs[i].dtype() != t.dtype || outputs[i].shape() != t.sizes)
-                fail<ArgumentError>(graph_.loc, "function '{}': output {} is {}, the array given for it is {}",
+                fail<ArgumentError>(graph_.loc,
+                                    "function '{}': output {} is {}, the array given for it is {}",
                                     graph_.name, i + 1, type_name(t.dtype, t.sizes),
                                     type_name(outputs[i].dtype(), outputs[i].shape()));
         }
@@ -80,10 +82,14 @@ class Function::Impl {
         for (const StepCost& c : last_->executable->costs()) all += c.ms;
         std::vector<KernelProfile> out;
         for (const StepCost& c : last_->executable->costs()) {
-            const double ns = std::max(1.0, 1e6 * c.ms) / static_cast<double>(std::max<std::int64_t>(1, c.calls));
+            const double ns =
+                std::max(1.0, 1e6 * c.ms) / static_cast<double>(std::max<std::int64_t>(1, c.calls));
             const char* kinds[] = {"", "copy", "zero"};
-            std::string name = c.step->kind == Step::Kind::Kernel ? c.step->nest.name : kinds[static_cast<int>(c.step->kind)];
-            out.push_back({name, c.step->lines, c.calls, c.ms, all > 0 ? c.ms / all : 0, c.step->flops / ns, c.step->bytes / ns});
+            std::string name = c.step->kind == Step::Kind::Kernel
+                                   ? c.step->nest.name
+                                   : kinds[static_cast<int>(c.step->kind)];
+            out.push_back({name, c.step->lines, c.calls, c.ms, all > 0 ? c.ms / all : 0,
+                           c.step->flops / ns, c.step->bytes / ns});
         }
         return out;
     }
@@ -114,8 +120,8 @@ class Function::Impl {
 
     void check_arguments(std::span<const Array> inputs) const {
         if (inputs.size() != graph_.inputs.size())
-            fail<ArgumentError>(graph_.loc, "function '{}': {} arguments given, it takes {}", graph_.name,
-                                inputs.size(), graph_.inputs.size());
+            fail<ArgumentError>(graph_.loc, "function '{}': {} arguments given, it takes {}",
+                                graph_.name, inputs.size(), graph_.inputs.size());
         for (std::size_t i = 0; i < inputs.size(); ++i) {
             const Expr& want = graph_.inputs[i];
             const Array& got = inputs[i];
@@ -123,8 +129,10 @@ class Function::Impl {
             for (std::size_t k = 0; ok && k < got.shape().size(); ++k)
                 ok = !want.shape()[k].is_const() || want.shape()[k].value() == got.shape()[k];
             if (!ok)
-                fail<ArgumentError>(want.loc(), "function '{}': argument {} ('{}') must be {}, it is {}", graph_.name,
-                                    i + 1, want.node().name, want.type().str(), type_name(got.dtype(), got.shape()));
+                fail<ArgumentError>(want.loc(),
+                                    "function '{}': argument {} ('{}') must be {}, it is {}",
+                                    graph_.name, i + 1, want.node().name, want.type().str(),
+                                    type_name(got.dtype(), got.shape()));
         }
     }
 
@@ -148,8 +156,9 @@ class Function::Impl {
     Specialisation& compile_for(std::span<const Array> inputs) {
         auto start = std::chrono::steady_clock::now();
         CompileRequest r;
-        r.name = specialisations_.empty() ? graph_.name
-                                          : fmt::format("{}.{}", graph_.name, specialisations_.size());
+        r.name = specialisations_.empty()
+                     ? graph_.name
+                     : fmt::format("{}.{}", graph_.name, specialisations_.size());
         r.inputs = graph_.inputs;
         r.outputs = graph_.outputs;
         r.updates = graph_.updates;
@@ -160,7 +169,8 @@ class Function::Impl {
         Specialisation s;
         for (std::size_t i = 0; i < inputs.size(); ++i) {
             r.binding.sizes[graph_.inputs[i].node().id] = inputs[i].shape();
-            if (sizes_matter_[i]) r.binding.scalars[graph_.inputs[i].node().id] = inputs[i].as_int();
+            if (sizes_matter_[i])
+                r.binding.scalars[graph_.inputs[i].node().id] = inputs[i].as_int();
             s.sizes.push_back(inputs[i].shape());
             s.scalars.push_back(scalar(inputs, i));
         }
@@ -169,9 +179,11 @@ class Function::Impl {
             for (const Slot& slot : compiled.program.slots)
                 if (slot.kind == Slot::Kind::Output && slot.number == static_cast<int>(k))
                     s.outputs.push_back({slot.dtype, slot.sizes});
-        s.executable = std::make_unique<Executable>(std::move(compiled), this_machine(), options_, r.schedule,
-                                                    shared_pool(options_.num_threads));
-        compile_ms_ += std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
+        s.executable = std::make_unique<Executable>(std::move(compiled), this_machine(), options_,
+                                                    r.schedule, shared_pool(options_.num_threads));
+        compile_ms_ +=
+            std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start)
+                .count();
         specialisations_.push_back(std::move(s));
         last_ = &specialisations_.back();
         return *last_;
@@ -179,7 +191,8 @@ class Function::Impl {
 
     void run(Specialisation& s, std::span<Array> outputs, std::span<const Array> inputs) {
         // The code never writes through these: inputs are only loaded.
-        for (std::size_t i = 0; i < inputs.size(); ++i) pointers_[i] = const_cast<void*>(inputs[i].raw());
+        for (std::size_t i = 0; i < inputs.size(); ++i)
+            pointers_[i] = const_cast<void*>(inputs[i].raw());
         for (std::size_t i = 0; i < outputs.size(); ++i) results_[i] = outputs[i].raw();
         LockAll lock(graph_.shared);
         s.executable->run(pointers_, results_);
@@ -230,8 +243,9 @@ Array Function::number(std::size_t i, const Array& value) const {
     bool exact = converted.astype(value.dtype()).equals(value);
     bool rounds = is_float(value.dtype()) && is_float(input.dtype());
     if (!exact && !rounds)
-        fail<ArgumentError>(input.loc(), "function '{}': argument {} ('{}') is {}, which {} cannot hold", name(), i + 1,
-                            input.node().name, value.str(), arete::name(input.dtype()));
+        fail<ArgumentError>(input.loc(),
+                            "function '{}': argument {} ('{}') is {}, which {} cannot hold", name(),
+                            i + 1, input.node().name, value.str(), arete::name(input.dtype()));
     return converted;
 }
 
@@ -239,18 +253,21 @@ Function function(FunctionOptions options, const char* file, int line) {
     Mode mode = options.mode;
     bool profile = options.profile;
     Options o = options.options ? *options.options : Options::from_environment();
-    return Function(std::make_shared<Function::Impl>(prepare_function(std::move(options), Loc{file, line}), mode, profile, o));
+    return Function(std::make_shared<Function::Impl>(
+        prepare_function(std::move(options), Loc{file, line}), mode, profile, o));
 }
 
 std::string to_string(const std::vector<KernelProfile>& profile) {
     std::vector<KernelProfile> sorted = profile;
-    std::stable_sort(sorted.begin(), sorted.end(), [](const auto& a, const auto& b) { return a.ms > b.ms; });
-    std::string out = fmt::format("{:>7} {:>9} {:>9} {:>6} {:>8} {:>8}  {:<32} {}\n", "calls", "ms", "us/call", "share",
-                                  "GFLOP/s", "GB/s", "kernel", "lines");
+    std::stable_sort(sorted.begin(), sorted.end(),
+                     [](const auto& a, const auto& b) { return a.ms > b.ms; });
+    std::string out = fmt::format("{:>7} {:>9} {:>9} {:>6} {:>8} {:>8}  {:<32} {}\n", "calls", "ms",
+                                  "us/call", "share", "GFLOP/s", "GB/s", "kernel", "lines");
     for (const KernelProfile& k : sorted)
-        out += fmt::format("{:>7} {:>9.2f} {:>9.2f} {:>5.1f}% {:>8.1f} {:>8.1f}  {:<32} {}\n", k.calls, k.ms,
-                           1e3 * k.ms / static_cast<double>(std::max<std::int64_t>(1, k.calls)), 100 * k.share, k.gflops,
-                           k.gbytes, k.name, k.lines);
+        out +=
+            fmt::format("{:>7} {:>9.2f} {:>9.2f} {:>5.1f}% {:>8.1f} {:>8.1f}  {:<32} {}\n", k.calls,
+                        k.ms, 1e3 * k.ms / static_cast<double>(std::max<std::int64_t>(1, k.calls)),
+                        100 * k.share, k.gflops, k.gbytes, k.name, k.lines);
     return out;
 }
 

@@ -59,12 +59,12 @@ struct FunctionStats {
 /// What one kernel of a function cost over all its calls so far.
 struct KernelProfile {
     std::string name;
-    std::string lines;      ///< the user's lines that it computes
+    std::string lines;  ///< the user's lines that it computes
     std::int64_t calls = 0;
-    double ms = 0;          ///< in total
-    double share = 0;       ///< of the time of all kernels
-    double gflops = 0;      ///< floating-point operations a nanosecond
-    double gbytes = 0;      ///< bytes of its operands, each counted once, a nanosecond
+    double ms = 0;      ///< in total
+    double share = 0;   ///< of the time of all kernels
+    double gflops = 0;  ///< floating-point operations a nanosecond
+    double gbytes = 0;  ///< bytes of its operands, each counted once, a nanosecond
 };
 /// A table of the kernels, slowest first.
 std::string to_string(const std::vector<KernelProfile>& profile);

@@ -18,7 +18,8 @@ using Kind = OpInfo::Kind;
 std::string label(const Expr& e) {
     const Node& n = e.node();
     if (!n.name.empty()) return fmt::format("'{}'", n.name);
-    return n.loc() ? fmt::format("the {} of {}", n.op->name, n.loc().str()) : fmt::format("an unnamed {}", n.op->name);
+    return n.loc() ? fmt::format("the {} of {}", n.op->name, n.loc().str())
+                   : fmt::format("an unnamed {}", n.op->name);
 }
 
 bool sizes_may_agree(const Shape& a, const Shape& b) {
@@ -31,10 +32,11 @@ bool sizes_may_agree(const Shape& a, const Shape& b) {
 void check_inputs(const FunctionOptions& o, Loc loc) {
     for (std::size_t i = 0; i < o.inputs.size(); ++i) {
         const Expr& e = o.inputs[i];
-        if (e.empty()) fail<GraphError>(loc, "function '{}': input {} is an empty expression", o.name, i + 1);
+        if (e.empty())
+            fail<GraphError>(loc, "function '{}': input {} is an empty expression", o.name, i + 1);
         if (e.node().op->kind != Kind::Input)
-            fail<GraphError>(loc, "function '{}': input {} is not an input variable but {}: {}", o.name, i + 1,
-                             e.node().op->name, e.type().str());
+            fail<GraphError>(loc, "function '{}': input {} is not an input variable but {}: {}",
+                             o.name, i + 1, e.node().op->name, e.type().str());
         for (std::size_t j = 0; j < i; ++j)
             if (same(o.inputs[j], e))
                 fail<GraphError>(loc, "function '{}': input {} is given twice", o.name, label(e));
@@ -44,18 +46,23 @@ void check_inputs(const FunctionOptions& o, Loc loc) {
 std::vector<std::pair<Expr, Expr>> check_updates(const FunctionOptions& o) {
     std::vector<std::pair<Expr, Expr>> out;
     for (const Update& u : o.updates) {
-        if (u.variable.empty()) fail<GraphError>(u.loc, "function '{}': update of an empty expression", o.name);
+        if (u.variable.empty())
+            fail<GraphError>(u.loc, "function '{}': update of an empty expression", o.name);
         const Node& n = u.variable.node();
         if (n.op->kind != Kind::Shared)
-            fail<GraphError>(u.loc, "function '{}': update of {}, which is not a shared variable but {}: {}", o.name,
-                             label(u.variable), n.op->name, u.variable.type().str());
+            fail<GraphError>(
+                u.loc, "function '{}': update of {}, which is not a shared variable but {}: {}",
+                o.name, label(u.variable), n.op->name, u.variable.type().str());
         Expr value = u.value.beside(u.variable.dtype());
-        if (value.dtype() != u.variable.dtype() || !sizes_may_agree(value.shape(), u.variable.shape()))
-            fail<GraphError>(u.loc, "function '{}': update of shared variable {}: it is {}, its new value is {}",
-                             o.name, label(u.variable), u.variable.type().str(), value.type().str());
+        if (value.dtype() != u.variable.dtype() ||
+            !sizes_may_agree(value.shape(), u.variable.shape()))
+            fail<GraphError>(
+                u.loc, "function '{}': update of shared variable {}: it is {}, its new value is {}",
+                o.name, label(u.variable), u.variable.type().str(), value.type().str());
         for (const auto& [variable, earlier] : out)
             if (same(variable, u.variable))
-                fail<GraphError>(u.loc, "function '{}': shared variable {} is updated twice", o.name, label(variable));
+                fail<GraphError>(u.loc, "function '{}': shared variable {} is updated twice",
+                                 o.name, label(variable));
         out.emplace_back(u.variable, value);
     }
     return out;
@@ -65,10 +72,12 @@ std::vector<std::pair<Expr, Expr>> check_updates(const FunctionOptions& o) {
 std::vector<Expr> substitute(const std::vector<Expr>& roots, const FunctionOptions& o, Loc loc) {
     std::vector<std::pair<Expr, Expr>> pairs;
     for (const Given& g : o.givens) {
-        if (g.what.empty()) fail<GraphError>(loc, "function '{}': given for an empty expression", o.name);
+        if (g.what.empty())
+            fail<GraphError>(loc, "function '{}': given for an empty expression", o.name);
         Expr by = g.replacement.beside(g.what.dtype());
         if (by.dtype() != g.what.dtype() || !sizes_may_agree(by.shape(), g.what.shape()))
-            fail<GraphError>(g.replacement.loc, "function '{}': given for {}: it is {}, the replacement is {}", o.name,
+            fail<GraphError>(g.replacement.loc,
+                             "function '{}': given for {}: it is {}, the replacement is {}", o.name,
                              label(g.what), g.what.type().str(), by.type().str());
         pairs.emplace_back(g.what, by);
     }
@@ -96,7 +105,8 @@ std::vector<Expr> substitute(const std::vector<Expr>& roots, const FunctionOptio
 void add_default_updates(FunctionGraph& f) {
     for (const Expr& s : f.shared) {
         const std::int64_t step = s.node().storage->default_increment;
-        bool updated = std::any_of(f.updates.begin(), f.updates.end(), [&](const auto& u) { return same(u.first, s); });
+        bool updated = std::any_of(f.updates.begin(), f.updates.end(),
+                                   [&](const auto& u) { return same(u.first, s); });
         if (step != 0 && !updated) f.updates.emplace_back(s, s + step);
     }
 }
@@ -106,14 +116,16 @@ void add_default_updates(FunctionGraph& f) {
 FunctionGraph prepare_function(FunctionOptions o, Loc loc) {
     check_inputs(o, loc);
     for (const Expr& e : o.outputs)
-        if (e.empty()) fail<GraphError>(loc, "function '{}': an output is an empty expression", o.name);
+        if (e.empty())
+            fail<GraphError>(loc, "function '{}': an output is an empty expression", o.name);
     FunctionGraph f{o.name, loc, o.inputs, {}, check_updates(o), {}, {}};
 
     std::vector<Expr> roots = o.outputs;
     for (const auto& [variable, value] : f.updates) roots.push_back(value);
     roots = substitute(roots, o, loc);
     f.outputs.assign(roots.begin(), roots.begin() + static_cast<std::ptrdiff_t>(o.outputs.size()));
-    for (std::size_t k = 0; k < f.updates.size(); ++k) f.updates[k].second = roots[o.outputs.size() + k];
+    for (std::size_t k = 0; k < f.updates.size(); ++k)
+        f.updates[k].second = roots[o.outputs.size() + k];
 
     for (const auto& [variable, value] : f.updates) roots.push_back(variable);
     Graph graph(roots);
@@ -121,16 +133,20 @@ FunctionGraph prepare_function(FunctionOptions o, Loc loc) {
         Expr e(node);
         if (node->op->kind == Kind::Shared) f.shared.push_back(e);
         if (node->op->kind != Kind::Input) continue;
-        if (std::none_of(f.inputs.begin(), f.inputs.end(), [&](const Expr& i) { return same(i, e); }))
-            fail<GraphError>(loc, "function '{}': input {} ({}) is needed but not among the inputs", f.name, label(e),
-                             e.type().str());
+        if (std::none_of(f.inputs.begin(), f.inputs.end(),
+                         [&](const Expr& i) { return same(i, e); }))
+            fail<GraphError>(loc, "function '{}': input {} ({}) is needed but not among the inputs",
+                             f.name, label(e), e.type().str());
     }
-    std::sort(f.shared.begin(), f.shared.end(), [](const Expr& a, const Expr& b) { return a.node().id < b.node().id; });
+    std::sort(f.shared.begin(), f.shared.end(),
+              [](const Expr& a, const Expr& b) { return a.node().id < b.node().id; });
     std::vector<std::uint64_t> scalars = scalars_in_shapes(roots);
     for (const Expr& input : f.inputs) {
         bool sized = std::count(scalars.begin(), scalars.end(), input.node().id) != 0;
-        if (graph.contains(input.node()) || sized || o.on_unused_input == OnUnusedInput::ignore) continue;
-        std::string message = fmt::format("function '{}': input {} is not used by any output or update", f.name, label(input));
+        if (graph.contains(input.node()) || sized || o.on_unused_input == OnUnusedInput::ignore)
+            continue;
+        std::string message = fmt::format(
+            "function '{}': input {} is not used by any output or update", f.name, label(input));
         if (o.on_unused_input == OnUnusedInput::error) throw GraphError(loc, message);
         fmt::print(stderr, "warning: {}: {}\n", loc.str(), message);
     }

@@ -53,12 +53,13 @@ void ConvPoolLayer::initialise(Generator& random, Init init, int number) {
     const Sizes &filter = options_.filter_shape, &image = options_.image_shape,
                 &pool = options_.poolsize;
     if (filter.size() != 4 || image.size() != 4 || pool.size() != 2)
-        fail<ArgumentError>({}, "ConvPoolLayer: image_shape and filter_shape have 4 sizes, poolsize "
-                                "has 2; given are {}, {} and {}",
+        fail<ArgumentError>({},
+                            "ConvPoolLayer: image_shape and filter_shape have 4 sizes, poolsize "
+                            "has 2; given are {}, {} and {}",
                             image.size(), filter.size(), pool.size());
     const auto field = static_cast<double>(filter[2] * filter[3]);
-    const double n_out = static_cast<double>(filter[0]) * field /
-                         static_cast<double>(pool[0] * pool[1]);
+    const double n_out =
+        static_cast<double>(filter[0]) * field / static_cast<double>(pool[0] * pool[1]);
     const double n_in = static_cast<double>(filter[1]) * field;
     const double n = init == Init::n_out ? n_out : n_in;
     w = parameter("w", number, random.normal(filter, 0, std::sqrt(1 / n)));
@@ -68,8 +69,9 @@ void ConvPoolLayer::initialise(Generator& random, Init init, int number) {
 void ConvPoolLayer::set_inpt(const Expr& inpt, const Expr& inpt_dropout,
                              std::int64_t mini_batch_size, RandomStream&) {
     if (options_.image_shape[0] != mini_batch_size)
-        fail<ArgumentError>({}, "ConvPoolLayer: image_shape is for mini-batches of {}, the network's "
-                                "have {}",
+        fail<ArgumentError>({},
+                            "ConvPoolLayer: image_shape is for mini-batches of {}, the network's "
+                            "have {}",
                             options_.image_shape[0], mini_batch_size);
     const auto forward = [&](const Expr& x) {
         const Expr conv_out = conv2d(x, w);
@@ -79,9 +81,8 @@ void ConvPoolLayer::set_inpt(const Expr& inpt, const Expr& inpt_dropout,
     this->inpt = reshape(inpt, options_.image_shape);
     output = forward(this->inpt);
     // A convolution drops none of its own inputs, but layers before it may.
-    output_dropout = same(inpt, inpt_dropout)
-                         ? output
-                         : forward(reshape(inpt_dropout, options_.image_shape));
+    output_dropout =
+        same(inpt, inpt_dropout) ? output : forward(reshape(inpt_dropout, options_.image_shape));
 }
 
 void FullyConnectedLayer::initialise(Generator& random, Init init, int number) {
@@ -138,8 +139,9 @@ Network::Network(std::vector<AnyLayer> layers, std::int64_t mini_batch_size,
       layers_(std::move(layers)),
       mini_batch_size_(mini_batch_size) {
     if (layers_.empty() || mini_batch_size < 1)
-        fail<ArgumentError>({}, "a network has {} layers and mini-batches of {}: both must be "
-                                "positive",
+        fail<ArgumentError>({},
+                            "a network has {} layers and mini-batches of {}: both must be "
+                            "positive",
                             layers_.size(), mini_batch_size);
     Generator weights(options.seed);
     RandomStream masks(options.seed);

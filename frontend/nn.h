@@ -20,10 +20,12 @@ class Network;
 /// A layer's nonlinearity: `sigmoid`, `tanh`, `relu`, `linear`, or any function like these.
 using Activation = Expr (*)(const Operand&);
 /// The activation that does nothing.
-inline Expr linear(const Operand& z) { return z.expr(); }
+inline Expr linear(const Operand& z) {
+    return z.expr();
+}
 
-/// Deviation of the initial weights: sqrt(1 / n_out) as in the book's code, or sqrt(1 / n_in), which
-/// the book says would be better. Biases are N(0, 1), softmax layers start at zero.
+/// Deviation of the initial weights: sqrt(1 / n_out) as in the book's code, or sqrt(1 / n_in),
+/// which the book says would be better. Biases are N(0, 1), softmax layers start at zero.
 enum class Init : std::uint8_t { n_out, n_in };
 
 /// A layer: its parameters, and once set_inpt() was called its output as an expression of its
@@ -122,17 +124,17 @@ SharedData shared_data(const Array& x, const Array& y, const std::string& name);
 
 /// Where training is.
 struct BatchReport {
-    int epoch = 0, epochs = 0;               ///< from 0
-    std::int64_t batch = 0, batches = 0;     ///< from 0, in this epoch
-    double cost = 0;                         ///< of this mini-batch
-    double images_per_second = 0;            ///< in this epoch so far, compiling left out
+    int epoch = 0, epochs = 0;            ///< from 0
+    std::int64_t batch = 0, batches = 0;  ///< from 0, in this epoch
+    double cost = 0;                      ///< of this mini-batch
+    double images_per_second = 0;         ///< in this epoch so far, compiling left out
     double compile_ms = 0;
 };
 struct EpochReport {
     int epoch = 0, epochs = 0;
-    double cost = 0;                                        ///< of the last mini-batch
-    double validation_accuracy = 0, test_accuracy = 0;      ///< percent
-    bool best = false;                                      ///< best validation accuracy so far
+    double cost = 0;                                    ///< of the last mini-batch
+    double validation_accuracy = 0, test_accuracy = 0;  ///< percent
+    bool best = false;                                  ///< best validation accuracy so far
     double images_per_second = 0;
 };
 
@@ -153,9 +155,9 @@ struct SgdResult {
     int best_epoch = -1;
     double best_test_accuracy = 0;  ///< at the best validation epoch (of equal ones the last)
     double last_cost = 0;
-    double seconds = 0;            ///< training and evaluation, without compiling
-    double images_per_second = 0;  ///< while training
-    double compile_ms = 0;         ///< of the three functions
+    double seconds = 0;                  ///< training and evaluation, without compiling
+    double images_per_second = 0;        ///< while training
+    double compile_ms = 0;               ///< of the three functions
     std::vector<KernelProfile> profile;  ///< of the training function, where asked for
 };
 

@@ -77,7 +77,8 @@ std::vector<std::int64_t> Generator::permutation(std::int64_t n) {
     std::vector<std::int64_t> order(static_cast<std::size_t>(n));
     std::iota(order.begin(), order.end(), std::int64_t{0});
     for (std::uint64_t left = order.size(); left > 1; --left) {
-        // Numbers beyond the last whole multiple of `left` are drawn again: no position is favoured.
+        // Numbers beyond the last whole multiple of `left` are drawn again: no position is
+        // favoured.
         const std::uint64_t end = UINT64_MAX - UINT64_MAX % left;
         std::uint64_t r = 0;
         do {

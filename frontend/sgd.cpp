@@ -132,8 +132,8 @@ SgdResult Network::sgd(const SharedData& training_data, int epochs, std::int64_t
     const std::int64_t num_validation_batches =
         batches_of(validation_data, mini_batch_size, "validation data");
     const std::int64_t num_test_batches = batches_of(test_data, mini_batch_size, "test data");
-    const std::int64_t batches = options.limit > 0 ? std::min(options.limit, num_training_batches)
-                                                   : num_training_batches;
+    const std::int64_t batches =
+        options.limit > 0 ? std::min(options.limit, num_training_batches) : num_training_batches;
 
     const auto begin_building = Clock::now();
     const DType cost_type = output.dtype();
@@ -187,8 +187,8 @@ SgdResult Network::sgd(const SharedData& training_data, int epochs, std::int64_t
     result.compile_ms = building_ms + compile_ms();
     result.profile = train_mb.profile();
     result.seconds = seconds_since(begin) - compile_ms() / 1000;
-    result.images_per_second = static_cast<double>(epochs * batches * mini_batch_size) /
-                               std::max(training_seconds, 1e-9);
+    result.images_per_second =
+        static_cast<double>(epochs * batches * mini_batch_size) / std::max(training_seconds, 1e-9);
     return result;
 }
 

@@ -5,7 +5,9 @@
 namespace arete {
 
 namespace {
-SharedStorage& storage(const Expr& e) { return *e.node().storage; }
+SharedStorage& storage(const Expr& e) {
+    return *e.node().storage;
+}
 }  // namespace
 
 Shared::Shared(const Expr& e) : Expr(e) {

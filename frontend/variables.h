@@ -37,11 +37,11 @@ Tensor<T, Rank> tensor(std::string name = {}, const Ints& sizes = {},
     return Tensor<T, Rank>(tensor(dtype_of<T>, Rank, std::move(name), sizes, file, line));
 }
 
-#define ARETE_VARIABLE(fn, rank)                                                                  \
-    template <Element T>                                                                          \
-    Tensor<T, rank> fn(std::string name = {}, const Ints& sizes = {},                             \
-                       const char* file = __builtin_FILE(), int line = __builtin_LINE()) {        \
-        return tensor<T, rank>(std::move(name), sizes, file, line);                               \
+#define ARETE_VARIABLE(fn, rank)                                                           \
+    template <Element T>                                                                   \
+    Tensor<T, rank> fn(std::string name = {}, const Ints& sizes = {},                      \
+                       const char* file = __builtin_FILE(), int line = __builtin_LINE()) { \
+        return tensor<T, rank>(std::move(name), sizes, file, line);                        \
     }
 /// Symbolic inputs by rank: `auto x = matrix<float>("x", {64, 784})`.
 ARETE_VARIABLE(scalar, 0)

@@ -15,8 +15,8 @@ void run_parallel(StepContext* context, void (*body)(void*, std::int64_t), void*
 
 }  // namespace
 
-Executable::Executable(Compiled compiled, const Machine& machine, const Options& options, bool native,
-                       std::shared_ptr<ThreadPool> pool)
+Executable::Executable(Compiled compiled, const Machine& machine, const Options& options,
+                       bool native, std::shared_ptr<ThreadPool> pool)
     : compiled_(std::move(compiled)), pool_(std::move(pool)) {
     const Program& program = compiled_.program;
     if (native) {
@@ -37,7 +37,8 @@ Executable::Executable(Compiled compiled, const Machine& machine, const Options&
     for (std::size_t i = 0; i < table_.size(); ++i) {
         const Slot& s = program.slots[i];
         if (s.kind == Slot::Kind::Arena) table_[i] = static_cast<char*>(arena_.get()) + s.offset;
-        if (s.kind == Slot::Kind::Constant) table_[i] = compiled_.constants[static_cast<std::size_t>(s.number)].raw();
+        if (s.kind == Slot::Kind::Constant)
+            table_[i] = compiled_.constants[static_cast<std::size_t>(s.number)].raw();
     }
     context_.pool = pool_.get();
     context_.parallel = run_parallel;
@@ -46,8 +47,9 @@ Executable::Executable(Compiled compiled, const Machine& machine, const Options&
 }
 
 int Executable::kernels() const {
-    return static_cast<int>(std::count_if(compiled_.program.steps.begin(), compiled_.program.steps.end(),
-                                          [](const Step& s) { return s.kind == Step::Kind::Kernel; }));
+    return static_cast<int>(
+        std::count_if(compiled_.program.steps.begin(), compiled_.program.steps.end(),
+                      [](const Step& s) { return s.kind == Step::Kind::Kernel; }));
 }
 
 void Executable::run(std::span<void* const> inputs, std::span<void* const> outputs) {
@@ -57,7 +59,9 @@ void Executable::run(std::span<void* const> inputs, std::span<void* const> outpu
         switch (s.kind) {
             case Slot::Kind::Input: table_[i] = inputs[n]; break;
             case Slot::Kind::Output: table_[i] = outputs[n]; break;
-            case Slot::Kind::Shared: table_[i] = compiled_.shared[n].node().storage->value.raw(); break;
+            case Slot::Kind::Shared:
+                table_[i] = compiled_.shared[n].node().storage->value.raw();
+                break;
             case Slot::Kind::Constant:
             case Slot::Kind::Arena: break;
         }
@@ -71,7 +75,8 @@ void Executable::run(std::span<void* const> inputs, std::span<void* const> outpu
         interpret_all();
     if (!context_.failed) return;
     const CheckSite& site = compiled_.checks[static_cast<std::size_t>(context_.code)];
-    fail<RangeError>(site.loc, "{}: {} is out of range for size {}", site.what, context_.element, site.limit);
+    fail<RangeError>(site.loc, "{}: {} is out of range for size {}", site.what, context_.element,
+                     site.limit);
 }
 
 void Executable::run_measured() {
@@ -98,11 +103,13 @@ void Executable::interpret_all() {
     for (std::size_t k = 0; k < compiled_.program.steps.size(); ++k) {
         const Step& s = compiled_.program.steps[k];
         if (s.kind == Step::Kind::Copy) {
-            std::memcpy(slot(s.slots[1]), slot(s.slots[0]), compiled_.program.slots[static_cast<std::size_t>(s.slots[1])].bytes());
+            std::memcpy(slot(s.slots[1]), slot(s.slots[0]),
+                        compiled_.program.slots[static_cast<std::size_t>(s.slots[1])].bytes());
             continue;
         }
         if (s.kind == Step::Kind::Zero) {
-            std::memset(slot(s.slots[0]), 0, compiled_.program.slots[static_cast<std::size_t>(s.slots[0])].bytes());
+            std::memset(slot(s.slots[0]), 0,
+                        compiled_.program.slots[static_cast<std::size_t>(s.slots[0])].bytes());
             continue;
         }
         std::vector<void*> pointers;

@@ -43,12 +43,12 @@ class Executable {
     std::unique_ptr<NativeProgram> native_;
     std::shared_ptr<ThreadPool> pool_;
     std::shared_ptr<void> arena_;
-    std::vector<void*> table_;             // one pointer a slot
-    std::vector<loops::Kernel> plain_;     // of interpreted programs
+    std::vector<void*> table_;          // one pointer a slot
+    std::vector<loops::Kernel> plain_;  // of interpreted programs
     StepContext context_;
     std::vector<std::int64_t> ticks_;
     std::int64_t calls_ = 0;
-    double ms_ = 0;                        // wall clock of all calls, which calibrates the ticks
+    double ms_ = 0;  // wall clock of all calls, which calibrates the ticks
 };
 
 }  // namespace arete

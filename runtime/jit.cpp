@@ -34,8 +34,9 @@ NativeProgram::NativeProgram(LlvmModule module) : impl_(std::make_unique<Impl>()
     builder.getOptions() = target->Options;
     builder.setRelocationModel(llvm::Reloc::PIC_);
     builder.setCodeGenOptLevel(llvm::CodeGenOptLevel::Default);
-    impl_->jit = check(llvm::orc::LLJITBuilder().setJITTargetMachineBuilder(std::move(builder)).create(),
-                       "creating the JIT");
+    impl_->jit =
+        check(llvm::orc::LLJITBuilder().setJITTargetMachineBuilder(std::move(builder)).create(),
+              "creating the JIT");
     // memcpy, memset, and fma where the processor has none.
     impl_->jit->getMainJITDylib().addGenerator(
         check(llvm::orc::DynamicLibrarySearchGenerator::GetForCurrentProcess(

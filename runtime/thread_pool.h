@@ -52,7 +52,7 @@ class ThreadPool {
 
     alignas(64) std::atomic<std::uint64_t> ticket_{0};  // number of the run << 32 | next chunk
     alignas(64) std::atomic<std::uint32_t> done_{0};    // chunks that have returned
-    alignas(64) std::atomic<std::uint32_t> wake_{0};    // changes with each run; workers sleep on it
+    alignas(64) std::atomic<std::uint32_t> wake_{0};  // changes with each run; workers sleep on it
 };
 
 /// The process's pool of `threads` threads (0 or less: one for each core), made where nobody holds

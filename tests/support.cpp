@@ -16,14 +16,18 @@ Drawn draw(const Sample& sample, DType t, std::uint64_t seed) {
         if (dtype == DType::U8 || dtype == DType::Bool) low = std::max(low, 0.0);
         for (std::int64_t i = 0; i < value.size(); ++i) {
             double u = uniform.as_double(i);
-            double v = is_float(dtype) ? low + u * (high - low)
-                                       : std::floor(std::ceil(low) + u * (std::floor(high) - std::ceil(low) + 1));
+            double v =
+                is_float(dtype)
+                    ? low + u * (high - low)
+                    : std::floor(std::ceil(low) + u * (std::floor(high) - std::ceil(low) + 1));
             visit(dtype, [&](auto tag) {
                 using T = decltype(tag);
-                value.data<T>()[i] = std::is_same_v<T, bool> ? static_cast<T>(u > 0.5) : static_cast<T>(v);
+                value.data<T>()[i] =
+                    std::is_same_v<T, bool> ? static_cast<T>(u > 0.5) : static_cast<T>(v);
             });
         }
-        out.leaves.push_back(tensor(dtype, static_cast<int>(in.sizes.size()), fmt::format("x{}", out.leaves.size()), in.sizes));
+        out.leaves.push_back(tensor(dtype, static_cast<int>(in.sizes.size()),
+                                    fmt::format("x{}", out.leaves.size()), in.sizes));
         out.values.push_back(std::move(value));
     }
     return out;

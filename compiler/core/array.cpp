@@ -75,7 +75,8 @@ Array Array::astype(DType dtype) const {
         visit(dtype, [&](auto to) {
             const auto* in = data<decltype(from)>();
             auto* o = out.data<decltype(to)>();
-            for (std::int64_t i = 0, n = size(); i < n; ++i) o[i] = static_cast<decltype(to)>(in[i]);
+            for (std::int64_t i = 0, n = size(); i < n; ++i)
+                o[i] = static_cast<decltype(to)>(in[i]);
         });
     });
     return out;

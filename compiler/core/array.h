@@ -49,9 +49,10 @@ class Array {
     /// A window on memory that the caller keeps alive for as long as any copy of the Array.
     template <class T>
     static Array view(T* elements, Sizes sizes) {
-        return Array(dtype_of<T>, std::move(sizes),
-                     std::shared_ptr<void>(static_cast<void*>(const_cast<std::remove_cv_t<T>*>(elements)),
-                                           [](void*) {}));
+        return Array(
+            dtype_of<T>, std::move(sizes),
+            std::shared_ptr<void>(static_cast<void*>(const_cast<std::remove_cv_t<T>*>(elements)),
+                                  [](void*) {}));
     }
     /// The same elements under other sizes; an ArgumentError where the counts differ.
     Array reshaped(Sizes sizes) const;

@@ -69,7 +69,9 @@ Dim operator+(const Dim& a, const Dim& b) {
     return Dim::from_terms(a.constant_ + b.constant_, std::move(terms));
 }
 
-Dim operator-(const Dim& a, const Dim& b) { return a + b * Dim(-1); }
+Dim operator-(const Dim& a, const Dim& b) {
+    return a + b * Dim(-1);
+}
 
 Dim operator*(const Dim& a, const Dim& b) {
     if (a.is_const() && b.is_const()) return a.constant_ * b.constant_;
@@ -136,13 +138,13 @@ Dim floordiv(const Dim& a, const Dim& b) {
 bool operator==(const Dim& a, const Dim& b) {
     if (a.constant_ != b.constant_) return false;
     if (!a.terms_ || !b.terms_) return !a.terms_ && !b.terms_;
-    return std::equal(
-        a.terms_->begin(), a.terms_->end(), b.terms_->begin(), b.terms_->end(),
-        [](const Dim::Term& s, const Dim::Term& t) {
-            return s.coefficient == t.coefficient &&
-                   std::equal(s.atoms.begin(), s.atoms.end(), t.atoms.begin(), t.atoms.end(),
-                              [](const auto& x, const auto& y) { return x->key == y->key; });
-        });
+    return std::equal(a.terms_->begin(), a.terms_->end(), b.terms_->begin(), b.terms_->end(),
+                      [](const Dim::Term& s, const Dim::Term& t) {
+                          return s.coefficient == t.coefficient &&
+                                 std::equal(
+                                     s.atoms.begin(), s.atoms.end(), t.atoms.begin(), t.atoms.end(),
+                                     [](const auto& x, const auto& y) { return x->key == y->key; });
+                      });
 }
 
 Dim Dim::bind(const std::function<std::optional<Dim>(DimSymbol)>& binding) const {

@@ -30,8 +30,12 @@ constexpr std::size_t size_of(DType t) {
 /// Short name as printed in errors and dumps: "f32", "i64", "bool", ...
 std::string_view name(DType t);
 
-constexpr bool is_float(DType t) { return t == DType::F32 || t == DType::F64; }
-constexpr bool is_integer(DType t) { return !is_float(t) && t != DType::Bool; }
+constexpr bool is_float(DType t) {
+    return t == DType::F32 || t == DType::F64;
+}
+constexpr bool is_integer(DType t) {
+    return !is_float(t) && t != DType::Bool;
+}
 
 namespace detail {
 template <class T>
@@ -52,7 +56,9 @@ struct DTypeOf<double> : std::integral_constant<DType, DType::F64> {};
 
 /// A C++ type that an element may have.
 template <class T>
-concept Element = requires { detail::DTypeOf<std::remove_cv_t<T>>::value; };
+concept Element = requires {
+    detail::DTypeOf<std::remove_cv_t<T>>::value;
+};
 
 /// The DType of a C++ element type; does not compile for an unsupported one.
 template <Element T>
@@ -75,7 +81,9 @@ decltype(auto) visit(DType t, F&& f) {
 
 /// Result type of arithmetic between tensors of types a and b. The wider type wins, except that
 /// an integer with f32 gives f32 (not NumPy's f64): nothing turns f32 into f64 but an f64 tensor.
-constexpr DType promote(DType a, DType b) { return a < b ? b : a; }
+constexpr DType promote(DType a, DType b) {
+    return a < b ? b : a;
+}
 
 /// How a C++ literal enters an expression: it adapts to the tensor beside it.
 enum class LiteralKind : std::uint8_t { Bool, Integer, Float };
@@ -89,6 +97,8 @@ constexpr DType literal_dtype(LiteralKind kind, DType t) {
 }
 
 /// f32 for integers and bool, t itself otherwise: the type of exp, mean, true division, ...
-constexpr DType float_of(DType t) { return is_float(t) ? t : DType::F32; }
+constexpr DType float_of(DType t) {
+    return is_float(t) ? t : DType::F32;
+}
 
 }  // namespace arete

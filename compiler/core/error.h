@@ -81,12 +81,12 @@ template <class E, class... Args>
 }
 
 /// An invariant of the compiler itself. Always checked: compiling is cheap next to a wrong result.
-#define ARETE_CHECK(condition, ...)                                                       \
-    do {                                                                                  \
-        if (!(condition))                                                                 \
-            throw ::arete::InternalError(                                                 \
-                ::fmt::format("{}: {}", #condition, ::fmt::format(__VA_ARGS__)),          \
-                ::arete::Loc{__FILE__, __LINE__});                                        \
+#define ARETE_CHECK(condition, ...)                                              \
+    do {                                                                         \
+        if (!(condition))                                                        \
+            throw ::arete::InternalError(                                        \
+                ::fmt::format("{}: {}", #condition, ::fmt::format(__VA_ARGS__)), \
+                ::arete::Loc{__FILE__, __LINE__});                               \
     } while (false)
 
 }  // namespace arete

@@ -13,10 +13,10 @@ enum class Stage { Graph, Rewrites, Fusion, Loops, Llvm, Asm };
 std::string_view name(Stage stage);
 
 struct Options {
-    std::vector<Stage> dump;             ///< stages to write; none by default
+    std::vector<Stage> dump;              ///< stages to write; none by default
     std::string dump_dir = "arete_dump";  ///< where; made if missing
-    int num_threads = 0;                 ///< threads of the CPU pool; 0: one for each core
-    bool verify = true;                  ///< run the verifiers after each pass
+    int num_threads = 0;                  ///< threads of the CPU pool; 0: one for each core
+    bool verify = true;                   ///< run the verifiers after each pass
 
     bool dumps(Stage stage) const;
     /// Defaults overridden by ARETE_DUMP, ARETE_DUMP_DIR, ARETE_NUM_THREADS and ARETE_VERIFY.

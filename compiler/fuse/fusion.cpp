@@ -8,7 +8,9 @@ namespace arete {
 
 namespace {
 
-std::int64_t elements(const Node& n) { return count(concrete(n.types[0].shape)); }
+std::int64_t elements(const Node& n) {
+    return count(concrete(n.types[0].shape));
+}
 
 class Fuser {
   public:
@@ -33,7 +35,8 @@ class Fuser {
         for (int i = 0; i < n; ++i)
             if (!node(i).is_leaf() && out_.is_stored[static_cast<std::size_t>(i)])
                 for (std::size_t k = 0; k < node(i).types.size(); ++k)
-                    out_.groups.push_back({{Expr(graph_.nodes()[static_cast<std::size_t>(i)], static_cast<int>(k))}});
+                    out_.groups.push_back(
+                        {{Expr(graph_.nodes()[static_cast<std::size_t>(i)], static_cast<int>(k))}});
         return std::move(out_);
     }
 
@@ -46,9 +49,11 @@ class Fuser {
         const Node& n = node(i);
         if (n.is_leaf() || !n.op->has(Trait::Reduces)) return n.is_leaf() ? 0 : elements(n);
         Expr root(graph_.nodes()[static_cast<std::size_t>(i)]);
-        LoweredNest l = lower_nest({&root, 1}, [](const Expr&) { return true; }, "probe");
+        LoweredNest l = lower_nest(
+            {&root, 1}, [](const Expr&) { return true; }, "probe");
         std::int64_t total = elements(n);
-        for (loops::Var v : l.nest.reduce_axes) total *= l.nest.extents[static_cast<std::size_t>(v)];
+        for (loops::Var v : l.nest.reduce_axes)
+            total *= l.nest.extents[static_cast<std::size_t>(v)];
         return total;
     }
 
@@ -78,17 +83,22 @@ class Fuser {
         if (n.op->has(Trait::Scatters)) return store(i, "scatter");
         if (n.types.size() > 1) return store(i, "several results");
         for (int u : users)
-            if (node(u).op->has(Trait::Scatters)) return store(i, fmt::format("read by {}", node(u).op->name));
+            if (node(u).op->has(Trait::Scatters))
+                return store(i, fmt::format("read by {}", node(u).op->name));
         if (n.op->has(Trait::Reduces)) return decide_reduction(i);
         if (n.op->has(Trait::View)) return join(i, only_root(users));
         const bool cheap = n.op->has(Trait::Cheap);
         for (int u : users) {
-            double times = static_cast<double>(reads(u)) / static_cast<double>(std::max<std::int64_t>(1, elements(n)));
-            if (times <= 1 || (cheap && node(u).op->has(Trait::Cheap) && !feeds_contraction(u))) continue;
-            return store(i, fmt::format("%{} = {} reads each element {:.3g} times", u, node(u).op->name, times));
+            double times = static_cast<double>(reads(u)) /
+                           static_cast<double>(std::max<std::int64_t>(1, elements(n)));
+            if (times <= 1 || (cheap && node(u).op->has(Trait::Cheap) && !feeds_contraction(u)))
+                continue;
+            return store(i, fmt::format("%{} = {} reads each element {:.3g} times", u,
+                                        node(u).op->name, times));
         }
         if (users.size() > 1 && !(cheap && recomputing_is_loading(n)))
-            return store(i, fmt::format("{} readers, and recomputing costs more than a load", users.size()));
+            return store(
+                i, fmt::format("{} readers, and recomputing costs more than a load", users.size()));
         for (int u : users)
             if (feeds_contraction(u)) return store(i, "operand of a contraction");
         const int root = only_root(users);
@@ -106,7 +116,8 @@ class Fuser {
 
     // True where u, read through views, ends in a kernel that reads its operands more than once.
     bool feeds_contraction(int u) const {
-        if (out_.is_stored[static_cast<std::size_t>(u)] && !node(u).op->has(Trait::Reduces)) return false;
+        if (out_.is_stored[static_cast<std::size_t>(u)] && !node(u).op->has(Trait::Reduces))
+            return false;
         if (node(u).op->has(Trait::Reduces)) {
             for (const Expr& x : node(u).inputs)
                 if (elements(x.node()) > 1 && reads(u) > elements(x.node())) return true;
@@ -139,7 +150,8 @@ class Fuser {
     void decide_reduction(int i) {
         const Node& n = node(i);
         const std::vector<int>& users = graph_.users(i);
-        if (users.size() != 1) return store(i, fmt::format("reduction with {} readers", users.size()));
+        if (users.size() != 1)
+            return store(i, fmt::format("reduction with {} readers", users.size()));
         int u = users[0];
         const int root = root_[static_cast<std::size_t>(u)];
         if (root < 0) return store(i, "its reader is in several kernels");
@@ -151,7 +163,8 @@ class Fuser {
             if (a.op->has(Trait::View) && !a.op->has(Trait::Alias))
                 return store(i, fmt::format("reduction read through %{} = {}", at, a.op->name));
             if (elements(a) != elements(n) || !def(a).scalar) {
-                if (!a.op->has(Trait::Alias)) return store(i, "reduction whose reader broadcasts it");
+                if (!a.op->has(Trait::Alias))
+                    return store(i, "reduction whose reader broadcasts it");
             }
             if (at == root) break;
             if (graph_.users(at).size() != 1) return store(i, "its reader has several readers");
@@ -178,7 +191,9 @@ bool Fusion::stored(const Expr& e) const {
     return is_stored[static_cast<std::size_t>(graph->id(e))] != 0;
 }
 
-Fusion fuse(const Graph& graph, std::span<const Expr> keep) { return Fuser(graph, keep).run(); }
+Fusion fuse(const Graph& graph, std::span<const Expr> keep) {
+    return Fuser(graph, keep).run();
+}
 
 std::string to_string(const Fusion& fusion) {
     std::string out;
@@ -201,7 +216,8 @@ std::string to_string(const Fusion& fusion) {
         std::sort(members.begin(), members.end());
         out += fmt::format("group {} -> {} {}\n", k, root.types[0].str(), root.name);
         for (int i : members)
-            out += fmt::format("    %{} = {} : {}\n", i, g.nodes()[static_cast<std::size_t>(i)]->op->name,
+            out += fmt::format("    %{} = {} : {}\n", i,
+                               g.nodes()[static_cast<std::size_t>(i)]->op->name,
                                g.nodes()[static_cast<std::size_t>(i)]->types[0].str());
         out += fmt::format("  stored: {}\n", fusion.reasons[static_cast<std::size_t>(g.id(root))]);
     }

@@ -98,8 +98,7 @@ class NestBuilder {
         };
         for (std::size_t i = 0; i < nest().accumulators.size(); ++i) {
             const loops::Accumulator& old = nest().accumulators[i];
-            if (old.reduction == r && old.element == a.element)
-                return result(i);
+            if (old.reduction == r && old.element == a.element) return result(i);
         }
         nest().accumulators.push_back(a);
         return result(nest().accumulators.size() - 1);
@@ -136,7 +135,9 @@ class NestBuilder {
         return std::any_of(roots_.begin(), roots_.end(), [&](const Expr& r) { return same(r, e); });
     }
 
-    bool is_stored(const Expr& e) const { return !is_root(e) && (e.node().is_leaf() || stored_(e)); }
+    bool is_stored(const Expr& e) const {
+        return !is_root(e) && (e.node().is_leaf() || stored_(e));
+    }
 
     std::optional<Value> uniform(const Expr& e) {
         const Array* a = constant_value(e);
@@ -150,8 +151,8 @@ class NestBuilder {
             if (same(out_.buffers[i], e)) return static_cast<int>(i);
         out_.buffers.push_back(e);
         const Node& n = e.node();
-        std::string label = n.name.empty() ? fmt::format("{}{}", n.op->name, out_.buffers.size() - 1)
-                                           : n.name;
+        std::string label =
+            n.name.empty() ? fmt::format("{}{}", n.op->name, out_.buffers.size() - 1) : n.name;
         return nest().add_buffer({label, e.dtype(), concrete(e.shape()), false});
     }
 
@@ -198,12 +199,13 @@ class NodeLowering final : public Lowering {
 Value NestBuilder::compute(const Expr& e, std::span<const Index> index) {
     const Node& node = e.node();
     for (const Done& d : done_[&node])
-        if (d.output == e.output() && d.guard == guard_.id && std::equal(d.index.begin(), d.index.end(), index.begin(),
-                                                 index.end()))
+        if (d.output == e.output() && d.guard == guard_.id &&
+            std::equal(d.index.begin(), d.index.end(), index.begin(), index.end()))
             return d.value;
     const OpDef& op = def(node);
     for (Loc l : node.locs)
-        if (std::find(out_.lines.begin(), out_.lines.end(), l) == out_.lines.end()) out_.lines.push_back(l);
+        if (std::find(out_.lines.begin(), out_.lines.end(), l) == out_.lines.end())
+            out_.lines.push_back(l);
     Value value;
     if (op.scalar) {
         std::vector<Value> args;

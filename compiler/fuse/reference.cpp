@@ -40,8 +40,8 @@ std::vector<Array> reference_eval(std::span<const Expr> outputs,
         for (std::size_t k = 0; k < node->types.size(); ++k) {
             Expr root(node, static_cast<int>(k));
             result.push_back(zeros(root.dtype(), concrete(root.shape())));
-            LoweredNest lowered = lower_nest({&root, 1}, [](const Expr&) { return true; },
-                                             std::string(node->op->name));
+            LoweredNest lowered = lower_nest(
+                {&root, 1}, [](const Expr&) { return true; }, std::string(node->op->name));
             verify(lowered.nest);
             std::vector<void*> pointers;
             for (const Expr& b : lowered.buffers)

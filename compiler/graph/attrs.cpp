@@ -22,8 +22,7 @@ std::string text(const Attr& a) {
                  [](DType v) { return std::string(name(v)); },
                  [](const std::string& v) { return v; },
                  [](const Ints& v) { return fmt::format("[{}]", fmt::join(v, ",")); },
-                 [](const Dim& v) { return v.str(); },
-                 [](const Shape& v) { return to_string(v); },
+                 [](const Dim& v) { return v.str(); }, [](const Shape& v) { return to_string(v); },
                  [](const Array& v) { return v.str(); }},
         a);
 }
@@ -49,7 +48,8 @@ bool same(const Attr& a, const Attr& b) {
 }  // namespace
 
 const Attr* Attrs::find(std::string_view key) const {
-    auto it = std::find_if(items_.begin(), items_.end(), [&](const auto& i) { return i.first == key; });
+    auto it =
+        std::find_if(items_.begin(), items_.end(), [&](const auto& i) { return i.first == key; });
     return it == items_.end() ? nullptr : &it->second;
 }
 
@@ -69,8 +69,8 @@ std::size_t Attrs::hash() const {
     std::size_t h = 0;
     for (const auto& [key, value] : items_) {
         const Array* a = std::get_if<Array>(&value);
-        h = h * 1000003 ^ std::hash<std::string>{}(
-                              a ? type_name(a->dtype(), a->shape()) : text(value));
+        h = h * 1000003 ^
+            std::hash<std::string>{}(a ? type_name(a->dtype(), a->shape()) : text(value));
     }
     return h;
 }

@@ -22,7 +22,9 @@ void for_each_operand(const Node& node, F&& f) {
         for (const Expr& e : r.results) f(e);
 }
 
-std::size_t mix(std::size_t h, std::size_t v) { return (h ^ v) * 0x9e3779b97f4a7c15u + (v >> 3); }
+std::size_t mix(std::size_t h, std::size_t v) {
+    return (h ^ v) * 0x9e3779b97f4a7c15u + (v >> 3);
+}
 
 std::size_t hash(const Node& n) {
     std::size_t h = mix(std::hash<const void*>{}(n.op), static_cast<std::size_t>(n.id));
@@ -52,7 +54,8 @@ Graph::Graph(std::vector<Expr> outputs) : outputs_(std::move(outputs)) {
     for (const Expr& e : outputs_) number(e);
     for (std::size_t i = 0; i < found.size(); ++i) {
         const Node* node = found[i].get();
-        for_each_operand(*node, [&](const Expr& e) { edges.emplace_back(number(e), static_cast<int>(i)); });
+        for_each_operand(
+            *node, [&](const Expr& e) { edges.emplace_back(number(e), static_cast<int>(i)); });
     }
     std::vector<int> order = topological_order(static_cast<int>(found.size()), edges);
     ARETE_CHECK(order.size() == found.size(), "the graph has a cycle");
@@ -93,7 +96,8 @@ std::shared_ptr<const Node> Interner::intern(Node node) {
 
 std::vector<Expr> outputs_of(const std::shared_ptr<const Node>& node) {
     std::vector<Expr> out;
-    for (std::size_t k = 0; k < node->types.size(); ++k) out.emplace_back(node, static_cast<int>(k));
+    for (std::size_t k = 0; k < node->types.size(); ++k)
+        out.emplace_back(node, static_cast<int>(k));
     return out;
 }
 
@@ -146,7 +150,8 @@ std::string to_string(const Graph& graph) {
         out += line + "\n";
         for (const Region& r : n.regions) {
             out += "    region (";
-            for (const Expr& p : r.params) out += fmt::format(" %{}", graph.contains(p.node()) ? graph.id(p) : -1);
+            for (const Expr& p : r.params)
+                out += fmt::format(" %{}", graph.contains(p.node()) ? graph.id(p) : -1);
             out += " ) ->";
             for (const Expr& e : r.results) out += fmt::format(" %{}", graph.id(e));
             out += "\n";
@@ -184,7 +189,8 @@ void verify(const Graph& graph, std::string_view pass,
         if (n.is_leaf()) continue;
         std::vector<TensorType> types = infer(n);
         ARETE_CHECK(types == n.types, "after {}: {} is recorded as {}, but its rule says {}", pass,
-                    node_text(graph, i), n.types[0].str(), types.empty() ? "nothing" : types[0].str());
+                    node_text(graph, i), n.types[0].str(),
+                    types.empty() ? "nothing" : types[0].str());
     }
 }
 

@@ -91,8 +91,8 @@ class Expr {
 
     /// The size of an axis as an i64 scalar (negative axes count from the end).
     Expr shape(int axis, const char* file = __builtin_FILE(), int line = __builtin_LINE()) const;
-    /// NumPy indexing, one argument an axis: integers, scalars, slices, `all`, integer arrays. Not a
-    /// template, so that arguments become SliceArgs, which know their line, where the user wrote
+    /// NumPy indexing, one argument an axis: integers, scalars, slices, `all`, integer arrays. Not
+    /// a template, so that arguments become SliceArgs, which know their line, where the user wrote
     /// them; `index` takes any number.
     Expr operator()(const SliceArg& a) const;
     Expr operator()(const SliceArg& a, const SliceArg& b) const;
@@ -151,7 +151,9 @@ inline const Node& Expr::node() const {
 inline const TensorType& Expr::type() const {
     return node().types[static_cast<std::size_t>(output_)];
 }
-inline Loc Expr::loc() const { return node().loc(); }
+inline Loc Expr::loc() const {
+    return node().loc();
+}
 
 /// A fresh id, unique in the process. Ids of leaves only ever order and distinguish them, and
 /// compiling renumbers them, so the counter is no state that results could depend on.

@@ -39,11 +39,11 @@ std::vector<int> topological_order(int n, const Edges& edges) {
 
 std::string dot_source(std::span<const std::string> labels, const Edges& edges) {
     std::ostringstream out;
-    boost::write_graphviz(out, build(static_cast<int>(labels.size()), edges),
-                          [&](std::ostream& o, std::size_t v) {
-                              o << "[shape=box, fontname=monospace, label="
-                                << boost::escape_dot_string(labels[v]) << "]";
-                          });
+    boost::write_graphviz(
+        out, build(static_cast<int>(labels.size()), edges), [&](std::ostream& o, std::size_t v) {
+            o << "[shape=box, fontname=monospace, label=" << boost::escape_dot_string(labels[v])
+              << "]";
+        });
     return out.str();
 }
 

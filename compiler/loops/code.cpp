@@ -102,7 +102,9 @@ std::string_view name(Op op) {
     return "?";
 }
 
-bool is_transcendental(Op op) { return op >= Op::Exp && op <= Op::Pow; }
+bool is_transcendental(Op op) {
+    return op >= Op::Exp && op <= Op::Pow;
+}
 
 int Code::add_buffer(Buffer b) {
     buffers.push_back(std::move(b));
@@ -253,9 +255,13 @@ std::string Code::str(const Index& e) const {
     });
 }
 
-DType Value::dtype() const { return code->values[static_cast<std::size_t>(id)].dtype; }
+DType Value::dtype() const {
+    return code->values[static_cast<std::size_t>(id)].dtype;
+}
 
-Value literal(Value like, double v) { return like.code->constant(like.dtype(), v); }
+Value literal(Value like, double v) {
+    return like.code->constant(like.dtype(), v);
+}
 
 namespace {
 
@@ -266,14 +272,22 @@ Value binary(Op op, Value a, Value b, bool to_bool = false) {
     return a.code->make(op, to_bool ? DType::Bool : a.dtype(), args);
 }
 
-Value unary(Op op, Value a) { return a.code->make(op, a.dtype(), {&a, 1}); }
+Value unary(Op op, Value a) {
+    return a.code->make(op, a.dtype(), {&a, 1});
+}
 
 }  // namespace
 
-#define ARETE_LOOPS_BINARY(fn, op, to_bool)                                     \
-    Value fn(Value a, Value b) { return binary(Op::op, a, b, to_bool); }        \
-    Value fn(Value a, double b) { return fn(a, literal(a, b)); }                \
-    Value fn(double a, Value b) { return fn(literal(b, a), b); }
+#define ARETE_LOOPS_BINARY(fn, op, to_bool)   \
+    Value fn(Value a, Value b) {              \
+        return binary(Op::op, a, b, to_bool); \
+    }                                         \
+    Value fn(Value a, double b) {             \
+        return fn(a, literal(a, b));          \
+    }                                         \
+    Value fn(double a, Value b) {             \
+        return fn(literal(b, a), b);          \
+    }
 ARETE_LOOPS_BINARY(operator+, Add, false)
 ARETE_LOOPS_BINARY(operator-, Sub, false)
 ARETE_LOOPS_BINARY(operator*, Mul, false)
@@ -287,41 +301,91 @@ ARETE_LOOPS_BINARY(ne, Ne, true)
 ARETE_LOOPS_BINARY(lt, Lt, true)
 ARETE_LOOPS_BINARY(le, Le, true)
 #undef ARETE_LOOPS_BINARY
-Value gt(Value a, Value b) { return lt(b, a); }
-Value gt(Value a, double b) { return lt(literal(a, b), a); }
-Value gt(double a, Value b) { return lt(b, literal(b, a)); }
-Value ge(Value a, Value b) { return le(b, a); }
-Value ge(Value a, double b) { return le(literal(a, b), a); }
-Value ge(double a, Value b) { return le(b, literal(b, a)); }
-Value operator-(Value a) { return unary(Op::Neg, a); }
-Value operator&(Value a, Value b) { return binary(Op::And, a, b); }
-Value operator|(Value a, Value b) { return binary(Op::Or, a, b); }
-Value operator^(Value a, Value b) { return binary(Op::Xor, a, b); }
-Value operator!(Value a) { return unary(Op::Not, a); }
+Value gt(Value a, Value b) {
+    return lt(b, a);
+}
+Value gt(Value a, double b) {
+    return lt(literal(a, b), a);
+}
+Value gt(double a, Value b) {
+    return lt(b, literal(b, a));
+}
+Value ge(Value a, Value b) {
+    return le(b, a);
+}
+Value ge(Value a, double b) {
+    return le(literal(a, b), a);
+}
+Value ge(double a, Value b) {
+    return le(b, literal(b, a));
+}
+Value operator-(Value a) {
+    return unary(Op::Neg, a);
+}
+Value operator&(Value a, Value b) {
+    return binary(Op::And, a, b);
+}
+Value operator|(Value a, Value b) {
+    return binary(Op::Or, a, b);
+}
+Value operator^(Value a, Value b) {
+    return binary(Op::Xor, a, b);
+}
+Value operator!(Value a) {
+    return unary(Op::Not, a);
+}
 Value shl(Value a, int bits) {
     return binary(Op::Shl, a, a.code->constant(a.dtype(), std::int64_t{bits}));
 }
 Value shr(Value a, int bits) {
     return binary(Op::Shr, a, a.code->constant(a.dtype(), std::int64_t{bits}));
 }
-Value abs(Value a) { return unary(Op::Abs, a); }
+Value abs(Value a) {
+    return unary(Op::Abs, a);
+}
 Value fma(Value a, Value b, Value c) {
     Value args[] = {a, b, c};
     return a.code->make(Op::Fma, a.dtype(), args);
 }
-Value sqrt(Value a) { return unary(Op::Sqrt, a); }
-Value floor(Value a) { return unary(Op::Floor, a); }
-Value ceil(Value a) { return unary(Op::Ceil, a); }
-Value trunc(Value a) { return unary(Op::Trunc, a); }
-Value round(Value a) { return unary(Op::Round, a); }
-Value exp(Value a) { return unary(Op::Exp, a); }
-Value expm1(Value a) { return unary(Op::Expm1, a); }
-Value log(Value a) { return unary(Op::Log, a); }
-Value log1p(Value a) { return unary(Op::Log1p, a); }
-Value tanh(Value a) { return unary(Op::Tanh, a); }
-Value sin(Value a) { return unary(Op::Sin, a); }
-Value cos(Value a) { return unary(Op::Cos, a); }
-Value erf(Value a) { return unary(Op::Erf, a); }
+Value sqrt(Value a) {
+    return unary(Op::Sqrt, a);
+}
+Value floor(Value a) {
+    return unary(Op::Floor, a);
+}
+Value ceil(Value a) {
+    return unary(Op::Ceil, a);
+}
+Value trunc(Value a) {
+    return unary(Op::Trunc, a);
+}
+Value round(Value a) {
+    return unary(Op::Round, a);
+}
+Value exp(Value a) {
+    return unary(Op::Exp, a);
+}
+Value expm1(Value a) {
+    return unary(Op::Expm1, a);
+}
+Value log(Value a) {
+    return unary(Op::Log, a);
+}
+Value log1p(Value a) {
+    return unary(Op::Log1p, a);
+}
+Value tanh(Value a) {
+    return unary(Op::Tanh, a);
+}
+Value sin(Value a) {
+    return unary(Op::Sin, a);
+}
+Value cos(Value a) {
+    return unary(Op::Cos, a);
+}
+Value erf(Value a) {
+    return unary(Op::Erf, a);
+}
 Value select(Value condition, Value a, Value b) {
     ARETE_CHECK(condition.dtype() == DType::Bool && a.dtype() == b.dtype(), "select of {}, {}, {}",
                 name(condition.dtype()), name(a.dtype()), name(b.dtype()));

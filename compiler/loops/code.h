@@ -17,25 +17,51 @@ namespace arete::loops {
 /// The closed set of scalar instructions. Consumers (evaluator, printers, verifier) switch over it
 /// without a default, so that a new one does not compile until each knows it.
 enum class Op : std::uint8_t {
-    Const,   ///< a literal
-    IndexOf, ///< an Index as an i64
-    Load,    ///< buffer[index]
-    LoadIf,  ///< args[0] ? buffer[index] : 0; nothing is read where it is false
-    Acc,     ///< the result of a nest's accumulator; gone once scheduled
+    Const,    ///< a literal
+    IndexOf,  ///< an Index as an i64
+    Load,     ///< buffer[index]
+    LoadIf,   ///< args[0] ? buffer[index] : 0; nothing is read where it is false
+    Acc,      ///< the result of a nest's accumulator; gone once scheduled
     // Arithmetic, both operands of the result's type. Integers wrap; integer Div and Rem floor.
-    Add, Sub, Mul, Div, Rem, Min, Max, Neg, Abs,
-    Fma,     ///< a * b + c, rounded once
-    Sqrt, Floor, Ceil, Trunc,
-    Round,   ///< to nearest, ties to even
+    Add,
+    Sub,
+    Mul,
+    Div,
+    Rem,
+    Min,
+    Max,
+    Neg,
+    Abs,
+    Fma,  ///< a * b + c, rounded once
+    Sqrt,
+    Floor,
+    Ceil,
+    Trunc,
+    Round,  ///< to nearest, ties to even
     // Transcendental: replaced by polynomials in expand_math before anything runs natively.
-    Exp, Expm1, Log, Log1p, Tanh, Sin, Cos, Erf, Pow,
+    Exp,
+    Expm1,
+    Log,
+    Log1p,
+    Tanh,
+    Sin,
+    Cos,
+    Erf,
+    Pow,
     // Comparisons give bool; Ne is true and the others false where an operand is NaN.
-    Eq, Ne, Lt, Le,
-    And, Or, Xor, Not,  ///< bitwise; logical on bool
-    Shl, Shr,           ///< shifts of integers; Shr is logical (fills with zeros)
-    Select,  ///< args[0] ? args[1] : args[2]
-    Cast,    ///< numeric conversion; float to integer truncates, to bool tests for non-zero
-    Bitcast, ///< same size, same bits
+    Eq,
+    Ne,
+    Lt,
+    Le,
+    And,
+    Or,
+    Xor,
+    Not,  ///< bitwise; logical on bool
+    Shl,
+    Shr,      ///< shifts of integers; Shr is logical (fills with zeros)
+    Select,   ///< args[0] ? args[1] : args[2]
+    Cast,     ///< numeric conversion; float to integer truncates, to bool tests for non-zero
+    Bitcast,  ///< same size, same bits
 };
 
 /// Number of operands of an instruction (0 for Const, IndexOf, Load, Acc).
@@ -59,9 +85,9 @@ struct Scalar {
     std::int64_t as_int() const;
     friend bool operator==(const Scalar& a, const Scalar& b) {
         return a.dtype == b.dtype &&
-               (a.dtype == DType::F32 ? std::bit_cast<std::uint32_t>(a.f32) ==
-                                            std::bit_cast<std::uint32_t>(b.f32)
-                                      : a.i == b.i);
+               (a.dtype == DType::F32
+                    ? std::bit_cast<std::uint32_t>(a.f32) == std::bit_cast<std::uint32_t>(b.f32)
+                    : a.i == b.i);
     }
 };
 
@@ -106,9 +132,9 @@ struct Value {
 class Code {
   public:
     std::vector<Buffer> buffers;
-    std::vector<std::int64_t> extents;    // by Var
-    std::vector<std::string> var_names;   // by Var
-    std::vector<Instr> values;            // by ValueId
+    std::vector<std::int64_t> extents;   // by Var
+    std::vector<std::string> var_names;  // by Var
+    std::vector<Instr> values;           // by ValueId
 
     int add_buffer(Buffer b);
     Var add_var(std::string name, std::int64_t extent);
@@ -134,9 +160,9 @@ class Code {
 
 // Operators and functions for lowering rules. Both operands have one type; a C++ number takes the
 // type of the Value beside it.
-#define ARETE_LOOPS_BINARY(fn)             \
-    Value fn(Value a, Value b);            \
-    Value fn(Value a, double b);           \
+#define ARETE_LOOPS_BINARY(fn)   \
+    Value fn(Value a, Value b);  \
+    Value fn(Value a, double b); \
     Value fn(double a, Value b);
 ARETE_LOOPS_BINARY(operator+)
 ARETE_LOOPS_BINARY(operator-)

@@ -155,9 +155,8 @@ bool compare(Op op, T a, T b) {
 Scalar evaluate_unary(Op op, DType t, const Scalar& a) {
     if (op == Op::Cast)
         return visit(a.dtype, [&](auto from) {
-            return visit(t, [&](auto to) {
-                return put(t, convert<decltype(to)>(get<decltype(from)>(a)));
-            });
+            return visit(
+                t, [&](auto to) { return put(t, convert<decltype(to)>(get<decltype(from)>(a))); });
         });
     if (op == Op::Bitcast) {
         ARETE_CHECK(size_of(t) == size_of(a.dtype), "bitcast {} to {}", name(a.dtype), name(t));
@@ -180,9 +179,11 @@ Scalar evaluate_unary(Op op, DType t, const Scalar& a) {
             return put(t, op == Op::Not ? !v : v);
         } else {
             if (op == Op::Not) return put(t, static_cast<T>(~v));
-            if (op == Op::Neg) return put(t, wrap<T>(std::uint64_t{0} - static_cast<std::uint64_t>(v)));
+            if (op == Op::Neg)
+                return put(t, wrap<T>(std::uint64_t{0} - static_cast<std::uint64_t>(v)));
             if (op == Op::Abs)
-                return put(t, v < T(0) ? wrap<T>(std::uint64_t{0} - static_cast<std::uint64_t>(v)) : v);
+                return put(
+                    t, v < T(0) ? wrap<T>(std::uint64_t{0} - static_cast<std::uint64_t>(v)) : v);
             return put(t, v);  // rounding an integer
         }
     });
@@ -203,8 +204,7 @@ double Scalar::as_double() const {
 }
 
 std::int64_t Scalar::as_int() const {
-    return visit(dtype,
-                 [&](auto tag) { return convert<std::int64_t>(get<decltype(tag)>(*this)); });
+    return visit(dtype, [&](auto tag) { return convert<std::int64_t>(get<decltype(tag)>(*this)); });
 }
 
 Scalar evaluate(Op op, DType t, std::span<const Scalar> args) {
@@ -221,7 +221,7 @@ Scalar evaluate(Op op, DType t, std::span<const Scalar> args) {
         if constexpr (std::is_floating_point_v<T>) {
             return put(t, float_op(op, a, b));
         } else if constexpr (std::is_same_v<T, bool>) {
-            bool r = op == Op::And || op == Op::Mul || op == Op::Min ? (a && b)
+            bool r = op == Op::And || op == Op::Mul || op == Op::Min  ? (a && b)
                      : op == Op::Or || op == Op::Add || op == Op::Max ? (a || b)
                                                                       : a != b;
             return put(t, r);

@@ -48,9 +48,8 @@ Index Index::from_term(Term t) {
 }
 
 void Index::add_term(const Term& t) {
-    auto at = std::lower_bound(terms_.begin(), terms_.end(), t, [](const Term& a, const Term& b) {
-        return compare(a, b) < 0;
-    });
+    auto at = std::lower_bound(terms_.begin(), terms_.end(), t,
+                               [](const Term& a, const Term& b) { return compare(a, b) < 0; });
     if (at != terms_.end() && compare(*at, t) == 0) {
         at->coefficient += t.coefficient;
         if (at->coefficient == 0) terms_.erase(at);
@@ -99,7 +98,9 @@ Index operator*(const Index& a, std::int64_t k) {
     return product;
 }
 
-bool operator==(const Index& a, const Index& b) { return compare(a, b) == 0; }
+bool operator==(const Index& a, const Index& b) {
+    return compare(a, b) == 0;
+}
 
 std::int64_t Index::coefficient(Var v) const {
     for (const Term& t : terms_)
@@ -112,7 +113,9 @@ bool Index::uses_nested(Var v) const {
                        [&](const Term& t) { return t.inner && t.inner->uses(v); });
 }
 
-bool Index::uses(Var v) const { return coefficient(v) != 0 || uses_nested(v); }
+bool Index::uses(Var v) const {
+    return coefficient(v) != 0 || uses_nested(v);
+}
 
 void Index::for_each_value(const std::function<void(ValueId)>& f) const {
     for (const Term& t : terms_) {
@@ -152,7 +155,8 @@ Index floordiv(const Index& e, std::int64_t k, Extents extents) {
         return t.kind == Index::Kind::Div && t.coefficient == 1;
     };
     const auto first = std::find_if(rest.terms_.begin(), rest.terms_.end(), divides);
-    if (first != rest.terms_.end() && std::find_if(first + 1, rest.terms_.end(), divides) == rest.terms_.end()) {
+    if (first != rest.terms_.end() &&
+        std::find_if(first + 1, rest.terms_.end(), divides) == rest.terms_.end()) {
         const Index::Term inner = *first;
         rest.terms_.erase(first);
         return whole + floordiv(rest * inner.divisor + *inner.inner, inner.divisor * k, extents);
@@ -210,7 +214,9 @@ Index Index::substitute(const std::function<Index(Kind, int)>& f, Extents extent
         switch (t.kind) {
             case Kind::Var:
             case Kind::Value: e = f(t.kind, t.id); break;
-            case Kind::Div: e = floordiv(t.inner->substitute(f, extents), t.divisor, extents); break;
+            case Kind::Div:
+                e = floordiv(t.inner->substitute(f, extents), t.divisor, extents);
+                break;
             case Kind::Mod: e = mod(t.inner->substitute(f, extents), t.divisor, extents); break;
         }
         out = out + e * t.coefficient;

@@ -37,7 +37,8 @@ void write(const Scalar& s, void* p, std::int64_t i) {
             v = s.f64;
         else
             v = static_cast<T>(s.i);
-        std::memcpy(static_cast<char*>(p) + i * static_cast<std::int64_t>(sizeof(T)), &v, sizeof(T));
+        std::memcpy(static_cast<char*>(p) + i * static_cast<std::int64_t>(sizeof(T)), &v,
+                    sizeof(T));
     });
 }
 
@@ -114,7 +115,8 @@ class Interpreter {
                 default: {
                     Scalar args[3];
                     for (int a = 0; a < arity(i.op); ++a)
-                        args[a] = slots_[static_cast<std::size_t>(i.args[static_cast<std::size_t>(a)])];
+                        args[a] =
+                            slots_[static_cast<std::size_t>(i.args[static_cast<std::size_t>(a)])];
                     out = evaluate(i.op, i.dtype, {args, static_cast<std::size_t>(arity(i.op))});
                 }
             }
@@ -151,7 +153,8 @@ class Interpreter {
         DType t = k_.buffers[static_cast<std::size_t>(f.from)].dtype;
         for (std::int64_t s = 0; s < f.slots; ++s) {
             Scalar sum = read(t, from, s * f.lanes);
-            for (int l = 1; l < f.lanes; ++l) sum = combined(f.reduction, sum, read(t, from, s * f.lanes + l));
+            for (int l = 1; l < f.lanes; ++l)
+                sum = combined(f.reduction, sum, read(t, from, s * f.lanes + l));
             write(sum, pointers_[static_cast<std::size_t>(f.to)], s);
         }
     }
@@ -173,8 +176,8 @@ class Interpreter {
             if (s.kind == Stmt::Kind::Check) {
                 if (slots_[static_cast<std::size_t>(s.check.ok)].i) continue;
                 Failure f{true, s.check.code, at(s.check.element)};
-                if (!failure_.failed || std::pair(f.code, f.element) <
-                                            std::pair(failure_.code, failure_.element))
+                if (!failure_.failed ||
+                    std::pair(f.code, f.element) < std::pair(failure_.code, failure_.element))
                     failure_ = f;
                 continue;
             }

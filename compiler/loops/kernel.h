@@ -59,8 +59,8 @@ Kernel naive(const Nest& nest);
 /// Statements that fold `element` into local buffers at `slot`: `best` holds the value so far and,
 /// for ArgMax and ArgMin, `where` the position of it. A sum of products becomes fused
 /// multiply-adds, here for every consumer, so that all round alike.
-std::vector<Stmt> accumulate(Kernel& kernel, Reduction reduction, Value element, int best, int where,
-                             const Index& slot, const Index& position);
+std::vector<Stmt> accumulate(Kernel& kernel, Reduction reduction, Value element, int best,
+                             int where, const Index& slot, const Index& position);
 /// A constant holding a reduction's identity.
 Value identity_value(Code& code, Reduction reduction, DType t);
 

@@ -23,11 +23,12 @@ Value combine(Reduction r, Value a, Value b);
 /// One reduction over all of a nest's reduction axes. Its result is `Acc k` in the stores.
 struct Accumulator {
     Reduction reduction = Reduction::Sum;
-    ValueId element = -1;  // depends on axes and reduction axes, on no Acc
+    ValueId element = -1;      // depends on axes and reduction axes, on no Acc
     DType dtype = DType::F32;  // of the result
 };
 
-/// buffer[index] = value, or, where `combine` is set, buffer[index] = combine(buffer[index], value).
+/// buffer[index] = value, or, where `combine` is set, buffer[index] = combine(buffer[index],
+/// value).
 struct StoreTo {
     int buffer = -1;
     Index index;

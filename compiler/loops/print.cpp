@@ -56,14 +56,15 @@ class Printer {
     void check(const CheckThat& c, int depth, std::set<ValueId>& done) {
         std::vector<ValueId> roots{c.ok};
         values(roots, depth, done);
-        line(depth, fmt::format("check {} else ({}, {})", operand(c.ok), c.code,
-                                code_.str(c.element)));
+        line(depth,
+             fmt::format("check {} else ({}, {})", operand(c.ok), c.code, code_.str(c.element)));
     }
 
     void fold(const FoldLanes& f, int depth) {
-        line(depth, fmt::format("{}[0..{}] = {} of {} lanes of {}", buffer_name(static_cast<std::size_t>(f.to)),
-                                f.slots, name(f.reduction), f.lanes,
-                                buffer_name(static_cast<std::size_t>(f.from))));
+        line(depth,
+             fmt::format("{}[0..{}] = {} of {} lanes of {}",
+                         buffer_name(static_cast<std::size_t>(f.to)), f.slots, name(f.reduction),
+                         f.lanes, buffer_name(static_cast<std::size_t>(f.from))));
     }
 
     void statements(const std::vector<Stmt>& body, int depth) {
@@ -108,7 +109,8 @@ class Printer {
                                    code_.str(i.index));
             case Op::LoadIf:
                 return fmt::format(" {}, {}[{}]", operand(i.args[0]),
-                                   buffer_name(static_cast<std::size_t>(i.target)), code_.str(i.index));
+                                   buffer_name(static_cast<std::size_t>(i.target)),
+                                   code_.str(i.index));
             case Op::Acc: return fmt::format(" {}", i.target);
             default: break;
         }
@@ -127,8 +129,7 @@ std::string to_string(const Nest& nest) {
     Printer p(nest);
     p.header(nest.sequential ? "sequential nest" : "nest", nest.name);
     int depth = 1;
-    for (Var v : nest.axes)
-        p.line(depth++, fmt::format("for {} in 0..{}:", p.var(v), p.extent(v)));
+    for (Var v : nest.axes) p.line(depth++, fmt::format("for {} in 0..{}:", p.var(v), p.extent(v)));
     std::set<ValueId> done;
     if (!nest.accumulators.empty()) {
         std::string over;
@@ -139,7 +140,8 @@ std::string to_string(const Nest& nest) {
         for (std::size_t k = 0; k < nest.accumulators.size(); ++k) {
             const Accumulator& a = nest.accumulators[k];
             p.values({&a.element, 1}, depth + 1, inside);
-            p.line(depth + 1, fmt::format("acc {} {}= {}", k, name(a.reduction), p.operand(a.element)));
+            p.line(depth + 1,
+                   fmt::format("acc {} {}= {}", k, name(a.reduction), p.operand(a.element)));
         }
     }
     for (const CheckThat& c : nest.checks) p.check(c, depth, done);

@@ -277,7 +277,8 @@ std::vector<Sample> unpool2d_samples() {
 
 std::vector<Sample> pool2d_pick_samples() {
     return {{"a rest", {{{2, 1, 3, 2}, 0, 3, true}, {{2, 1, 7, 5}}}, [](Inputs x) {
-                 return apply(pool2d_pick_op, {cast(x[0], DType::I32), x[1]}, {{"pool", Ints{2, 2}}}, {});
+                 return apply(pool2d_pick_op, {cast(x[0], DType::I32), x[1]},
+                              {{"pool", Ints{2, 2}}}, {});
              }}};
 }
 

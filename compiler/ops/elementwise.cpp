@@ -3,6 +3,7 @@
 
 #include <array>
 
+#include "compiler/ops/elementwise_rows.h"
 #include "compiler/ops/families.h"
 #include "compiler/ops/leaves.h"
 #include "compiler/ops/rows.h"
@@ -15,34 +16,10 @@ namespace ir = loops;
 
 namespace {
 
-Expr binary(const OpDef& op, const Operand& a, const Operand& b) {
-    auto [x, y] = unify(a, b);
-    return apply(op, {x, y}, {}, a.loc);
-}
-Expr binary_float(const OpDef& op, const Operand& a, const Operand& b) {
-    auto [x, y] = unify(a, b);
-    DType t = float_of(x.dtype());
-    return apply(op, {cast(at(x, a.loc), t), cast(at(y, a.loc), t)}, {},
-                 a.loc);
-}
-// Bools count as i32.
-Expr binary_number(const OpDef& op, const Operand& a, const Operand& b) {
-    auto [x, y] = unify(a, b);
-    DType t = x.dtype() == DType::Bool ? DType::I32 : x.dtype();
-    return apply(op, {cast(at(x, a.loc), t), cast(at(y, a.loc), t)}, {}, a.loc);
-}
-Expr unary(const OpDef& op, const Operand& a) { return apply(op, {a.expr()}, {}, a.loc); }
-Expr unary_float(const OpDef& op, const Operand& a) {
-    Expr x = a.expr();
-    return apply(op, {cast(at(x, a.loc), float_of(x.dtype()))}, {}, a.loc);
-}
-Expr binary_bool(const OpDef& op, const Operand& a, const Operand& b) {
-    return apply(op, {cast(a, DType::Bool), cast(b, DType::Bool)}, {}, a.loc);
-}
-
 // The element as a bool: anything that is not zero.
-Value truth(Value v) { return ir::cast(v, DType::Bool); }
-
+Value truth(Value v) {
+    return ir::cast(v, DType::Bool);
+}
 
 std::vector<TensorType> infer_where(const InferArgs& a) {
     if (a.type(0).dtype != DType::Bool) a.error("the condition must be bool: " + a.describe(0));
@@ -64,64 +41,68 @@ std::vector<TensorType> infer_cast(const InferArgs& a) {
 
 // ---- arithmetic
 
-constinit const OpDef add_op{
-    .info = {.name = "add", .traits = Trait::Commutative | Trait::Cheap},
-    .doc = "a + b",
-    .arity = 2,
-    .infer = infer_elementwise,
-    .scalar = [](const ScalarArgs& x) { return x[0] + x[1]; },
-    .pullback = [](const PullbackArgs& a) -> std::vector<Expr> { return {a.g[0], a.g[0]}; },
-    .samples = binary_samples<operator+>};
+constinit const OpDef add_op{.info = {.name = "add", .traits = Trait::Commutative | Trait::Cheap},
+                             .doc = "a + b",
+                             .arity = 2,
+                             .infer = infer_elementwise,
+                             .scalar = [](const ScalarArgs& x) { return x[0] + x[1]; },
+                             .pullback = [](const PullbackArgs& a) -> std::vector<Expr> {
+                                 return {a.g[0], a.g[0]};
+                             },
+                             .samples = binary_samples < operator+> };
 constinit const OpDef sub_op{
     .info = {.name = "sub", .traits = Trait::Cheap},
     .doc = "a - b",
     .arity = 2,
     .infer = infer_elementwise,
     .scalar = [](const ScalarArgs& x) { return x[0] - x[1]; },
-    .pullback = [](const PullbackArgs& a) -> std::vector<Expr> { return {a.g[0], -a.g[0]}; },
+    .pullback = [](const PullbackArgs& a) -> std::vector<Expr> {
+        return {a.g[0], -a.g[0]};
+    },
     .samples = binary_samples<static_cast<Expr (*)(const Operand&, const Operand&)>(operator-)>};
-constinit const OpDef mul_op{
-    .info = {.name = "mul", .traits = Trait::Commutative | Trait::Cheap},
-    .doc = "a * b",
-    .arity = 2,
-    .infer = infer_elementwise,
-    .scalar = [](const ScalarArgs& x) { return x[0] * x[1]; },
-    .pullback = [](const PullbackArgs& a) -> std::vector<Expr> {
-        return {a.g[0] * a.x[1], a.g[0] * a.x[0]};
-    },
-    .samples = binary_samples<operator*>};
-constinit const OpDef div_op{
-    .info = {.name = "div"},
-    .doc = "a / b of floats",
-    .arity = 2,
-    .infer = infer_elementwise_float,
-    .scalar = [](const ScalarArgs& x) { return x[0] / x[1]; },
-    .pullback = [](const PullbackArgs& a) -> std::vector<Expr> {
-        return {a.g[0] / a.x[1], -(a.g[0] * a.y[0] / a.x[1])};
-    },
-    .samples = binary_samples<operator/, 5, 20>};
+constinit const OpDef mul_op{.info = {.name = "mul", .traits = Trait::Commutative | Trait::Cheap},
+                             .doc = "a * b",
+                             .arity = 2,
+                             .infer = infer_elementwise,
+                             .scalar = [](const ScalarArgs& x) { return x[0] * x[1]; },
+                             .pullback = [](const PullbackArgs& a) -> std::vector<Expr> {
+                                 return {a.g[0] * a.x[1], a.g[0] * a.x[0]};
+                             },
+                             .samples = binary_samples < operator*> };
+constinit const OpDef div_op{.info = {.name = "div"},
+                             .doc = "a / b of floats",
+                             .arity = 2,
+                             .infer = infer_elementwise_float,
+                             .scalar = [](const ScalarArgs& x) { return x[0] / x[1]; },
+                             .pullback = [](const PullbackArgs& a) -> std::vector<Expr> {
+                                 return {a.g[0] / a.x[1], -(a.g[0] * a.y[0] / a.x[1])};
+                             },
+                             .samples = binary_samples<operator/, 5, 20>};
 constinit const OpDef floordiv_op{
     .info = {.name = "floordiv"},
     .doc = "floor(a / b), rounding towards minus infinity",
     .arity = 2,
     .infer = infer_elementwise,
-    .scalar = [](const ScalarArgs& x) {
-        return is_float(x.dtype) ? ir::floor(x[0] / x[1]) : x[0] / x[1];
-    },
+    .scalar =
+        [](const ScalarArgs& x) {
+            return is_float(x.dtype) ? ir::floor(x[0] / x[1]) : x[0] / x[1];
+        },
     .pullback = no_gradient,
-    .samples = binary_samples<static_cast<Expr (*)(const Operand&, const Operand&)>(floordiv), 5, 60, false>};
-constinit const OpDef mod_op{
-    .info = {.name = "mod"},
-    .doc = "a - b * floor(a / b): the sign of b",
-    .arity = 2,
-    .infer = infer_elementwise,
-    .scalar = [](const ScalarArgs& x) {
-        return is_float(x.dtype) ? x[0] - x[1] * ir::floor(x[0] / x[1]) : ir::rem(x[0], x[1]);
-    },
-    .pullback = [](const PullbackArgs& a) -> std::vector<Expr> {
-        return {a.g[0], -(a.g[0] * floordiv(a.x[0], a.x[1]))};
-    },
-    .samples = binary_samples<mod, 5, 60, false>};
+    .samples = binary_samples<static_cast<Expr (*)(const Operand&, const Operand&)>(floordiv), 5,
+                              60, false>};
+constinit const OpDef mod_op{.info = {.name = "mod"},
+                             .doc = "a - b * floor(a / b): the sign of b",
+                             .arity = 2,
+                             .infer = infer_elementwise,
+                             .scalar =
+                                 [](const ScalarArgs& x) {
+                                     return is_float(x.dtype) ? x[0] - x[1] * ir::floor(x[0] / x[1])
+                                                              : ir::rem(x[0], x[1]);
+                                 },
+                             .pullback = [](const PullbackArgs& a) -> std::vector<Expr> {
+                                 return {a.g[0], -(a.g[0] * floordiv(a.x[0], a.x[1]))};
+                             },
+                             .samples = binary_samples<mod, 5, 60, false>};
 constinit const OpDef neg_op{
     .info = {.name = "neg", .traits = Trait::Cheap},
     .doc = "minus a",
@@ -140,12 +121,13 @@ constinit const OpDef sign_op{
     .info = {.name = "sign", .traits = Trait::Cheap},
     .doc = "-1, 0 or 1; NaN for NaN",
     .infer = infer_elementwise,
-    .scalar = [](const ScalarArgs& x) {
-        if (x.dtype == DType::Bool || x.dtype == DType::U8)
-            return ir::cast(truth(x[0]), x.dtype);
-        Value one = ir::literal(x[0], 1), minus = ir::literal(x[0], -1);
-        return ir::select(ir::gt(x[0], 0.0), one, ir::select(ir::lt(x[0], 0.0), minus, x[0]));
-    },
+    .scalar =
+        [](const ScalarArgs& x) {
+            if (x.dtype == DType::Bool || x.dtype == DType::U8)
+                return ir::cast(truth(x[0]), x.dtype);
+            Value one = ir::literal(x[0], 1), minus = ir::literal(x[0], -1);
+            return ir::select(ir::gt(x[0], 0.0), one, ir::select(ir::lt(x[0], 0.0), minus, x[0]));
+        },
     .pullback = no_gradient,
     .samples = unary_samples<sign, -20, 20, false>};
 constinit const OpDef sqr_op{
@@ -193,15 +175,14 @@ constinit const OpDef log1p_op{
     .scalar = [](const ScalarArgs& x) { return ir::log1p(x[0]); },
     .pullback = [](const PullbackArgs& a) -> std::vector<Expr> { return {a.g[0] / (1 + a.x[0])}; },
     .samples = unary_samples<log1p, -8, 40>};
-constinit const OpDef tanh_op{
-    .info = {.name = "tanh"},
-    .doc = "hyperbolic tangent",
-    .infer = infer_elementwise_float,
-    .scalar = [](const ScalarArgs& x) { return ir::tanh(x[0]); },
-    .pullback = [](const PullbackArgs& a) -> std::vector<Expr> {
-        return {a.g[0] * (1 - sqr(a.y[0]))};
-    },
-    .samples = unary_samples<tanh>};
+constinit const OpDef tanh_op{.info = {.name = "tanh"},
+                              .doc = "hyperbolic tangent",
+                              .infer = infer_elementwise_float,
+                              .scalar = [](const ScalarArgs& x) { return ir::tanh(x[0]); },
+                              .pullback = [](const PullbackArgs& a) -> std::vector<Expr> {
+                                  return {a.g[0] * (1 - sqr(a.y[0]))};
+                              },
+                              .samples = unary_samples<tanh>};
 constinit const OpDef sin_op{
     .info = {.name = "sin"},
     .doc = "sine of radians",
@@ -209,44 +190,45 @@ constinit const OpDef sin_op{
     .scalar = [](const ScalarArgs& x) { return ir::sin(x[0]); },
     .pullback = [](const PullbackArgs& a) -> std::vector<Expr> { return {a.g[0] * cos(a.x[0])}; },
     .samples = unary_samples<sin>};
-constinit const OpDef cos_op{
-    .info = {.name = "cos"},
-    .doc = "cosine of radians",
-    .infer = infer_elementwise_float,
-    .scalar = [](const ScalarArgs& x) { return ir::cos(x[0]); },
-    .pullback = [](const PullbackArgs& a) -> std::vector<Expr> { return {-(a.g[0] * sin(a.x[0]))}; },
-    .samples = unary_samples<cos>};
-constinit const OpDef erf_op{
-    .info = {.name = "erf"},
-    .doc = "error function",
-    .infer = infer_elementwise_float,
-    .scalar = [](const ScalarArgs& x) { return ir::erf(x[0]); },
-    .pullback = [](const PullbackArgs& a) -> std::vector<Expr> {
-        return {a.g[0] * (1.1283791670955126 * exp(-sqr(a.x[0])))};
-    },
-    .samples = unary_samples<erf>};
-constinit const OpDef pow_op{
-    .info = {.name = "pow"},
-    .doc = "a^b of floats",
-    .arity = 2,
-    .infer = infer_elementwise_float,
-    .scalar = [](const ScalarArgs& x) { return ir::pow(x[0], x[1]); },
-    .pullback = [](const PullbackArgs& a) -> std::vector<Expr> {
-        // A constant exponent needs no logarithm, whose value at 0 would spoil the sum.
-        Expr by_base = a.g[0] * (a.x[1] * pow(a.x[0], a.x[1] - 1));
-        if (constant_value(a.x[1])) return {by_base, Expr()};
-        return {by_base, a.g[0] * (a.y[0] * log(a.x[0]))};
-    },
-    .samples = binary_samples<pow, 5, 20>};
+constinit const OpDef cos_op{.info = {.name = "cos"},
+                             .doc = "cosine of radians",
+                             .infer = infer_elementwise_float,
+                             .scalar = [](const ScalarArgs& x) { return ir::cos(x[0]); },
+                             .pullback = [](const PullbackArgs& a) -> std::vector<Expr> {
+                                 return {-(a.g[0] * sin(a.x[0]))};
+                             },
+                             .samples = unary_samples<cos>};
+constinit const OpDef erf_op{.info = {.name = "erf"},
+                             .doc = "error function",
+                             .infer = infer_elementwise_float,
+                             .scalar = [](const ScalarArgs& x) { return ir::erf(x[0]); },
+                             .pullback = [](const PullbackArgs& a) -> std::vector<Expr> {
+                                 return {a.g[0] * (1.1283791670955126 * exp(-sqr(a.x[0])))};
+                             },
+                             .samples = unary_samples<erf>};
+constinit const OpDef pow_op{.info = {.name = "pow"},
+                             .doc = "a^b of floats",
+                             .arity = 2,
+                             .infer = infer_elementwise_float,
+                             .scalar = [](const ScalarArgs& x) { return ir::pow(x[0], x[1]); },
+                             .pullback = [](const PullbackArgs& a) -> std::vector<Expr> {
+                                 // A constant exponent needs no logarithm, whose value at 0 would
+                                 // spoil the sum.
+                                 Expr by_base = a.g[0] * (a.x[1] * pow(a.x[0], a.x[1] - 1));
+                                 if (constant_value(a.x[1])) return {by_base, Expr()};
+                                 return {by_base, a.g[0] * (a.y[0] * log(a.x[0]))};
+                             },
+                             .samples = binary_samples<pow, 5, 20>};
 constinit const OpDef sigmoid_op{
     .info = {.name = "sigmoid"},
     .doc = "1 / (1 + exp(-a)), without overflow",
     .infer = infer_elementwise_float,
-    .scalar = [](const ScalarArgs& x) {
-        // exp of the non-positive side only: e / (1 + e) or 1 / (1 + e).
-        Value e = ir::exp(-ir::abs(x[0]));
-        return ir::select(ir::lt(x[0], 0.0), e, ir::literal(e, 1)) / (1.0 + e);
-    },
+    .scalar =
+        [](const ScalarArgs& x) {
+            // exp of the non-positive side only: e / (1 + e) or 1 / (1 + e).
+            Value e = ir::exp(-ir::abs(x[0]));
+            return ir::select(ir::lt(x[0], 0.0), e, ir::literal(e, 1)) / (1.0 + e);
+        },
     .pullback = [](const PullbackArgs& a) -> std::vector<Expr> {
         return {a.g[0] * (a.y[0] * (1 - a.y[0]))};
     },
@@ -255,9 +237,8 @@ constinit const OpDef softplus_op{
     .info = {.name = "softplus"},
     .doc = "log(1 + exp(a)), without overflow",
     .infer = infer_elementwise_float,
-    .scalar = [](const ScalarArgs& x) {
-        return ir::max(x[0], 0.0) + ir::log1p(ir::exp(-ir::abs(x[0])));
-    },
+    .scalar =
+        [](const ScalarArgs& x) { return ir::max(x[0], 0.0) + ir::log1p(ir::exp(-ir::abs(x[0]))); },
     .pullback = [](const PullbackArgs& a) -> std::vector<Expr> {
         return {a.g[0] * sigmoid(a.x[0])};
     },
@@ -341,7 +322,7 @@ constinit const OpDef lt_op{.info = {.name = "lt", .traits = Trait::Cheap},
                             .infer = infer_elementwise_bool,
                             .scalar = [](const ScalarArgs& x) { return ir::lt(x[0], x[1]); },
                             .pullback = no_gradient,
-                            .samples = binary_samples<operator<, -20, 20, false>};
+                            .samples = binary_samples < operator<, -20, 20, false> };
 constinit const OpDef le_op{.info = {.name = "le", .traits = Trait::Cheap},
                             .doc = "a <= b",
                             .arity = 2,
@@ -349,20 +330,24 @@ constinit const OpDef le_op{.info = {.name = "le", .traits = Trait::Cheap},
                             .scalar = [](const ScalarArgs& x) { return ir::le(x[0], x[1]); },
                             .pullback = no_gradient,
                             .samples = binary_samples<operator<=, -20, 20, false>};
-constinit const OpDef and_op{.info = {.name = "and", .traits = Trait::Commutative | Trait::Cheap},
-                             .doc = "a and b, of bool",
-                             .arity = 2,
-                             .infer = infer_elementwise_bool,
-                             .scalar = [](const ScalarArgs& x) { return x[0] & x[1]; },
-                             .pullback = no_gradient,
-                             .samples = binary_samples<static_cast<Expr (*)(const Operand&, const Operand&)>(operator&&), -20, 20, false>};
-constinit const OpDef or_op{.info = {.name = "or", .traits = Trait::Commutative | Trait::Cheap},
-                            .doc = "a or b, of bool",
-                            .arity = 2,
-                            .infer = infer_elementwise_bool,
-                            .scalar = [](const ScalarArgs& x) { return x[0] | x[1]; },
-                            .pullback = no_gradient,
-                            .samples = binary_samples<static_cast<Expr (*)(const Operand&, const Operand&)>(operator||), -20, 20, false>};
+constinit const OpDef and_op{
+    .info = {.name = "and", .traits = Trait::Commutative | Trait::Cheap},
+    .doc = "a and b, of bool",
+    .arity = 2,
+    .infer = infer_elementwise_bool,
+    .scalar = [](const ScalarArgs& x) { return x[0] & x[1]; },
+    .pullback = no_gradient,
+    .samples = binary_samples<static_cast<Expr (*)(const Operand&, const Operand&)>(operator&&),
+                              -20, 20, false>};
+constinit const OpDef or_op{
+    .info = {.name = "or", .traits = Trait::Commutative | Trait::Cheap},
+    .doc = "a or b, of bool",
+    .arity = 2,
+    .infer = infer_elementwise_bool,
+    .scalar = [](const ScalarArgs& x) { return x[0] | x[1]; },
+    .pullback = no_gradient,
+    .samples = binary_samples<static_cast<Expr (*)(const Operand&, const Operand&)>(operator||),
+                              -20, 20, false>};
 constinit const OpDef xor_op{.info = {.name = "xor", .traits = Trait::Commutative | Trait::Cheap},
                              .doc = "exactly one of a and b, of bool",
                              .arity = 2,
@@ -370,12 +355,13 @@ constinit const OpDef xor_op{.info = {.name = "xor", .traits = Trait::Commutativ
                              .scalar = [](const ScalarArgs& x) { return x[0] ^ x[1]; },
                              .pullback = no_gradient,
                              .samples = binary_samples<logical_xor, -20, 20, false>};
-constinit const OpDef not_op{.info = {.name = "not", .traits = Trait::Cheap},
-                             .doc = "not a, of bool",
-                             .infer = infer_elementwise_bool,
-                             .scalar = [](const ScalarArgs& x) { return !x[0]; },
-                             .pullback = no_gradient,
-                             .samples = unary_samples<static_cast<Expr (*)(const Operand&)>(operator!), -20, 20, false>};
+constinit const OpDef not_op{
+    .info = {.name = "not", .traits = Trait::Cheap},
+    .doc = "not a, of bool",
+    .infer = infer_elementwise_bool,
+    .scalar = [](const ScalarArgs& x) { return !x[0]; },
+    .pullback = no_gradient,
+    .samples = unary_samples<static_cast<Expr (*)(const Operand&)>(operator!), -20, 20, false>};
 constinit const OpDef where_op{
     .info = {.name = "where", .traits = Trait::Cheap},
     .doc = "condition ? a : b",
@@ -389,110 +375,32 @@ constinit const OpDef where_op{
 
 // ---- conversion
 
-constinit const OpDef cast_op{
-    .info = {.name = "cast", .traits = Trait::Cheap},
-    .doc = "conversion to attr dtype; float to integer truncates",
-    .infer = infer_cast,
-    .scalar = [](const ScalarArgs& x) { return ir::cast(x[0], x.dtype); },
-    .pullback = [](const PullbackArgs& a) -> std::vector<Expr> {
-        // Integers carry no gradient.
-        if (!is_float(a.x[0].dtype()) || !is_float(a.y[0].dtype())) return {Expr()};
-        return {cast(a.g[0], a.x[0].dtype())};
-    },
-    .samples = cast_samples};
-constinit const OpDef stop_gradient_op{
-    .info = {.name = "stop_gradient", .traits = Trait::Cheap},
-    .doc = "a, a constant to gradients",
-    .infer = infer_elementwise,
-    .scalar = [](const ScalarArgs& x) { return x[0]; },
-    .pullback = no_gradient,
-    .samples = unary_samples<stop_gradient, -20, 20, false>};
-
-// ---- builders
-
-std::pair<Expr, Expr> unify(const Operand& a, const Operand& b) {
-    if (a.is_literal() && b.is_literal()) {
-        Expr x = a.expr(), y = b.expr();
-        DType t = promote(x.dtype(), y.dtype());
-        return {a.beside(t), b.beside(t)};
-    }
-    Expr x = a.is_literal() ? a.beside(b.expr().dtype()) : a.expr();
-    Expr y = b.is_literal() ? b.beside(a.expr().dtype()) : b.expr();
-    DType t = promote(x.dtype(), y.dtype());
-    return {cast(at(x, a.loc), t), cast(at(y, b.loc), t)};
-}
-
-Expr operator+(const Operand& a, const Operand& b) { return binary(add_op, a, b); }
-Expr operator-(const Operand& a, const Operand& b) { return binary(sub_op, a, b); }
-Expr operator*(const Operand& a, const Operand& b) { return binary(mul_op, a, b); }
-Expr operator/(const Operand& a, const Operand& b) { return binary_float(div_op, a, b); }
-Expr floordiv(const Operand& a, const Operand& b) { return binary_number(floordiv_op, a, b); }
-Expr mod(const Operand& a, const Operand& b) { return binary_number(mod_op, a, b); }
-Expr operator-(const Operand& a) { return unary(neg_op, a); }
-Expr abs(const Operand& a) { return unary(abs_op, a); }
-Expr sign(const Operand& a) { return unary(sign_op, a); }
-Expr sqr(const Operand& a) { return unary(sqr_op, a); }
-Expr sqrt(const Operand& a) { return unary_float(sqrt_op, a); }
-Expr exp(const Operand& a) { return unary_float(exp_op, a); }
-Expr expm1(const Operand& a) { return unary_float(expm1_op, a); }
-Expr log(const Operand& a) { return unary_float(log_op, a); }
-Expr log1p(const Operand& a) { return unary_float(log1p_op, a); }
-Expr tanh(const Operand& a) { return unary_float(tanh_op, a); }
-Expr sin(const Operand& a) { return unary_float(sin_op, a); }
-Expr cos(const Operand& a) { return unary_float(cos_op, a); }
-Expr erf(const Operand& a) { return unary_float(erf_op, a); }
-Expr floor(const Operand& a) { return unary(floor_op, a); }
-Expr ceil(const Operand& a) { return unary(ceil_op, a); }
-Expr round(const Operand& a) { return unary(round_op, a); }
-Expr sigmoid(const Operand& a) { return unary_float(sigmoid_op, a); }
-Expr relu(const Operand& a) { return unary(relu_op, a); }
-Expr softplus(const Operand& a) { return unary_float(softplus_op, a); }
-Expr pow(const Operand& a, const Operand& b) { return binary_float(pow_op, a, b); }
-Expr maximum(const Operand& a, const Operand& b) { return binary(maximum_op, a, b); }
-Expr minimum(const Operand& a, const Operand& b) { return binary(minimum_op, a, b); }
-Expr eq(const Operand& a, const Operand& b) { return binary(eq_op, a, b); }
-Expr neq(const Operand& a, const Operand& b) { return binary(neq_op, a, b); }
-Expr operator<(const Operand& a, const Operand& b) { return binary(lt_op, a, b); }
-Expr operator<=(const Operand& a, const Operand& b) { return binary(le_op, a, b); }
-Expr operator>(const Operand& a, const Operand& b) {
-    auto [x, y] = unify(a, b);
-    return apply(lt_op, {y, x}, {}, a.loc);
-}
-Expr operator>=(const Operand& a, const Operand& b) {
-    auto [x, y] = unify(a, b);
-    return apply(le_op, {y, x}, {}, a.loc);
-}
-Expr operator&&(const Operand& a, const Operand& b) { return binary_bool(and_op, a, b); }
-Expr operator||(const Operand& a, const Operand& b) { return binary_bool(or_op, a, b); }
-Expr logical_xor(const Operand& a, const Operand& b) { return binary_bool(xor_op, a, b); }
-Expr operator!(const Operand& a) { return unary(not_op, {cast(a, DType::Bool), a.loc.file, a.loc.line}); }
-Expr operator&&(const Expr& a, const Expr& b) { return at(a, a.loc()) && at(b, a.loc()); }
-Expr operator||(const Expr& a, const Expr& b) { return at(a, a.loc()) || at(b, a.loc()); }
-Expr operator!(const Expr& a) { return !at(a, a.loc()); }
-Expr isnan(const Operand& a) {
-    Expr x = a.expr();
-    return apply(neq_op, {x, x}, {}, a.loc);
-}
-Expr where(const Operand& condition, const Operand& a, const Operand& b) {
-    auto [x, y] = unify(a, b);
-    return apply(where_op, {cast(condition, DType::Bool), x, y}, {}, condition.loc);
-}
-Expr cast(const Operand& a, DType t) {
-    Expr x = a.expr();
-    if (x.dtype() == t) return x;
-    if (const Array* c = constant_value(x)) return constant(c->astype(t), a.loc.file, a.loc.line);
-    return apply(cast_op, {x}, {{"dtype", t}}, a.loc);
-}
-Expr stop_gradient(const Operand& a) { return unary(stop_gradient_op, a); }
+constinit const OpDef cast_op{.info = {.name = "cast", .traits = Trait::Cheap},
+                              .doc = "conversion to attr dtype; float to integer truncates",
+                              .infer = infer_cast,
+                              .scalar = [](const ScalarArgs& x) { return ir::cast(x[0], x.dtype); },
+                              .pullback = [](const PullbackArgs& a) -> std::vector<Expr> {
+                                  // Integers carry no gradient.
+                                  if (!is_float(a.x[0].dtype()) || !is_float(a.y[0].dtype()))
+                                      return {Expr()};
+                                  return {cast(a.g[0], a.x[0].dtype())};
+                              },
+                              .samples = cast_samples};
+constinit const OpDef stop_gradient_op{.info = {.name = "stop_gradient", .traits = Trait::Cheap},
+                                       .doc = "a, a constant to gradients",
+                                       .infer = infer_elementwise,
+                                       .scalar = [](const ScalarArgs& x) { return x[0]; },
+                                       .pullback = no_gradient,
+                                       .samples = unary_samples<stop_gradient, -20, 20, false>};
 
 std::span<const OpDef* const> elementwise_ops() {
     static constexpr std::array rows = {
-        &add_op,     &sub_op,     &mul_op,   &div_op,     &floordiv_op, &mod_op,      &neg_op,
-        &abs_op,     &sign_op,    &sqr_op,   &sqrt_op,    &exp_op,      &expm1_op,    &log_op,
-        &log1p_op,   &tanh_op,    &sin_op,   &cos_op,     &erf_op,      &pow_op,      &sigmoid_op,
-        &softplus_op, &floor_op,  &ceil_op,  &round_op,   &relu_op,     &maximum_op,  &minimum_op,
-        &eq_op,      &neq_op,     &lt_op,    &le_op,      &and_op,      &or_op,       &xor_op,
-        &not_op,     &where_op,   &cast_op,  &stop_gradient_op};
+        &add_op,      &sub_op,   &mul_op,  &div_op,          &floordiv_op, &mod_op,     &neg_op,
+        &abs_op,      &sign_op,  &sqr_op,  &sqrt_op,         &exp_op,      &expm1_op,   &log_op,
+        &log1p_op,    &tanh_op,  &sin_op,  &cos_op,          &erf_op,      &pow_op,     &sigmoid_op,
+        &softplus_op, &floor_op, &ceil_op, &round_op,        &relu_op,     &maximum_op, &minimum_op,
+        &eq_op,       &neq_op,   &lt_op,   &le_op,           &and_op,      &or_op,      &xor_op,
+        &not_op,      &where_op, &cast_op, &stop_gradient_op};
     return rows;
 }
 

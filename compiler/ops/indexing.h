@@ -63,8 +63,12 @@ struct SliceArg {
 /// together, and the result's axes stand where they stood if they were neighbours, else in front.
 /// Integers beside index arrays drop their axis first. A GraphError where there are too many
 /// arguments or a constant is out of range; a RangeError where a computed index is.
-inline Expr Expr::operator()(const SliceArg& a) const { return index({a}); }
-inline Expr Expr::operator()(const SliceArg& a, const SliceArg& b) const { return index({a, b}); }
+inline Expr Expr::operator()(const SliceArg& a) const {
+    return index({a});
+}
+inline Expr Expr::operator()(const SliceArg& a, const SliceArg& b) const {
+    return index({a, b});
+}
 inline Expr Expr::operator()(const SliceArg& a, const SliceArg& b, const SliceArg& c) const {
     return index({a, b, c});
 }

@@ -38,10 +38,11 @@ Expr make_input(DType dtype, int rank, std::string name, const Ints& static_size
     TensorType type{dtype, {}};
     std::string label = node->name.empty() ? fmt::format("input{}", node->id) : node->name;
     for (int axis = 0; axis < rank; ++axis) {
-        std::int64_t known = static_sizes.empty() ? -1 : static_sizes[static_cast<std::size_t>(axis)];
-        type.shape.push_back(known >= 0 ? Dim(known)
-                                        : Dim::symbol({node->id, axis},
-                                                      fmt::format("{}.shape({})", label, axis)));
+        std::int64_t known =
+            static_sizes.empty() ? -1 : static_sizes[static_cast<std::size_t>(axis)];
+        type.shape.push_back(
+            known >= 0 ? Dim(known)
+                       : Dim::symbol({node->id, axis}, fmt::format("{}.shape({})", label, axis)));
     }
     node->types = {std::move(type)};
     return Expr(std::move(node));

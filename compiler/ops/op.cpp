@@ -31,7 +31,8 @@ std::vector<Expr> apply_all(const OpDef& op, std::vector<Expr> inputs, Attrs att
     if (loc) node->locs = {loc};
     node->types = infer_types(*node);
     std::vector<Expr> out;
-    for (std::size_t i = 0; i < node->types.size(); ++i) out.emplace_back(node, static_cast<int>(i));
+    for (std::size_t i = 0; i < node->types.size(); ++i)
+        out.emplace_back(node, static_cast<int>(i));
     return out;
 }
 
@@ -71,7 +72,8 @@ Shape broadcast_all(const InferArgs& a) {
         auto both = broadcast_shapes(out, a.type(i).shape);
         if (!both) {
             std::string all;
-            for (std::size_t k = 0; k < a.inputs.size(); ++k) all += (k ? ", " : "") + a.describe(k);
+            for (std::size_t k = 0; k < a.inputs.size(); ++k)
+                all += (k ? ", " : "") + a.describe(k);
             a.error("shapes cannot be broadcast together: " + all);
         }
         out = *both;
@@ -102,6 +104,8 @@ std::vector<TensorType> infer_elementwise_float(const InferArgs& a) {
     return infer_elementwise(a);
 }
 
-std::vector<TensorType> infer_same(const InferArgs& a) { return {a.type(0)}; }
+std::vector<TensorType> infer_same(const InferArgs& a) {
+    return {a.type(0)};
+}
 
 }  // namespace arete

@@ -52,7 +52,8 @@ class Lowering {
         return load(i, std::span<const loops::Index>(index.begin(), index.size()));
     }
     /// The same where `guard` holds, else 0: nothing is read then, and the index may be anywhere.
-    virtual loops::Value load_if(loops::Value guard, int i, std::span<const loops::Index> index) = 0;
+    virtual loops::Value load_if(loops::Value guard, int i,
+                                 std::span<const loops::Index> index) = 0;
     /// Element of input `i` by its row-major position.
     virtual loops::Value load_linear(int i, const loops::Index& address) = 0;
     /// A fresh reduction axis. All of them must be made before `reduce`.
@@ -67,9 +68,7 @@ class Lowering {
     virtual void scatter_to(std::vector<loops::Index> index) = 0;
 
     Sizes shape() const { return concrete(node.types[0].shape); }
-    Sizes shape(int i) const {
-        return concrete(node.inputs[static_cast<std::size_t>(i)].shape());
-    }
+    Sizes shape(int i) const { return concrete(node.inputs[static_cast<std::size_t>(i)].shape()); }
     loops::Index floordiv(const loops::Index& e, std::int64_t k) const {
         return loops::floordiv(e, k, code.extents);
     }
@@ -131,7 +130,9 @@ struct OpDef {
 static_assert(std::is_standard_layout_v<OpDef>, "a node's OpInfo is the head of its OpDef");
 
 /// The row of a node's op.
-inline const OpDef& def(const Node& node) { return *reinterpret_cast<const OpDef*>(node.op); }
+inline const OpDef& def(const Node& node) {
+    return *reinterpret_cast<const OpDef*>(node.op);
+}
 
 /// A node applying `op`, typed by the op's rule; output 0. Throws what the rule throws.
 Expr apply(const OpDef& op, std::vector<Expr> inputs, Attrs attrs, Loc loc);
@@ -151,9 +152,9 @@ const OpDef* find_op(std::string_view name);
 std::optional<Shape> broadcast_shapes(const Shape& a, const Shape& b);
 
 // Type rules shared by rows.
-std::vector<TensorType> infer_elementwise(const InferArgs& a);       ///< the inputs' common type
-std::vector<TensorType> infer_elementwise_bool(const InferArgs& a);  ///< bool, broadcast
-std::vector<TensorType> infer_elementwise_float(const InferArgs& a); ///< as the first, floats only
-std::vector<TensorType> infer_same(const InferArgs& a);              ///< the first input's type
+std::vector<TensorType> infer_elementwise(const InferArgs& a);        ///< the inputs' common type
+std::vector<TensorType> infer_elementwise_bool(const InferArgs& a);   ///< bool, broadcast
+std::vector<TensorType> infer_elementwise_float(const InferArgs& a);  ///< as the first, floats only
+std::vector<TensorType> infer_same(const InferArgs& a);               ///< the first input's type
 
 }  // namespace arete

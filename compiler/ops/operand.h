@@ -18,9 +18,9 @@ class Operand {
     Operand(T v, const char* file = __builtin_FILE(), int line = __builtin_LINE())
         : loc{file, line},
           literal_(true),
-          kind_(std::is_same_v<T, bool>        ? LiteralKind::Bool
+          kind_(std::is_same_v<T, bool>       ? LiteralKind::Bool
                 : std::is_floating_point_v<T> ? LiteralKind::Float
-                                               : LiteralKind::Integer),
+                                              : LiteralKind::Integer),
           number_(static_cast<double>(v)),
           integer_(static_cast<std::int64_t>(v)) {}
 

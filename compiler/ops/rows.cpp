@@ -48,7 +48,9 @@ const Index& Guard::inside(const Index& e, std::int64_t size) {
     return e;
 }
 
-void Guard::require(Value condition) { ok_ = ok_ ? ok_ & condition : condition; }
+void Guard::require(Value condition) {
+    ok_ = ok_ ? ok_ & condition : condition;
+}
 
 Value Guard::load(Lowering& l, int input, std::span<const Index> index) const {
     return ok_ ? l.load_if(ok_, input, index) : l.load(input, index);

@@ -27,9 +27,9 @@ std::vector<Sample> binary_samples() {
 }
 
 inline std::vector<Sample> where_samples() {
-    return {{"same shape",
-             {{{3, 5}}, {{3, 5}}, {{5}}},
-             [](std::span<const Expr> x) { return where(x[1] > x[2], x[0], x[1] * x[2]); }}};
+    return {{"same shape", {{{3, 5}}, {{3, 5}}, {{5}}}, [](std::span<const Expr> x) {
+                 return where(x[1] > x[2], x[0], x[1] * x[2]);
+             }}};
 }
 
 std::vector<Sample> cast_samples();

@@ -19,7 +19,7 @@ struct State {
     const CompileRequest& request;
     std::vector<Expr> roots;  // outputs, then the updates' new values, then the variables
     std::unique_ptr<Graph> graph;
-    std::string rewrites;     // log of the last pass
+    std::string rewrites;  // log of the last pass
     Fusion fusion;
     std::vector<LoweredGroup> groups;
     Compiled out;
@@ -44,11 +44,21 @@ void rewrite_with(State& s, std::span<const Rule> rules) {
     s.rewrites = log.str();
 }
 
-void bind(State& s) { s.set(bind_shapes(s.roots, s.request.binding)); }
-void canonicalize(State& s) { rewrite_with(s, canonicalize_rules()); }
-void stabilize(State& s) { rewrite_with(s, stabilize_rules()); }
-void specialize(State& s) { rewrite_with(s, specialize_rules()); }
-void expand(State& s) { s.set(expand_composites(s.roots)); }
+void bind(State& s) {
+    s.set(bind_shapes(s.roots, s.request.binding));
+}
+void canonicalize(State& s) {
+    rewrite_with(s, canonicalize_rules());
+}
+void stabilize(State& s) {
+    rewrite_with(s, stabilize_rules());
+}
+void specialize(State& s) {
+    rewrite_with(s, specialize_rules());
+}
+void expand(State& s) {
+    s.set(expand_composites(s.roots));
+}
 
 void fuse_groups(State& s) {
     s.graph = std::make_unique<Graph>(s.roots);
@@ -57,8 +67,9 @@ void fuse_groups(State& s) {
 
 void lower(State& s) {
     for (const Group& g : s.fusion.groups) {
-        LoweredNest l = lower_nest(g.roots, [&](const Expr& e) { return s.fusion.stored(e); },
-                                   std::string(g.roots[0].node().op->name));
+        LoweredNest l = lower_nest(
+            g.roots, [&](const Expr& e) { return s.fusion.stored(e); },
+            std::string(g.roots[0].node().op->name));
         s.groups.push_back({std::move(l), {}});
     }
 }
@@ -95,9 +106,7 @@ constexpr Pass passes[] = {
 
 void verify_after(const State& s, const Pass& pass) {
     switch (pass.shows) {
-        case Shows::Graph:
-            verify(Graph(s.roots), pass.name, infer_types);
-            break;
+        case Shows::Graph: verify(Graph(s.roots), pass.name, infer_types); break;
         case Shows::Fusion: break;
         case Shows::Nests:
             for (const LoweredGroup& g : s.groups) verify(g.lowered.nest);
@@ -115,11 +124,15 @@ std::string program_text(const Program& p) {
     static constexpr const char* kinds[] = {"input", "shared", "output", "constant", "arena"};
     for (std::size_t i = 0; i < p.slots.size(); ++i) {
         const Slot& s = p.slots[i];
-        std::string where = s.kind == Slot::Kind::Arena ? fmt::format("+{}", s.offset) : std::to_string(s.number);
-        out += fmt::format("  slot {}: {} {} {} {}\n", i, kinds[static_cast<int>(s.kind)], where, type_name(s.dtype, s.sizes), s.name);
+        std::string where =
+            s.kind == Slot::Kind::Arena ? fmt::format("+{}", s.offset) : std::to_string(s.number);
+        out += fmt::format("  slot {}: {} {} {} {}\n", i, kinds[static_cast<int>(s.kind)], where,
+                           type_name(s.dtype, s.sizes), s.name);
     }
     for (const Step& s : p.steps) {
-        const char* what = s.kind == Step::Kind::Kernel ? "kernel" : s.kind == Step::Kind::Copy ? "copy" : "zero";
+        const char* what = s.kind == Step::Kind::Kernel ? "kernel"
+                           : s.kind == Step::Kind::Copy ? "copy"
+                                                        : "zero";
         out += fmt::format("  {} {}({})\n", what, s.nest.name, fmt::join(s.slots, ", "));
     }
     return out;
@@ -137,14 +150,17 @@ void dump_after(State& s, const Pass& pass) {
             s.rewrites.clear();
             break;
         case Shows::Fusion:
-            if (o.dumps(Stage::Fusion)) write("txt", to_string(*s.graph) + "\n" + to_string(s.fusion));
+            if (o.dumps(Stage::Fusion))
+                write("txt", to_string(*s.graph) + "\n" + to_string(s.fusion));
             break;
         case Shows::Nests:
         case Shows::Kernels: {
             if (!o.dumps(Stage::Loops)) break;
             std::string text;
             for (const LoweredGroup& g : s.groups)
-                text += (pass.shows == Shows::Nests ? to_string(g.lowered.nest) : to_string(g.kernel)) + "\n";
+                text +=
+                    (pass.shows == Shows::Nests ? to_string(g.lowered.nest) : to_string(g.kernel)) +
+                    "\n";
             write("txt", text);
             break;
         }
@@ -156,11 +172,12 @@ void dump_after(State& s, const Pass& pass) {
 
 }  // namespace
 
-void write_dump(const Options& options, int number, const std::string& function, std::string_view pass,
-                std::string_view extension, std::string_view text) {
+void write_dump(const Options& options, int number, const std::string& function,
+                std::string_view pass, std::string_view extension, std::string_view text) {
     std::error_code error;
     std::filesystem::create_directories(options.dump_dir, error);
-    std::string path = fmt::format("{}/{:02}_{}_{}.{}", options.dump_dir, number, function, pass, extension);
+    std::string path =
+        fmt::format("{}/{:02}_{}_{}.{}", options.dump_dir, number, function, pass, extension);
     std::ofstream file(path);
     file << text;
     if (!file.flush()) fail<ArgumentError>({}, "dump: cannot write '{}'", path);
@@ -171,7 +188,8 @@ Compiled compile(const CompileRequest& request) {
     for (const auto& [variable, value] : request.updates) s.roots.push_back(value);
     for (const auto& [variable, value] : request.updates) s.roots.push_back(variable);
     if (request.options.dumps(Stage::Graph))
-        write_dump(request.options, s.out.dumped++, request.name, "input", "txt", to_string(Graph(s.roots)));
+        write_dump(request.options, s.out.dumped++, request.name, "input", "txt",
+                   to_string(Graph(s.roots)));
     using Clock = std::chrono::steady_clock;
     for (const Pass& pass : passes) {
         auto start = Clock::now();

@@ -15,7 +15,7 @@ namespace arete {
 /// What to compile: one specialisation of a function.
 struct CompileRequest {
     std::string name;
-    std::vector<Expr> inputs;   ///< leaves, in the order of the arguments
+    std::vector<Expr> inputs;  ///< leaves, in the order of the arguments
     std::vector<Expr> outputs;
     std::vector<std::pair<Expr, Expr>> updates;  ///< shared variable, new value
     ShapeBinding binding;
@@ -33,11 +33,11 @@ struct PassTime {
 /// A step program with what its slots refer to.
 struct Compiled {
     Program program;
-    std::vector<Expr> shared;        ///< by Slot::number of Shared slots
-    std::vector<Array> constants;    ///< by Slot::number of Constant slots
-    std::vector<CheckSite> checks;   ///< by check code
+    std::vector<Expr> shared;       ///< by Slot::number of Shared slots
+    std::vector<Array> constants;   ///< by Slot::number of Constant slots
+    std::vector<CheckSite> checks;  ///< by check code
     std::vector<PassTime> passes;
-    int dumped = 0;                  ///< files written so far, which number the next ones
+    int dumped = 0;  ///< files written so far, which number the next ones
 };
 
 /// Runs the passes, verifying and dumping after each as the options say.

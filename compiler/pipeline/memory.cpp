@@ -6,14 +6,17 @@
 namespace arete {
 
 namespace {
-std::int64_t padded(std::int64_t bytes) { return (bytes + 63) / 64 * 64; }
+std::int64_t padded(std::int64_t bytes) {
+    return (bytes + 63) / 64 * 64;
+}
 }  // namespace
 
 std::int64_t pack(std::vector<LiveRange>& ranges) {
     std::vector<std::size_t> order(ranges.size());
     std::iota(order.begin(), order.end(), std::size_t{0});
-    std::stable_sort(order.begin(), order.end(),
-                     [&](std::size_t a, std::size_t b) { return ranges[a].bytes > ranges[b].bytes; });
+    std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) {
+        return ranges[a].bytes > ranges[b].bytes;
+    });
     std::int64_t total = 0;
     std::vector<std::size_t> placed;
     for (std::size_t i : order) {
@@ -21,7 +24,8 @@ std::int64_t pack(std::vector<LiveRange>& ranges) {
         // Those alive at the same time, lowest first; take the first gap that is wide enough.
         std::vector<const LiveRange*> beside;
         for (std::size_t j : placed)
-            if (ranges[j].first <= r.last && r.first <= ranges[j].last) beside.push_back(&ranges[j]);
+            if (ranges[j].first <= r.last && r.first <= ranges[j].last)
+                beside.push_back(&ranges[j]);
         std::sort(beside.begin(), beside.end(),
                   [](const LiveRange* a, const LiveRange* b) { return a->offset < b->offset; });
         std::int64_t at = 0;

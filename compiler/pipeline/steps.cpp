@@ -21,7 +21,11 @@ class ProgramBuilder {
     ProgramBuilder(const CompileRequest& request, std::span<const Expr> outputs,
                    std::span<const std::pair<Expr, Expr>> updates, std::vector<LoweredGroup> groups,
                    Compiled& out)
-        : request_(request), outputs_(outputs), updates_(updates), groups_(std::move(groups)), out_(out) {}
+        : request_(request),
+          outputs_(outputs),
+          updates_(updates),
+          groups_(std::move(groups)),
+          out_(out) {}
 
     void run() {
         out_.program.name = request_.name;
@@ -43,7 +47,7 @@ class ProgramBuilder {
     // A group, or a copy of one value to another place.
     struct Work {
         int group = -1;
-        Expr from;       // copies
+        Expr from;  // copies
         int to_slot = -1;
     };
 
@@ -53,7 +57,8 @@ class ProgramBuilder {
         for (std::size_t g = 0; g < groups_.size(); ++g) {
             const LoweredNest& l = groups_[g].lowered;
             for (const loops::StoreTo& s : l.nest.stores)
-                if (same(l.buffers[static_cast<std::size_t>(s.buffer)], e)) return static_cast<int>(g);
+                if (same(l.buffers[static_cast<std::size_t>(s.buffer)], e))
+                    return static_cast<int>(g);
         }
         return -1;
     }
@@ -100,7 +105,8 @@ class ProgramBuilder {
     bool may_write_in_place(int group, const Expr& value, const Expr& s) const {
         const LoweredNest& l = groups_[static_cast<std::size_t>(group)].lowered;
         if (l.zero_first || l.nest.stores.size() != 1) return false;
-        if (!same(l.buffers[static_cast<std::size_t>(l.nest.stores[0].buffer)], value)) return false;
+        if (!same(l.buffers[static_cast<std::size_t>(l.nest.stores[0].buffer)], value))
+            return false;
         std::vector<loops::ValueId> roots{l.nest.stores[0].value};
         std::vector<loops::ValueId> inside;
         for (const loops::Accumulator& a : l.nest.accumulators) inside.push_back(a.element);
@@ -113,7 +119,8 @@ class ProgramBuilder {
         for (loops::ValueId id : needed(l.nest, inside))
             if (reads_s(id)) return false;
         for (loops::ValueId id : needed(l.nest, roots))
-            if (reads_s(id) && !(l.nest.values[static_cast<std::size_t>(id)].index == l.nest.stores[0].index))
+            if (reads_s(id) &&
+                !(l.nest.values[static_cast<std::size_t>(id)].index == l.nest.stores[0].index))
                 return false;
         return true;
     }
@@ -139,7 +146,8 @@ class ProgramBuilder {
             }
             // Another variable's old value must be set aside before that variable changes.
             if (is_shared(value)) {
-                int aside = add_slot({Slot::Kind::Arena, -1, 0, value.dtype(), concrete(value.shape()), "old " + value.node().name});
+                int aside = add_slot({Slot::Kind::Arena, -1, 0, value.dtype(),
+                                      concrete(value.shape()), "old " + value.node().name});
                 int first = add_copy(value, aside);
                 int last = add_copy(value, slot);
                 works_[static_cast<std::size_t>(last)].from = Expr();
@@ -155,7 +163,8 @@ class ProgramBuilder {
     void place_outputs() {
         for (std::size_t k = 0; k < outputs_.size(); ++k) {
             const Expr& e = outputs_[k];
-            int slot = add_slot({Slot::Kind::Output, static_cast<int>(k), 0, e.dtype(), concrete(e.shape()), fmt::format("out{}", k)});
+            int slot = add_slot({Slot::Kind::Output, static_cast<int>(k), 0, e.dtype(),
+                                 concrete(e.shape()), fmt::format("out{}", k)});
             if (producer(e) >= 0 && !find_place(e))
                 places_.push_back({e, slot});
             else
@@ -168,7 +177,8 @@ class ProgramBuilder {
     void order_checks_before_writes() {
         for (const auto& [variable, writer] : writers_)
             for (std::size_t w = 0; w < works_.size(); ++w) {
-                if (static_cast<int>(w) != writer && (may_fail(works_[w]) || reads(works_[w], variable)))
+                if (static_cast<int>(w) != writer &&
+                    (may_fail(works_[w]) || reads(works_[w], variable)))
                     edges_.emplace_back(static_cast<int>(w), writer);
             }
     }
@@ -187,14 +197,20 @@ class ProgramBuilder {
     int shared_slot(const Expr& e) {
         if (const Place* p = find_place(e)) return p->slot;
         out_.shared.push_back(e);
-        int slot = add_slot({Slot::Kind::Shared, static_cast<int>(out_.shared.size()) - 1, 0, e.dtype(), concrete(e.shape()), e.node().name});
+        int slot = add_slot({Slot::Kind::Shared, static_cast<int>(out_.shared.size()) - 1, 0,
+                             e.dtype(), concrete(e.shape()), e.node().name});
         places_.push_back({e, slot});
         return slot;
     }
 
     int slot_of(const Expr& e) {
         if (const Place* p = find_place(e)) return p->slot;
-        Slot s{Slot::Kind::Arena, -1, 0, e.dtype(), concrete(e.shape()), std::string(e.node().op->name)};
+        Slot s{Slot::Kind::Arena,
+               -1,
+               0,
+               e.dtype(),
+               concrete(e.shape()),
+               std::string(e.node().op->name)};
         switch (e.node().op->kind) {
             case OpInfo::Kind::Shared: return shared_slot(e);
             case OpInfo::Kind::Input: {
@@ -219,7 +235,8 @@ class ProgramBuilder {
 
     void emit() {
         std::vector<int> order = topological_order(static_cast<int>(works_.size()), edges_);
-        ARETE_CHECK(order.size() == works_.size(), "{}: steps depend on each other in a circle", request_.name);
+        ARETE_CHECK(order.size() == works_.size(), "{}: steps depend on each other in a circle",
+                    request_.name);
         for (int w : order) {
             const Work& work = works_[static_cast<std::size_t>(w)];
             Step step;
@@ -238,7 +255,8 @@ class ProgramBuilder {
             if (g.lowered.zero_first) {
                 Step zero;
                 zero.kind = Step::Kind::Zero;
-                zero.slots = {step.slots[static_cast<std::size_t>(g.lowered.nest.stores[0].buffer)]};
+                zero.slots = {
+                    step.slots[static_cast<std::size_t>(g.lowered.nest.stores[0].buffer)]};
                 out_.program.steps.push_back(std::move(zero));
             }
             step.checks = !g.lowered.checks.empty();
@@ -251,18 +269,21 @@ class ProgramBuilder {
         }
     }
 
-    // A store whose slot the kernel also reads goes through the buffer that it reads: parameters are
-    // promised not to alias.
+    // A store whose slot the kernel also reads goes through the buffer that it reads: parameters
+    // are promised not to alias.
     static void store_in_place(const std::vector<int>& slots, LoweredGroup& g) {
         std::vector<int> first(slots.size());
         for (std::size_t b = 0; b < slots.size(); ++b)
-            first[b] = static_cast<int>(std::find(slots.begin(), slots.end(), slots[b]) - slots.begin());
-        for (loops::StoreTo& s : g.lowered.nest.stores) s.buffer = first[static_cast<std::size_t>(s.buffer)];
+            first[b] =
+                static_cast<int>(std::find(slots.begin(), slots.end(), slots[b]) - slots.begin());
+        for (loops::StoreTo& s : g.lowered.nest.stores)
+            s.buffer = first[static_cast<std::size_t>(s.buffer)];
         redirect(g.kernel.body, first);
     }
     static void redirect(std::vector<loops::Stmt>& body, const std::vector<int>& first) {
         for (loops::Stmt& s : body) {
-            if (s.kind == loops::Stmt::Kind::Store && s.store.buffer < static_cast<int>(first.size()))
+            if (s.kind == loops::Stmt::Kind::Store &&
+                s.store.buffer < static_cast<int>(first.size()))
                 s.store.buffer = first[static_cast<std::size_t>(s.store.buffer)];
             redirect(s.body, first);
         }
@@ -275,17 +296,21 @@ class ProgramBuilder {
             double sum = 0;
             for (loops::ValueId id : needed(n, roots)) {
                 const loops::Instr& i = n.values[static_cast<std::size_t>(id)];
-                if (is_float(i.dtype) && loops::arity(i.op) > 0) sum += i.op == loops::Op::Fma ? 2 : 1;
+                if (is_float(i.dtype) && loops::arity(i.op) > 0)
+                    sum += i.op == loops::Op::Fma ? 2 : 1;
             }
             return sum;
         };
         double outside = 1, inside = 1;
-        for (loops::Var v : n.axes) outside *= static_cast<double>(n.extents[static_cast<std::size_t>(v)]);
-        for (loops::Var v : n.reduce_axes) inside *= static_cast<double>(n.extents[static_cast<std::size_t>(v)]);
+        for (loops::Var v : n.axes)
+            outside *= static_cast<double>(n.extents[static_cast<std::size_t>(v)]);
+        for (loops::Var v : n.reduce_axes)
+            inside *= static_cast<double>(n.extents[static_cast<std::size_t>(v)]);
         std::vector<loops::ValueId> stored, reduced;
         for (const loops::StoreTo& s : n.stores) stored.push_back(s.value);
         for (const loops::Accumulator& a : n.accumulators) reduced.push_back(a.element);
-        step.flops = outside * (flops(stored) + inside * (flops(reduced) + static_cast<double>(reduced.size())));
+        step.flops = outside * (flops(stored) +
+                                inside * (flops(reduced) + static_cast<double>(reduced.size())));
         for (const loops::Buffer& b : n.buffers)
             step.bytes += static_cast<double>(b.elements()) * static_cast<double>(size_of(b.dtype));
         for (Loc loc : l.lines) step.lines += (step.lines.empty() ? "" : " ") + loc.str();
@@ -308,7 +333,8 @@ class ProgramBuilder {
             slots.push_back(s);
         }
         out_.program.arena_bytes = pack(ranges);
-        for (std::size_t i = 0; i < slots.size(); ++i) out_.program.slots[slots[i]].offset = ranges[i].offset;
+        for (std::size_t i = 0; i < slots.size(); ++i)
+            out_.program.slots[slots[i]].offset = ranges[i].offset;
     }
 
     const CompileRequest& request_;

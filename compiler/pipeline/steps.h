@@ -16,7 +16,7 @@ struct LoweredGroup {
 /// computes it reads the variable only at the element it writes; otherwise through a copy at the
 /// end. Checks come before the first write to a shared variable.
 void build_program(const CompileRequest& request, std::span<const Expr> outputs,
-                   std::span<const std::pair<Expr, Expr>> updates,
-                   std::vector<LoweredGroup> groups, Compiled& out);
+                   std::span<const std::pair<Expr, Expr>> updates, std::vector<LoweredGroup> groups,
+                   Compiled& out);
 
 }  // namespace arete

@@ -11,10 +11,13 @@ using namespace rules;
 
 namespace {
 
-Expr just_x(const Match& m) { return if_same_type(m, m['x']); }
+Expr just_x(const Match& m) {
+    return if_same_type(m, m['x']);
+}
 
 bool constants_a_b(const Match& m) {
-    return is_constant_scalar(m['a']) && is_constant_scalar(m['b']) && m['a'].rank() == 0 && m['b'].rank() == 0;
+    return is_constant_scalar(m['a']) && is_constant_scalar(m['b']) && m['a'].rank() == 0 &&
+           m['b'].rank() == 0;
 }
 
 bool is_true(const Match& m) {
@@ -73,7 +76,8 @@ std::span<const Rule> canonicalize_rules() {
          [](const Match& m) { return -on(m, get(m, 'x') / get(m, 'y')); }},
         {"mul_constants", "x * a * b = x * (a * b)",
          op("mul", op("mul", any('x'), any('a')), any('b')),
-         [](const Match& m) { return get(m, 'x') * on(m, get(m, 'a') * get(m, 'b')); }, constants_a_b},
+         [](const Match& m) { return get(m, 'x') * on(m, get(m, 'a') * get(m, 'b')); },
+         constants_a_b},
         {"neg_constant", "-(x * a) = x * -a", op("neg", op("mul", any('x'), any('a'))),
          [](const Match& m) { return get(m, 'x') * on(m, -get(m, 'a')); },
          [](const Match& m) { return is_constant_scalar(m['a']) && !is_constant_scalar(m['x']); }},
@@ -85,17 +89,24 @@ std::span<const Rule> canonicalize_rules() {
              return is_constant_scalar(m['a'], &v) && v < 0 && !is_constant_scalar(m['y']);
          }},
         {"where_same", "where(c, x, x) = x", op("where", any('c'), any('x'), any('x')), just_x},
-        {"where_true", "where(true, x, y) = x", op("where", any('c'), any('x'), any('y')), just_x, is_true},
-        {"where_false", "where(false, y, x) = x", op("where", any('c'), any('y'), any('x')), just_x, is_false},
-        {"stop_gradient", "the value of stop_gradient(x) is x", op("stop_gradient", any('x')), just_x},
-        {"shape_known", "shape(x) is a number once sizes are known", op("shape", any('x')), shape_value, static_shape},
-        {"check_redundant", "an index that cannot leave its range needs no check", op("check_index", any('x')), just_x,
+        {"where_true", "where(true, x, y) = x", op("where", any('c'), any('x'), any('y')), just_x,
+         is_true},
+        {"where_false", "where(false, y, x) = x", op("where", any('c'), any('y'), any('x')), just_x,
+         is_false},
+        {"stop_gradient", "the value of stop_gradient(x) is x", op("stop_gradient", any('x')),
+         just_x},
+        {"shape_known", "shape(x) is a number once sizes are known", op("shape", any('x')),
+         shape_value, static_shape},
+        {"check_redundant", "an index that cannot leave its range needs no check",
+         op("check_index", any('x')), just_x,
          [](const Match& m) { return check_is_redundant(m.root().node()); }},
-        {"dimshuffle_identity", "axes in their own order", op("dimshuffle", any('x')), just_x, identity_order},
+        {"dimshuffle_identity", "axes in their own order", op("dimshuffle", any('x')), just_x,
+         identity_order},
         {"dimshuffle_chain", "dimshuffle of dimshuffle is one dimshuffle",
          op("dimshuffle", named('d', "dimshuffle", any('x'))), compose_orders},
         {"reshape_same", "reshape to its own shape", op("reshape", any('x')), just_x},
-        {"reshape_chain", "reshape of reshape is one reshape", op("reshape", op("reshape", any('x'))),
+        {"reshape_chain", "reshape of reshape is one reshape",
+         op("reshape", op("reshape", any('x'))),
          [](const Match& m) { return reshape(get(m, 'x'), m.root().shape()); }},
         {"broadcast_same", "broadcast to its own shape", op("broadcast_to", any('x')), just_x},
     };

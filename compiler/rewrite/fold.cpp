@@ -60,7 +60,8 @@ Expr fold(const Expr& e) {
             loops::evaluate(i.op, i.dtype, {x, static_cast<std::size_t>(loops::arity(i.op))});
     }
     Loc loc = n.loc();
-    return constant(array_of(values[static_cast<std::size_t>(result.id)], sizes), loc.file, loc.line);
+    return constant(array_of(values[static_cast<std::size_t>(result.id)], sizes), loc.file,
+                    loc.line);
 }
 
 }  // namespace arete

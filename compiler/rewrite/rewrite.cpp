@@ -81,7 +81,9 @@ class Matcher {
     }
 };
 
-std::optional<Match> match(const Pattern& pattern, const Expr& e) { return Matcher::run(pattern, e); }
+std::optional<Match> match(const Pattern& pattern, const Expr& e) {
+    return Matcher::run(pattern, e);
+}
 
 namespace {
 
@@ -90,7 +92,8 @@ std::string text(const Expr& e) {
     if (n.is_leaf()) return n.name.empty() ? std::string(n.op->name) : n.name;
     std::string args;
     for (const Expr& x : n.inputs)
-        args += (args.empty() ? "" : ", ") + (x.node().name.empty() ? std::string(x.node().op->name) : x.node().name);
+        args += (args.empty() ? "" : ", ") +
+                (x.node().name.empty() ? std::string(x.node().op->name) : x.node().name);
     return fmt::format("{}({}) : {}", n.op->name, args, e.type().str());
 }
 
@@ -99,7 +102,8 @@ class Engine {
     Engine(std::span<const Rule> rules, std::size_t size, RewriteLog* log)
         : log_(log), limit_(1000 + 50 * size) {
         for (const Rule& r : rules) {
-            ARETE_CHECK(r.pattern.kind == Pattern::Kind::Apply, "rule {} matches everything", r.name);
+            ARETE_CHECK(r.pattern.kind == Pattern::Kind::Apply, "rule {} matches everything",
+                        r.name);
             by_op_[r.pattern.op].push_back(&r);
         }
     }
@@ -108,7 +112,8 @@ class Engine {
     std::vector<Expr> node(Node n) {
         std::shared_ptr<const Node> made = interner_.intern(std::move(n));
         std::vector<Expr> out;
-        for (std::size_t k = 0; k < made->types.size(); ++k) out.emplace_back(made, static_cast<int>(k));
+        for (std::size_t k = 0; k < made->types.size(); ++k)
+            out.emplace_back(made, static_cast<int>(k));
         if (!normal_.insert(made.get()).second) {
             auto it = replaced_.find(made.get());
             return it == replaced_.end() ? out : it->second;
@@ -130,9 +135,12 @@ class Engine {
             if (!m || (r->guard && !r->guard(*m))) continue;
             Expr by = r->replace(*m);
             if (!by || same(by, e)) continue;
-            ARETE_CHECK(by.type() == e.type(), "rule {}: {} became {}", r->name, e.type().str(), by.type().str());
+            ARETE_CHECK(by.type() == e.type(), "rule {}: {} became {}", r->name, e.type().str(),
+                        by.type().str());
             if (++fired_ > limit_)
-                throw InternalError(fmt::format("rewriting does not come to rest; the last rule was {}", r->name), e.loc());
+                throw InternalError(
+                    fmt::format("rewriting does not come to rest; the last rule was {}", r->name),
+                    e.loc());
             if (log_) log_->firings.push_back({r, text(e), text(by), e.loc().str()});
             return normalise(by, e.node().locs);
         }
@@ -165,12 +173,13 @@ class Engine {
 std::string RewriteLog::str() const {
     std::string out;
     for (const Firing& f : firings)
-        out += fmt::format("{} ({}): {} -> {}{}\n", f.rule->name, f.rule->comment, f.before, f.after,
-                           f.where.empty() ? "" : "  # " + f.where);
+        out += fmt::format("{} ({}): {} -> {}{}\n", f.rule->name, f.rule->comment, f.before,
+                           f.after, f.where.empty() ? "" : "  # " + f.where);
     return out;
 }
 
-std::vector<Expr> rewrite(std::span<const Expr> outputs, std::span<const Rule> rules, RewriteLog* log) {
+std::vector<Expr> rewrite(std::span<const Expr> outputs, std::span<const Rule> rules,
+                          RewriteLog* log) {
     Engine engine(rules, Graph({outputs.begin(), outputs.end()}).size(), log);
     return transform(outputs, [&](const auto&, Node copy) { return engine.node(std::move(copy)); });
 }

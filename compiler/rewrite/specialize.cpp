@@ -13,7 +13,8 @@ namespace {
 // swapped), where padding is over a third of the work and the product is deep enough to pay.
 bool mostly_padding(const Match& m) {
     if (!is_static(m.root().shape()) || m['w'].rank() != 4 || m['g'].rank() != 4) return false;
-    const Sizes w = concrete(m['w'].shape()), g = concrete(m['g'].shape()), out = concrete(m.root().shape());
+    const Sizes w = concrete(m['w'].shape()), g = concrete(m['g'].shape()),
+                out = concrete(m.root().shape());
     const Sizes pad = concrete(m['p'].node().attrs.get<Shape>("pad"));
     const Ints& order = m['d'].node().attrs.get<Ints>("order");
     const bool full = order == Ints{1, 0, 2, 3} && pad[0] == w[2] - 1 && pad[1] == w[3] - 1;
@@ -26,10 +27,12 @@ std::span<const Rule> specialize_rules() {
     static const Rule table[] = {
         {"pow_two", "x^2 = sqr(x)", op("pow", any('x'), num(2)),
          [](const Match& m) { return if_same_type(m, sqr(get(m, 'x'))); }},
-        {"conv_of_padded", "a full convolution is a product and shifted sums, which skip the padding",
+        {"conv_of_padded",
+         "a full convolution is a product and shifted sums, which skip the padding",
          named('c', "conv2d", named('p', "pad2d", any('g')), named('d', "dimshuffle", any('w'))),
          [](const Match& m) {
-             return conv2d_grad_input_by_columns(get(m, 'w'), get(m, 'g'), !m['c'].node().attrs.get<bool>("filter_flip"));
+             return conv2d_grad_input_by_columns(get(m, 'w'), get(m, 'g'),
+                                                 !m['c'].node().attrs.get<bool>("filter_flip"));
          },
          mostly_padding},
         {"pow_one", "x^1 = x", op("pow", any('x'), num(1)),

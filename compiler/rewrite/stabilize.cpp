@@ -11,12 +11,18 @@ using namespace rules;
 
 namespace {
 
-int axis_of(const Expr& e) { return static_cast<int>(e.node().attrs.get<std::int64_t>("axis")); }
+int axis_of(const Expr& e) {
+    return static_cast<int>(e.node().attrs.get<std::int64_t>("axis"));
+}
 
 // A g that is broadcast would be summed over too few elements.
-bool g_is_whole(const Match& m) { return m['g'].type() == m.root().type(); }
+bool g_is_whole(const Match& m) {
+    return m['g'].type() == m.root().type();
+}
 
-Pattern one_plus(Pattern x) { return op("add", std::move(x), num(1)); }
+Pattern one_plus(Pattern x) {
+    return op("add", std::move(x), num(1));
+}
 
 }  // namespace
 
@@ -45,7 +51,8 @@ std::span<const Rule> stabilize_rules() {
          [](const Match& m) { return softplus(get(m, 'x')); }},
         {"log_sigmoid", "log(sigmoid(x)) = -softplus(-x)", op("log", op("sigmoid", any('x'))),
          [](const Match& m) { return -on(m, softplus(on(m, -get(m, 'x')))); }},
-        {"one_minus_sigmoid", "1 - sigmoid(x) = sigmoid(-x)", op("sub", num(1), op("sigmoid", any('x'))),
+        {"one_minus_sigmoid", "1 - sigmoid(x) = sigmoid(-x)",
+         op("sub", num(1), op("sigmoid", any('x'))),
          [](const Match& m) { return if_same_type(m, sigmoid(on(m, -get(m, 'x')))); }},
         {"log1p", "log(1 + x) = log1p(x)", op("log", one_plus(any('x'))),
          [](const Match& m) { return if_same_type(m, log1p(get(m, 'x'))); }},

@@ -95,8 +95,9 @@ class Emitter {
     Statements emit_axis(std::size_t position, bool outermost) {
         if (position == axes_.size()) return emit_tile();
         Var v = axes_[position];
-        LoopKind kind =
-            outermost && t_.cycles > parallel_cycles && nest_.checks.empty() ? LoopKind::Parallel : LoopKind::Serial;
+        LoopKind kind = outermost && t_.cycles > parallel_cycles && nest_.checks.empty()
+                            ? LoopKind::Parallel
+                            : LoopKind::Serial;
         auto next = [&](bool loop_made) {
             return emit_axis(position + 1, outermost && !loop_made);
         };
@@ -222,7 +223,8 @@ class Emitter {
             if (a.reduction == Reduction::ArgMax || a.reduction == Reduction::ArgMin)
                 l.where = k_.add_buffer({"arg" + n, DType::I32, {slots}, true});
             if (partial)
-                l.total = k_.add_buffer({"sum" + n, t, {(slots + t_.lanes - 1) / t_.lanes * t_.lanes}, true});
+                l.total = k_.add_buffer(
+                    {"sum" + n, t, {(slots + t_.lanes - 1) / t_.lanes * t_.lanes}, true});
             locals.push_back(l);
         }
         Statements out = initialise(locals, partial);

@@ -271,11 +271,13 @@ std::string to_string(const Tiling& t, const Nest& nest) {
     auto name = [&](Var v) { return nest.var_names[static_cast<std::size_t>(v)]; };
     std::string out = "scalar";
     if (t.lanes > 1) {
-        out = fmt::format("{} lanes of {}{}", t.lanes, t.over_reduction ? "partial sums over " : "", name(t.inner));
+        out = fmt::format("{} lanes of {}{}", t.lanes, t.over_reduction ? "partial sums over " : "",
+                          name(t.inner));
         out += t.outer >= 0 ? fmt::format(", {} rows of {} joined", t.block, name(t.outer))
                             : fmt::format(", {} at a time", t.block);
     }
-    for (const Tiling::Tile& tile : t.tiles) out += fmt::format("; tile {} by {}", name(tile.axis), tile.size);
+    for (const Tiling::Tile& tile : t.tiles)
+        out += fmt::format("; tile {} by {}", name(tile.axis), tile.size);
     return out + fmt::format("; about {:.0f} cycles", t.cycles);
 }
 

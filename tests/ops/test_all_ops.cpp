@@ -50,11 +50,14 @@ void check_gradient(const Sample& sample, const std::string& where) {
     if (wrt.empty()) return;
     Array value = compiled(e, d);
     Array weights(DType::F64, value.shape());
-    for (std::int64_t i = 0; i < weights.size(); ++i) weights.data<double>()[i] = std::cos(1.0 + static_cast<double>(i));
+    for (std::int64_t i = 0; i < weights.size(); ++i)
+        weights.data<double>()[i] = std::cos(1.0 + static_cast<double>(i));
     Expr cost = sum(cast(e, DType::F64) * weights);
     std::vector<Expr> gradients = grad(cost, wrt, {.disconnected_inputs = Disconnected::zero});
-    Function value_of = function({.inputs = d.leaves, .outputs = {cost}, .on_unused_input = OnUnusedInput::ignore});
-    Function slope = function({.inputs = d.leaves, .outputs = gradients, .on_unused_input = OnUnusedInput::ignore});
+    Function value_of =
+        function({.inputs = d.leaves, .outputs = {cost}, .on_unused_input = OnUnusedInput::ignore});
+    Function slope = function(
+        {.inputs = d.leaves, .outputs = gradients, .on_unused_input = OnUnusedInput::ignore});
     std::vector<Array> got = slope.call(d.values);
     const double h = 1e-5;
     for (std::size_t k = 0; k < which.size(); ++k) {
@@ -70,8 +73,8 @@ void check_gradient(const Sample& sample, const std::string& where) {
             at = kept;
             expected.data<double>()[i] = (above - below) / (2 * h);
         }
-        CHECK_MESSAGE(difference(got[k], expected) < 1e-6, where, " gradient of input ", which[k], "\n got      ",
-                      got[k].str(), "\n expected ", expected.str());
+        CHECK_MESSAGE(difference(got[k], expected) < 1e-6, where, " gradient of input ", which[k],
+                      "\n got      ", got[k].str(), "\n expected ", expected.str());
     }
 }
 
@@ -95,8 +98,8 @@ TEST_CASE("every op is native as it is by reference, for every dtype") {
                 Array expected = reference_eval({&e, 1}, bindings(d))[0];
                 Array got = compiled(e, d);
                 double tolerated = tolerance(e.dtype(), t);
-                CHECK_MESSAGE(difference(got, expected) <= tolerated, where, "\n got      ", got.str(),
-                              "\n expected ", expected.str());
+                CHECK_MESSAGE(difference(got, expected) <= tolerated, where, "\n got      ",
+                              got.str(), "\n expected ", expected.str());
             }
     }
 }

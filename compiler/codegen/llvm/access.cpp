@@ -82,15 +82,18 @@ Address RegionPrinter::address(const Index& e) {
                 if (!inner.base && !inner.vector && inner.lanes.empty()) {
                     out.constant += k * exact(inner.constant);
                 } else if (!inner.base && !inner.vector) {
-                    add_lanes([&](std::int64_t l) {
-                        return exact(inner.constant + inner.lanes[static_cast<std::size_t>(l)]);
-                    }, k);
+                    add_lanes(
+                        [&](std::int64_t l) {
+                            return exact(inner.constant + inner.lanes[static_cast<std::size_t>(l)]);
+                        },
+                        k);
                 } else {
                     // Arithmetic at run time. A negative dividend is lifted by a multiple of the
                     // divisor, so that the quotient is a floor.
                     const loops::Range range = t.inner->range(k_.extents);
                     const bool bounded = range.low > -(std::int64_t{1} << 40);
-                    const std::int64_t lift = bounded && range.low < 0 ? -floor_div(range.low, d) : 0;
+                    const std::int64_t lift =
+                        bounded && range.low < 0 ? -floor_div(range.low, d) : 0;
                     inner.constant += lift * d;
                     if (!is_mod) out.constant -= k * lift;
                     const bool vector = !inner.uniform();
@@ -100,7 +103,8 @@ Address RegionPrinter::address(const Index& e) {
                     if (bounded)
                         v = is_mod ? b_.CreateURem(v, by) : b_.CreateUDiv(v, by);
                     else
-                        v = integer_division(is_mod ? loops::Op::Rem : loops::Op::Div, DType::I64, v, by);
+                        v = integer_division(is_mod ? loops::Op::Rem : loops::Op::Div, DType::I64,
+                                             v, by);
                     if (vector)
                         add_vector(v, k);
                     else
@@ -123,7 +127,8 @@ llvm::Value* RegionPrinter::vector_address(const Address& a) {
     llvm::Value* v = widen(scalar_address(a));
     if (!a.lanes.empty()) {
         std::vector<llvm::Constant*> offsets;
-        for (std::int64_t o : a.lanes) offsets.push_back(b_.getInt64(static_cast<std::uint64_t>(o)));
+        for (std::int64_t o : a.lanes)
+            offsets.push_back(b_.getInt64(static_cast<std::uint64_t>(o)));
         v = b_.CreateAdd(v, llvm::ConstantVector::get(offsets));
     }
     return a.vector ? b_.CreateAdd(v, a.vector) : v;
@@ -158,7 +163,8 @@ llvm::Value* RegionPrinter::load_scalar(llvm::Type* type, llvm::Value* pointer) 
 }
 
 // `length` consecutive elements in the first lanes of a full vector.
-llvm::Value* RegionPrinter::load_run(llvm::Type* element, llvm::Value* pointer, std::int64_t length) {
+llvm::Value* RegionPrinter::load_run(llvm::Type* element, llvm::Value* pointer,
+                                     std::int64_t length) {
     const auto lanes = static_cast<unsigned>(lanes_);
     auto* full = llvm::FixedVectorType::get(element, lanes);
     if (length == lanes_) return load_scalar(full, pointer);
@@ -183,7 +189,8 @@ llvm::Value* RegionPrinter::gather(llvm::Type* element, llvm::Value* pointer, co
 }
 
 // Constant offsets a lane: by their runs, or by loading the whole stretch and shuffling.
-llvm::Value* RegionPrinter::load_pattern(llvm::Type* element, llvm::Value* pointer, const Address& a) {
+llvm::Value* RegionPrinter::load_pattern(llvm::Type* element, llvm::Value* pointer,
+                                         const Address& a) {
     std::span<const std::int64_t> offsets(a.lanes.data(), static_cast<std::size_t>(active_));
     auto [low, high] = std::minmax_element(offsets.begin(), offsets.end());
     const std::int64_t first = *low, span = *high - *low + 1;
@@ -198,13 +205,16 @@ llvm::Value* RegionPrinter::load_pattern(llvm::Type* element, llvm::Value* point
         llvm::Value* v = nullptr;
         std::int64_t lane = 0;
         for (std::int64_t length : parts) {
-            llvm::Value* run = load_run(element, at(offsets[static_cast<std::size_t>(lane)]), length);
+            llvm::Value* run =
+                load_run(element, at(offsets[static_cast<std::size_t>(lane)]), length);
             if (!v) {
                 v = run;
             } else {
                 std::vector<int> merge;
                 for (int l = 0; l < lanes_; ++l)
-                    merge.push_back(l < lane ? l : l < lane + length ? lanes_ + l - static_cast<int>(lane) : -1);
+                    merge.push_back(l < lane            ? l
+                                    : l < lane + length ? lanes_ + l - static_cast<int>(lane)
+                                                        : -1);
                 v = b_.CreateShuffleVector(v, run, merge);
             }
             lane += length;
@@ -221,8 +231,9 @@ llvm::Value* RegionPrinter::load_pattern(llvm::Type* element, llvm::Value* point
         for (int l = 0; l < lanes_; ++l) {
             std::int64_t o = l < active_ ? offsets[static_cast<std::size_t>(l)] - first - from : -1;
             bool here = o >= 0 && o < length;
-            pick.push_back(!v ? (here ? static_cast<int>(o) : -1)
-                              : here ? lanes_ + static_cast<int>(o) : l);
+            pick.push_back(!v     ? (here ? static_cast<int>(o) : -1)
+                           : here ? lanes_ + static_cast<int>(o)
+                                  : l);
         }
         v = v ? b_.CreateShuffleVector(v, part, pick) : b_.CreateShuffleVector(part, pick);
     }
@@ -234,7 +245,8 @@ llvm::Value* RegionPrinter::load(const Instr& i) {
     llvm::Value* pointer = pointers_[static_cast<std::size_t>(i.target)];
     Address a = address(i.index);
     if (a.uniform())
-        return from_memory(load_scalar(element, b_.CreateGEP(element, pointer, scalar_address(a))), i.dtype);
+        return from_memory(load_scalar(element, b_.CreateGEP(element, pointer, scalar_address(a))),
+                           i.dtype);
     if (a.vector) return from_memory(gather(element, pointer, a), i.dtype);
     const bool local = k_.buffers[static_cast<std::size_t>(i.target)].local;
     // Local buffers are as wide as the vectors, so all lanes may be read.
@@ -253,7 +265,8 @@ llvm::Value* RegionPrinter::load_if(const Instr& i) {
     Address a = address(i.index);
     if (a.uniform() && !guard->getType()->isVectorTy()) {
         if (!zeros_) {
-            llvm::IRBuilder<> entry(&function_->getEntryBlock(), function_->getEntryBlock().begin());
+            llvm::IRBuilder<> entry(&function_->getEntryBlock(),
+                                    function_->getEntryBlock().begin());
             zeros_ = entry.CreateAlloca(entry.getInt64Ty(), nullptr, "zeros");
             entry.CreateStore(entry.getInt64(0), zeros_);
         }
@@ -274,9 +287,11 @@ llvm::Value* RegionPrinter::load_if(const Instr& i) {
                 Address b = a;
                 b.constant += a.lanes[static_cast<std::size_t>(lane)] - lane;
                 std::vector<llvm::Constant*> here;
-                for (std::int64_t l = 0; l < lanes_; ++l) here.push_back(b_.getInt1(l >= lane && l < lane + length));
+                for (std::int64_t l = 0; l < lanes_; ++l)
+                    here.push_back(b_.getInt1(l >= lane && l < lane + length));
                 llvm::Value* at = b_.CreateGEP(element, pointer, scalar_address(b));
-                v = b_.CreateMaskedLoad(type, at, align, b_.CreateAnd(on, llvm::ConstantVector::get(here)), v);
+                v = b_.CreateMaskedLoad(type, at, align,
+                                        b_.CreateAnd(on, llvm::ConstantVector::get(here)), v);
                 lane += length;
             }
             return from_memory(v, i.dtype);
@@ -299,9 +314,9 @@ llvm::Value* RegionPrinter::combine(Reduction r, DType t, llvm::Value* a, llvm::
 }
 
 // Folds as many slots at a time as there are lanes. In step d = 1, 2, 4, ... vectors are taken in
-// pairs: a lane whose number has bit d clear goes on with the first of the pair, the others with the
-// second, each adding the lane at distance d. In the end lane s holds the fold of slot s, after one
-// addition and two shuffles a slot.
+// pairs: a lane whose number has bit d clear goes on with the first of the pair, the others with
+// the second, each adding the lane at distance d. In the end lane s holds the fold of slot s, after
+// one addition and two shuffles a slot.
 void RegionPrinter::fold(const loops::FoldLanes& f) {
     const DType t = k_.buffers[static_cast<std::size_t>(f.from)].dtype;
     auto* type = llvm::FixedVectorType::get(memory_type(t), static_cast<unsigned>(f.lanes));
@@ -355,7 +370,8 @@ void RegionPrinter::store(const loops::StoreTo& s) {
     b_.CreateAlignedStore(to_memory(v, t), at, align);
 }
 
-void RegionPrinter::store_lanes(const loops::StoreTo& s, const Address& a, llvm::Value* v, bool local) {
+void RegionPrinter::store_lanes(const loops::StoreTo& s, const Address& a, llvm::Value* v,
+                                bool local) {
     llvm::Type* element = v->getType()->getScalarType();
     llvm::Value* pointer = pointers_[static_cast<std::size_t>(s.buffer)];
     llvm::Align align(module_.getDataLayout().getTypeAllocSize(element));
@@ -375,9 +391,11 @@ void RegionPrinter::store_lanes(const loops::StoreTo& s, const Address& a, llvm:
                     return;
                 }
                 std::vector<int> pick;
-                for (std::int64_t l = 0; l < length; ++l) pick.push_back(static_cast<int>(lane + l));
+                for (std::int64_t l = 0; l < length; ++l)
+                    pick.push_back(static_cast<int>(lane + l));
                 const bool power_of_two = (length & (length - 1)) == 0;
-                if (lane == 0 && machine_.masked_memory && !power_of_two && element->getScalarSizeInBits() >= 32) {
+                if (lane == 0 && machine_.masked_memory && !power_of_two &&
+                    element->getScalarSizeInBits() >= 32) {
                     std::vector<llvm::Constant*> on;
                     for (std::int64_t l = 0; l < lanes_; ++l) on.push_back(b_.getInt1(l < length));
                     b_.CreateMaskedStore(v, at(0), align, llvm::ConstantVector::get(on));

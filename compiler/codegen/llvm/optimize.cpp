@@ -48,7 +48,8 @@ Machine host_machine() {
     llvm::StringMap<bool> features = llvm::sys::getHostCPUFeatures();
     auto has = [&](const char* f) { return features.lookup(f); };
     for (const auto& f : features)
-        m.features += fmt::format("{}{}{}", m.features.empty() ? "" : ",", f.second ? "+" : "-", f.first().str());
+        m.features += fmt::format("{}{}{}", m.features.empty() ? "" : ",", f.second ? "+" : "-",
+                                  f.first().str());
     if (has("avx512f") && has("avx512vl") && has("avx512dq") && has("avx512bw")) {
         m.vector_bytes = 64;
         m.vector_registers = 32;
@@ -69,8 +70,9 @@ std::unique_ptr<llvm::TargetMachine> llvm_codegen::target_machine(const Machine&
     if (!target) fail<CompileError>({}, "LLVM has no back end for {}: {}", triple, error);
     llvm::TargetOptions options;
     options.AllowFPOpFusion = llvm::FPOpFusion::Strict;  // rounding was decided in the loop IR
-    return std::unique_ptr<llvm::TargetMachine>(target->createTargetMachine(
-        triple, m.cpu, m.features, options, llvm::Reloc::PIC_, std::nullopt, llvm::CodeGenOptLevel::Default));
+    return std::unique_ptr<llvm::TargetMachine>(
+        target->createTargetMachine(triple, m.cpu, m.features, options, llvm::Reloc::PIC_,
+                                    std::nullopt, llvm::CodeGenOptLevel::Default));
 }
 
 void LlvmModule::optimize(bool verify) {
@@ -92,7 +94,8 @@ void LlvmModule::optimize(bool verify) {
     passes.addPass(llvm::SROAPass(llvm::SROAOptions::ModifyCFG));
     passes.addPass(llvm::EarlyCSEPass(true));
     passes.addPass(llvm::InstCombinePass());
-    passes.addPass(llvm::createFunctionToLoopPassAdaptor(llvm::LICMPass(llvm::LICMOptions()), true));
+    passes.addPass(
+        llvm::createFunctionToLoopPassAdaptor(llvm::LICMPass(llvm::LICMOptions()), true));
     passes.addPass(llvm::GVNPass());
     passes.addPass(llvm::SimplifyCFGPass());
     llvm::ModulePassManager all;

@@ -38,7 +38,8 @@ class ProgramPrinter {
 
   private:
     llvm::Value* slot(llvm::IRBuilder<>& b, llvm::Value* table, int number) {
-        llvm::Value* at = b.CreateConstInBoundsGEP1_64(b.getPtrTy(), table, static_cast<std::uint64_t>(number));
+        llvm::Value* at =
+            b.CreateConstInBoundsGEP1_64(b.getPtrTy(), table, static_cast<std::uint64_t>(number));
         return b.CreateLoad(b.getPtrTy(), at);
     }
 
@@ -46,8 +47,8 @@ class ProgramPrinter {
 
     void add_ticks(llvm::Value* start, std::size_t step) {
         constexpr std::uint64_t field = offsetof(StepContext, ticks) / sizeof(void*);
-        llvm::Value* sums =
-            b_.CreateLoad(b_.getPtrTy(), b_.CreateConstInBoundsGEP1_64(b_.getPtrTy(), context_, field));
+        llvm::Value* sums = b_.CreateLoad(
+            b_.getPtrTy(), b_.CreateConstInBoundsGEP1_64(b_.getPtrTy(), context_, field));
         llvm::Value* at = b_.CreateConstInBoundsGEP1_64(b_.getInt64Ty(), sums, step);
         llvm::Value* spent = b_.CreateSub(ticks(), start);
         b_.CreateStore(b_.CreateAdd(b_.CreateLoad(b_.getInt64Ty(), at), spent), at);
@@ -58,21 +59,25 @@ class ProgramPrinter {
         llvm::Align align(8);
         switch (s.kind) {
             case Step::Kind::Copy:
-                b_.CreateMemCpy(slot(b_, table_, s.slots[1]), llvm::MaybeAlign(), slot(b_, table_, s.slots[0]),
-                                llvm::MaybeAlign(), bytes(s.slots[1]));
+                b_.CreateMemCpy(slot(b_, table_, s.slots[1]), llvm::MaybeAlign(),
+                                slot(b_, table_, s.slots[0]), llvm::MaybeAlign(),
+                                bytes(s.slots[1]));
                 return;
             case Step::Kind::Zero:
-                b_.CreateMemSet(slot(b_, table_, s.slots[0]), b_.getInt8(0), bytes(s.slots[0]), llvm::MaybeAlign());
+                b_.CreateMemSet(slot(b_, table_, s.slots[0]), b_.getInt8(0), bytes(s.slots[0]),
+                                llvm::MaybeAlign());
                 return;
             case Step::Kind::Kernel: break;
         }
         const std::string name = fmt::format("k{}_{}", number, s.kernel.name);
-        for (const Region& region : print_regions(module_, impl_.machine, s.kernel, name, s.first_check)) {
+        for (const Region& region :
+             print_regions(module_, impl_.machine, s.kernel, name, s.first_check)) {
             if (region.parallel && region.extent > 1)
                 call_parallel(region, s);
             else
-                b_.CreateCall(region.function, arguments(b_, table_, context_, s, b_.getInt64(0),
-                                                         b_.getInt64(static_cast<std::uint64_t>(region.extent))));
+                b_.CreateCall(region.function,
+                              arguments(b_, table_, context_, s, b_.getInt64(0),
+                                        b_.getInt64(static_cast<std::uint64_t>(region.extent))));
         }
         if (!s.checks) return;
         auto* stop = llvm::BasicBlock::Create(*impl_.context, "stop", step_);
@@ -84,8 +89,9 @@ class ProgramPrinter {
         b_.SetInsertPoint(next);
     }
 
-    std::vector<llvm::Value*> arguments(llvm::IRBuilder<>& b, llvm::Value* table, llvm::Value* context, const Step& s,
-                                        llvm::Value* begin, llvm::Value* end) {
+    std::vector<llvm::Value*> arguments(llvm::IRBuilder<>& b, llvm::Value* table,
+                                        llvm::Value* context, const Step& s, llvm::Value* begin,
+                                        llvm::Value* end) {
         std::vector<llvm::Value*> args;
         for (int n : s.slots) args.push_back(slot(b, table, n));
         args.insert(args.end(), {context, begin, end});
@@ -96,13 +102,16 @@ class ProgramPrinter {
     void call_parallel(const Region& region, const Step& s) {
         llvm::Type* pointer = b_.getPtrTy();
         auto* type = llvm::FunctionType::get(b_.getVoidTy(), {pointer, b_.getInt64Ty()}, false);
-        llvm::Function* body = llvm::Function::Create(type, llvm::Function::InternalLinkage, region.function->getName() + "_chunk", module_);
+        llvm::Function* body = llvm::Function::Create(
+            type, llvm::Function::InternalLinkage, region.function->getName() + "_chunk", module_);
         body->addFnAttr(llvm::Attribute::NoUnwind);
         const std::int64_t chunks = std::min(max_chunks, region.extent);
         llvm::IRBuilder<> b(llvm::BasicBlock::Create(*impl_.context, "entry", body));
         llvm::Value* extent = b.getInt64(static_cast<std::uint64_t>(region.extent));
         llvm::Value* count = b.getInt64(static_cast<std::uint64_t>(chunks));
-        auto edge = [&](llvm::Value* chunk) { return b.CreateUDiv(b.CreateMul(chunk, extent), count); };
+        auto edge = [&](llvm::Value* chunk) {
+            return b.CreateUDiv(b.CreateMul(chunk, extent), count);
+        };
         llvm::Value* begin = edge(body->getArg(1));
         llvm::Value* end = edge(b.CreateAdd(body->getArg(1), b.getInt64(1)));
         llvm::Value* no_context = llvm::ConstantPointerNull::get(b.getPtrTy());
@@ -112,8 +121,10 @@ class ProgramPrinter {
         constexpr std::uint64_t field = offsetof(StepContext, parallel) / sizeof(void*);
         llvm::Value* at = b_.CreateConstInBoundsGEP1_64(pointer, context_, field);
         llvm::Value* run = b_.CreateLoad(pointer, at);
-        auto* run_type = llvm::FunctionType::get(b_.getVoidTy(), {pointer, pointer, pointer, b_.getInt64Ty()}, false);
-        b_.CreateCall(run_type, run, {context_, body, table_, b_.getInt64(static_cast<std::uint64_t>(chunks))});
+        auto* run_type = llvm::FunctionType::get(
+            b_.getVoidTy(), {pointer, pointer, pointer, b_.getInt64Ty()}, false);
+        b_.CreateCall(run_type, run,
+                      {context_, body, table_, b_.getInt64(static_cast<std::uint64_t>(chunks))});
     }
 
     LlvmModule::Impl& impl_;
@@ -127,7 +138,8 @@ class ProgramPrinter {
 
 }  // namespace
 
-LlvmModule::LlvmModule(const Program& program, const Machine& machine) : impl_(std::make_unique<Impl>()) {
+LlvmModule::LlvmModule(const Program& program, const Machine& machine)
+    : impl_(std::make_unique<Impl>()) {
     impl_->context = std::make_unique<llvm::LLVMContext>();
     impl_->module = std::make_unique<llvm::Module>(program.name, *impl_->context);
     impl_->machine = machine;

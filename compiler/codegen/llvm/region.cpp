@@ -72,7 +72,8 @@ Region RegionPrinter::print(std::span<const Stmt> statements, const std::string&
             pointers_.push_back(function_->getArg(next++));
             continue;
         }
-        auto* array = llvm::ArrayType::get(memory_type(b.dtype), static_cast<std::uint64_t>(b.elements()));
+        auto* array =
+            llvm::ArrayType::get(memory_type(b.dtype), static_cast<std::uint64_t>(b.elements()));
         llvm::AllocaInst* memory = b_.CreateAlloca(array, nullptr, b.name);
         memory->setAlignment(llvm::Align(64));
         pointers_.push_back(memory);
@@ -154,7 +155,9 @@ void RegionPrinter::counted_loop(const Stmt& s, llvm::Value* begin, llvm::Value*
     i->addIncoming(next, b_.GetInsertBlock());
     llvm::BranchInst* back = b_.CreateCondBr(b_.CreateICmpSLT(next, end), body, after);
     // The schedule has decided what to unroll.
-    auto option = [&](const char* text) { return llvm::MDNode::get(c, llvm::MDString::get(c, text)); };
+    auto option = [&](const char* text) {
+        return llvm::MDNode::get(c, llvm::MDString::get(c, text));
+    };
     llvm::MDNode* id = llvm::MDNode::getDistinct(
         c, {nullptr, option("llvm.loop.unroll.disable"), option("llvm.loop.mustprogress")});
     id->replaceOperandWith(0, id);
@@ -300,9 +303,13 @@ llvm::Value* RegionPrinter::binary(Op op, DType t, llvm::Value* a, llvm::Value* 
             ARETE_CHECK(!f, "{}: remainder of floats", k_.name);
             return integer_division(op, t, a, c);
         case Op::Min:
-            return call(f ? llvm::Intrinsic::minimum : u ? llvm::Intrinsic::umin : llvm::Intrinsic::smin);
+            return call(f   ? llvm::Intrinsic::minimum
+                        : u ? llvm::Intrinsic::umin
+                            : llvm::Intrinsic::smin);
         case Op::Max:
-            return call(f ? llvm::Intrinsic::maximum : u ? llvm::Intrinsic::umax : llvm::Intrinsic::smax);
+            return call(f   ? llvm::Intrinsic::maximum
+                        : u ? llvm::Intrinsic::umax
+                            : llvm::Intrinsic::smax);
         case Op::And: return b_.CreateAnd(a, c);
         case Op::Or: return b_.CreateOr(a, c);
         case Op::Xor: return b_.CreateXor(a, c);
@@ -325,16 +332,29 @@ llvm::Value* RegionPrinter::compute(const Instr& i, std::span<llvm::Value* const
         case Op::Load:
         case Op::LoadIf:
         case Op::Acc: break;
-        case Op::Add: case Op::Sub: case Op::Mul: case Op::Div: case Op::Rem: case Op::Min:
-        case Op::Max: case Op::And: case Op::Or: case Op::Xor: case Op::Shl: case Op::Shr:
-            return binary(i.op, t, x[0], x[1]);
-        case Op::Eq: case Op::Ne: case Op::Lt: case Op::Le: return compare(i.op, from, x[0], x[1]);
+        case Op::Add:
+        case Op::Sub:
+        case Op::Mul:
+        case Op::Div:
+        case Op::Rem:
+        case Op::Min:
+        case Op::Max:
+        case Op::And:
+        case Op::Or:
+        case Op::Xor:
+        case Op::Shl:
+        case Op::Shr: return binary(i.op, t, x[0], x[1]);
+        case Op::Eq:
+        case Op::Ne:
+        case Op::Lt:
+        case Op::Le: return compare(i.op, from, x[0], x[1]);
         case Op::Neg: return is_float(t) ? b_.CreateFNeg(x[0]) : b_.CreateNeg(x[0]);
         case Op::Abs:
             if (is_float(t)) return b_.CreateUnaryIntrinsic(llvm::Intrinsic::fabs, x[0]);
             if (t == DType::Bool || t == DType::U8) return x[0];
             return b_.CreateBinaryIntrinsic(llvm::Intrinsic::abs, x[0], b_.getFalse());
-        case Op::Fma: return b_.CreateIntrinsic(llvm::Intrinsic::fma, {x[0]->getType()}, {x[0], x[1], x[2]});
+        case Op::Fma:
+            return b_.CreateIntrinsic(llvm::Intrinsic::fma, {x[0]->getType()}, {x[0], x[1], x[2]});
         case Op::Sqrt: return rounding(llvm::Intrinsic::sqrt);
         case Op::Floor: return rounding(llvm::Intrinsic::floor);
         case Op::Ceil: return rounding(llvm::Intrinsic::ceil);
@@ -349,8 +369,15 @@ llvm::Value* RegionPrinter::compute(const Instr& i, std::span<llvm::Value* const
                 type = llvm::VectorType::get(type, vector->getElementCount());
             return b_.CreateBitCast(x[0], type);
         }
-        case Op::Exp: case Op::Expm1: case Op::Log: case Op::Log1p: case Op::Tanh: case Op::Sin:
-        case Op::Cos: case Op::Erf: case Op::Pow: break;
+        case Op::Exp:
+        case Op::Expm1:
+        case Op::Log:
+        case Op::Log1p:
+        case Op::Tanh:
+        case Op::Sin:
+        case Op::Cos:
+        case Op::Erf:
+        case Op::Pow: break;
     }
     throw InternalError(fmt::format("{} reached the LLVM printer", loops::name(i.op)));
 }
@@ -365,7 +392,8 @@ std::vector<Region> print_regions(llvm::Module& module, const Machine& machine,
         if (!is_parallel(rest[0]))
             while (n < rest.size() && !is_parallel(rest[n])) ++n;
         std::string part = out.empty() ? name : fmt::format("{}_{}", name, out.size());
-        out.push_back(RegionPrinter(module, machine, kernel, first_check).print(rest.first(n), part));
+        out.push_back(
+            RegionPrinter(module, machine, kernel, first_check).print(rest.first(n), part));
         rest = rest.subspan(n);
     }
     return out;

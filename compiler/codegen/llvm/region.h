@@ -12,10 +12,10 @@ namespace arete::llvm_codegen {
 /// An evaluated Index: base + constant, plus one constant offset a lane, or a vector known only at
 /// run time.
 struct Address {
-    llvm::Value* base = nullptr;        // scalar i64, null for 0
+    llvm::Value* base = nullptr;  // scalar i64, null for 0
     std::int64_t constant = 0;
-    std::vector<std::int64_t> lanes;    // empty: the same for all lanes
-    llvm::Value* vector = nullptr;      // <lanes x i64>, null for none
+    std::vector<std::int64_t> lanes;  // empty: the same for all lanes
+    llvm::Value* vector = nullptr;    // <lanes x i64>, null for none
     bool uniform() const { return lanes.empty() && !vector; }
 };
 
@@ -79,7 +79,7 @@ class RegionPrinter {
     mutable llvm::IRBuilder<> b_;
     llvm::Function* function_ = nullptr;
     llvm::Value* context_ = nullptr;
-    llvm::AllocaInst* zeros_ = nullptr;  // what a guarded load reads where it must not read
+    llvm::AllocaInst* zeros_ = nullptr;   // what a guarded load reads where it must not read
     std::vector<llvm::Value*> pointers_;  // by buffer
     std::vector<Bound> bound_;            // by Var
     int lanes_ = 0;                       // of the vector loop being printed, 0 outside

@@ -13,3 +13,4 @@
 #include "frontend/random.h"
 #include "frontend/shared.h"
 #include "frontend/variables.h"
+#include "frontend/verify_grad.h"
