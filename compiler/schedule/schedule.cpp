@@ -159,11 +159,15 @@ class Emitter {
     // The register tile: its unrolled axes, numbering their combinations by `slot`.
     Statements over_tiles(std::size_t k, const Index& slot,
                           const std::function<Statements(const Index& slot)>& body) {
-        if (k == t_.tiles.size()) return body(slot);
+        return over_tiles(k, t_.tiles.size(), slot, body);
+    }
+    Statements over_tiles(std::size_t k, std::size_t end, const Index& slot,
+                          const std::function<Statements(const Index& slot)>& body) {
+        if (k == end) return body(slot);
         return repeat(nest_.var_names[static_cast<std::size_t>(t_.tiles[k].axis)] + "t",
                       tile_size_[k], 1, 0, LoopKind::Unrolled, [&](const Index& at) {
                           var(t_.tiles[k].axis) = tile_start_[k] + at;
-                          return over_tiles(k + 1, slot * tile_size_[k] + at, body);
+                          return over_tiles(k + 1, end, slot * tile_size_[k] + at, body);
                       });
     }
 
@@ -224,20 +228,32 @@ class Emitter {
                 l.where = k_.add_buffer({"arg" + n, DType::I32, {slots}, true});
             if (partial)
                 l.total = k_.add_buffer(
-                    {"sum" + n, t, {(slots + t_.lanes - 1) / t_.lanes * t_.lanes}, true});
+                    {"sum" + n, t, {(slots + 2 * t_.lanes - 1) / t_.lanes * t_.lanes}, true});
             locals.push_back(l);
         }
         Statements out = initialise(locals, partial);
         append(out, reduce_axis(0, locals));
         if (partial) append(out, combine_lanes(locals));
-        append(out, over_elements([&](const Index& slot) {
-                   Cloner clone = cloner();
-                   for (const Local& l : locals)
-                       clone.accs.push_back(k_.load(partial        ? l.total
-                                                    : l.where >= 0 ? l.where
-                                                                   : l.best,
-                                                    slot));
-                   return stores(clone);
+        auto finish = [&](const Index& slot) {
+            Cloner clone = cloner();
+            for (const Local& l : locals)
+                clone.accs.push_back(k_.load(partial        ? l.total
+                                             : l.where >= 0 ? l.where
+                                                            : l.best,
+                                             slot));
+            return stores(clone);
+        };
+        if (!t_.vector_finish) {
+            append(out, over_elements(finish));
+            return out;
+        }
+        const std::size_t last = t_.tiles.size() - 1;
+        append(out, over_tiles(0, last, 0, [&](const Index& slot) {
+                   return over_vectors(tile_size_[last],
+                                       [&](const Index& p, const Index&, std::int64_t) {
+                                           var(t_.tiles[last].axis) = tile_start_[last] + p;
+                                           return finish(slot * tile_size_[last] + p);
+                                       });
                }));
         return out;
     }

@@ -60,8 +60,9 @@ class Search {
             consider_spaces(nest_.axes, false);
             if (!positions_) consider_spaces(nest_.reduce_axes, true);
         }
-        consider({1, -1, -1, false, 1, {}, -1, 0});  // scalar
+        consider(Tiling{});  // scalar
         best_.unroll = reduction_to_unroll(best_);
+        best_.vector_finish = finishes_in_vectors(best_);
         return best_;
     }
 
@@ -198,14 +199,30 @@ class Search {
         }
         double outside = tile * (t.over_reduction ? 1 : vectors);
         double each = 2 + outside_work_ / m_.fma_per_cycle;
-        Tiling scalar = t;
+        Tiling after = t;
         if (t.over_reduction) {
-            scalar.lanes = 1;
-            each += 4;  // folding the lanes
+            total += 3 * outside;  // folding the lanes
+            after.over_reduction = false;
+            after.outer = -1;
+            if (finishes_in_vectors(t)) {
+                after.inner = t.tiles.back().axis;
+                outside /= static_cast<double>(std::min<std::int64_t>(sizes.back(), t.lanes));
+            } else {
+                after.lanes = 1;
+            }
         }
-        for (const Index* e : outside_) each += access_cycles(scalar, *e, false);
-        for (const Index* e : stores_) each += access_cycles(scalar, *e, true);
+        for (const Index* e : outside_) each += access_cycles(after, *e, false);
+        for (const Index* e : stores_) each += access_cycles(after, *e, true);
         return total + outside * each;
+    }
+
+    // The last tiled axis walks the results one by one.
+    bool finishes_in_vectors(const Tiling& t) const {
+        return t.over_reduction && !t.tiles.empty() && t.tiles.back().size > 2 &&
+               std::all_of(stores_.begin(), stores_.end(), [&](const Index* e) {
+                   Var v = t.tiles.back().axis;
+                   return e->coefficient(v) == 1 && !e->uses_nested(v);
+               });
     }
 
     void consider(const Tiling& candidate) {

@@ -22,6 +22,8 @@ struct Tiling {
     bool over_reduction = false;  ///< lanes are partial sums, combined at the end
     std::int64_t block = 1;       ///< elements of `inner` (or rows of `outer`) to a register tile
     std::vector<Tile> tiles;      ///< axes unrolled into registers besides the vectors
+    /// Of partial sums: what follows the reduction runs in vectors along the last tiled axis.
+    bool vector_finish = false;
     loops::Var unroll = -1;       ///< innermost reduction axis, unrolled; or -1
     double cycles = 0;            ///< the estimate
 };
