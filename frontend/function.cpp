@@ -11,12 +11,6 @@ namespace arete {
 
 namespace {
 
-// The description of this processor, found once: it does not change.
-const Machine& this_machine() {
-    static const Machine machine = host_machine();
-    return machine;
-}
-
 // Locks shared variables in the order of their ids, which all functions share.
 class LockAll {
   public:
@@ -38,7 +32,11 @@ class LockAll {
 class Function::Impl {
   public:
     Impl(FunctionGraph graph, Mode mode, bool profile, Options options)
-        : graph_(std::move(graph)), mode_(mode), profile_(profile), options_(std::move(options)) {
+        : graph_(std::move(graph)),
+          mode_(mode),
+          profile_(profile),
+          options_(std::move(options)),
+          machine_(host_machine(options_.cpu)) {
         pointers_.resize(graph_.inputs.size());
         results_.resize(graph_.outputs.size());
         for (std::size_t i = 0; i < graph_.inputs.size(); ++i)
@@ -162,7 +160,7 @@ class Function::Impl {
         r.inputs = graph_.inputs;
         r.outputs = graph_.outputs;
         r.updates = graph_.updates;
-        r.machine = this_machine();
+        r.machine = machine_;
         r.options = options_;
         r.schedule = mode_ == Mode::fast_run;
         r.profile = profile_ && r.schedule;
@@ -179,7 +177,7 @@ class Function::Impl {
             for (const Slot& slot : compiled.program.slots)
                 if (slot.kind == Slot::Kind::Output && slot.number == static_cast<int>(k))
                     s.outputs.push_back({slot.dtype, slot.sizes});
-        s.executable = std::make_unique<Executable>(std::move(compiled), this_machine(), options_,
+        s.executable = std::make_unique<Executable>(std::move(compiled), machine_, options_,
                                                     r.schedule, shared_pool(options_.num_threads));
         compile_ms_ +=
             std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start)
@@ -202,6 +200,7 @@ class Function::Impl {
     Mode mode_;
     bool profile_;
     Options options_;
+    Machine machine_;
     mutable std::mutex mutex_;
     std::vector<Specialisation> specialisations_;
     Specialisation* last_ = nullptr;

@@ -2,7 +2,9 @@
 
 #include <llvm/ExecutionEngine/Orc/LLJIT.h>
 
+#include <sstream>
 #include "compiler/codegen/llvm/impl.h"
+
 #include "compiler/core/error.h"
 
 namespace arete {
@@ -30,7 +32,10 @@ NativeProgram::NativeProgram(LlvmModule module) : impl_(std::make_unique<Impl>()
     auto target = llvm_codegen::target_machine(m.machine);
     llvm::orc::JITTargetMachineBuilder builder(target->getTargetTriple());
     builder.setCPU(m.machine.cpu);
-    builder.addFeatures({m.machine.features});
+    std::vector<std::string> features;
+    std::istringstream list(m.machine.features);
+    for (std::string f; std::getline(list, f, ',');) features.push_back(f);
+    builder.addFeatures(features);
     builder.getOptions() = target->Options;
     builder.setRelocationModel(llvm::Reloc::PIC_);
     builder.setCodeGenOptLevel(llvm::CodeGenOptLevel::Default);

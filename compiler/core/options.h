@@ -16,10 +16,12 @@ struct Options {
     std::vector<Stage> dump;              ///< stages to write; none by default
     std::string dump_dir = "arete_dump";  ///< where; made if missing
     int num_threads = 0;                  ///< threads of the CPU pool; 0: one for each core
+    std::string cpu = "native";          ///< vector level: native, avx512, avx2, baseline
     bool verify = true;                   ///< run the verifiers after each pass
 
     bool dumps(Stage stage) const;
-    /// Defaults overridden by ARETE_DUMP, ARETE_DUMP_DIR, ARETE_NUM_THREADS and ARETE_VERIFY.
+    /// Defaults overridden by ARETE_DUMP, ARETE_DUMP_DIR, ARETE_NUM_THREADS, ARETE_CPU and
+    /// ARETE_VERIFY.
     /// An ArgumentError names a stage that does not exist, or a value that is no number.
     static Options from_environment();
 };

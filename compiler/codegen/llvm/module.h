@@ -9,8 +9,9 @@
 
 namespace arete {
 
-/// The processor this process runs on.
-Machine host_machine();
+/// The processor this process runs on, or a narrower one: `level` is "native", "avx512", "avx2" or
+/// "baseline" (x86-64 with SSE2 alone). An ArgumentError where the processor lacks it.
+Machine host_machine(std::string_view level = "native");
 
 /// A program as an LLVM module.
 class LlvmModule {

@@ -15,6 +15,8 @@
 #include <llvm/Transforms/Scalar/SROA.h>
 #include <llvm/Transforms/Scalar/SimplifyCFG.h>
 
+#include <algorithm>
+
 #include "compiler/codegen/llvm/impl.h"
 #include "compiler/core/error.h"
 
@@ -41,23 +43,41 @@ void check_module(const llvm::Module& module, const char* when) {
 
 }  // namespace
 
-Machine host_machine() {
+Machine host_machine(std::string_view level) {
     initialise_target();
     Machine m;
-    m.cpu = llvm::sys::getHostCPUName().str();
-    llvm::StringMap<bool> features = llvm::sys::getHostCPUFeatures();
-    auto has = [&](const char* f) { return features.lookup(f); };
-    for (const auto& f : features)
-        m.features += fmt::format("{}{}{}", m.features.empty() ? "" : ",", f.second ? "+" : "-",
-                                  f.first().str());
-    if (has("avx512f") && has("avx512vl") && has("avx512dq") && has("avx512bw")) {
+    llvm::StringMap<bool> host = llvm::sys::getHostCPUFeatures();
+    auto has = [&](std::initializer_list<const char*> features) {
+        return std::all_of(features.begin(), features.end(),
+                           [&](const char* f) { return host.lookup(f); });
+    };
+    const bool avx512 = has({"avx512f", "avx512vl", "avx512dq", "avx512bw"}),
+               avx2 = has({"avx2", "fma"});
+    if (level == "avx512" ? !avx512
+        : level == "avx2" ? !avx2
+                          : level != "native" && level != "baseline")
+        fail<ArgumentError>(
+            {},
+            "ARETE_CPU={}: this processor is no such thing, or there is no such level; the levels "
+            "are native, avx512, avx2 and baseline",
+            level);
+    if (level == "native" || level == "avx512") {
+        m.cpu = llvm::sys::getHostCPUName().str();
+        for (const auto& f : host)
+            m.features += fmt::format("{}{}{}", m.features.empty() ? "" : ",", f.second ? "+" : "-",
+                                      f.first().str());
+    } else {
+        m.cpu = level == "avx2" ? "x86-64-v3" : host.empty() ? "generic" : "x86-64";
+    }
+    if (avx512 && (level == "native" || level == "avx512")) {
         m.vector_bytes = 64;
         m.vector_registers = 32;
         m.masked_memory = true;
-    } else if (has("avx2") && has("fma")) {
+    } else if (avx2 && level != "baseline") {
         m.vector_bytes = 32;
         m.masked_memory = true;
-    } else if (has("neon")) {
+    } else if (has({"neon"})) {
+        m.cpu = "generic";
         m.vector_registers = 32;
     }
     return m;
