@@ -168,6 +168,7 @@ class Interpreter {
                 }
                 continue;
             }
+            if (s.kind == Stmt::Kind::Prefetch) continue;
             if (s.kind == Stmt::Kind::Fold) {
                 fold(s.fold);
                 continue;

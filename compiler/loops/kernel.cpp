@@ -85,6 +85,13 @@ Stmt Stmt::make_fold(FoldLanes fold) {
     return s;
 }
 
+Stmt Stmt::make_prefetch(PrefetchAt p) {
+    Stmt s;
+    s.kind = Kind::Prefetch;
+    s.prefetch = std::move(p);
+    return s;
+}
+
 Value Cloner::value(ValueId id) {
     if (auto it = done_.find(id); it != done_.end()) return it->second;
     const Instr& old = from_.values[static_cast<std::size_t>(id)];

@@ -26,9 +26,15 @@ struct FoldLanes {
     Reduction reduction = Reduction::Sum;
 };
 
-/// A statement: a loop around statements, a store, a check, or a fold.
+/// A hint that buffer[index] will be read soon. Does nothing else; the index may leave the buffer.
+struct PrefetchAt {
+    int buffer = -1;
+    Index index;
+};
+
+/// A statement: a loop around statements, a store, a check, a fold, or a prefetch.
 struct Stmt {
-    enum class Kind : std::uint8_t { Loop, Store, Check, Fold } kind = Kind::Loop;
+    enum class Kind : std::uint8_t { Loop, Store, Check, Fold, Prefetch } kind = Kind::Loop;
 
     // Loop
     Var var = -1;
@@ -40,11 +46,13 @@ struct Stmt {
     StoreTo store;
     CheckThat check;
     FoldLanes fold;
+    PrefetchAt prefetch;
 
     static Stmt make_loop(Var v, LoopKind kind, std::vector<Stmt> body, int lanes = 0);
     static Stmt make_store(StoreTo s);
     static Stmt make_check(CheckThat c);
     static Stmt make_fold(FoldLanes f);
+    static Stmt make_prefetch(PrefetchAt p);
 };
 
 struct Kernel : Code {

@@ -96,6 +96,10 @@ void verify_body(const Kernel& k, const std::vector<Stmt>& body, bool outermost)
             verify_store(k, s.store, k.name);
         } else if (s.kind == Stmt::Kind::Check) {
             verify_values(k, {&s.check.ok, 1}, k.name);
+        } else if (s.kind == Stmt::Kind::Prefetch) {
+            bool values = false;
+            s.prefetch.index.for_each_value([&](ValueId) { values = true; });
+            ARETE_CHECK(!values, "{}: prefetch at a run-time index", k.name);
         } else if (s.kind == Stmt::Kind::Fold) {
             const Buffer &from = k.buffers.at(static_cast<std::size_t>(s.fold.from)),
                          &to = k.buffers.at(static_cast<std::size_t>(s.fold.to));

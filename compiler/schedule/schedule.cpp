@@ -19,7 +19,8 @@ constexpr double parallel_cycles = 20000;
 
 class Emitter {
   public:
-    Emitter(const Nest& nest, const Tiling& tiling) : nest_(nest), t_(tiling) {
+    Emitter(const Nest& nest, const Tiling& tiling, const Machine& machine)
+        : nest_(nest), t_(tiling), machine_(machine) {
         k_.name = nest.name;
         k_.buffers = nest.buffers;
         vars_.resize(nest.extents.size());
@@ -305,8 +306,39 @@ class Emitter {
         return repeat(nest_.var_names[static_cast<std::size_t>(v)], extent(v), 1, 0,
                       v == t_.unroll ? LoopKind::Unrolled : LoopKind::Serial, [&](const Index& at) {
                           var(v) = at;
-                          return reduce_axis(position + 1, locals);
+                          Statements out = prefetches(v);
+                          append(out, reduce_axis(position + 1, locals));
+                          return out;
                       });
+    }
+
+    // A panel of a matrix too large for the cache is walked in short pieces far apart, which the
+    // processor does not foresee: ask for the pieces of a few steps ahead.
+    Statements prefetches(Var v) {
+        Statements out;
+        if (v != nest_.reduce_axes.back() || v == t_.unroll || !lanes_are_spatial() ||
+            t_.outer >= 0)
+            return out;
+        constexpr std::int64_t ahead = 12, far = 1024;
+        for (const Instr& i : nest_.values) {
+            if (i.op != Op::Load || !i.index.uses(t_.inner) || i.index.uses_nested(v)) continue;
+            const Buffer& b = nest_.buffers[static_cast<std::size_t>(i.target)];
+            const auto size = static_cast<std::int64_t>(size_of(b.dtype));
+            bool values = false, tiled = false;
+            i.index.for_each_value([&](ValueId) { values = true; });
+            for (const Tiling::Tile& t : t_.tiles) tiled = tiled || i.index.uses(t.axis);
+            if (values || tiled || i.index.coefficient(v) * size < far ||
+                b.elements() * size < machine_.l2_bytes)
+                continue;
+            const std::int64_t line = std::max<std::int64_t>(1, 64 / size);
+            for (std::int64_t p = 0; p < block_size_; p += line) {
+                set_vector_axes(block_start_, p);
+                Cloner clone = cloner();
+                out.push_back(Stmt::make_prefetch(
+                    {i.target, clone.index(i.index) + Index(i.index.coefficient(v) * ahead)}));
+            }
+        }
+        return out;
     }
 
     // One step of the reduction for every element of the tile.
@@ -345,6 +377,7 @@ class Emitter {
 
     const Nest& nest_;
     const Tiling& t_;
+    const Machine& machine_;
     Kernel k_;
     std::vector<Index> vars_;  // of the nest, in terms of the kernel's
     std::vector<Var> axes_;    // outer loops, outermost first
@@ -360,7 +393,7 @@ Kernel schedule(const Nest& nest, const Machine& machine) {
     if (nest.sequential) return naive(nest);
     Nest flat = collapse_axes(nest);
     Tiling tiling = choose_tiling(flat, machine);
-    Kernel kernel = Emitter(flat, tiling).run();
+    Kernel kernel = Emitter(flat, tiling, machine).run();
     kernel.comment = to_string(tiling, flat);
     return kernel;
 }

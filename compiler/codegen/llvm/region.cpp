@@ -106,6 +106,16 @@ void RegionPrinter::statement(const Stmt& s) {
         case Stmt::Kind::Store: store(s.store); break;
         case Stmt::Kind::Check: check(s.check); break;
         case Stmt::Kind::Fold: fold(s.fold); break;
+        case Stmt::Kind::Prefetch: {
+            llvm::Value* at = b_.CreateGEP(
+                memory_type(k_.buffers[static_cast<std::size_t>(s.prefetch.buffer)].dtype),
+                pointers_[static_cast<std::size_t>(s.prefetch.buffer)],
+                scalar_address(address(s.prefetch.index)));
+            // A read, to be kept in every cache.
+            b_.CreateIntrinsic(llvm::Intrinsic::prefetch, {at->getType()},
+                               {at, b_.getInt32(0), b_.getInt32(3), b_.getInt32(1)});
+            break;
+        }
     }
 }
 
