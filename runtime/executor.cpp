@@ -74,9 +74,7 @@ void Executable::run(std::span<void* const> inputs, std::span<void* const> outpu
     else
         interpret_all();
     if (!context_.failed) return;
-    const CheckSite& site = compiled_.checks[static_cast<std::size_t>(context_.code)];
-    fail<RangeError>(site.loc, "{}: {} is out of range for size {}", site.what, context_.element,
-                     site.limit);
+    compiled_.checks[static_cast<std::size_t>(context_.code)].raise(context_.element);
 }
 
 void Executable::run_measured() {

@@ -24,6 +24,7 @@ class Fuser {
         kept_.assign(n, 0);
         reduction_of_.assign(n, -1);
         evaluations_.assign(n, 0);
+        depth_.assign(n, 0);
         for (const Expr& e : keep) kept_[id(e)] = 1;
     }
 
@@ -69,6 +70,14 @@ class Fuser {
         std::int64_t most = 0;
         for (int u : graph_.users(i)) most = std::max(most, reads(u));
         evaluations_[static_cast<std::size_t>(i)] = most;
+        depth_[static_cast<std::size_t>(i)] = depth_below(i) + 1;
+    }
+
+    // Nodes between i and the root of its kernel. Kernels stay of a size that compiles quickly.
+    int depth_below(int i) const {
+        int most = 0;
+        for (int u : graph_.users(i)) most = std::max(most, depth_[static_cast<std::size_t>(u)]);
+        return most;
     }
 
     void decide(int i) {
@@ -101,6 +110,8 @@ class Fuser {
                 i, fmt::format("{} readers, and recomputing costs more than a load", users.size()));
         for (int u : users)
             if (feeds_contraction(u)) return store(i, "operand of a contraction");
+        constexpr int deepest = 100;
+        if (depth_below(i) >= deepest) return store(i, "the kernel that reads it is long enough");
         const int root = only_root(users);
         if (root < 0 && !cheap) return store(i, "its reader is in several kernels");
         join(i, root);
@@ -182,6 +193,7 @@ class Fuser {
     std::vector<int> root_;          // kernel that an inlined node is part of, -1: several
     std::vector<int> reduction_of_;  // the reduction in a root's kernel
     std::vector<std::int64_t> iterations_;
+    std::vector<int> depth_;                 // of an inlined node below its root
     std::vector<std::int64_t> evaluations_;  // of an inlined node, by its most eager reader
 };
 

@@ -104,12 +104,11 @@ class NestBuilder {
         return result(nest().accumulators.size() - 1);
     }
 
-    void new_check(const Node& node, Value ok, const Index& element) {
+    void new_check(const Node& node, Value ok, const Index& element, std::string message) {
         for (const loops::CheckThat& c : nest().checks)
             if (c.ok == ok.id) return;
         nest().checks.push_back({ok.id, static_cast<int>(out_.checks.size()), element});
-        std::int64_t limit = node.attrs.has("size") ? node.attrs.get<Dim>("size").value() : 0;
-        out_.checks.push_back({node.loc(), std::string(node.op->name), limit});
+        out_.checks.push_back({node.loc(), std::move(message)});
     }
 
     void set_scatter(std::vector<Index> index) { scatter_index_ = std::move(index); }
@@ -188,7 +187,9 @@ class NodeLowering final : public Lowering {
     Value reduce(loops::Reduction r, Value element) override {
         return builder_.new_reduction(r, element);
     }
-    void check(Value ok, const Index& element) override { builder_.new_check(node, ok, element); }
+    void check(Value ok, const Index& element, std::string message) override {
+        builder_.new_check(node, ok, element, std::move(message));
+    }
     void scatter_to(std::vector<Index> index) override { builder_.set_scatter(std::move(index)); }
 
   private:
@@ -230,6 +231,10 @@ Value NestBuilder::compute(const Expr& e, std::span<const Index> index) {
 }
 
 }  // namespace
+
+void CheckSite::raise(std::int64_t element) const {
+    throw RangeError(loc, fmt::format(fmt::runtime(message), element));
+}
 
 LoweredNest lower_nest(std::span<const Expr> roots, const IsStored& stored, std::string name) {
     return NestBuilder(roots, stored).build(std::move(name));

@@ -12,8 +12,10 @@ namespace arete {
 /// Where a run-time check came from.
 struct CheckSite {
     Loc loc;
-    std::string what;  ///< "check_index: index", for the message
-    std::int64_t limit = 0;
+    std::string message;  ///< with "{}" for the element that failed
+
+    /// Throws the RangeError.
+    [[noreturn]] void raise(std::int64_t element) const;
 };
 
 /// A nest with the graph values its buffers stand for.

@@ -49,11 +49,8 @@ std::vector<Array> reference_eval(std::span<const Expr> outputs,
             loops::Kernel kernel = naive(lowered.nest);
             pointers.resize(kernel.buffers.size(), nullptr);
             loops::Failure failure = interpret(kernel, pointers);
-            if (failure.failed) {
-                const CheckSite& site = lowered.checks[static_cast<std::size_t>(failure.code)];
-                fail<RangeError>(site.loc, "{}: {} is out of range for size {}", site.what,
-                                 failure.element, site.limit);
-            }
+            if (failure.failed)
+                lowered.checks[static_cast<std::size_t>(failure.code)].raise(failure.element);
         }
     }
     std::vector<Array> out;

@@ -12,6 +12,23 @@ std::uint64_t next_id() {
     return ++counter;
 }
 
+Node::~Node() {
+    thread_local std::vector<Expr>* pending = nullptr;
+    std::vector<Expr> own;
+    std::vector<Expr>& to = pending ? *pending : own;
+    for (Expr& e : inputs) to.push_back(std::move(e));
+    for (Region& r : regions)
+        for (Expr& e : r.results) to.push_back(std::move(e));
+    if (pending) return;  // the node whose destructor runs further up drains the list
+    pending = &own;
+    while (!own.empty()) {
+        Expr e = std::move(own.back());
+        own.pop_back();
+        e = Expr();  // may destroy a node, which adds its inputs to the list
+    }
+    pending = nullptr;
+}
+
 namespace {
 
 // Calls f for each expression that a node needs: its inputs and what its regions capture.

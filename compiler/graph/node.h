@@ -129,6 +129,14 @@ struct Region {
 /// An application of an op, or a leaf.
 class Node {
   public:
+    Node() = default;
+    Node(const Node&) = default;
+    Node(Node&&) = default;
+    Node& operator=(const Node&) = default;
+    Node& operator=(Node&&) = default;
+    /// Lets go of long chains of nodes one by one: recursion would run out of stack.
+    ~Node();
+
     const OpInfo* op = nullptr;
     std::vector<Expr> inputs;
     Attrs attrs;

@@ -43,7 +43,8 @@ Value lower_check_index(Lowering& l, std::span<const Index> out) {
     const ir::Range r = to_index(v).range(l.code.extents);
     if (r.low >= 0 && r.high < size) return v;
     const auto n = static_cast<double>(size);
-    l.check(ir::ge(v, -n) & ir::lt(v, n), to_index(v));
+    l.check(ir::ge(v, -n) & ir::lt(v, n), to_index(v),
+            fmt::format("index {{}} is out of range for an axis of size {}", size));
     Value wrapped = ir::select(ir::lt(v, 0.0), v + n, v);
     return ir::max(ir::min(wrapped, n - 1), 0.0);
 }
@@ -57,7 +58,9 @@ Value lower_check_range(Lowering& l, std::span<const Index> out) {
     const std::int64_t low = std::max<std::int64_t>(0, -reach);
     const std::int64_t high = size - 1 - std::max<std::int64_t>(0, reach);
     const auto least = static_cast<double>(low), most = static_cast<double>(high);
-    l.check(ir::ge(v, least) & ir::le(v, most), to_index(v));
+    l.check(
+        ir::ge(v, least) & ir::le(v, most), to_index(v),
+        fmt::format("a slice of {} elements from {{}} leaves its axis of size {}", length, size));
     return ir::max(ir::min(v, most), least);
 }
 

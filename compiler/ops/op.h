@@ -61,8 +61,9 @@ class Lowering {
     /// The reduction of `element` over all reduction axes; once per lowering. Its result is `dtype`
     /// (the element's type, except for ArgMax and ArgMin: i64).
     virtual loops::Value reduce(loops::Reduction r, loops::Value element) = 0;
-    /// Fails the call with this node's line unless `ok`; `element` is told to the user.
-    virtual void check(loops::Value ok, const loops::Index& element) = 0;
+    /// Fails the call with this node's line unless `ok`. `message` says what is wrong, with "{}" where
+    /// the value of `element` belongs.
+    virtual void check(loops::Value ok, const loops::Index& element, std::string message) = 0;
     /// For ops that scatter: they are lowered over the index space of their *last* input; the
     /// returned value is added to the result at this index. The result starts as zeros.
     virtual void scatter_to(std::vector<loops::Index> index) = 0;
