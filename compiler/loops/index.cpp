@@ -194,7 +194,9 @@ Range Index::range(Extents extents) const {
             r = {0, std::max<std::int64_t>(0, extents[static_cast<std::size_t>(t.id)] - 1)};
         } else if (t.kind == Kind::Div) {
             Range i = t.inner->range(extents);
-            r = {floor_div(i.low, t.divisor), floor_div(i.high, t.divisor)};
+            // What is unbounded stays so: a smaller bound would only overflow later.
+            if (i.low > -unbounded) r.low = floor_div(i.low, t.divisor);
+            if (i.high < unbounded) r.high = floor_div(i.high, t.divisor);
         } else if (t.kind == Kind::Mod) {
             r = {0, t.divisor - 1};
         }
