@@ -163,8 +163,8 @@ inline Loc Expr::loc() const {
     return node().loc();
 }
 
-/// A fresh id, unique in the process. Ids of leaves only ever order and distinguish them, and
-/// compiling renumbers them, so the counter is no state that results could depend on.
+/// A fresh id, unique in the process. Ids only put leaves in the order of their creation and tell
+/// them apart; no result depends on their values.
 std::uint64_t next_id();
 
 }  // namespace arete

@@ -144,7 +144,7 @@ class Search {
             return store ? t.lanes * per_lane : 4 * port;
         }
         std::int64_t stride = std::abs(e.coefficient(t.inner));
-        if (stride > 4 || stride < 0) return t.lanes * per_lane;
+        if (stride > 4) return t.lanes * per_lane;
         if (stride == 0) return 3 * port;
         if (stride > 1) return store ? t.lanes * per_lane : 2 * static_cast<double>(stride) * port;
         if (t.outer < 0 || e.coefficient(t.outer) == extent(t.inner)) return port;
