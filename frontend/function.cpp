@@ -84,7 +84,7 @@ class Function::Impl {
                 std::max(1.0, 1e6 * c.ms) / static_cast<double>(std::max<std::int64_t>(1, c.calls));
             const char* kinds[] = {"", "copy", "zero"};
             std::string name = c.step->kind == Step::Kind::Kernel
-                                   ? c.step->nest.name
+                                   ? c.step->name()
                                    : kinds[static_cast<int>(c.step->kind)];
             out.push_back({name, c.step->lines, c.calls, c.ms, all > 0 ? c.ms / all : 0,
                            c.step->flops / ns, c.step->bytes / ns});

@@ -30,7 +30,9 @@ Executable::Executable(Compiled compiled, const Machine& machine, const Options&
         if (options.dumps(Stage::Asm)) dump("asm", "s", module.assembly());
         native_ = std::make_unique<NativeProgram>(std::move(module));
     } else {
-        for (const Step& s : program.steps) plain_.push_back(naive(s.nest));
+        for (const Step& s : program.steps)
+            plain_.push_back(s.kind == Step::Kind::Kernel ? naive(s.parts.at(0).nest)
+                                                          : loops::Kernel());
     }
     arena_ = allocate_bytes(static_cast<std::size_t>(program.arena_bytes));
     table_.resize(program.slots.size());
@@ -116,7 +118,7 @@ void Executable::interpret_all() {
         loops::Failure f = interpret(plain_[k], pointers);
         if (!f.failed) continue;
         context_.failed = 1;
-        context_.code = f.code + s.first_check;
+        context_.code = f.code;
         context_.element = f.element;
         return;
     }

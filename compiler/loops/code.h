@@ -107,8 +107,10 @@ struct Instr {
 struct Buffer {
     std::string name;
     DType dtype = DType::F32;
-    Sizes sizes;         // for reading dumps; accesses are linear
-    bool local = false;  // scratch of one kernel run (registers), otherwise a parameter
+    Sizes sizes;           // for reading dumps; accesses are linear
+    bool local = false;    // registers of one kernel run
+    bool scratch = false;  // memory of the thread that runs the kernel, forgotten after it
+    bool is_parameter() const { return !local && !scratch; }
     std::int64_t elements() const { return count(sizes); }
 };
 

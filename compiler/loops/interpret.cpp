@@ -46,13 +46,17 @@ class Interpreter {
   public:
     Interpreter(const Kernel& k, std::span<void* const> params)
         : k_(k), vars_(k.extents.size(), 0), slots_(k.values.size()) {
-        ARETE_CHECK(params.size() >= k.buffers.size() ||
-                        std::all_of(k.buffers.begin() + static_cast<std::ptrdiff_t>(params.size()),
-                                    k.buffers.end(), [](const Buffer& b) { return b.local; }),
-                    "{}: {} buffers for {} parameters", k.name, params.size(), k.buffers.size());
+        ARETE_CHECK(
+            params.size() >= k.buffers.size() ||
+                std::all_of(k.buffers.begin() + static_cast<std::ptrdiff_t>(params.size()),
+                            k.buffers.end(), [](const Buffer& b) { return !b.is_parameter(); }),
+            "{}: {} buffers for {} parameters", k.name, params.size(), k.buffers.size());
         for (std::size_t b = 0; b < k.buffers.size(); ++b) {
-            if (k.buffers[b].local) {
+            if (!k.buffers[b].is_parameter()) {
                 locals_.push_back(zeros(k.buffers[b].dtype, k.buffers[b].sizes));
+                // What is read before it is written shows.
+                if (k.buffers[b].scratch)
+                    std::memset(locals_.back().raw(), 0xff, locals_.back().bytes());
                 pointers_.push_back(locals_.back().raw());
             } else {
                 pointers_.push_back(params[b]);

@@ -105,7 +105,10 @@ Value Cloner::value(ValueId id) {
         Instr renumbered = old;
         if (old.target >= 0 && !buffers.empty())
             renumbered.target = buffers[static_cast<std::size_t>(old.target)];
-        result = to_.copy(renumbered, {args, n}, index(old.index));
+        Index at = index(old.index);
+        if (old.target >= 0 && !shift.empty())
+            at = at + shift[static_cast<std::size_t>(old.target)];
+        result = to_.copy(renumbered, {args, n}, at);
     }
     done_.emplace(id, result);
     return result;
@@ -124,12 +127,24 @@ StoreTo Cloner::store(const StoreTo& s) {
     StoreTo out = s;
     if (!buffers.empty()) out.buffer = buffers[static_cast<std::size_t>(s.buffer)];
     out.index = index(s.index);
+    if (!shift.empty()) out.index = out.index + shift[static_cast<std::size_t>(s.buffer)];
     out.value = value(s.value).id;
     return out;
 }
 
 CheckThat Cloner::check(const CheckThat& c) {
     return {value(c.ok).id, c.code, index(c.element)};
+}
+
+void clone_body(const Nest& from, Nest& to, std::vector<Index> vars) {
+    Cloner clone(from, to);
+    clone.vars = std::move(vars);
+    for (std::size_t k = 0; k < from.accumulators.size(); ++k)
+        clone.accs.push_back(to.acc(static_cast<int>(k), from.accumulators[k].dtype));
+    for (const Accumulator& a : from.accumulators)
+        to.accumulators.push_back({a.reduction, clone.value(a.element).id, a.dtype});
+    for (const CheckThat& c : from.checks) to.checks.push_back(clone.check(c));
+    for (const StoreTo& s : from.stores) to.stores.push_back(clone.store(s));
 }
 
 std::vector<ValueId> needed(const Code& code, std::span<const ValueId> roots) {

@@ -81,6 +81,7 @@ class Cloner {
     std::vector<Index> vars;   // by the old Var; must cover all that are used
     std::vector<Value> accs;   // by accumulator
     std::vector<int> buffers;  // by the old buffer
+    std::vector<Index> shift;  // added to addresses, by the old buffer; empty: nothing is
     Value value(ValueId id);
     Index index(const Index& e);
     StoreTo store(const StoreTo& s);
@@ -91,6 +92,10 @@ class Cloner {
     Code& to_;
     std::unordered_map<ValueId, Value> done_;
 };
+
+/// Copies what a nest computes into `to`, which has its buffers and axes already, with the
+/// variables of `from` replaced.
+void clone_body(const Nest& from, Nest& to, std::vector<Index> vars);
 
 std::string to_string(const Kernel& kernel);
 void verify(const Kernel& kernel);

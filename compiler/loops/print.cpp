@@ -26,8 +26,11 @@ class Printer {
         out += fmt::format("{} {}\n", kind, kernel);
         for (std::size_t b = 0; b < code_.buffers.size(); ++b) {
             const Buffer& buffer = code_.buffers[b];
-            out += fmt::format("  {} {}: {}\n", buffer.local ? "local" : "param", buffer_name(b),
-                               type_name(buffer.dtype, buffer.sizes));
+            out += fmt::format("  {} {}: {}\n",
+                               buffer.local     ? "local"
+                               : buffer.scratch ? "scratch"
+                                                : "param",
+                               buffer_name(b), type_name(buffer.dtype, buffer.sizes));
         }
     }
 
@@ -77,9 +80,10 @@ class Printer {
                 case Stmt::Kind::Check: check(s.check, depth, done); break;
                 case Stmt::Kind::Fold: fold(s.fold, depth); break;
                 case Stmt::Kind::Prefetch:
-                    line(depth, fmt::format("prefetch {}[{}]",
-                                            buffer_name(static_cast<std::size_t>(s.prefetch.buffer)),
-                                            code_.str(s.prefetch.index)));
+                    line(depth,
+                         fmt::format("prefetch {}[{}]",
+                                     buffer_name(static_cast<std::size_t>(s.prefetch.buffer)),
+                                     code_.str(s.prefetch.index)));
                     break;
             }
         }

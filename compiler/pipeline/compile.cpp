@@ -8,6 +8,7 @@
 #include "compiler/loops/math.h"
 #include "compiler/pipeline/steps.h"
 #include "compiler/rewrite/rewrite.h"
+#include "compiler/schedule/group.h"
 #include "compiler/schedule/schedule.h"
 
 namespace arete {
@@ -21,7 +22,7 @@ struct State {
     std::unique_ptr<Graph> graph;
     std::string rewrites;  // log of the last pass
     Fusion fusion;
-    std::vector<LoweredGroup> groups;
+    std::vector<LoweredNest> nests;
     Compiled out;
 
     std::size_t outputs() const { return request.outputs.size(); }
@@ -30,7 +31,7 @@ struct State {
     void set(std::vector<Expr> now) { roots = std::move(now); }
 };
 
-enum class Shows { Graph, Fusion, Nests, Kernels, Program };
+enum class Shows { Graph, Fusion, Nests, Program, Groups, Kernels };
 
 struct Pass {
     const char* name;
@@ -66,28 +67,36 @@ void fuse_groups(State& s) {
 }
 
 void lower(State& s) {
-    for (const Group& g : s.fusion.groups) {
-        LoweredNest l = lower_nest(
+    for (const Group& g : s.fusion.groups)
+        s.nests.push_back(lower_nest(
             g.roots, [&](const Expr& e) { return s.fusion.stored(e); },
-            std::string(g.roots[0].node().op->name));
-        s.groups.push_back({std::move(l), {}});
-    }
+            std::string(g.roots[0].node().op->name)));
 }
 
 void expand_transcendentals(State& s) {
-    for (LoweredGroup& g : s.groups) loops::expand_math(g.lowered.nest);
-}
-
-void schedule_kernels(State& s) {
-    if (!s.request.schedule) return;
-    for (LoweredGroup& g : s.groups) g.kernel = schedule(g.lowered.nest, s.request.machine);
+    for (LoweredNest& l : s.nests) loops::expand_math(l.nest);
 }
 
 void build_steps(State& s) {
     std::vector<std::pair<Expr, Expr>> updates;
     for (std::size_t k = 0; k < s.updates(); ++k)
         updates.emplace_back(s.roots[s.outputs() + s.updates() + k], s.roots[s.outputs() + k]);
-    build_program(s.request, {s.roots.data(), s.outputs()}, updates, std::move(s.groups), s.out);
+    build_program(s.request, {s.roots.data(), s.outputs()}, updates, std::move(s.nests), s.out);
+}
+
+void group(State& s) {
+    if (s.request.schedule) group_steps(s.out.program, s.request.machine);
+}
+
+void schedule_kernels(State& s) {
+    if (!s.request.schedule) return;
+    for (Step& step : s.out.program.steps)
+        if (step.kind == Step::Kind::Kernel)
+            step.kernel = schedule(step, s.out.program, s.request.machine);
+}
+
+void place_in_arena(State& s) {
+    plan_arena(s.out.program);
 }
 
 // The way from an expression to a program, in order.
@@ -100,8 +109,10 @@ constexpr Pass passes[] = {
     {"fuse", fuse_groups, Shows::Fusion},
     {"lower", lower, Shows::Nests},
     {"expand_math", expand_transcendentals, Shows::Nests},
-    {"schedule", schedule_kernels, Shows::Kernels},
     {"steps", build_steps, Shows::Program},
+    {"group", group, Shows::Groups},
+    {"schedule", schedule_kernels, Shows::Kernels},
+    {"memory", place_in_arena, Shows::Program},
 };
 
 void verify_after(const State& s, const Pass& pass) {
@@ -109,13 +120,14 @@ void verify_after(const State& s, const Pass& pass) {
         case Shows::Graph: verify(Graph(s.roots), pass.name, infer_types); break;
         case Shows::Fusion: break;
         case Shows::Nests:
-            for (const LoweredGroup& g : s.groups) verify(g.lowered.nest);
-            break;
-        case Shows::Kernels:
-            for (const LoweredGroup& g : s.groups)
-                if (s.request.schedule) verify(g.kernel);
+            for (const LoweredNest& l : s.nests) verify(l.nest);
             break;
         case Shows::Program: break;
+        case Shows::Groups: verify_groups(s.out.program); break;
+        case Shows::Kernels:
+            for (const Step& step : s.out.program.steps)
+                if (step.kind == Step::Kind::Kernel && s.request.schedule) verify(step.kernel);
+            break;
     }
 }
 
@@ -133,7 +145,7 @@ std::string program_text(const Program& p) {
         const char* what = s.kind == Step::Kind::Kernel ? "kernel"
                            : s.kind == Step::Kind::Copy ? "copy"
                                                         : "zero";
-        out += fmt::format("  {} {}({})\n", what, s.nest.name, fmt::join(s.slots, ", "));
+        out += fmt::format("  {} {}({})\n", what, s.name(), fmt::join(s.slots, ", "));
     }
     return out;
 }
@@ -153,14 +165,21 @@ void dump_after(State& s, const Pass& pass) {
             if (o.dumps(Stage::Fusion))
                 write("txt", to_string(*s.graph) + "\n" + to_string(s.fusion));
             break;
-        case Shows::Nests:
+        case Shows::Nests: {
+            if (!o.dumps(Stage::Loops)) break;
+            std::string text;
+            for (const LoweredNest& l : s.nests) text += to_string(l.nest) + "\n";
+            write("txt", text);
+            break;
+        }
+        case Shows::Groups:
+            if (o.dumps(Stage::Fusion)) write("txt", groups_text(s.out.program));
+            break;
         case Shows::Kernels: {
             if (!o.dumps(Stage::Loops)) break;
             std::string text;
-            for (const LoweredGroup& g : s.groups)
-                text +=
-                    (pass.shows == Shows::Nests ? to_string(g.lowered.nest) : to_string(g.kernel)) +
-                    "\n";
+            for (const Step& step : s.out.program.steps)
+                if (step.kind == Step::Kind::Kernel) text += to_string(step.kernel) + "\n";
             write("txt", text);
             break;
         }

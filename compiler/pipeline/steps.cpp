@@ -19,7 +19,7 @@ struct Place {
 class ProgramBuilder {
   public:
     ProgramBuilder(const CompileRequest& request, std::span<const Expr> outputs,
-                   std::span<const std::pair<Expr, Expr>> updates, std::vector<LoweredGroup> groups,
+                   std::span<const std::pair<Expr, Expr>> updates, std::vector<LoweredNest> groups,
                    Compiled& out)
         : request_(request),
           outputs_(outputs),
@@ -40,7 +40,6 @@ class ProgramBuilder {
         place_outputs();
         order_checks_before_writes();
         emit();
-        plan_arena();
     }
 
   private:
@@ -55,7 +54,7 @@ class ProgramBuilder {
 
     int producer(const Expr& e) const {
         for (std::size_t g = 0; g < groups_.size(); ++g) {
-            const LoweredNest& l = groups_[g].lowered;
+            const LoweredNest& l = groups_[g];
             for (const loops::StoreTo& s : l.nest.stores)
                 if (same(l.buffers[static_cast<std::size_t>(s.buffer)], e))
                     return static_cast<int>(g);
@@ -69,12 +68,12 @@ class ProgramBuilder {
     }
 
     bool may_fail(const Work& w) const {
-        return w.group >= 0 && !groups_[static_cast<std::size_t>(w.group)].lowered.checks.empty();
+        return w.group >= 0 && !groups_[static_cast<std::size_t>(w.group)].checks.empty();
     }
 
     bool reads(const Work& w, const Expr& e) const {
         if (w.group < 0) return same(w.from, e);
-        const LoweredNest& l = groups_[static_cast<std::size_t>(w.group)].lowered;
+        const LoweredNest& l = groups_[static_cast<std::size_t>(w.group)];
         for (std::size_t b = 0; b < l.buffers.size(); ++b)
             if (same(l.buffers[b], e) && !writes(l, static_cast<int>(b))) return true;
         return false;
@@ -82,7 +81,7 @@ class ProgramBuilder {
 
     void add_dependences() {
         for (std::size_t g = 0; g < groups_.size(); ++g) {
-            const LoweredNest& l = groups_[g].lowered;
+            const LoweredNest& l = groups_[g];
             for (std::size_t b = 0; b < l.buffers.size(); ++b) {
                 if (writes(l, static_cast<int>(b))) continue;
                 int p = producer(l.buffers[b]);
@@ -103,7 +102,7 @@ class ProgramBuilder {
 
     // The group may write variable s where it would store `value`: it reads s at that element only.
     bool may_write_in_place(int group, const Expr& value, const Expr& s) const {
-        const LoweredNest& l = groups_[static_cast<std::size_t>(group)].lowered;
+        const LoweredNest& l = groups_[static_cast<std::size_t>(group)];
         if (l.zero_first || l.nest.stores.size() != 1) return false;
         if (!same(l.buffers[static_cast<std::size_t>(l.nest.stores[0].buffer)], value))
             return false;
@@ -249,43 +248,33 @@ class ProgramBuilder {
                 out_.program.steps.push_back(std::move(step));
                 continue;
             }
-            LoweredGroup& g = groups_[static_cast<std::size_t>(work.group)];
-            for (const Expr& b : g.lowered.buffers) step.slots.push_back(slot_of(b));
-            store_in_place(step.slots, g);
-            if (g.lowered.zero_first) {
+            LoweredNest& g = groups_[static_cast<std::size_t>(work.group)];
+            for (const Expr& b : g.buffers) step.slots.push_back(slot_of(b));
+            store_in_place(step.slots, g.nest);
+            if (g.zero_first) {
                 Step zero;
                 zero.kind = Step::Kind::Zero;
-                zero.slots = {
-                    step.slots[static_cast<std::size_t>(g.lowered.nest.stores[0].buffer)]};
+                zero.slots = {step.slots[static_cast<std::size_t>(g.nest.stores[0].buffer)]};
                 out_.program.steps.push_back(std::move(zero));
             }
-            step.checks = !g.lowered.checks.empty();
-            step.first_check = static_cast<int>(out_.checks.size());
-            out_.checks.insert(out_.checks.end(), g.lowered.checks.begin(), g.lowered.checks.end());
-            measure(g.lowered, step);
-            step.nest = std::move(g.lowered.nest);
-            step.kernel = std::move(g.kernel);
+            step.checks = !g.checks.empty();
+            // Codes of checks are positions in the program's list, whatever kernel they end up in.
+            for (loops::CheckThat& c : g.nest.checks)
+                c.code += static_cast<int>(out_.checks.size());
+            out_.checks.insert(out_.checks.end(), g.checks.begin(), g.checks.end());
+            measure(g, step);
+            step.parts.push_back({std::move(g.nest), step.slots, -1});
             out_.program.steps.push_back(std::move(step));
         }
     }
 
-    // A store whose slot the kernel also reads goes through the buffer that it reads: parameters
-    // are promised not to alias.
-    static void store_in_place(const std::vector<int>& slots, LoweredGroup& g) {
-        std::vector<int> first(slots.size());
-        for (std::size_t b = 0; b < slots.size(); ++b)
-            first[b] =
-                static_cast<int>(std::find(slots.begin(), slots.end(), slots[b]) - slots.begin());
-        for (loops::StoreTo& s : g.lowered.nest.stores)
-            s.buffer = first[static_cast<std::size_t>(s.buffer)];
-        redirect(g.kernel.body, first);
-    }
-    static void redirect(std::vector<loops::Stmt>& body, const std::vector<int>& first) {
-        for (loops::Stmt& s : body) {
-            if (s.kind == loops::Stmt::Kind::Store &&
-                s.store.buffer < static_cast<int>(first.size()))
-                s.store.buffer = first[static_cast<std::size_t>(s.store.buffer)];
-            redirect(s.body, first);
+    // A store whose slot the nest also reads goes through the buffer that it reads: parameters are
+    // promised not to alias.
+    static void store_in_place(const std::vector<int>& slots, loops::Nest& nest) {
+        for (loops::StoreTo& s : nest.stores) {
+            const int slot = slots[static_cast<std::size_t>(s.buffer)];
+            s.buffer =
+                static_cast<int>(std::find(slots.begin(), slots.end(), slot) - slots.begin());
         }
     }
 
@@ -316,31 +305,10 @@ class ProgramBuilder {
         for (Loc loc : l.lines) step.lines += (step.lines.empty() ? "" : " ") + loc.str();
     }
 
-    void plan_arena() {
-        std::vector<LiveRange> ranges;
-        std::vector<std::size_t> slots;
-        for (std::size_t s = 0; s < out_.program.slots.size(); ++s) {
-            Slot& slot = out_.program.slots[s];
-            if (slot.kind != Slot::Kind::Arena) continue;
-            LiveRange r{static_cast<std::int64_t>(slot.bytes()), -1, -1, 0};
-            for (std::size_t t = 0; t < out_.program.steps.size(); ++t)
-                for (int used : out_.program.steps[t].slots)
-                    if (used == static_cast<int>(s)) {
-                        if (r.first < 0) r.first = static_cast<int>(t);
-                        r.last = static_cast<int>(t);
-                    }
-            ranges.push_back(r);
-            slots.push_back(s);
-        }
-        out_.program.arena_bytes = pack(ranges);
-        for (std::size_t i = 0; i < slots.size(); ++i)
-            out_.program.slots[slots[i]].offset = ranges[i].offset;
-    }
-
     const CompileRequest& request_;
     std::span<const Expr> outputs_;
     std::span<const std::pair<Expr, Expr>> updates_;
-    std::vector<LoweredGroup> groups_;
+    std::vector<LoweredNest> groups_;
     Compiled& out_;
     std::vector<Work> works_;
     Edges edges_;
@@ -351,8 +319,30 @@ class ProgramBuilder {
 
 }  // namespace
 
+void plan_arena(Program& program) {
+    std::vector<LiveRange> ranges;
+    std::vector<std::size_t> slots;
+    for (std::size_t s = 0; s < program.slots.size(); ++s) {
+        Slot& slot = program.slots[s];
+        if (slot.kind != Slot::Kind::Arena) continue;
+        LiveRange r{static_cast<std::int64_t>(slot.bytes()), -1, -1, 0};
+        for (std::size_t t = 0; t < program.steps.size(); ++t)
+            for (int used : program.steps[t].slots)
+                if (used == static_cast<int>(s)) {
+                    if (r.first < 0) r.first = static_cast<int>(t);
+                    r.last = static_cast<int>(t);
+                }
+        if (r.first < 0) continue;  // lives in the scratch of one kernel
+        ranges.push_back(r);
+        slots.push_back(s);
+    }
+    program.arena_bytes = pack(ranges);
+    for (std::size_t i = 0; i < slots.size(); ++i)
+        program.slots[slots[i]].offset = ranges[i].offset;
+}
+
 void build_program(const CompileRequest& request, std::span<const Expr> outputs,
-                   std::span<const std::pair<Expr, Expr>> updates, std::vector<LoweredGroup> groups,
+                   std::span<const std::pair<Expr, Expr>> updates, std::vector<LoweredNest> groups,
                    Compiled& out) {
     ProgramBuilder(request, outputs, updates, std::move(groups), out).run();
 }

@@ -5,18 +5,16 @@
 
 namespace arete {
 
-/// A lowered group on its way into the program.
-struct LoweredGroup {
-    LoweredNest lowered;
-    loops::Kernel kernel;
-};
-
-/// Orders the groups, places every value, and fills `out.program`, shared, constants and checks.
+/// Orders the nests, one to a step, says where every value lives, and fills `out.program`, shared,
+/// constants and checks.
 /// An update is written in place once every reader of the old value has run, where the group that
 /// computes it reads the variable only at the element it writes; otherwise through a copy at the
 /// end. Checks come before the first write to a shared variable.
 void build_program(const CompileRequest& request, std::span<const Expr> outputs,
-                   std::span<const std::pair<Expr, Expr>> updates, std::vector<LoweredGroup> groups,
+                   std::span<const std::pair<Expr, Expr>> updates, std::vector<LoweredNest> groups,
                    Compiled& out);
+
+/// Gives the values that live between steps their places in the arena.
+void plan_arena(Program& program);
 
 }  // namespace arete

@@ -58,15 +58,10 @@ Nest merge(const Nest& nest, std::vector<Var> Nest::*axes, std::size_t at) {
     out.var_names[static_cast<std::size_t>(inner)] =
         nest.var_names[static_cast<std::size_t>(outer)] +
         nest.var_names[static_cast<std::size_t>(inner)];
-    Cloner clone(nest, out);
+    std::vector<Index> vars;
     for (Var v = 0; v < static_cast<int>(nest.extents.size()); ++v)
-        clone.vars.push_back(v == outer ? Index(0) : Index::var(v));
-    for (std::size_t k = 0; k < nest.accumulators.size(); ++k)
-        clone.accs.push_back(out.acc(static_cast<int>(k), nest.accumulators[k].dtype));
-    for (const Accumulator& a : nest.accumulators)
-        out.accumulators.push_back({a.reduction, clone.value(a.element).id, a.dtype});
-    for (const CheckThat& c : nest.checks) out.checks.push_back(clone.check(c));
-    for (const StoreTo& s : nest.stores) out.stores.push_back(clone.store(s));
+        vars.push_back(v == outer ? Index(0) : Index::var(v));
+    clone_body(nest, out, std::move(vars));
     return out;
 }
 

@@ -19,17 +19,32 @@ struct Slot {
     std::size_t bytes() const { return static_cast<std::size_t>(count(sizes)) * size_of(dtype); }
 };
 
-/// One step: a kernel run, or bytes copied or zeroed.
+/// One of the nests that a kernel runs.
+struct Part {
+    loops::Nest nest;        ///< before scheduling: what the interpreter runs
+    std::vector<int> slots;  ///< by buffer of the nest
+    loops::Var axis = -1;  ///< the nest's axis that the loop over blocks walks, where there is one
+    double cycles = 0;     ///< estimated, of one core
+};
+
+/// One step: a kernel run, or bytes copied or zeroed. A kernel runs its parts one after another;
+/// where it has blocks, it runs all parts for the first block of their axes, then for the second.
 struct Step {
     enum class Kind : std::uint8_t { Kernel, Copy, Zero } kind = Kind::Kernel;
-    loops::Nest nest;        ///< before scheduling: what the interpreter runs
-    loops::Kernel kernel;    ///< scheduled; empty in interpreted functions
-    std::vector<int> slots;  ///< by parameter; Copy: from, to; Zero: to
-    int first_check = 0;     ///< added to the codes of the kernel's checks
-    bool checks = false;     ///< may fail: the program stops after it
-    double flops = 0;        ///< floating-point operations, a fused multiply-add counting as two
-    double bytes = 0;        ///< of all parameters, each counted once
-    std::string lines;       ///< the user's lines that it computes
+    std::vector<Part> parts;   ///< of a Kernel, in order; at least one
+    std::int64_t blocks = 1;   ///< iterations of the loop around all parts; each part's axis is cut
+                               ///< into as many pieces
+    std::vector<int> scratch;  ///< slots of which a block is made, used and forgotten in the kernel
+    std::string boundary;      ///< why it is not one kernel with those that it reads from
+    loops::Kernel kernel;      ///< scheduled; empty in interpreted functions
+    std::vector<int> slots;    ///< by parameter; Copy: from, to; Zero: to
+    bool checks = false;       ///< may fail: the program stops after it
+    double flops = 0;          ///< floating-point operations, a fused multiply-add counting as two
+    double bytes = 0;          ///< of all parameters, each counted once
+    std::string lines;         ///< the user's lines that it computes
+
+    /// The part's name, or that of a kernel of several parts: of its longest, and their number.
+    std::string name() const;
 };
 
 struct Program {

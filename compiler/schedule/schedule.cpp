@@ -14,16 +14,15 @@ using namespace loops;
 
 namespace {
 
-// Below this estimate a fork-join costs more than it saves.
-constexpr double parallel_cycles = 20000;
-
 class Emitter {
   public:
-    Emitter(const Nest& nest, const Tiling& tiling, const Machine& machine)
+    // block: an axis that a loop around the kernel walks, the kernel's variable 0; -1: none.
+    Emitter(const Nest& nest, const Tiling& tiling, const Machine& machine, Var block)
         : nest_(nest), t_(tiling), machine_(machine) {
         k_.name = nest.name;
         k_.buffers = nest.buffers;
         vars_.resize(nest.extents.size());
+        if (block >= 0) var(block) = Index::var(k_.add_var("block", extent(block)));
     }
 
     Kernel run() {
@@ -389,13 +388,17 @@ class Emitter {
 
 }  // namespace
 
-Kernel schedule(const Nest& nest, const Machine& machine) {
+Kernel schedule(const Nest& nest, const Machine& machine, Var block) {
     if (nest.sequential) return naive(nest);
     Nest flat = collapse_axes(nest);
     Tiling tiling = choose_tiling(flat, machine);
-    Kernel kernel = Emitter(flat, tiling, machine).run();
+    Kernel kernel = Emitter(flat, tiling, machine, block).run();
     kernel.comment = to_string(tiling, flat);
     return kernel;
+}
+
+double estimated_cycles(const Nest& nest, const Machine& machine) {
+    return choose_tiling(collapse_axes(nest), machine).cycles;
 }
 
 }  // namespace arete

@@ -3,13 +3,29 @@
 
 #include "compiler/loops/kernel.h"
 #include "compiler/schedule/machine.h"
+#include "compiler/schedule/program.h"
 
 namespace arete {
 
 /// Schedules a nest whose transcendental instructions have been expanded. The result computes the
 /// same elements; the order of a reduction may differ from the nest's, but depends on its sizes and
 /// the machine alone, never on the number of threads.
-loops::Kernel schedule(const loops::Nest& nest, const Machine& machine);
+/// Where `block` names a variable, a loop around the kernel binds it: it is the kernel's variable
+/// 0.
+loops::Kernel schedule(const loops::Nest& nest, const Machine& machine, loops::Var block = -1);
+
+/// The kernel of a step: of its one part, or of all its parts under the loop over its blocks.
+loops::Kernel schedule(const Step& step, const Program& program, const Machine& machine);
+
+/// The nest for one of `blocks` equal pieces of `axis`. Which one, a last variable tells that a
+/// loop around the nest binds. The blocks must divide the axis.
+loops::Nest take_block(const loops::Nest& nest, loops::Var axis, std::int64_t blocks);
+
+/// Estimated cycles of a nest, scheduled, on one core.
+double estimated_cycles(const loops::Nest& nest, const Machine& machine);
+
+/// Below this estimate a fork-join costs more than it saves.
+constexpr double parallel_cycles = 20000;
 
 /// Merges neighbouring axes that every access walks as one, so that loops are long and few.
 loops::Nest collapse_axes(const loops::Nest& nest);

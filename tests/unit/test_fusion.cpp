@@ -152,11 +152,12 @@ TEST_CASE("fusion: a layer is one kernel, softmax and its cost a few") {
     bool written = false;
     for (const Step& s : p.steps) {
         CHECK(!(written && s.checks));
-        for (const loops::StoreTo& store : s.nest.stores)
-            written =
-                written ||
-                p.slots[static_cast<std::size_t>(s.slots[static_cast<std::size_t>(store.buffer)])]
-                        .kind == Slot::Kind::Shared;
+        for (const Part& part : s.parts)
+            for (const loops::StoreTo& store : part.nest.stores) {
+                const int slot = part.slots[static_cast<std::size_t>(store.buffer)];
+                written =
+                    written || p.slots[static_cast<std::size_t>(slot)].kind == Slot::Kind::Shared;
+            }
     }
     CHECK(written);
 }

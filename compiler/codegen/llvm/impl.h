@@ -32,8 +32,7 @@ struct Region {
 /// Prints a kernel's statements as functions whose names start with `name`: each parallel loop by
 /// itself, whatever stands between two of them together.
 std::vector<Region> print_regions(llvm::Module& module, const Machine& machine,
-                                  const loops::Kernel& kernel, const std::string& name,
-                                  int first_check);
+                                  const loops::Kernel& kernel, const std::string& name);
 
 }  // namespace llvm_codegen
 }  // namespace arete

@@ -70,8 +70,7 @@ class ProgramPrinter {
             case Step::Kind::Kernel: break;
         }
         const std::string name = fmt::format("k{}_{}", number, s.kernel.name);
-        for (const Region& region :
-             print_regions(module_, impl_.machine, s.kernel, name, s.first_check)) {
+        for (const Region& region : print_regions(module_, impl_.machine, s.kernel, name)) {
             if (region.parallel && region.extent > 1)
                 call_parallel(region, s);
             else

@@ -41,18 +41,17 @@ llvm::Value* RegionPrinter::widen(llvm::Value* v) {
 }
 
 RegionPrinter::RegionPrinter(llvm::Module& module, const Machine& machine,
-                             const loops::Kernel& kernel, int first_check)
+                             const loops::Kernel& kernel)
     : module_(module),
       machine_(machine),
       k_(kernel),
-      first_check_(first_check),
       b_(module.getContext()),
       bound_(kernel.extents.size()) {}
 
 Region RegionPrinter::print(std::span<const Stmt> statements, const std::string& name) {
     std::vector<llvm::Type*> params;
     for (const loops::Buffer& b : k_.buffers)
-        if (!b.local) params.push_back(b_.getPtrTy());
+        if (b.is_parameter()) params.push_back(b_.getPtrTy());
     const std::size_t pointers = params.size();
     params.push_back(b_.getPtrTy());
     params.push_back(b_.getInt64Ty());
@@ -68,7 +67,7 @@ Region RegionPrinter::print(std::span<const Stmt> statements, const std::string&
     b_.SetInsertPoint(llvm::BasicBlock::Create(b_.getContext(), "entry", function_));
     unsigned next = 0;
     for (const loops::Buffer& b : k_.buffers) {
-        if (!b.local) {
+        if (b.is_parameter()) {
             pointers_.push_back(function_->getArg(next++));
             continue;
         }
@@ -193,7 +192,7 @@ void RegionPrinter::check(const loops::CheckThat& c) {
         b_.CreateStore(v, b_.CreateConstInBoundsGEP1_64(b_.getInt64Ty(), context_, field));
     };
     put(0, b_.getInt64(1));
-    put(1, b_.getInt64(static_cast<std::uint64_t>(c.code + first_check_)));
+    put(1, b_.getInt64(static_cast<std::uint64_t>(c.code)));
     put(2, element);
     b_.CreateBr(next);
     b_.SetInsertPoint(next);
@@ -393,8 +392,7 @@ llvm::Value* RegionPrinter::compute(const Instr& i, std::span<llvm::Value* const
 }
 
 std::vector<Region> print_regions(llvm::Module& module, const Machine& machine,
-                                  const loops::Kernel& kernel, const std::string& name,
-                                  int first_check) {
+                                  const loops::Kernel& kernel, const std::string& name) {
     std::vector<Region> out;
     std::span<const Stmt> rest(kernel.body);
     while (!rest.empty()) {
@@ -402,8 +400,7 @@ std::vector<Region> print_regions(llvm::Module& module, const Machine& machine,
         if (!is_parallel(rest[0]))
             while (n < rest.size() && !is_parallel(rest[n])) ++n;
         std::string part = out.empty() ? name : fmt::format("{}_{}", name, out.size());
-        out.push_back(
-            RegionPrinter(module, machine, kernel, first_check).print(rest.first(n), part));
+        out.push_back(RegionPrinter(module, machine, kernel).print(rest.first(n), part));
         rest = rest.subspan(n);
     }
     return out;

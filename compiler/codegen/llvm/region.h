@@ -21,8 +21,7 @@ struct Address {
 
 class RegionPrinter {
   public:
-    RegionPrinter(llvm::Module& module, const Machine& machine, const loops::Kernel& kernel,
-                  int first_check);
+    RegionPrinter(llvm::Module& module, const Machine& machine, const loops::Kernel& kernel);
     Region print(std::span<const loops::Stmt> statements, const std::string& name);
 
   private:
@@ -75,7 +74,6 @@ class RegionPrinter {
     llvm::Module& module_;
     const Machine& machine_;
     const loops::Kernel& k_;
-    int first_check_;
     mutable llvm::IRBuilder<> b_;
     llvm::Function* function_ = nullptr;
     llvm::Value* context_ = nullptr;

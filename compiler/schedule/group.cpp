@@ -1,0 +1,422 @@
+#include "compiler/schedule/group.h"
+
+#include <algorithm>
+#include <map>
+#include <numeric>
+#include <optional>
+#include <set>
+#include <unordered_map>
+
+#include <fmt/format.h>
+
+#include "compiler/core/error.h"
+#include "compiler/schedule/schedule.h"
+#include "compiler/schedule/slices.h"
+
+namespace arete {
+
+using namespace loops;
+
+namespace {
+
+// Blocks are handed to threads whole: fewer would leave some of them idle.
+constexpr std::int64_t least_blocks = 8;
+// Scratch lives on the stack of the thread.
+constexpr std::int64_t scratch_bytes = 256 << 10;
+// A function of very many nests is slow to compile.
+constexpr std::size_t most_parts = 48;
+// How far back a step looks for a kernel to join.
+constexpr std::size_t look_back = 64;
+
+using Uses = std::unordered_map<int, Use>;
+
+class Grouper {
+  public:
+    Grouper(Program& program, const Machine& machine) : p_(program), m_(machine) {}
+
+    void run() {
+        find_dependences();
+        for (int i : checks_first()) {
+            if (is_kernel(static_cast<std::size_t>(i))) estimate(static_cast<std::size_t>(i));
+            place(i);
+        }
+        for (std::size_t g = 1; g < groups_.size(); ++g) join_whole(static_cast<int>(g));
+        std::erase_if(groups_, [](const Group& g) { return g.members.empty(); });
+        std::vector<Step> merged;
+        for (Group& g : groups_) merged.push_back(merge(g));
+        p_.steps = std::move(merged);
+    }
+
+  private:
+    struct Member {
+        int step;
+        Var axis = -1;
+    };
+    struct Group {
+        std::vector<Member> members;
+        std::int64_t blocks = 1;
+        double cycles = 0;
+        bool in_a_row = false;
+        std::string boundary;
+    };
+
+    Step& step(int i) { return p_.steps[static_cast<std::size_t>(i)]; }
+    Part& part(int i) { return step(i).parts[0]; }
+    bool is_kernel(std::size_t i) const { return p_.steps[i].kind == Step::Kind::Kernel; }
+    const Slot& slot(int s) const { return p_.slots[static_cast<std::size_t>(s)]; }
+
+    // Which earlier steps each step must come after. A slot's readers wait for its writer, its next
+    // writer for them; and what changes a shared variable waits for all checks before it.
+    void find_dependences() {
+        struct Last {
+            int writer = -1;
+            std::vector<int> readers;
+        };
+        std::vector<Last> last(p_.slots.size());
+        int check = -1;
+        after_.resize(p_.steps.size());
+        for (std::size_t i = 0; i < p_.steps.size(); ++i) {
+            const Step& s = p_.steps[i];
+            const int me = static_cast<int>(i);
+            Uses uses;
+            if (s.kind == Step::Kind::Kernel) {
+                uses = uses_of(s.parts[0]);
+            } else {
+                uses[s.slots.back()].written = true;
+                if (s.kind == Step::Kind::Copy) uses[s.slots[0]].read = true;
+            }
+            bool changes_shared = false;
+            for (const auto& [number, use] : uses) {
+                Last& l = last[static_cast<std::size_t>(number)];
+                if (l.writer >= 0) after_[i].push_back(l.writer);
+                if (use.written) {
+                    after_[i].insert(after_[i].end(), l.readers.begin(), l.readers.end());
+                    l = {me, {}};
+                    changes_shared |= slot(number).kind == Slot::Kind::Shared;
+                } else {
+                    l.readers.push_back(me);
+                }
+            }
+            if (check >= 0 && (changes_shared || s.checks)) after_[i].push_back(check);
+            if (s.checks) check = me;
+            uses_.push_back(std::move(uses));
+        }
+        group_of_.assign(p_.steps.size(), -1);
+    }
+
+    // Checks and what they need come first: a call that fails does so early, and what follows is
+    // not cut in two by them.
+    std::vector<int> checks_first() const {
+        const std::size_t n = p_.steps.size();
+        std::vector<char> early(n, 0);
+        for (std::size_t i = n; i-- > 0;) {
+            early[i] |= p_.steps[i].checks;
+            if (early[i])
+                for (int before : after_[i]) early[static_cast<std::size_t>(before)] = 1;
+        }
+        std::vector<int> out(n);
+        std::iota(out.begin(), out.end(), 0);
+        std::stable_partition(out.begin(), out.end(),
+                              [&](int i) { return early[static_cast<std::size_t>(i)] != 0; });
+        return out;
+    }
+
+    bool changes_shared(int i) const {
+        const Uses& uses = uses_[static_cast<std::size_t>(i)];
+        return std::any_of(uses.begin(), uses.end(), [&](const auto& u) {
+            return u.second.written && slot(u.first).kind == Slot::Kind::Shared;
+        });
+    }
+
+    void estimate(std::size_t i) {
+        Part& own = p_.steps[i].parts[0];
+        if (!own.nest.sequential) own.cycles = estimated_cycles(own.nest, m_);
+    }
+
+    bool small(int i) { return part(i).cycles <= parallel_cycles; }
+
+    const std::unordered_map<int, std::int64_t>& slices(int i, Var axis) {
+        const auto key = std::make_pair(i, axis);
+        if (auto at = slices_.find(key); at != slices_.end()) return at->second;
+        return slices_.emplace(key, slices_of(part(i), axis)).first->second;
+    }
+
+    // Cycles of a step's nest, one block of its axis after the other.
+    double cycles(int i, Var axis, std::int64_t blocks) {
+        const auto key = std::make_tuple(i, axis, blocks);
+        if (auto at = cycles_.find(key); at != cycles_.end()) return at->second;
+        const double one = estimated_cycles(take_block(part(i).nest, axis, blocks), m_);
+        return cycles_.emplace(key, static_cast<double>(blocks) * one).first->second;
+    }
+
+    void place(int i) {
+        int first = 0;
+        for (int before : after_[static_cast<std::size_t>(i)])
+            first = std::max(first, group_of_[static_cast<std::size_t>(before)]);
+        std::string boundary;
+        if (is_kernel(static_cast<std::size_t>(i)) && !part(i).nest.sequential) {
+            const int end = static_cast<int>(groups_.size());
+            const int from = std::max(first, end - static_cast<int>(look_back));
+            for (int g = end - 1; g >= from; --g)
+                if (join_by_blocks(g, i, boundary)) return;
+            for (int g = end - 1; g >= from; --g)
+                if (join_in_a_row(g, i, boundary)) return;
+        }
+        groups_.push_back({{{i, -1}}, 1, 0, false, std::move(boundary)});
+        if (is_kernel(static_cast<std::size_t>(i))) groups_.back().cycles = part(i).cycles;
+        group_of_[static_cast<std::size_t>(i)] = static_cast<int>(groups_.size()) - 1;
+    }
+
+    // Slots that two steps share and that one of them writes.
+    std::vector<int> handed_on(int a, int b) const {
+        const Uses &x = uses_[static_cast<std::size_t>(a)], &y = uses_[static_cast<std::size_t>(b)];
+        std::vector<int> out;
+        for (const auto& [number, use] : y) {
+            const auto at = x.find(number);
+            if (at != x.end() && (use.written || at->second.written)) out.push_back(number);
+        }
+        std::sort(out.begin(), out.end());
+        return out;
+    }
+
+    bool can_hold(const Group& g) {
+        const Member& m = g.members[0];
+        return g.members.size() < most_parts && is_kernel(static_cast<std::size_t>(m.step)) &&
+               !part(m.step).nest.sequential;
+    }
+
+    void add(int g, Member m, double cycles) {
+        Group& group = groups_[static_cast<std::size_t>(g)];
+        group.members.push_back(m);
+        group.cycles += cycles;
+        group_of_[static_cast<std::size_t>(m.step)] = g;
+    }
+
+    bool join_by_blocks(int number, int i, std::string& boundary) {
+        Group& g = groups_[static_cast<std::size_t>(number)];
+        if (!can_hold(g) || g.in_a_row || step(i).checks || step(g.members[0].step).checks)
+            return false;
+        bool linked = false;
+        for (const Member& m : g.members) linked = linked || !handed_on(m.step, i).empty();
+        if (!linked) return false;
+        if (g.members.size() > 1) {
+            for (Var v : part(i).nest.axes)
+                if (fits(g, i, v, boundary) && pays(i, v, g, boundary)) {
+                    add(number, {i, v}, cycles(i, v, g.blocks));
+                    return true;
+                }
+            return false;
+        }
+        Member& only = g.members[0];
+        // Two small nests are better off in a row.
+        if (small(only.step) && small(i)) return false;
+        for (Var u : part(only.step).nest.axes)
+            for (Var v : part(i).nest.axes)
+                for (std::int64_t blocks : common_blocks(extent(only.step, u), extent(i, v))) {
+                    only.axis = u;
+                    g.blocks = blocks;
+                    if (!fits(g, i, v, boundary)) break;
+                    if (!pays(only.step, u, g, boundary) || !pays(i, v, g, boundary)) continue;
+                    g.cycles = cycles(only.step, u, g.blocks);
+                    add(number, {i, v}, cycles(i, v, g.blocks));
+                    return true;
+                }
+        g.blocks = 1;
+        only.axis = -1;
+        return false;
+    }
+
+    // Into how many equal blocks both axes can be cut, most first; of the shorter one a block has
+    // few elements, so that it stays in the nearest cache.
+    static std::vector<std::int64_t> common_blocks(std::int64_t a, std::int64_t b) {
+        std::vector<std::int64_t> out;
+        for (std::int64_t size : {1, 2, 4, 5, 8, 10, 16}) {
+            const std::int64_t blocks = std::min(a, b) / size;
+            if (blocks >= least_blocks && a % blocks == 0 && b % blocks == 0) out.push_back(blocks);
+        }
+        out.erase(std::unique(out.begin(), out.end()), out.end());
+        return out;
+    }
+
+    std::int64_t extent(int i, Var v) { return part(i).nest.extents[static_cast<std::size_t>(v)]; }
+
+    // Running a block at a time costs the nest little: its tiles stay as they are, and what every
+    // block reads again stays in the cache.
+    bool pays(int i, Var axis, const Group& g, std::string& boundary) {
+        const std::string& name = part(i).nest.name;
+        for (const auto& [number, size] : slices(i, axis)) {
+            const auto bytes = static_cast<std::int64_t>(slot(number).bytes());
+            if (size >= 0 || bytes <= m_.l2_bytes / 4) continue;
+            boundary = fmt::format("every block of {} would read {} bytes of {} again", name, bytes,
+                                   slot(number).name);
+            return false;
+        }
+        const double whole = part(i).cycles, cut = cycles(i, axis, g.blocks);
+        if (cut <= 1.05 * whole + 0.02 * g.cycles) return true;
+        boundary =
+            fmt::format("{} costs {:.3g} times as much in {} blocks of {}", name, cut / whole,
+                        g.blocks, part(i).nest.var_names[static_cast<std::size_t>(axis)]);
+        return false;
+    }
+
+    // What the step shares with the group's members stays inside each block.
+    bool fits(const Group& g, int i, Var axis, std::string& boundary) {
+        if (extent(i, axis) % g.blocks != 0) return false;
+        const auto& own = slices(i, axis);
+        const std::int64_t size = extent(i, axis) / g.blocks;
+        for (const Member& m : g.members) {
+            const auto& theirs = slices(m.step, m.axis);
+            const std::int64_t their_size = extent(m.step, m.axis) / g.blocks;
+            for (int number : handed_on(m.step, i)) {
+                const std::int64_t a = theirs.at(number), b = own.at(number);
+                if (a > 0 && b > 0 && a * their_size == b * size &&
+                    b * extent(i, axis) == count(slot(number).sizes))
+                    continue;
+                boundary =
+                    fmt::format("{} and {} use {} in different pieces", part(m.step).nest.name,
+                                part(i).nest.name, slot(number).name);
+                return false;
+            }
+        }
+        return true;
+    }
+
+    bool join_in_a_row(int number, int i, std::string& boundary) {
+        Group& g = groups_[static_cast<std::size_t>(number)];
+        if (!can_hold(g) || g.blocks > 1) return false;
+        const int first = g.members[0].step;
+        bool linked = false;
+        for (const Member& m : g.members) linked = linked || !handed_on(m.step, i).empty();
+        auto refuse = [&](std::string why) {
+            if (linked && boundary.empty()) boundary = std::move(why);
+            return false;
+        };
+        if (!small(i) || !small(first))
+            return refuse(fmt::format("{} is large enough to be split over threads",
+                                      part(small(i) ? first : i).nest.name));
+        // What a check passes on is clamped to what it allows, so a kernel may use it before the
+        // program stops; but it must not have changed a shared variable by then.
+        bool checks = step(i).checks, changes = changes_shared(i);
+        for (const Member& m : g.members) {
+            checks = checks || step(m.step).checks;
+            changes = changes || changes_shared(m.step);
+        }
+        if (checks && changes) return refuse("checked before a shared variable changes");
+        std::set<int> slots;
+        for (const Member& m : g.members)
+            for (const auto& [s, use] : uses_[static_cast<std::size_t>(m.step)]) slots.insert(s);
+        for (const auto& [s, use] : uses_[static_cast<std::size_t>(i)]) slots.insert(s);
+        std::int64_t bytes = 0;
+        // What nobody writes, a data set say, is read only where indices point.
+        for (int s : slots)
+            if (slot(s).kind != Slot::Kind::Input && slot(s).kind != Slot::Kind::Shared)
+                bytes += static_cast<std::int64_t>(slot(s).bytes());
+        if (bytes > m_.l2_bytes / 2) return refuse("their data would not stay in the cache");
+        g.in_a_row = true;
+        add(number, {i, -1}, part(i).cycles);
+        return true;
+    }
+
+    // A group by blocks that could only be formed after the one it takes values from: its members
+    // go to the end of that one.
+    void join_whole(int number) {
+        Group& from = groups_[static_cast<std::size_t>(number)];
+        if (from.blocks == 1) return;
+        int first = 0;
+        for (const Member& m : from.members)
+            for (int before : after_[static_cast<std::size_t>(m.step)])
+                if (const int g = group_of_[static_cast<std::size_t>(before)]; g != number)
+                    first = std::max(first, g);
+        for (int g = number - 1; g >= std::max(first, number - static_cast<int>(look_back)); --g) {
+            Group& to = groups_[static_cast<std::size_t>(g)];
+            if (to.blocks != from.blocks || to.members.size() + from.members.size() > most_parts)
+                continue;
+            bool linked = false, all = true;
+            std::string why;
+            for (const Member& m : from.members) {
+                for (const Member& t : to.members)
+                    linked = linked || !handed_on(t.step, m.step).empty();
+                all = all && fits(to, m.step, m.axis, why) && pays(m.step, m.axis, to, why);
+            }
+            if (!linked || !all) continue;
+            for (const Member& m : from.members) add(g, m, cycles(m.step, m.axis, to.blocks));
+            from.members.clear();
+            return;
+        }
+    }
+
+    Step merge(Group& g) {
+        Step out = std::move(step(g.members[0].step));
+        out.boundary = std::move(g.boundary);
+        if (g.members.size() == 1) return out;
+        out.blocks = g.blocks;
+        out.parts[0].axis = g.members[0].axis;
+        for (std::size_t k = 1; k < g.members.size(); ++k) {
+            Step& s = step(g.members[k].step);
+            out.checks = out.checks || s.checks;
+            out.flops += s.flops;
+            out.parts.push_back(std::move(s.parts[0]));
+            out.parts.back().axis = g.members[k].axis;
+            add_lines(out.lines, s.lines);
+        }
+        choose_scratch(g, out);
+        return out;
+    }
+
+    static void add_lines(std::string& lines, const std::string& more) {
+        for (std::size_t at = 0; at < more.size();) {
+            const std::size_t end = std::min(more.find(' ', at), more.size());
+            const std::string one = more.substr(at, end - at);
+            if ((" " + lines + " ").find(" " + one + " ") == std::string::npos)
+                lines += (lines.empty() ? "" : " ") + one;
+            at = end + 1;
+        }
+    }
+
+    // Values that this kernel alone makes and uses are held block by block, smallest first.
+    void choose_scratch(const Group& g, Step& out) {
+        std::set<int> slots;
+        for (const Member& m : g.members)
+            for (const auto& [s, use] : uses_[static_cast<std::size_t>(m.step)]) slots.insert(s);
+        std::vector<int> inner;
+        for (int s : slots) {
+            bool elsewhere = slot(s).kind != Slot::Kind::Arena || g.blocks == 1;
+            for (std::size_t i = 0; i < uses_.size() && !elsewhere; ++i)
+                elsewhere = uses_[i].count(s) &&
+                            std::none_of(g.members.begin(), g.members.end(), [&](const Member& m) {
+                                return m.step == static_cast<int>(i);
+                            });
+            if (!elsewhere) inner.push_back(s);
+        }
+        std::stable_sort(inner.begin(), inner.end(),
+                         [&](int a, int b) { return slot(a).bytes() < slot(b).bytes(); });
+        std::int64_t left = scratch_bytes;
+        for (int s : inner) {
+            const std::int64_t bytes = static_cast<std::int64_t>(slot(s).bytes()) / g.blocks;
+            if (bytes > left) break;
+            left -= bytes;
+            out.scratch.push_back(s);
+            slots.erase(s);
+        }
+        out.slots.assign(slots.begin(), slots.end());
+        out.bytes = 0;
+        for (int s : out.slots) out.bytes += static_cast<double>(slot(s).bytes());
+    }
+
+    Program& p_;
+    const Machine& m_;
+    std::vector<std::vector<int>> after_;  // by step
+    std::vector<Uses> uses_;
+    std::vector<int> group_of_;
+    std::vector<Group> groups_;
+    std::map<std::pair<int, Var>, std::unordered_map<int, std::int64_t>> slices_;
+    std::map<std::tuple<int, Var, std::int64_t>, double> cycles_;
+};
+
+}  // namespace
+
+void group_steps(Program& program, const Machine& machine) {
+    Grouper(program, machine).run();
+}
+
+}  // namespace arete

@@ -1,0 +1,151 @@
+// The kernel of several nests: each scheduled for one block, then put under the loop over blocks.
+#include <algorithm>
+
+#include <fmt/format.h>
+
+#include "compiler/core/error.h"
+#include "compiler/schedule/schedule.h"
+
+namespace arete {
+
+using namespace loops;
+
+Nest take_block(const Nest& nest, Var axis, std::int64_t blocks) {
+    Nest out;
+    out.name = nest.name;
+    out.buffers = nest.buffers;
+    out.extents = nest.extents;
+    out.var_names = nest.var_names;
+    out.axes = nest.axes;
+    out.reduce_axes = nest.reduce_axes;
+    out.sequential = nest.sequential;
+    std::vector<Index> vars;
+    for (Var v = 0; v < static_cast<int>(nest.extents.size()); ++v) vars.push_back(Index::var(v));
+    const std::int64_t all = nest.extents[static_cast<std::size_t>(axis)], size = all / blocks;
+    ARETE_CHECK(all % blocks == 0, "{}: {} blocks of an axis of {}", nest.name, blocks, all);
+    out.extents[static_cast<std::size_t>(axis)] = size;
+    const Index block = Index::var(out.add_var("block", blocks));
+    vars[static_cast<std::size_t>(axis)] = block * size;
+    if (size > 1)
+        vars[static_cast<std::size_t>(axis)] = block * size + Index::var(axis);
+    else
+        std::erase(out.axes, axis);
+    clone_body(nest, out, std::move(vars));
+    return out;
+}
+
+namespace {
+
+// Puts the parts' kernels into one.
+class Splicer {
+  public:
+    Splicer(const Step& step, const Program& program, const Machine& machine)
+        : step_(step), program_(program), machine_(machine) {}
+
+    Kernel run() {
+        k_.name = step_.name();
+        for (int slot : step_.slots) add_buffer(slot, false);
+        for (int slot : step_.scratch) add_buffer(slot, true);
+        Var block = step_.blocks > 1 ? k_.add_var("block", step_.blocks) : -1;
+        if (block >= 0) block_ = Index::var(block);
+        std::vector<Stmt> body;
+        double cycles = 0;
+        for (const Part& p : step_.parts) {
+            for (Stmt& s : part(p, cycles)) body.push_back(std::move(s));
+        }
+        if (block < 0) {
+            k_.body = std::move(body);
+            return std::move(k_);
+        }
+        const bool parallel = cycles > parallel_cycles;
+        k_.body.push_back(Stmt::make_loop(block, parallel ? LoopKind::Parallel : LoopKind::Serial,
+                                          std::move(body)));
+        return std::move(k_);
+    }
+
+  private:
+    void add_buffer(int slot, bool scratch) {
+        const Slot& s = program_.slots[static_cast<std::size_t>(slot)];
+        Buffer b{s.name, s.dtype, s.sizes, false, scratch};
+        if (scratch) b.sizes = {count(s.sizes) / step_.blocks};
+        slots_.push_back(slot);
+        k_.add_buffer(std::move(b));
+    }
+
+    std::vector<Stmt> part(const Part& p, double& cycles) {
+        const bool cut = p.axis >= 0;
+        const Nest nest = cut ? take_block(p.nest, p.axis, step_.blocks) : p.nest;
+        const Var block = cut ? static_cast<Var>(nest.extents.size()) - 1 : -1;
+        const Kernel from = schedule(nest, machine_, block);
+        cycles += p.cycles;
+        k_.comment +=
+            fmt::format("{}{}: {}", k_.comment.empty() ? "" : "; ", p.nest.name, from.comment);
+        Cloner clone(from, k_);
+        clone.vars.resize(from.extents.size());
+        if (cut) clone.vars[0] = block_;
+        for (std::size_t b = 0; b < from.buffers.size(); ++b) {
+            Index shift;
+            if (from.buffers[b].local) {
+                Buffer local = from.buffers[b];
+                local.name = fmt::format("{}_{}", p.nest.name, local.name);
+                clone.buffers.push_back(k_.add_buffer(std::move(local)));
+            } else {
+                const auto at = std::find(slots_.begin(), slots_.end(), p.slots[b]);
+                clone.buffers.push_back(static_cast<int>(at - slots_.begin()));
+                const Buffer& to = k_.buffers[static_cast<std::size_t>(clone.buffers.back())];
+                if (to.scratch) shift = block_ * -to.elements();
+            }
+            clone.shift.push_back(shift);
+        }
+        std::vector<Stmt> out;
+        for (const Stmt& s : from.body) out.push_back(statement(s, clone, from));
+        return out;
+    }
+
+    Stmt statement(const Stmt& s, Cloner& clone, const Kernel& from) {
+        auto buffer = [&](int b) { return clone.buffers[static_cast<std::size_t>(b)]; };
+        switch (s.kind) {
+            case Stmt::Kind::Loop: {
+                const auto v = static_cast<std::size_t>(s.var);
+                const Var own = k_.add_var(from.var_names[v], from.extents[v]);
+                clone.vars[v] = Index::var(own);
+                std::vector<Stmt> body;
+                for (const Stmt& inner : s.body) body.push_back(statement(inner, clone, from));
+                // The loop over blocks is the one that is cut over threads.
+                const LoopKind kind = s.loop == LoopKind::Parallel ? LoopKind::Serial : s.loop;
+                return Stmt::make_loop(own, kind, std::move(body), s.lanes);
+            }
+            case Stmt::Kind::Store: return Stmt::make_store(clone.store(s.store));
+            case Stmt::Kind::Check: return Stmt::make_check(clone.check(s.check));
+            case Stmt::Kind::Fold: {
+                FoldLanes f = s.fold;
+                f.from = buffer(f.from);
+                f.to = buffer(f.to);
+                return Stmt::make_fold(f);
+            }
+            case Stmt::Kind::Prefetch: {
+                const int b = s.prefetch.buffer;
+                return Stmt::make_prefetch(
+                    {buffer(b),
+                     clone.index(s.prefetch.index) + clone.shift[static_cast<std::size_t>(b)]});
+            }
+        }
+        throw InternalError("a statement of no kind");
+    }
+
+    const Step& step_;
+    const Program& program_;
+    const Machine& machine_;
+    Kernel k_;
+    std::vector<int> slots_;  // by buffer of the kernel, scratch included
+    Index block_;
+};
+
+}  // namespace
+
+Kernel schedule(const Step& step, const Program& program, const Machine& machine) {
+    if (step.parts.size() == 1) return schedule(step.parts[0].nest, machine);
+    return Splicer(step, program, machine).run();
+}
+
+}  // namespace arete

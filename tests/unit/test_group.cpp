@@ -1,0 +1,256 @@
+// Kernels of several nests: what may share one, and that it computes what the nests do apart.
+#include <cstring>
+#include <map>
+#include <string>
+#include <vector>
+
+#include <arete/arete.h>
+#include <doctest/doctest.h>
+
+#include "compiler/loops/kernel.h"
+#include "compiler/pipeline/compile.h"
+#include "compiler/schedule/group.h"
+#include "compiler/schedule/schedule.h"
+#include "compiler/schedule/slices.h"
+#include "tests/support.h"
+
+using namespace arete;
+using arete::test::difference;
+using arete::test::message_of;
+using loops::Index;
+
+namespace {
+
+struct Case {
+    std::vector<Expr> inputs, outputs;
+    std::vector<std::pair<Expr, Expr>> updates;
+};
+
+Compiled compiled(const Case& c, bool scheduled, const Machine& machine = {}) {
+    CompileRequest r;
+    r.name = "f";
+    for (const Expr& e : c.inputs) r.binding.sizes[e.node().id] = concrete(e.shape());
+    r.inputs = c.inputs;
+    r.outputs = c.outputs;
+    r.updates = c.updates;
+    r.schedule = scheduled;
+    r.machine = machine;
+    return compile(r);
+}
+
+Machine wide() {
+    Machine m;
+    m.vector_bytes = 64;
+    m.vector_registers = 32;
+    m.masked_memory = true;
+    return m;
+}
+
+/// Runs a program's kernels in the loop interpreter; returns outputs, then shared variables.
+std::vector<Array> run(const Compiled& c, const Case& of, bool scheduled) {
+    const Program& p = c.program;
+    Generator random(5);
+    std::map<std::pair<Slot::Kind, int>, Array> named;  // arena slots by slot, others by number
+    auto key = [&](int slot) {
+        const Slot& s = p.slots[static_cast<std::size_t>(slot)];
+        return std::pair(s.kind, s.kind == Slot::Kind::Arena ? slot : s.number);
+    };
+    std::vector<Array> memory;
+    for (const Expr& e : of.inputs) {
+        const Sizes sizes = concrete(e.shape());
+        Array a = e.dtype() == DType::F32 ? random.uniform(sizes, -1, 1) : Array(e.dtype(), sizes);
+        for (std::int64_t i = 0; e.dtype() != DType::F32 && i < a.size(); ++i)
+            a.data<std::int32_t>()[i] = static_cast<std::int32_t>(i % 7);
+        memory.push_back(a);
+    }
+    for (const Slot& s : p.slots) {
+        Array a(s.dtype, s.sizes);
+        std::memset(a.raw(), 0xff, a.bytes());
+        const auto n = static_cast<std::size_t>(s.number);
+        if (s.kind == Slot::Kind::Input) a = memory[n];
+        if (s.kind == Slot::Kind::Shared) a = c.shared[n].node().storage->value.copy();
+        if (s.kind == Slot::Kind::Constant) a = c.constants[n];
+        named.emplace(key(static_cast<int>(&s - p.slots.data())), a);
+    }
+    auto at = [&](int slot) -> Array& { return named.at(key(slot)); };
+    for (const Step& s : p.steps) {
+        if (s.kind == Step::Kind::Copy) {
+            std::memcpy(at(s.slots[1]).raw(), at(s.slots[0]).raw(), at(s.slots[1]).bytes());
+            continue;
+        }
+        if (s.kind == Step::Kind::Zero) {
+            std::memset(at(s.slots[0]).raw(), 0, at(s.slots[0]).bytes());
+            continue;
+        }
+        const loops::Kernel k = scheduled ? s.kernel : naive(s.parts.at(0).nest);
+        std::vector<void*> pointers;
+        for (int slot : s.slots) pointers.push_back(at(slot).raw());
+        pointers.resize(k.buffers.size(), nullptr);
+        CHECK(!interpret(k, pointers).failed);
+    }
+    std::vector<Array> out;
+    for (Slot::Kind kind : {Slot::Kind::Output, Slot::Kind::Shared})
+        for (const auto& [place, a] : named)
+            if (place.first == kind) out.push_back(a);
+    return out;
+}
+
+/// Grouped and scheduled for two machines, the program gives what its nests give one by one.
+/// Returns the program of the wide machine.
+Program check(const Case& c) {
+    const std::vector<Array> expected = run(compiled(c, false), c, false);
+    REQUIRE(!expected.empty());
+    for (const Machine& m : {Machine{}, wide()}) {
+        const Compiled grouped = compiled(c, true, m);
+        verify_groups(grouped.program);
+        const std::vector<Array> got = run(grouped, c, true);
+        REQUIRE(got.size() == expected.size());
+        for (std::size_t i = 0; i < got.size(); ++i) CHECK(difference(got[i], expected[i]) < 1e-5);
+    }
+    return compiled(c, true, wide()).program;
+}
+
+int kernels(const Program& p) {
+    return static_cast<int>(std::count_if(p.steps.begin(), p.steps.end(), [](const Step& s) {
+        return s.kind == Step::Kind::Kernel;
+    }));
+}
+
+const Step* blocked(const Program& p) {
+    for (const Step& s : p.steps)
+        if (s.blocks > 1) return &s;
+    return nullptr;
+}
+
+}  // namespace
+
+TEST_CASE("groups: a large softmax is one kernel, a row at a time") {
+    const auto x = matrix<float>("x", {64, 1500});
+    const Program p = check({{x}, {softmax(x)}, {}});
+    CHECK(kernels(p) == 1);
+    REQUIRE(blocked(p));
+    CHECK(blocked(p)->blocks == 64);
+    // The exponentials, their sums and the maxima are never stored whole.
+    CHECK(p.arena_bytes == 0);
+    CHECK(blocked(p)->scratch.size() >= 2);
+    CHECK(blocked(p)->slots.size() == 2);
+}
+
+TEST_CASE("groups: cross-entropy, forward and backward, is at most two kernels") {
+    const auto x = matrix<float>("x", {64, 1500});
+    const auto y = vector<std::int32_t>("y", {64});
+    const Expr cost = mean(categorical_crossentropy(softmax(x), y));
+    const Program p = check({{x, y}, {cost, grad(cost, {x})[0]}, {}});
+    int passes = 0;  // the check of the labels reads no row of x
+    for (const Step& s : p.steps)
+        for (int slot : s.slots)
+            passes += p.slots[static_cast<std::size_t>(slot)].kind == Slot::Kind::Input &&
+                      p.slots[static_cast<std::size_t>(slot)].number == 0;
+    CHECK(passes == 1);
+    CHECK(kernels(p) <= 3);
+}
+
+TEST_CASE("groups: convolution, pooling and activation run image by image") {
+    const auto x = tensor4<float>("x", {8, 3, 26, 26});
+    const auto w = shared(Generator(1).normal({8, 3, 3, 3}, 0, 0.2), "w");
+    const auto v = shared(Generator(2).normal({8, 8, 3, 3}, 0, 0.2), "v");
+    const auto b = shared(Generator(3).normal({8}, 0, 1), "b");
+    auto layer = [&](const Expr& in, const Expr& filters) {
+        return relu(pool2d(conv2d(in, filters), {2, 2}) + dimshuffle(b, {'x', 0, 'x', 'x'}));
+    };
+    const Expr h = layer(layer(x, w), v), cost = mean(sqr(h));
+    const auto g = grad(cost, {w, v});
+    const Program p = check({{x}, {cost}, {{w, w - 0.1f * g[0]}, {v, v - 0.1f * g[1]}}});
+    REQUIRE(blocked(p));
+    CHECK(blocked(p)->blocks == 8);
+    CHECK(blocked(p)->parts.size() >= 4);
+    CHECK(!blocked(p)->scratch.empty());
+}
+
+TEST_CASE("groups: one pass over a weight forms the data gradient and the update") {
+    const auto x = matrix<float>("x", {4, 240}), g = matrix<float>("g", {4, 300});
+    const auto w = shared(Generator(1).normal({240, 300}, 0, 1), "w");
+    const Program p = check({{x, g}, {dot(g, w.T())}, {{w, w - 0.1f * dot(x.T(), g)}}});
+    CHECK(kernels(p) == 1);
+    REQUIRE(blocked(p));
+    const Step& s = *blocked(p);
+    // The reader of the old weight comes first.
+    REQUIRE(s.parts.size() == 2);
+    auto writes_w = [&](const Part& part) {
+        for (const Access& a : accesses(part.nest))
+            if (a.write &&
+                p.slots[static_cast<std::size_t>(part.slots[static_cast<std::size_t>(a.buffer)])]
+                        .kind == Slot::Kind::Shared)
+                return true;
+        return false;
+    };
+    CHECK(!writes_w(s.parts[0]));
+    CHECK(writes_w(s.parts[1]));
+    CHECK(p.arena_bytes == 0);
+}
+
+TEST_CASE("groups: values used in other pieces than they are made in keep kernels apart") {
+    const auto x = matrix<float>("x", {400, 400});
+    const Expr h = exp(x) * tanh(x);
+    // The second reads columns where the first makes rows.
+    const Program p = check({{x}, {h, sum(h, 0)}, {}});
+    CHECK(kernels(p) == 2);
+    CHECK(p.steps.at(1).boundary.find("in different pieces") != std::string::npos);
+}
+
+TEST_CASE("groups: small nests run in a row; a shared variable changes after all checks") {
+    const auto x = matrix<float>("x", {8, 20});
+    const auto y = vector<std::int32_t>("y", {8});
+    const auto w = shared(Generator(1).normal({20, 7}, 0, 1), "w");
+    const Expr cost = mean(categorical_crossentropy(softmax(dot(x, w)), y));
+    const Program p = check({{x, y}, {cost}, {{w, w - 0.1f * grad(cost, {w})[0]}}});
+    CHECK(kernels(p) == 2);
+    REQUIRE(p.steps.size() == 2);
+    CHECK(p.steps[0].checks);
+    CHECK(!p.steps[1].checks);
+    CHECK(p.steps[1].boundary.find("checked before a shared variable changes") !=
+          std::string::npos);
+}
+
+TEST_CASE("groups: the verifier sees what parts must not share") {
+    const auto x = matrix<float>("x", {64, 1500});
+    Program p = compiled({{x}, {softmax(x)}, {}}, true, wide()).program;
+    Step& s = p.steps.at(0);
+    REQUIRE(s.blocks == 64);
+    Program broken = p;
+    broken.steps[0].parts[1].axis = -1;
+    CHECK(message_of([&] { verify_groups(broken); }).find("other blocks") != std::string::npos);
+    broken = p;
+    // A part that reads its operand from one row further on.
+    loops::Nest& nest = broken.steps[0].parts.back().nest;
+    for (loops::Instr& i : nest.values)
+        if (i.op == loops::Op::Load) i.index = i.index + Index(1);
+    CHECK(message_of([&] { verify_groups(broken); }).find("shared across blocks") !=
+          std::string::npos);
+    broken = p;
+    broken.steps.push_back(broken.steps[0]);
+    CHECK(message_of([&] { verify_groups(broken); }).find("scratch of two kernels") !=
+          std::string::npos);
+}
+
+TEST_CASE("slices: bounds under a guard") {
+    loops::Nest n;
+    n.name = "shifted";
+    const int in = n.add_buffer({"in", DType::F32, {6, 5, 8}});
+    const loops::Var i = n.add_var("i", 6), x = n.add_var("x", 12), k = n.add_var("k", 5);
+    n.axes = {i, x};
+    n.reduce_axes = {k};
+    const loops::Value at = n.index(Index::var(x) - Index::var(k));
+    const loops::Value inside = le(n.constant(DType::I64, std::int64_t{0}), at) &
+                                lt(at, n.constant(DType::I64, std::int64_t{8}));
+    const Index address = Index::var(i) * 40 + Index::var(k) * -9 + Index::var(x) + 32;
+    const loops::Value v = n.load_if(inside, in, address);
+    const Access guarded{in, &n.values[static_cast<std::size_t>(v.id)].index, inside.id, false};
+    CHECK(slice(n, guarded, i) == 40);
+    const Access bare{in, guarded.index, -1, false};
+    CHECK(!slice(n, bare, i));
+    CHECK(!slice(n, guarded, x));
+    const loops::Range r = bounds(n, guarded);
+    CHECK(r.low == 0);
+    CHECK(r.high == 239);
+}
