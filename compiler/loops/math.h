@@ -23,4 +23,11 @@ void expand_math(Nest& nest);
 /// The expansion of one transcendental instruction; the operands are f32 or f64 of one code.
 Value expand(Op op, std::span<const Value> args);
 
+/// 1 - erf(x), e^(x^2) erfc(x) and log(erfc(x)) of f32 or f64, within 4 ulp, with the limits of C's
+/// erfc at infinities. Composed of primitive instructions (log_erfc also of transcendental ones),
+/// so that they need no instruction of their own.
+Value erfc(Value x);
+Value erfcx(Value x);
+Value log_erfc(Value x);
+
 }  // namespace arete::loops

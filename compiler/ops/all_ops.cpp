@@ -13,8 +13,8 @@ std::span<const OpDef* const> all_ops() {
     static const std::vector<const OpDef*> ops = [] {
         std::vector<const OpDef*> out{&input_op, &shared_op, &constant_op};
         for (auto family :
-             {elementwise_ops, reduction_ops, movement_ops, indexing_ops, check_ops, gather_ops,
-              linalg_ops, convolution_ops, columns_ops, softmax_ops, random_ops})
+             {elementwise_ops, special_ops, reduction_ops, movement_ops, indexing_ops, check_ops,
+              gather_ops, linalg_ops, convolution_ops, columns_ops, softmax_ops, random_ops})
             for (const OpDef* op : family()) out.push_back(op);
         return out;
     }();

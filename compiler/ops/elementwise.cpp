@@ -21,6 +21,13 @@ Value truth(Value v) {
     return ir::cast(v, DType::Bool);
 }
 
+// The builders cast; and a number has no logical value of its own dtype.
+std::vector<TensorType> infer_logical(const InferArgs& a) {
+    for (std::size_t i = 0; i < a.inputs.size(); ++i)
+        if (a.type(i).dtype != DType::Bool) a.error("needs bool: " + a.describe(i));
+    return infer_elementwise_bool(a);
+}
+
 std::vector<TensorType> infer_where(const InferArgs& a) {
     if (a.type(0).dtype != DType::Bool) a.error("the condition must be bool: " + a.describe(0));
     if (a.type(1).dtype != a.type(2).dtype)
@@ -148,14 +155,14 @@ constinit const OpDef sqrt_op{
 // ---- transcendental
 
 constinit const OpDef exp_op{
-    .info = {.name = "exp"},
+    .info = {.name = "exp", .traits = Trait::Increasing},
     .doc = "e to the power of a",
     .infer = infer_elementwise_float,
     .scalar = [](const ScalarArgs& x) { return ir::exp(x[0]); },
     .pullback = [](const PullbackArgs& a) -> std::vector<Expr> { return {a.g[0] * a.y[0]}; },
     .samples = unary_samples<exp>};
 constinit const OpDef expm1_op{
-    .info = {.name = "expm1"},
+    .info = {.name = "expm1", .traits = Trait::Increasing},
     .doc = "e^a - 1, accurate near 0",
     .infer = infer_elementwise_float,
     .scalar = [](const ScalarArgs& x) { return ir::expm1(x[0]); },
@@ -175,7 +182,7 @@ constinit const OpDef log1p_op{
     .scalar = [](const ScalarArgs& x) { return ir::log1p(x[0]); },
     .pullback = [](const PullbackArgs& a) -> std::vector<Expr> { return {a.g[0] / (1 + a.x[0])}; },
     .samples = unary_samples<log1p, -8, 40>};
-constinit const OpDef tanh_op{.info = {.name = "tanh"},
+constinit const OpDef tanh_op{.info = {.name = "tanh", .traits = Trait::Increasing},
                               .doc = "hyperbolic tangent",
                               .infer = infer_elementwise_float,
                               .scalar = [](const ScalarArgs& x) { return ir::tanh(x[0]); },
@@ -198,7 +205,7 @@ constinit const OpDef cos_op{.info = {.name = "cos"},
                                  return {-(a.g[0] * sin(a.x[0]))};
                              },
                              .samples = unary_samples<cos>};
-constinit const OpDef erf_op{.info = {.name = "erf"},
+constinit const OpDef erf_op{.info = {.name = "erf", .traits = Trait::Increasing},
                              .doc = "error function",
                              .infer = infer_elementwise_float,
                              .scalar = [](const ScalarArgs& x) { return ir::erf(x[0]); },
@@ -220,7 +227,7 @@ constinit const OpDef pow_op{.info = {.name = "pow"},
                              },
                              .samples = binary_samples<pow, 5, 20>};
 constinit const OpDef sigmoid_op{
-    .info = {.name = "sigmoid"},
+    .info = {.name = "sigmoid", .traits = Trait::Increasing},
     .doc = "1 / (1 + exp(-a)), without overflow",
     .infer = infer_elementwise_float,
     .scalar =
@@ -234,7 +241,7 @@ constinit const OpDef sigmoid_op{
     },
     .samples = unary_samples<sigmoid>};
 constinit const OpDef softplus_op{
-    .info = {.name = "softplus"},
+    .info = {.name = "softplus", .traits = Trait::Increasing},
     .doc = "log(1 + exp(a)), without overflow",
     .infer = infer_elementwise_float,
     .scalar =
@@ -246,24 +253,27 @@ constinit const OpDef softplus_op{
 
 // ---- rounding and extremes
 
-constinit const OpDef floor_op{.info = {.name = "floor", .traits = Trait::Cheap},
-                               .doc = "largest integer not above a",
-                               .infer = infer_elementwise,
-                               .scalar = [](const ScalarArgs& x) { return ir::floor(x[0]); },
-                               .pullback = no_gradient,
-                               .samples = unary_samples<floor, -40, 40, false, true>};
-constinit const OpDef ceil_op{.info = {.name = "ceil", .traits = Trait::Cheap},
-                              .doc = "smallest integer not below a",
-                              .infer = infer_elementwise,
-                              .scalar = [](const ScalarArgs& x) { return ir::ceil(x[0]); },
-                              .pullback = no_gradient,
-                              .samples = unary_samples<ceil, -40, 40, false, true>};
-constinit const OpDef round_op{.info = {.name = "round", .traits = Trait::Cheap},
-                               .doc = "nearest integer, ties to even",
-                               .infer = infer_elementwise,
-                               .scalar = [](const ScalarArgs& x) { return ir::round(x[0]); },
-                               .pullback = no_gradient,
-                               .samples = unary_samples<round, -40, 40, false, true>};
+constinit const OpDef floor_op{
+    .info = {.name = "floor", .traits = Trait::Cheap},
+    .doc = "largest integer not above a",
+    .infer = infer_elementwise,
+    .scalar = [](const ScalarArgs& x) { return is_float(x.dtype) ? ir::floor(x[0]) : x[0]; },
+    .pullback = no_gradient,
+    .samples = unary_samples<floor, -40, 40, false>};
+constinit const OpDef ceil_op{
+    .info = {.name = "ceil", .traits = Trait::Cheap},
+    .doc = "smallest integer not below a",
+    .infer = infer_elementwise,
+    .scalar = [](const ScalarArgs& x) { return is_float(x.dtype) ? ir::ceil(x[0]) : x[0]; },
+    .pullback = no_gradient,
+    .samples = unary_samples<ceil, -40, 40, false>};
+constinit const OpDef round_op{
+    .info = {.name = "round", .traits = Trait::Cheap},
+    .doc = "nearest integer, ties to even",
+    .infer = infer_elementwise,
+    .scalar = [](const ScalarArgs& x) { return is_float(x.dtype) ? ir::round(x[0]) : x[0]; },
+    .pullback = no_gradient,
+    .samples = unary_samples<round, -40, 40, false>};
 constinit const OpDef relu_op{
     .info = {.name = "relu", .traits = Trait::Cheap},
     .doc = "maximum(a, 0) with slope 0 at 0",
@@ -334,7 +344,7 @@ constinit const OpDef and_op{
     .info = {.name = "and", .traits = Trait::Commutative | Trait::Cheap},
     .doc = "a and b, of bool",
     .arity = 2,
-    .infer = infer_elementwise_bool,
+    .infer = infer_logical,
     .scalar = [](const ScalarArgs& x) { return x[0] & x[1]; },
     .pullback = no_gradient,
     .samples = binary_samples<static_cast<Expr (*)(const Operand&, const Operand&)>(operator&&),
@@ -343,7 +353,7 @@ constinit const OpDef or_op{
     .info = {.name = "or", .traits = Trait::Commutative | Trait::Cheap},
     .doc = "a or b, of bool",
     .arity = 2,
-    .infer = infer_elementwise_bool,
+    .infer = infer_logical,
     .scalar = [](const ScalarArgs& x) { return x[0] | x[1]; },
     .pullback = no_gradient,
     .samples = binary_samples<static_cast<Expr (*)(const Operand&, const Operand&)>(operator||),
@@ -351,14 +361,14 @@ constinit const OpDef or_op{
 constinit const OpDef xor_op{.info = {.name = "xor", .traits = Trait::Commutative | Trait::Cheap},
                              .doc = "exactly one of a and b, of bool",
                              .arity = 2,
-                             .infer = infer_elementwise_bool,
+                             .infer = infer_logical,
                              .scalar = [](const ScalarArgs& x) { return x[0] ^ x[1]; },
                              .pullback = no_gradient,
                              .samples = binary_samples<logical_xor, -20, 20, false>};
 constinit const OpDef not_op{
     .info = {.name = "not", .traits = Trait::Cheap},
     .doc = "not a, of bool",
-    .infer = infer_elementwise_bool,
+    .infer = infer_logical,
     .scalar = [](const ScalarArgs& x) { return !x[0]; },
     .pullback = no_gradient,
     .samples = unary_samples<static_cast<Expr (*)(const Operand&)>(operator!), -20, 20, false>};

@@ -8,6 +8,7 @@
 namespace arete {
 
 std::span<const OpDef* const> elementwise_ops();
+std::span<const OpDef* const> special_ops();
 std::span<const OpDef* const> reduction_ops();
 std::span<const OpDef* const> movement_ops();
 std::span<const OpDef* const> indexing_ops();

@@ -3,6 +3,7 @@
 #include "compiler/ops/softmax.h"
 
 #include <array>
+#include <limits>
 
 #include "compiler/ops/elementwise.h"
 #include "compiler/ops/families.h"
@@ -126,13 +127,19 @@ Expr log_softmax(const Operand& x, int axis) {
     return along(log_softmax_op, x, axis);
 }
 
-Expr logsumexp(const Operand& operand, int axis, bool keepdims) {
+Expr logsumexp(const Operand& operand, const Axes& axes, bool keepdims) {
     const Loc loc = operand.loc;
     auto here = [&](const Expr& e) { return at(e, loc); };
     const Operand x = here(cast(operand, float_of(operand.expr().dtype())));
-    auto shift = [&](bool keep) { return here(stop_gradient(here(max(x, axis, keep)))); };
+    // An infinite maximum is no shift: the difference of two infinities would be NaN.
+    auto shift = [&](bool keep) {
+        const Operand m = here(max(x, axes, keep));
+        const Operand limit(std::numeric_limits<double>::infinity(), loc.file, loc.line);
+        const Operand finite = here(here(abs(m)) < limit);
+        return here(stop_gradient(here(where(finite, m, Operand(0, loc.file, loc.line)))));
+    };
     Expr e = exp(here(x - shift(true)));
-    return here(log(here(sum(here(e), axis, keepdims)))) + shift(keepdims);
+    return here(log(here(sum(here(e), axes, keepdims)))) + shift(keepdims);
 }
 
 Expr categorical_crossentropy(const Operand& p, const Operand& targets) {

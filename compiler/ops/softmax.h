@@ -1,7 +1,7 @@
 // Softmax and its relatives: defined by smaller ops, which fusion joins again.
 #pragma once
 
-#include "compiler/ops/operand.h"
+#include "compiler/ops/reduction.h"
 
 namespace arete {
 
@@ -9,8 +9,8 @@ namespace arete {
 Expr softmax(const Operand& x, int axis = -1);
 /// log(softmax(x)), without overflow or logarithms of 0.
 Expr log_softmax(const Operand& x, int axis = -1);
-/// log(sum(exp(x))) along one axis, without overflow.
-Expr logsumexp(const Operand& x, int axis = -1, bool keepdims = false);
+/// log(sum(exp(x))) over axes, without overflow. Infinite elements count as in the formula.
+Expr logsumexp(const Operand& x, const Axes& axes = -1, bool keepdims = false);
 /// -log of the probability that each row of p gives to its target, a vector. Targets are a vector
 /// of integer labels, or a matrix of weights (one-hot rows, say) of p's shape. A label out of
 /// range is a RangeError when the function runs.

@@ -39,9 +39,10 @@ struct Pass {
     Shows shows;
 };
 
-void rewrite_with(State& s, std::span<const Rule> rules) {
+void rewrite_in(State& s, Phase phase) {
     RewriteLog log;
-    s.set(rewrite(s.roots, rules, &log));
+    const bool asked = s.request.options.dumps(Stage::Rewrites);
+    s.set(rewrite(s.roots, phase, asked ? &log : nullptr));
     s.rewrites = log.str();
 }
 
@@ -49,13 +50,13 @@ void bind(State& s) {
     s.set(bind_shapes(s.roots, s.request.binding));
 }
 void canonicalize(State& s) {
-    rewrite_with(s, canonicalize_rules());
+    rewrite_in(s, Phase::Canonicalize);
 }
 void stabilize(State& s) {
-    rewrite_with(s, stabilize_rules());
+    rewrite_in(s, Phase::Stabilize);
 }
 void specialize(State& s) {
-    rewrite_with(s, specialize_rules());
+    rewrite_in(s, Phase::Specialize);
 }
 void expand(State& s) {
     s.set(expand_composites(s.roots));

@@ -1,10 +1,17 @@
 // Shorthands in which the rule tables are written. Private to the tables.
 #pragma once
 
+#include "compiler/ops/leaves.h"
 #include "compiler/ops/rows.h"
 #include "compiler/rewrite/rewrite.h"
 
 namespace arete::rules {
+
+// The parts of canonicalize_rules(), each in a file of its own.
+std::span<const Rule> arithmetic_rules();
+std::span<const Rule> logic_rules();
+std::span<const Rule> movement_rules();
+std::span<const Rule> reduction_rules();
 
 inline Pattern any(char name) {
     return Pattern::any(name);
@@ -21,6 +28,33 @@ template <class... P>
 Pattern named(char bind, const char* name, P... args) {
     return Pattern::apply(name, {std::move(args)...}, bind);
 }
+/// Any op of a class, with a name for the whole; without arguments, whatever they are.
+template <class... P>
+Pattern some(char bind, const char* what, Pattern::OpClass is, P... args) {
+    return Pattern::op_class(what, is, {std::move(args)...}, bind);
+}
+
+inline bool is_elementwise(const OpDef& d) {
+    return d.scalar != nullptr;
+}
+inline bool is_view(const OpDef& d) {
+    return d.info.has(Trait::View);
+}
+inline bool is_increasing(const OpDef& d) {
+    return d.info.has(Trait::Increasing);
+}
+/// sum, prod, max and min: attrs axes and keepdims, and the order of the elements does not count.
+inline bool is_fold(const OpDef& d) {
+    return d.info.name == "sum" || d.info.name == "prod" || d.info.name == "max" ||
+           d.info.name == "min";
+}
+
+inline const Attrs& attrs(const Expr& e) {
+    return e.node().attrs;
+}
+inline bool is_op(const Expr& e, std::string_view name) {
+    return e.node().op->name == name;
+}
 
 /// m[name] as an operand on the line of what is being replaced.
 inline Operand get(const Match& m, char name) {
@@ -33,12 +67,31 @@ inline Operand on(const Match& m, const Expr& e) {
 inline Expr if_same_type(const Match& m, const Expr& e) {
     return e.type() == m.root().type() ? e : Expr();
 }
+/// The first argument, where it has the type of what it replaces.
+inline Expr just_x(const Match& m) {
+    return if_same_type(m, m['x']);
+}
+/// `value` everywhere, with the type of what it replaces.
+Expr filled(const Match& m, double value);
+
 /// Bool adds as `or`, and its negation is itself: sums of negations are no differences.
 inline bool is_number_root(const Match& m) {
     return m.root().dtype() != DType::Bool;
 }
 inline bool is_float_root(const Match& m) {
     return is_float(m.root().dtype());
+}
+/// Integers wrap: their arithmetic is exact, modulo a power of two.
+inline bool is_integer_root(const Match& m) {
+    return is_number_root(m) && !is_float_root(m);
+}
+/// True, and the value, where `name` is a constant without axes.
+inline bool is_number(const Match& m, char name, double* value = nullptr) {
+    return m[name].rank() == 0 && is_constant_scalar(m[name], value);
+}
+/// The attribute axis of softmax and the like.
+inline int axis_of(const Expr& e) {
+    return static_cast<int>(attrs(e).get<std::int64_t>("axis"));
 }
 
 }  // namespace arete::rules

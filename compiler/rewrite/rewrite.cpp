@@ -32,88 +32,178 @@ Pattern Pattern::apply(const char* op, std::vector<Pattern> args, char bind) {
     return p;
 }
 
+Pattern Pattern::op_class(const char* what, OpClass is, std::vector<Pattern> args, char bind) {
+    Pattern p = apply(what, std::move(args), bind);
+    p.kind = Kind::Class;
+    p.is = is;
+    return p;
+}
+
 const Expr& Match::operator[](char name) const {
-    auto it = bound_.find(name);
-    ARETE_CHECK(it != bound_.end(), "the pattern binds no '{}'", name);
-    return it->second;
+    for (std::size_t k = 0; k < count_; ++k)
+        if (bound_[k].first == name) return bound_[k].second ? *bound_[k].second : root_;
+    throw InternalError(fmt::format("the pattern binds no '{}'", name));
+}
+
+bool Match::only_reader(char name) const {
+    return !readers_ || readers_->of((*this)[name].node()) <= 1;
 }
 
 class Matcher {
   public:
-    static std::optional<Match> run(const Pattern& pattern, const Expr& e) {
-        Match m;
-        m.root_ = e;
-        if (!step(pattern, e, m)) return std::nullopt;
-        return m;
+    Matcher(const Pattern& pattern, const Expr& e, const Readers* readers)
+        : pattern_(pattern), e_(e) {
+        m_.readers_ = readers;
+    }
+
+    // The next way to match, null where there is none left. Tries both orders of each commutative
+    // op, the last one met first: a depth-first search that begins anew for each sequence of
+    // choices.
+    std::optional<Match> next() {
+        while (more_) {
+            m_.count_ = 0;
+            next_ = 0;
+            const bool found = step(pattern_, e_);
+            more_ = turn_last();
+            if (!found) continue;
+            m_.root_ = e_;
+            return m_;
+        }
+        return std::nullopt;
     }
 
   private:
-    static bool bind(char name, const Expr& e, Match& m) {
-        auto [it, fresh] = m.bound_.try_emplace(name, e);
-        return fresh || same(it->second, e);
+    bool swapped() {
+        if (next_ == made_) swaps_ &= ~(1u << made_++);
+        return (swaps_ >> next_++ & 1) != 0;
     }
 
-    static bool step(const Pattern& p, const Expr& e, Match& m) {
+    bool turn_last() {
+        made_ = next_;  // choices that were not reached this time are open again
+        while (made_ > 0 && (swaps_ >> (made_ - 1) & 1) != 0) --made_;
+        if (made_ == 0) return false;
+        swaps_ |= 1u << (made_ - 1);
+        return true;
+    }
+
+    bool bind(char name, const Expr& e) {
+        for (std::size_t k = 0; k < m_.count_; ++k)
+            if (m_.bound_[k].first == name)
+                return same(m_.bound_[k].second ? *m_.bound_[k].second : e_, e);
+        ARETE_CHECK(m_.count_ < m_.bound_.size(), "a pattern with more than {} names",
+                    m_.bound_.size());
+        m_.bound_[m_.count_++] = {name, &e == &e_ ? nullptr : &e};
+        return true;
+    }
+
+    bool step(const Pattern& p, const Expr& e) {
         switch (p.kind) {
-            case Pattern::Kind::Any: return bind(p.name, e, m);
+            case Pattern::Kind::Any: return bind(p.name, e);
             case Pattern::Kind::Constant: {
                 double v = 0;
                 return is_constant_scalar(e, &v) && v == p.value;
             }
-            case Pattern::Kind::Apply: break;
+            case Pattern::Kind::Apply:
+                if (e.node().op->name != p.op) return false;
+                break;
+            case Pattern::Kind::Class:
+                if (e.node().is_leaf() || !p.is(def(e.node()))) return false;
+                if (p.args.empty()) return !p.name || bind(p.name, e);
+                break;
         }
         const Node& n = e.node();
-        if (n.op->name != p.op || n.inputs.size() != p.args.size()) return false;
-        if (p.name && !bind(p.name, e, m)) return false;
-        Match before = m;
-        if (all(p, n, false, m)) return true;
-        if (!n.op->has(Trait::Commutative)) return false;
-        m = std::move(before);
-        return all(p, n, true, m);
-    }
-
-    static bool all(const Pattern& p, const Node& n, bool swapped, Match& m) {
-        for (std::size_t i = 0; i < p.args.size(); ++i) {
-            std::size_t k = swapped ? p.args.size() - 1 - i : i;
-            if (!step(p.args[i], n.inputs[k], m)) return false;
-        }
+        if (n.inputs.size() != p.args.size()) return false;
+        if (p.name && !bind(p.name, e)) return false;
+        const bool turned = n.op->has(Trait::Commutative) && swapped();
+        for (std::size_t i = 0; i < p.args.size(); ++i)
+            if (!step(p.args[i], n.inputs[turned ? p.args.size() - 1 - i : i])) return false;
         return true;
     }
+
+    const Pattern& pattern_;
+    const Expr& e_;
+    Match m_;
+    unsigned swaps_ = 0;  // bit k: the k-th choice
+    int made_ = 0, next_ = 0;
+    bool more_ = true;
 };
 
 std::optional<Match> match(const Pattern& pattern, const Expr& e) {
-    return Matcher::run(pattern, e);
+    return Matcher(pattern, e, nullptr).next();
 }
 
-namespace {
-
-std::string text(const Expr& e) {
+std::string to_line(const Expr& e, int depth) {
     const Node& n = e.node();
-    if (n.is_leaf()) return n.name.empty() ? std::string(n.op->name) : n.name;
+    double v = 0;
+    if (n.is_leaf()) {
+        if (!n.name.empty()) return n.name;
+        if (!is_constant_scalar(e, &v)) return std::string(n.op->name);
+        return e.dtype() == DType::F32 ? fmt::format("{}", static_cast<float>(v))
+                                       : fmt::format("{}", v);
+    }
+    if (depth == 0) return "...";
     std::string args;
-    for (const Expr& x : n.inputs)
-        args += (args.empty() ? "" : ", ") +
-                (x.node().name.empty() ? std::string(x.node().op->name) : x.node().name);
-    return fmt::format("{}({}) : {}", n.op->name, args, e.type().str());
+    for (const Expr& x : n.inputs) args += (args.empty() ? "" : ", ") + to_line(x, depth - 1);
+    return fmt::format("{}({})", n.op->name, args);
 }
 
-class Engine {
+class Engine : public Readers {
   public:
-    Engine(std::span<const Rule> rules, std::size_t size, RewriteLog* log)
-        : log_(log), limit_(1000 + 50 * size) {
-        for (const Rule& r : rules) {
-            ARETE_CHECK(r.pattern.kind == Pattern::Kind::Apply, "rule {} matches everything",
-                        r.name);
-            by_op_[r.pattern.op].push_back(&r);
-        }
+    Engine(std::vector<std::span<const Rule>> tables, std::size_t size, RewriteLog* log)
+        : tables_(std::move(tables)), log_(log), limit_(1000 + 50 * size) {
+        for (std::span<const Rule> table : tables_)
+            for (const Rule& r : table)
+                ARETE_CHECK(r.pattern.kind == Pattern::Kind::Apply ||
+                                r.pattern.kind == Pattern::Kind::Class,
+                            "rule {} matches everything", r.name);
     }
 
+    /// The normal form of all outputs.
+    std::vector<Expr> run(const Graph& graph) {
+        refused_ = false;
+        readers_.clear();
+        std::vector<int> results(graph.size(), 0);
+        for (const Expr& e : graph.outputs()) ++results[static_cast<std::size_t>(graph.id(e))];
+        std::vector<std::vector<Expr>> done(graph.size());
+        auto replaced = [&](const Expr& e) {
+            return done[static_cast<std::size_t>(graph.id(e))]
+                       [static_cast<std::size_t>(e.output())];
+        };
+        for (std::size_t i = 0; i < graph.size(); ++i) {
+            Node copy = *graph.nodes()[i];
+            for (Expr& e : copy.inputs) e = replaced(e);
+            for (Region& r : copy.regions)
+                for (Expr& e : r.results) e = replaced(e);
+            done[i] = node(std::move(copy));
+            const int readers =
+                results[i] + static_cast<int>(graph.users(static_cast<int>(i)).size());
+            std::unordered_set<const Node*> seen;
+            for (const Expr& e : done[i])
+                if (seen.insert(&e.node()).second) readers_[&e.node()] += readers;
+        }
+        std::vector<Expr> out;
+        for (const Expr& e : graph.outputs()) out.push_back(replaced(e));
+        return out;
+    }
+
+    // Nodes that rules have just made are read by what they were made for.
+    int of(const Node& node) const override {
+        auto it = readers_.find(&node);
+        const int n = it == readers_.end() ? 1 : it->second;
+        refused_ = refused_ || n > 1;
+        return n;
+    }
+
+    /// True where a rule asked for an only reader and there were several: their number may have
+    /// changed since.
+    bool refused() const { return refused_; }
+    std::size_t fired() const { return fired_; }
+
+  private:
     // The normal form of each output of a node whose inputs are in normal form.
     std::vector<Expr> node(Node n) {
         std::shared_ptr<const Node> made = interner_.intern(std::move(n));
-        std::vector<Expr> out;
-        for (std::size_t k = 0; k < made->types.size(); ++k)
-            out.emplace_back(made, static_cast<int>(k));
+        std::vector<Expr> out = outputs_of(made);
         if (!normal_.insert(made.get()).second) {
             auto it = replaced_.find(made.get());
             return it == replaced_.end() ? out : it->second;
@@ -125,26 +215,46 @@ class Engine {
         return {now};
     }
 
-  private:
+    // The rules whose patterns may match this op, in the order of the tables.
+    const std::vector<const Rule*>& rules_for(const OpInfo& op) {
+        auto [it, fresh] = by_op_.try_emplace(&op);
+        if (fresh)
+            for (std::span<const Rule> table : tables_)
+                for (const Rule& r : table)
+                    if (r.pattern.kind == Pattern::Kind::Apply
+                            ? op.name == r.pattern.op
+                            : r.pattern.is(reinterpret_cast<const OpDef&>(op)))
+                        it->second.push_back(&r);
+        return it->second;
+    }
+
     Expr simplify(const Expr& e) {
         if (Expr c = fold(e)) return normalise(c, e.node().locs);
-        auto rules = by_op_.find(e.node().op->name);
-        if (rules == by_op_.end()) return e;
-        for (const Rule* r : rules->second) {
-            std::optional<Match> m = match(r->pattern, e);
-            if (!m || (r->guard && !r->guard(*m))) continue;
-            Expr by = r->replace(*m);
-            if (!by || same(by, e)) continue;
-            ARETE_CHECK(by.type() == e.type(), "rule {}: {} became {}", r->name, e.type().str(),
-                        by.type().str());
-            if (++fired_ > limit_)
-                throw InternalError(
-                    fmt::format("rewriting does not come to rest; the last rule was {}", r->name),
-                    e.loc());
-            if (log_) log_->firings.push_back({r, text(e), text(by), e.loc().str()});
-            return normalise(by, e.node().locs);
+        for (const Rule* r : rules_for(*e.node().op)) {
+            Matcher matches(r->pattern, e, this);
+            while (const std::optional<Match> m = matches.next()) {
+                if (r->guard && !r->guard(*m)) continue;
+                const Expr by = r->replace(*m);
+                if (!by || same(by, e)) continue;
+                note(*r, e, by);
+                return normalise(by, e.node().locs);
+            }
         }
         return e;
+    }
+
+    void note(const Rule& r, const Expr& e, const Expr& by) {
+        ARETE_CHECK(by.type() == e.type(), "rule {}: {} became {}", r.name, e.type().str(),
+                    by.type().str());
+        if (++fired_ > limit_)
+            throw InternalError(
+                fmt::format("rewriting does not come to rest; the last rule was {}", r.name),
+                e.loc());
+        if (log_) log_->firings.push_back({&r, text(e), text(by), e.loc().str()});
+    }
+
+    static std::string text(const Expr& e) {
+        return fmt::format("{} : {}", to_line(e), e.type().str());
     }
 
     // What a rule made, down to what was already in normal form. New nodes take the user's lines.
@@ -159,29 +269,64 @@ class Engine {
         return node(std::move(copy))[static_cast<std::size_t>(e.output())];
     }
 
+    std::vector<std::span<const Rule>> tables_;
     Interner interner_;
-    std::unordered_map<std::string_view, std::vector<const Rule*>> by_op_;
+    std::unordered_map<const OpInfo*, std::vector<const Rule*>> by_op_;
     std::unordered_set<const Node*> normal_;
     std::unordered_map<const Node*, std::vector<Expr>> replaced_;
     std::vector<std::shared_ptr<const Node>> keep_;  // so that addresses are not reused
+    std::unordered_map<const Node*, int> readers_;
     RewriteLog* log_;
     std::size_t fired_ = 0, limit_;
+    mutable bool refused_ = false;
 };
-
-}  // namespace
 
 std::string RewriteLog::str() const {
     std::string out;
     for (const Firing& f : firings)
-        out += fmt::format("{} ({}): {} -> {}{}\n", f.rule->name, f.rule->comment, f.before,
-                           f.after, f.where.empty() ? "" : "  # " + f.where);
+        out += fmt::format("{}: {}{}\n    {}\n -> {}\n", f.rule->name, f.rule->comment,
+                           f.where.empty() ? "" : "  # " + f.where, f.before, f.after);
     return out;
 }
 
+namespace {
+
+std::vector<Expr> rewrite_with(std::span<const Expr> outputs,
+                               const std::vector<std::span<const Rule>>& tables, RewriteLog* log) {
+    // Rules that ask for readers see those of the graph that they were given, so what fires may
+    // make others fire that were refused.
+    std::vector<Expr> now(outputs.begin(), outputs.end());
+    constexpr int most_rounds = 8;
+    for (int round = 0; round < most_rounds; ++round) {
+        const Graph graph(now);
+        Engine engine(tables, graph.size(), log);
+        now = engine.run(graph);
+        if (engine.fired() == 0 || !engine.refused()) break;
+    }
+    return now;
+}
+
+}  // namespace
+
 std::vector<Expr> rewrite(std::span<const Expr> outputs, std::span<const Rule> rules,
                           RewriteLog* log) {
-    Engine engine(rules, Graph({outputs.begin(), outputs.end()}).size(), log);
-    return transform(outputs, [&](const auto&, Node copy) { return engine.node(std::move(copy)); });
+    return rewrite_with(outputs, {rules}, log);
+}
+
+std::vector<Expr> rewrite(std::span<const Expr> outputs,
+                          std::initializer_list<std::span<const Rule>> tables, RewriteLog* log) {
+    return rewrite_with(outputs, tables, log);
+}
+
+std::vector<Expr> rewrite(std::span<const Expr> outputs, Phase phase, RewriteLog* log) {
+    switch (phase) {
+        case Phase::Canonicalize: return rewrite_with(outputs, {canonicalize_rules()}, log);
+        case Phase::Stabilize:
+            return rewrite_with(outputs, {stabilize_rules(), canonicalize_rules()}, log);
+        case Phase::Specialize:
+            return rewrite_with(outputs, {specialize_rules(), canonicalize_rules()}, log);
+    }
+    throw InternalError("no such phase");
 }
 
 }  // namespace arete

@@ -1,7 +1,8 @@
 // The rule engine. A rewrite is a row of a table; the engine knows no rule by name.
 #pragma once
 
-#include <map>
+#include <array>
+#include <initializer_list>
 #include <memory>
 #include <span>
 #include <string>
@@ -15,7 +16,8 @@ namespace arete {
 /// of a given value, or an op applied to patterns. Commutative ops match either way round.
 class Pattern {
   public:
-    enum class Kind : std::uint8_t { Any, Constant, Apply };
+    enum class Kind : std::uint8_t { Any, Constant, Apply, Class };
+    using OpClass = bool (*)(const OpDef&);
 
     /// Matches anything and binds it to `name`; further uses must match the same expression.
     static Pattern any(char name);
@@ -23,12 +25,24 @@ class Pattern {
     static Pattern number(double value);
     /// Matches an application of the op; `bind` names the whole match (0: no name).
     static Pattern apply(const char* op, std::vector<Pattern> args, char bind = 0);
+    /// Matches an application of any op for which `is` holds; `what` says which these are. Without
+    /// patterns for the arguments, whatever they are.
+    static Pattern op_class(const char* what, OpClass is, std::vector<Pattern> args = {},
+                            char bind = 0);
 
     Kind kind = Kind::Any;
     char name = 0;
     double value = 0;
-    const char* op = nullptr;
+    std::string_view op;  ///< of Class: what the ops are
+    OpClass is = nullptr;
     std::vector<Pattern> args;
+};
+
+/// How many nodes of the graph being rewritten, and how many of its outputs, read a node.
+class Readers {
+  public:
+    virtual ~Readers() = default;
+    virtual int of(const Node& node) const = 0;
 };
 
 /// What a pattern bound, by name.
@@ -38,11 +52,18 @@ class Match {
     /// The expression that matched as a whole.
     const Expr& root() const { return root_; }
     Loc loc() const { return root_.loc(); }
+    /// True where nothing else in the graph reads what is bound to `name`, so that a rule that
+    /// replaces its reader makes it go away. Always true outside of a rewrite.
+    bool only_reader(char name) const;
 
   private:
     friend class Matcher;
+    friend class Engine;
     Expr root_;
-    std::map<char, Expr> bound_;
+    const Readers* readers_ = nullptr;
+    // Operands of nodes below the root, which lives; null stands for the root itself.
+    std::array<std::pair<char, const Expr*>, 8> bound_{};
+    std::size_t count_ = 0;
 };
 
 /// One rewrite. `replace` may return an empty Expr: the rule does not apply after all.
@@ -69,12 +90,25 @@ struct RewriteLog {
     std::string str() const;
 };
 
-/// Applies rules bottom up until none fires, merging equal nodes on the way. An InternalError
+/// Applies rules bottom up until none fires, merging equal nodes and folding constants on the way.
+/// Where several tables are given, rules of the earlier ones are tried first. An InternalError
 /// where the rules do not come to rest.
 std::vector<Expr> rewrite(std::span<const Expr> outputs, std::span<const Rule> rules,
                           RewriteLog* log = nullptr);
+std::vector<Expr> rewrite(std::span<const Expr> outputs,
+                          std::initializer_list<std::span<const Rule>> tables,
+                          RewriteLog* log = nullptr);
 
-/// Matches a pattern against an expression; null where it does not match.
+/// The rewriting passes of the pipeline. What a later phase makes is brought into canonical form at
+/// once, so that its own patterns need to know one form only.
+enum class Phase { Canonicalize, Stabilize, Specialize };
+std::vector<Expr> rewrite(std::span<const Expr> outputs, Phase phase, RewriteLog* log = nullptr);
+
+/// Matches a pattern against an expression; null where it does not match. Where there are several
+/// ways, the first; a rewrite tries the others too, where a guard refuses.
 std::optional<Match> match(const Pattern& pattern, const Expr& e);
+
+/// An expression in one line: "log(add(exp(x), 1))". Below `depth` ops it is cut short: "...".
+std::string to_line(const Expr& e, int depth = 4);
 
 }  // namespace arete

@@ -1,6 +1,10 @@
 // Cheaper ops, once composites are expanded.
+#include <cmath>
+
 #include "compiler/ops/columns.h"
 #include "compiler/ops/elementwise.h"
+#include "compiler/ops/indexing.h"
+#include "compiler/ops/movement.h"
 #include "compiler/rewrite/dsl.h"
 
 namespace arete {
@@ -9,44 +13,186 @@ using namespace rules;
 
 namespace {
 
+// ---- convolution
+
 // The data gradient as it is first written, conv2d(pad2d(g, kernel - 1), w with its first two axes
 // swapped), where padding is over a third of the work and the product is deep enough to pay.
 bool mostly_padding(const Match& m) {
     if (!is_static(m.root().shape()) || m['w'].rank() != 4 || m['g'].rank() != 4) return false;
     const Sizes w = concrete(m['w'].shape()), g = concrete(m['g'].shape()),
                 out = concrete(m.root().shape());
-    const Sizes pad = concrete(m['p'].node().attrs.get<Shape>("pad"));
-    const Ints& order = m['d'].node().attrs.get<Ints>("order");
+    const Sizes pad = concrete(attrs(m['p']).get<Shape>("pad"));
+    const Ints& order = attrs(m['d']).get<Ints>("order");
     const bool full = order == Ints{1, 0, 2, 3} && pad[0] == w[2] - 1 && pad[1] == w[3] - 1;
     return full && 2 * out[2] * out[3] > 3 * g[2] * g[3] && w[0] >= 8;
+}
+
+// ---- numbers
+
+Expr one(const Match& m) {
+    return scalar_constant(m.root().dtype(), 1.0, m.loc());
+}
+
+Expr inverse(const Match& m, const Expr& x) {
+    return on(m, one(m)) / on(m, x);
+}
+
+// x^3 ... x^6 by at most three products: within 3 ulp, and the same limits.
+Expr small_power(const Match& m) {
+    double n = 0;
+    if (!is_constant_scalar(m['n'], &n)) return {};
+    const Operand x = get(m, 'x'), square = on(m, sqr(x));
+    if (n == 3) return if_same_type(m, x * square);
+    if (n == 4) return if_same_type(m, sqr(square));
+    if (n == 5) return if_same_type(m, x * on(m, sqr(square)));
+    if (n == 6) return if_same_type(m, sqr(on(m, x * square)));
+    return {};
+}
+
+// The reciprocal of a power of two is exact as long as it is no denormal.
+bool power_of_two(const Match& m) {
+    double a = 0;
+    if (!is_number(m, 'a', &a) || !std::isfinite(a) || a == 0) return false;
+    int exponent = 0;
+    const int limit = m.root().dtype() == DType::F32 ? 126 : 1022;
+    return std::fabs(std::frexp(a, &exponent)) == 0.5 && std::abs(exponent - 1) <= limit;
+}
+
+// ---- products of matrices
+
+Expr dot_of(const Match& m, const Expr& x, const Expr& y) {
+    return apply(def(m['d'].node()), {x, y}, {}, m.loc());
+}
+
+bool matrices(const Match& m) {
+    return m['x'].rank() == 2 && m['y'].rank() == 2;
+}
+
+bool one_term(const Match& m) {
+    return matrices(m) && m['x'].shape()[1] == Dim(1) && m['y'].shape()[0] == Dim(1);
+}
+
+bool transposed_product(const Match& m) {
+    return matrices(m) && attrs(m.root()).get<Ints>("order") == Ints{1, 0} && m.only_reader('d');
+}
+
+Expr product_of_transposed(const Match& m) {
+    return dot_of(m, transpose(get(m, 'y')), transpose(get(m, 'x')));
+}
+
+// Two products become one and a sum of operands, which is no larger than the result was.
+bool both_only_here(const Match& m) {
+    return m['y'].type() == m['z'].type() && m['d'].type() == m['e'].type() && m.only_reader('d') &&
+           m.only_reader('e');
+}
+
+// ---- slices of what is computed
+
+Expr slice_along(const Match& m, const Expr& x, const Shape& starts, const Ints& steps,
+                 const Shape& sizes) {
+    bool whole = true;
+    for (std::size_t k = 0; k < starts.size(); ++k)
+        whole = whole && starts[k] == Dim(0) && steps[k] == 1 && sizes[k] == x.shape()[k];
+    return whole ? x : slice_window(x, starts, steps, sizes, m.loc());
+}
+
+// Rows of a product come from the first operand, columns from the second.
+Expr slice_of_dot(const Match& m) {
+    const Shape &starts = attrs(m.root()).get<Shape>("starts"),
+                &sizes = attrs(m.root()).get<Shape>("sizes");
+    const Ints& steps = attrs(m.root()).get<Ints>("steps");
+    const Expr &x = m['x'], &y = m['y'];
+    const Dim inner = x.shape()[1];
+    return dot_of(m, slice_along(m, x, {starts[0], 0}, {steps[0], 1}, {sizes[0], inner}),
+                  slice_along(m, y, {0, starts[1]}, {1, steps[1]}, {inner, sizes[1]}));
+}
+
+bool product_only_sliced(const Match& m) {
+    return matrices(m) && m.only_reader('d');
+}
+
+// What is not read need not be summed.
+Expr slice_of_fold(const Match& m) {
+    const Shape &starts = attrs(m.root()).get<Shape>("starts"),
+                &sizes = attrs(m.root()).get<Shape>("sizes");
+    const Ints& steps = attrs(m.root()).get<Ints>("steps");
+    const Ints& axes = attrs(m['r']).get<Ints>("axes");
+    const bool kept = attrs(m['r']).get<bool>("keepdims");
+    Shape from, length;
+    Ints step;
+    std::size_t position = 0;
+    for (std::size_t k = 0; k < m['x'].shape().size(); ++k) {
+        const bool gone = std::count(axes.begin(), axes.end(), static_cast<std::int64_t>(k)) != 0;
+        if (gone && kept && !(sizes[position] == Dim(1))) return {};
+        from.push_back(gone ? Dim(0) : starts[position]);
+        step.push_back(gone ? 1 : steps[position]);
+        length.push_back(gone ? m['x'].shape()[k] : sizes[position]);
+        position += !gone || kept;
+    }
+    return apply(def(m['r'].node()), {slice_along(m, m['x'], from, step, length)}, attrs(m['r']),
+                 m.loc());
+}
+
+// ---- extremes
+
+// f(max(x)): one evaluation of f instead of one an element.
+Expr f_of_extreme(const Match& m) {
+    const Expr x = apply(def(m.root().node()), {m['x']}, attrs(m.root()), m.loc());
+    return apply(def(m['f'].node()), {x}, attrs(m['f']), m.loc());
 }
 
 }  // namespace
 
 std::span<const Rule> specialize_rules() {
     static const Rule table[] = {
-        {"pow_two", "x^2 = sqr(x)", op("pow", any('x'), num(2)),
-         [](const Match& m) { return if_same_type(m, sqr(get(m, 'x'))); }},
         {"conv_of_padded",
          "a full convolution is a product and shifted sums, which skip the padding",
          named('c', "conv2d", named('p', "pad2d", any('g')), named('d', "dimshuffle", any('w'))),
          [](const Match& m) {
              return conv2d_grad_input_by_columns(get(m, 'w'), get(m, 'g'),
-                                                 !m['c'].node().attrs.get<bool>("filter_flip"));
+                                                 !attrs(m['c']).get<bool>("filter_flip"));
          },
          mostly_padding},
-        {"pow_one", "x^1 = x", op("pow", any('x'), num(1)),
-         [](const Match& m) { return if_same_type(m, m['x']); }},
-        {"pow_half", "x^0.5 = sqrt(x)", op("pow", any('x'), num(0.5)),
-         [](const Match& m) { return if_same_type(m, sqrt(get(m, 'x'))); }},
-        {"mul_self", "x * x = sqr(x)", op("mul", any('x'), any('x')),
-         [](const Match& m) { return sqr(get(m, 'x')); }},
-        {"stop_gradient", "the value of stop_gradient(x) is x", op("stop_gradient", any('x')),
-         [](const Match& m) { return if_same_type(m, m['x']); }},
-        {"neg_neg", "--x = x", op("neg", op("neg", any('x'))),
-         [](const Match& m) { return if_same_type(m, m['x']); }},
-        {"sub_neg", "x - -y = x + y", op("sub", any('x'), op("neg", any('y'))),
-         [](const Match& m) { return get(m, 'x') + get(m, 'y'); }, is_number_root},
+
+        {"pow_minus_one", "x^-1 = 1 / x", op("pow", any('x'), num(-1)),
+         [](const Match& m) { return if_same_type(m, inverse(m, m['x'])); }},
+        {"pow_minus_two", "x^-2 = sqr(1 / x)", op("pow", any('x'), num(-2)),
+         [](const Match& m) { return if_same_type(m, sqr(on(m, inverse(m, m['x'])))); }},
+        {"pow_minus_half", "x^-0.5 = 1 / sqrt(x); of -infinity NaN, as in NumPy",
+         op("pow", any('x'), num(-0.5)),
+         [](const Match& m) { return if_same_type(m, inverse(m, sqrt(get(m, 'x')))); }},
+        {"pow_small", "x^3 ... x^6 by products", op("pow", any('x'), any('n')), small_power},
+        {"div_power_of_two",
+         "x / a = x * (1 / a) where a is a power of two, so that 1 / a is exact",
+         op("div", any('x'), any('a')),
+         [](const Match& m) { return get(m, 'x') * on(m, inverse(m, m['a'])); }, power_of_two},
+
+        {"dot_one_term", "a product of matrices with inner size 1 is x * y",
+         named('d', "dot", any('x'), any('y')),
+         [](const Match& m) { return if_same_type(m, get(m, 'x') * get(m, 'y')); }, one_term},
+        {"transpose_dot", "dot(x, y).T = dot(y.T, x.T)",
+         op("dimshuffle", named('d', "dot", any('x'), any('y'))), product_of_transposed,
+         transposed_product},
+        {"dot_left_factor", "dot(x, y) + dot(x, z) = dot(x, y + z)",
+         op("add", named('d', "dot", any('x'), any('y')), named('e', "dot", any('x'), any('z'))),
+         [](const Match& m) { return dot_of(m, m['x'], get(m, 'y') + get(m, 'z')); },
+         both_only_here},
+        {"dot_right_factor", "dot(y, x) + dot(z, x) = dot(y + z, x)",
+         op("add", named('d', "dot", any('y'), any('x')), named('e', "dot", any('z'), any('x'))),
+         [](const Match& m) { return dot_of(m, get(m, 'y') + get(m, 'z'), m['x']); },
+         both_only_here},
+
+        {"slice_dot", "rows and columns of dot(x, y) are those of x and y",
+         op("slice", named('d', "dot", any('x'), any('y'))), slice_of_dot, product_only_sliced},
+        {"slice_fold", "a slice of a reduction is the reduction of a slice",
+         op("slice", some('r', "fold", is_fold, any('x'))), slice_of_fold,
+         [](const Match& m) { return m.only_reader('r'); }},
+        {"max_increasing", "max(f(x)) = f(max(x)) for increasing f",
+         op("max", some('f', "increasing", is_increasing, any('x'))), f_of_extreme,
+         [](const Match& m) { return m.only_reader('f'); }},
+        {"min_increasing", "min(f(x)) = f(min(x)) for increasing f",
+         op("min", some('f', "increasing", is_increasing, any('x'))), f_of_extreme,
+         [](const Match& m) { return m.only_reader('f'); }},
     };
     return table;
 }

@@ -3,6 +3,7 @@
 
 #include <cstdlib>
 #include <fstream>
+#include <map>
 #include <sstream>
 
 #include "compiler/rewrite/rewrite.h"
@@ -11,15 +12,36 @@ using namespace arete;
 
 namespace {
 
-std::string to_text(const Pattern& p) {
+// Names that a pattern uses more than once, or gives to a whole application.
+void count_names(const Pattern& p, std::map<char, int>& out) {
+    ++out[p.name];
+    for (const Pattern& a : p.args) count_names(a, out);
+}
+
+std::string to_text(const Pattern& p, const std::map<char, int>& names) {
     switch (p.kind) {
         case Pattern::Kind::Any: return std::string(1, p.name);
         case Pattern::Kind::Constant: return fmt::format("{}", p.value);
-        case Pattern::Kind::Apply: break;
+        case Pattern::Kind::Apply:
+        case Pattern::Kind::Class: break;
     }
-    std::string out = std::string(p.op) + "(";
-    for (std::size_t i = 0; i < p.args.size(); ++i) out += (i ? ", " : "") + to_text(p.args[i]);
+    std::string out;
+    if (p.name && names.at(p.name) > 1) out += fmt::format("{}: ", p.name);
+    // Classes of ops stand in angle brackets.
+    const bool any_op = p.kind == Pattern::Kind::Class;
+    out += any_op ? fmt::format("<{}>", p.op) : std::string(p.op);
+    if (any_op && p.args.empty()) return out + "(...)";
+    out += "(";
+    for (std::size_t i = 0; i < p.args.size(); ++i)
+        out += (i ? ", " : "") + to_text(p.args[i], names);
     return out + ")";
+}
+
+// In a table a bar would end the cell.
+std::string cell(std::string text) {
+    for (std::size_t i = 0; (i = text.find('|', i)) != std::string::npos; i += 2)
+        text.insert(i, 1, '\\');
+    return text;
 }
 
 std::string tables() {
@@ -29,7 +51,12 @@ std::string tables() {
         "in\n"
         "which the engine tries them. Written from the tables by "
         "tests/golden/test_rewrites_doc.cpp.\n"
-        "A guard is a further condition, for example that no dtype or shape changes.\n";
+        "A name in angle brackets stands for any op of that kind, three dots for whatever its "
+        "operands "
+        "are.\n"
+        "A guard is a further condition, for example that no dtype or shape changes. The "
+        "canonical\n"
+        "rules run again, after its own, in each of the later phases.\n";
     const std::pair<const char*, std::span<const Rule>> phases[] = {
         {"canonicalize: one form for each expression", canonicalize_rules()},
         {"stabilize: forms that neither overflow nor cancel", stabilize_rules()},
@@ -37,9 +64,12 @@ std::string tables() {
     for (const auto& [title, rules] : phases) {
         out += fmt::format(
             "\n## {}\n\n| rule | matches | because | guard |\n| --- | --- | --- | --- |\n", title);
-        for (const Rule& r : rules)
-            out += fmt::format("| {} | `{}` | {} | {} |\n", r.name, to_text(r.pattern), r.comment,
-                               r.guard ? "yes" : "");
+        for (const Rule& r : rules) {
+            std::map<char, int> names;
+            count_names(r.pattern, names);
+            out += fmt::format("| {} | `{}` | {} | {} |\n", r.name, to_text(r.pattern, names),
+                               cell(r.comment), r.guard ? "yes" : "");
+        }
     }
     return out;
 }

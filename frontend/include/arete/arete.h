@@ -9,6 +9,7 @@
 #include "compiler/ops/movement.h"
 #include "compiler/ops/reduction.h"
 #include "compiler/ops/softmax.h"
+#include "compiler/ops/special.h"
 #include "frontend/function.h"
 #include "frontend/random.h"
 #include "frontend/shared.h"

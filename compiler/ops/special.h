@@ -1,0 +1,16 @@
+// Elementwise functions that exist because the obvious formula overflows or cancels. Integers give
+// f32; the stabilising rewrites put these in place of the formulas.
+#pragma once
+
+#include "compiler/ops/operand.h"
+
+namespace arete {
+
+Expr erfc(const Operand& a);      ///< 1 - erf(a), accurate where that is small
+Expr erfcx(const Operand& a);     ///< exp(a^2) erfc(a), which does not underflow
+Expr log_erfc(const Operand& a);  ///< log(erfc(a)), also where erfc(a) underflows
+Expr log1mexp(const Operand& a);  ///< log(1 - exp(a)) of a negative a; NaN above 0
+/// log(exp(a) + exp(b)), without overflow.
+Expr logaddexp(const Operand& a, const Operand& b);
+
+}  // namespace arete

@@ -1,0 +1,123 @@
+// Extremes, rounding, comparisons, conditions and conversions that have nothing to do.
+#include "compiler/ops/elementwise.h"
+#include "compiler/rewrite/dsl.h"
+
+namespace arete::rules {
+
+namespace {
+
+bool is_rounding(const OpDef& d) {
+    return d.info.name == "floor" || d.info.name == "ceil" || d.info.name == "round";
+}
+
+bool x_is_integer(const Match& m) {
+    return !is_float(m['x'].dtype());
+}
+
+bool is_true(const Match& m) {
+    double v = 0;
+    return is_constant_scalar(m['c'], &v) && v != 0;
+}
+bool is_false(const Match& m) {
+    double v = 1;
+    return is_constant_scalar(m['c'], &v) && v == 0;
+}
+
+// Does every value of `from` have an equal one in `to`?
+bool holds_all(DType to, DType from) {
+    if (to == from || from == DType::Bool) return true;
+    switch (to) {
+        case DType::Bool:
+        case DType::U8: return false;
+        case DType::I32: return from == DType::U8;
+        case DType::I64: return from == DType::U8 || from == DType::I32;
+        case DType::F32: return from == DType::U8;
+        case DType::F64: return from == DType::U8 || from == DType::I32 || from == DType::F32;
+    }
+    return false;
+}
+
+}  // namespace
+
+std::span<const Rule> logic_rules() {
+    static const Rule table[] = {
+        // once is enough
+        {"abs_abs", "||x|| = |x|", op("abs", named('x', "abs", any('y'))), just_x},
+        {"abs_neg", "|-x| = |x|, where there are signs", op("abs", op("neg", any('x'))),
+         [](const Match& m) { return abs(get(m, 'x')); },
+         [](const Match& m) { return m.root().dtype() != DType::U8; }},
+        {"abs_sqr", "|sqr(x)| = sqr(x), of floats", op("abs", named('x', "sqr", any('y'))), just_x,
+         is_float_root},
+        {"relu_relu", "relu(relu(x)) = relu(x)", op("relu", named('x', "relu", any('y'))), just_x},
+        {"sign_sign", "sign(sign(x)) = sign(x)", op("sign", named('x', "sign", any('y'))), just_x},
+        {"round_rounded", "rounding a rounded number changes nothing",
+         some('r', "rounding", is_rounding, some('x', "rounding", is_rounding, any('y'))), just_x},
+        {"round_integer", "an integer rounded is itself",
+         some('r', "rounding", is_rounding, any('x')), just_x, x_is_integer},
+        {"maximum_self", "maximum(x, x) = x", op("maximum", any('x'), any('x')), just_x},
+        {"minimum_self", "minimum(x, x) = x", op("minimum", any('x'), any('x')), just_x},
+
+        // bool algebra
+        {"and_true", "x and true = x", op("and", any('x'), num(1)), just_x},
+        {"and_false", "x and false = false", op("and", any('x'), num(0)),
+         [](const Match& m) { return filled(m, 0); }},
+        {"or_true", "x or true = true", op("or", any('x'), num(1)),
+         [](const Match& m) { return filled(m, 1); }},
+        {"or_false", "x or false = x", op("or", any('x'), num(0)), just_x},
+        {"xor_false", "x xor false = x", op("xor", any('x'), num(0)), just_x},
+        {"and_self", "x and x = x", op("and", any('x'), any('x')), just_x},
+        {"or_self", "x or x = x", op("or", any('x'), any('x')), just_x},
+        {"xor_self", "x xor x = false", op("xor", any('x'), any('x')),
+         [](const Match& m) { return filled(m, 0); }},
+        {"not_not", "not not x = x", op("not", op("not", any('x'))), just_x},
+        {"not_eq", "not x == y is x != y, also for NaN", op("not", op("eq", any('x'), any('y'))),
+         [](const Match& m) { return neq(get(m, 'x'), get(m, 'y')); }},
+        {"not_neq", "not x != y is x == y, also for NaN", op("not", op("neq", any('x'), any('y'))),
+         [](const Match& m) { return eq(get(m, 'x'), get(m, 'y')); }},
+        {"not_lt", "not x < y is y <= x, of integers", op("not", op("lt", any('x'), any('y'))),
+         [](const Match& m) { return get(m, 'y') <= get(m, 'x'); }, x_is_integer},
+        {"not_le", "not x <= y is y < x, of integers", op("not", op("le", any('x'), any('y'))),
+         [](const Match& m) { return get(m, 'y') < get(m, 'x'); }, x_is_integer},
+        {"eq_self", "x == x, of integers", op("eq", any('x'), any('x')),
+         [](const Match& m) { return filled(m, 1); }, x_is_integer},
+        {"neq_self", "x != x is false, of integers", op("neq", any('x'), any('x')),
+         [](const Match& m) { return filled(m, 0); }, x_is_integer},
+        {"lt_self", "x < x is false", op("lt", any('x'), any('x')),
+         [](const Match& m) { return filled(m, 0); }},
+        {"le_self", "x <= x, of integers", op("le", any('x'), any('x')),
+         [](const Match& m) { return filled(m, 1); }, x_is_integer},
+
+        // conditions
+        {"where_same", "where(c, x, x) = x", op("where", any('c'), any('x'), any('x')), just_x},
+        {"where_true", "where(true, x, y) = x", op("where", any('c'), any('x'), any('y')), just_x,
+         is_true},
+        {"where_false", "where(false, y, x) = x", op("where", any('c'), any('y'), any('x')), just_x,
+         is_false},
+        {"where_not", "where(not c, x, y) = where(c, y, x)",
+         op("where", op("not", any('c')), any('x'), any('y')),
+         [](const Match& m) { return where(get(m, 'c'), get(m, 'y'), get(m, 'x')); }},
+        {"where_then_where", "where(c, where(c, x, y), z) = where(c, x, z)",
+         op("where", any('c'), op("where", any('c'), any('x'), any('y')), any('z')),
+         [](const Match& m) {
+             return if_same_type(m, where(get(m, 'c'), get(m, 'x'), get(m, 'z')));
+         }},
+        {"where_else_where", "where(c, x, where(c, y, z)) = where(c, x, z)",
+         op("where", any('c'), any('x'), op("where", any('c'), any('y'), any('z'))),
+         [](const Match& m) {
+             return if_same_type(m, where(get(m, 'c'), get(m, 'x'), get(m, 'z')));
+         }},
+        {"where_of_bool", "where(c, true, false) = c", op("where", any('x'), num(1), num(0)),
+         just_x},
+
+        // conversions
+        {"cast_cast", "a detour over a dtype that holds all values",
+         op("cast", named('d', "cast", any('x'))),
+         [](const Match& m) { return cast(get(m, 'x'), m.root().dtype()); },
+         [](const Match& m) { return holds_all(m['d'].dtype(), m['x'].dtype()); }},
+        {"stop_gradient", "the value of stop_gradient(x) is x", op("stop_gradient", any('x')),
+         just_x},
+    };
+    return table;
+}
+
+}  // namespace arete::rules

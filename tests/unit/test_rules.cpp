@@ -1,0 +1,485 @@
+// Every rule of the three tables: what it matches has the value of what it puts there, for every
+// dtype for which such an expression exists. Rules come to rest, and a second run fires nothing.
+#include <cmath>
+#include <functional>
+#include <limits>
+#include <map>
+#include <set>
+#include <string>
+#include <vector>
+
+#include <arete/arete.h>
+#include <doctest/doctest.h>
+
+#include "compiler/fuse/reference.h"
+#include "compiler/ops/checks.h"
+#include "compiler/rewrite/rewrite.h"
+#include "compiler/rewrite/specialize_shapes.h"
+#include "examples/mnist/nets.h"
+#include "tests/support.h"
+
+using namespace arete;
+using arete::test::difference;
+
+namespace {
+
+constexpr std::int64_t rows = 5, columns = 7;
+
+/// Applications that need more than operands: by op, the attributes to try.
+std::vector<Attrs> attributes(std::string_view op, std::span<const Expr> args) {
+    const Shape in = args.empty() ? Shape{} : args[0].shape();
+    if (op == "softmax" || op == "log_softmax" || op == "softmax_grad" || op == "shape") {
+        std::vector<Attrs> out;
+        for (std::size_t axis = 0; axis < in.size(); ++axis)
+            out.push_back({{"axis", static_cast<std::int64_t>(axis)}});
+        return out;
+    }
+    if (op == "dimshuffle") {
+        Ints same;
+        for (std::size_t k = 0; k < in.size(); ++k) same.push_back(static_cast<std::int64_t>(k));
+        return {
+            {{"order", same}},           {{"order", Ints{1, 0}}},       {{"order", Ints{-1, 0, 1}}},
+            {{"order", Ints{1, -1, 0}}}, {{"order", Ints{1, 0, 2, 3}}}, {{"order", Ints{2, 0}}}};
+    }
+    if (op == "reshape")
+        return {{{"shape", in}},
+                {{"shape", Shape{rows * columns}}},
+                {{"shape", Shape{1, rows, columns}}},
+                {{"shape", Shape{columns, 1, rows}}},
+                {{"shape", Shape{1}}}};
+    if (op == "broadcast_to")
+        return {{{"shape", in}, {"repeats", Ints{}}},
+                {{"shape", Shape{rows, columns}}, {"repeats", Ints{0}}},
+                {{"shape", Shape{3, rows, columns}}, {"repeats", Ints{}}},
+                {{"shape", Shape{3, rows, columns}}, {"repeats", Ints{1}}}};
+    if (op == "sum" || op == "prod" || op == "max" || op == "min" || op == "argmax" ||
+        op == "argmin") {
+        std::vector<Attrs> out;
+        for (const bool keep : {false, true})
+            for (const Ints& axes : {Ints{0}, Ints{1}, Ints{0, 1}, Ints{0, 1, 2}})
+                if (axes.size() == 1 || op.substr(0, 3) != "arg")
+                    out.push_back({{"axes", axes}, {"keepdims", keep}});
+        return out;
+    }
+    if (op == "slice") {
+        if (in.size() == 1)
+            return {{{"starts", Shape{1}}, {"steps", Ints{2}}, {"sizes", Shape{2}}}};
+        if (in.size() != 2) return {};
+        return {{{"starts", Shape{0, 0}}, {"steps", Ints{1, 1}}, {"sizes", in}},
+                {{"starts", Shape{1, 2}}, {"steps", Ints{2, 1}}, {"sizes", Shape{2, 3}}},
+                {{"starts", Shape{0, 6}}, {"steps", Ints{1, -2}}, {"sizes", Shape{1, 4}}}};
+    }
+    if (op == "pad2d") return {{{"pad", Shape{2, 1}}}};
+    if (op == "conv2d") return {{{"filter_flip", true}}, {{"filter_flip", false}}};
+    if (op == "check_index") return {{{"size", Dim(rows)}}};
+    if (op == "check_range")
+        return {{{"size", Dim(rows)}, {"length", Dim(2)}, {"step", std::int64_t{1}}}};
+    if (op == "cast") {
+        std::vector<Attrs> out;
+        for (const DType t : all_dtypes) out.push_back({{"dtype", t}});
+        return out;
+    }
+    return {Attrs{}};
+}
+
+/// Ops that a pattern may start with.
+std::vector<const OpDef*> ops_of(const Pattern& p) {
+    if (p.kind == Pattern::Kind::Apply) {
+        const OpDef* op = find_op(std::string(p.op));
+        REQUIRE_MESSAGE(op, std::string(p.op));
+        return {op};
+    }
+    std::vector<const OpDef*> out;
+    for (const OpDef* op : all_ops())
+        if (op->info.kind == OpInfo::Kind::Apply && p.is(*op) &&
+            op->arity == static_cast<int>(p.args.size()))
+            out.push_back(op);
+    return out;
+}
+
+/// Builds the expressions that a pattern may stand for, for given meanings of its variables.
+class Builder {
+  public:
+    Builder(const std::map<char, Expr>& variables, DType t) : variables_(variables), t_(t) {}
+
+    std::vector<Expr> all(const Pattern& p) const {
+        switch (p.kind) {
+            case Pattern::Kind::Any: return {variables_.at(p.name)};
+            case Pattern::Kind::Constant: return {scalar_constant(t_, p.value)};
+            case Pattern::Kind::Apply:
+            case Pattern::Kind::Class: break;
+        }
+        std::vector<std::vector<Expr>> choices{{}};
+        for (const Pattern& arg : p.args) {
+            std::vector<std::vector<Expr>> longer;
+            for (const auto& before : choices)
+                for (const Expr& e : all(arg)) {
+                    longer.push_back(before);
+                    longer.back().push_back(e);
+                }
+            choices = std::move(longer);
+        }
+        std::vector<Expr> out;
+        for (const OpDef* op : ops_of(p))
+            for (const auto& args : choices)
+                for (const Attrs& a : attributes(op->info.name, args)) try {
+                        out.push_back(apply(*op, args, a, Loc{"rule.cpp", 1}));
+                    } catch (const Error&) {
+                        // No such expression, for these operands.
+                    }
+        return out;
+    }
+
+  private:
+    const std::map<char, Expr>& variables_;
+    DType t_;
+};
+
+/// Variables of a pattern. Names of whole applications that occur elsewhere as variables are bound
+/// to what they name, which the builder makes equal by making the same expression twice.
+void variables_of(const Pattern& p, std::set<char>& out) {
+    if (p.kind == Pattern::Kind::Any) out.insert(p.name);
+    for (const Pattern& a : p.args) variables_of(a, out);
+}
+
+/// The application that a pattern names, where the name is used as a variable, too.
+const Pattern* named_application(const Pattern& p, char name) {
+    if (p.kind != Pattern::Kind::Any && p.name == name) return &p;
+    for (const Pattern& a : p.args)
+        if (const Pattern* found = named_application(a, name)) return found;
+    return nullptr;
+}
+
+/// What a variable of a rule may be: tensors, and constants that guards ask for.
+struct Meanings {
+    Meanings(DType t, bool special) {
+        Generator random(5);
+        const auto add = [&](const Array& v) {
+            leaves.push_back(tensor(t, v.rank(), "x", v.shape()));
+            bindings.emplace_back(leaves.back(), v);
+        };
+        // Matrices, a product's operands, and the gradient and the filters of a convolution.
+        for (const Sizes& sizes :
+             {Sizes{rows, columns}, Sizes{rows, columns}, Sizes{1, columns}, Sizes{columns, rows},
+              Sizes{rows, 1}, Sizes{}, Sizes{1, 1}, Sizes{2, 8, 3, 3}, Sizes{8, 2, 3, 2}}) {
+            // Positive, so that logarithms are defined; whole numbers for integers.
+            const bool exact = is_float(t);
+            add((exact ? random.uniform(sizes, 0.2, 1.8) : random.uniform(sizes, 0, 9.99))
+                    .astype(t));
+        }
+        if (is_float(t) && special) {
+            constexpr double infinity = std::numeric_limits<double>::infinity();
+            const double values[] = {0, 1, -1, infinity, -infinity, std::nan(""), 0.5};
+            Array v(DType::F64, {rows, columns});
+            for (std::int64_t i = 0; i < v.size(); ++i) v.data<double>()[i] = values[i * 3 % 7];
+            add(v.astype(t));
+        }
+        leaves.push_back(scalar_constant(t, 2.0));
+        leaves.push_back(scalar_constant(t, 4.0));
+        leaves.push_back(
+            scalar_constant(t, is_float(t) || t == DType::I32 || t == DType::I64 ? -3.0 : 1.0));
+        leaves.push_back(scalar_constant(DType::Bool, 1.0));
+        leaves.push_back(scalar_constant(DType::Bool, 0.0));
+        leaves.push_back(vector<bool>("c", {columns}));
+        bindings.emplace_back(
+            leaves.back(),
+            Array(std::vector<std::int64_t>{1, 0, 1, 1, 0, 0, 1}).astype(DType::Bool));
+        if (special) leaves.push_back(cast(arange(columns), t));  // 0 is among them
+        leaves.push_back(arange(4));
+    }
+    std::vector<Expr> leaves;
+    std::vector<std::pair<Expr, Array>> bindings;
+};
+
+double tolerance(DType t) {
+    return t == DType::F64 ? 1e-13 : t == DType::F32 ? 2e-6 : 0;
+}
+
+/// Both sides of one application of a rule.
+void check_sides(const Expr& left, const Expr& right,
+                 const std::vector<std::pair<Expr, Array>>& bindings) {
+    CAPTURE(to_string(Graph({left})));
+    CAPTURE(to_string(Graph({right})));
+    REQUIRE(right.type() == left.type());
+    const std::vector<Expr> both{left, right};
+    const auto values = reference_eval(both, bindings);
+    CHECK(difference(values[1], values[0]) <= tolerance(left.dtype()));
+}
+
+/// Where infinities and NaN do not come out as they went in, by what the rule says.
+const std::set<std::string> other_limits{"pow_half", "pow_minus_half"};
+
+/// Evaluates both sides of a rule for everything that its pattern may stand for; how often it
+/// fired.
+int check_rule(const Rule& rule, DType t, bool special) {
+    const Meanings meanings(t, special && !other_limits.count(rule.name));
+    std::set<char> names;
+    variables_of(rule.pattern, names);
+    const std::vector<char> order(names.begin(), names.end());
+    constexpr int enough = 60;
+    int fired = 0;
+    std::vector<std::size_t> choice(order.size(), 0);
+    for (;;) {
+        std::map<char, Expr> variables;
+        for (std::size_t k = 0; k < order.size(); ++k)
+            variables[order[k]] = meanings.leaves[choice[k]];
+        // A variable that is also the name of an application stands for that.
+        for (const char name : order)
+            if (const Pattern* p = named_application(rule.pattern, name)) {
+                const auto made = Builder(variables, t).all(*p);
+                if (!made.empty()) variables[name] = made[0];
+            }
+        for (Expr left : Builder(variables, t).all(rule.pattern)) {
+            // Equal parts become one node, as in a compilation.
+            left = rewrite({&left, 1}, std::span<const Rule>{})[0];
+            if (left.node().is_leaf()) continue;
+            const auto m = match(rule.pattern, left);
+            if (!m || (rule.guard && !rule.guard(*m))) continue;
+            const Expr right = rule.replace(*m);
+            if (right.empty()) continue;
+            ++fired;
+            check_sides(left, right, meanings.bindings);
+            if (fired >= enough) return fired;
+        }
+        std::size_t k = 0;
+        while (k < order.size() && ++choice[k] == meanings.leaves.size()) choice[k++] = 0;
+        if (k == order.size()) return fired;
+    }
+}
+
+/// Expressions for rules whose patterns leave too much open to be built from. x and y are matrices
+/// [5,7], positive where floats.
+struct Written {
+    const char* rule;
+    std::function<Expr(const Expr& x, const Expr& y)> build;
+};
+
+const std::vector<Written>& corpus() {
+    using E = const Expr&;
+    const auto labels = [](std::vector<std::int64_t> v) { return Array(v); };
+    static const std::vector<Written> all_of_them = {
+        {"elementwise_before_view", [](E x, E y) { return x.T() + y.T(); }},
+        {"elementwise_before_view", [](E x, E) { return sqr(reshape(x, {35})); }},
+        {"elementwise_before_view",
+         [](E x, E) {
+             return 2 * broadcast_to(x, {3, 5, 7});
+         }},
+        {"elementwise_before_view", [](E x, E y) { return x.T() < y.T(); }},
+        {"elementwise_before_view", [](E x, E) { return where(x.T() > 1, x.T(), 0); }},
+        {"broadcast_implied",
+         [](E x, E y) {
+             return x + broadcast_to(y(0), {5, 7});
+         }},
+        {"broadcast_implied",
+         [](E x, E y) {
+             return x * reshape(y(0), {1, 7});
+         }},
+        {"broadcast_implied",
+         [](E x, E y) {
+             return x * dimshuffle(y(0), {'x', 0});
+         }},
+        {"broadcast_reshape",
+         [](E x, E) {
+             return broadcast_to(reshape(x, {1, 5, 7}), {3, 5, 7});
+         }},
+        {"broadcast_chain",
+         [](E x, E) {
+             return broadcast_to(broadcast_to(x(0), {2, 7}), {3, 2, 7});
+         }},
+        {"slice_concatenate",
+         [](E x, E y) {
+             return concatenate({x, y})(slice(6, 9));
+         }},
+        {"slice_concatenate",
+         [](E x, E y) {
+             return concatenate({x, y, x}, 1)(all, slice(20, 14, -3));
+         }},
+        {"dynamic_slice_constant",
+         [](E x, E) {
+             const Expr start = scalar_constant(DType::I64, std::int64_t{1});
+             const Expr zero = scalar_constant(DType::I64, std::int64_t{0});
+             return apply(*find_op("dynamic_slice"), {x, start, zero},
+                          {{"steps", Ints{2, 1}}, {"sizes", Shape{2, 3}}}, {});
+         }},
+        {"concatenate_chain",
+         [](E x, E y) {
+             return concatenate({concatenate({x, y}), x});
+         }},
+        {"concatenate_chain", [](E x, E) { return concatenate({x}); }},
+        {"check_range_redundant",
+         [](E x, E) {
+             const Expr start = scalar_constant(DType::I64, std::int64_t{1});
+             return cast(
+                 apply(*find_op("check_range"), {start},
+                       {{"size", Dim(5)}, {"length", Dim(2)}, {"step", std::int64_t{1}}}, {}),
+                 x.dtype());
+         }},
+        {"log_softmax_picked", [](E x, E) { return log(softmax(x)(slice(1, 3))); }},
+        {"log_softmax_picked",
+         [labels](E x, E) {
+             return log(softmax(x)(arange(5), labels({0, 6, 3, 3, 1})));
+         }},
+        {"softmax_grad_of_picked",
+         [labels](E x, E y) {
+             return grad(sum(log(softmax(x)(arange(5), labels({0, 6, 3, 3, 1}))) * y(all, 0)), x);
+         }},
+        {"softmax_grad_of_picked",
+         [labels](E x, E y) {
+             return grad(
+                 sum(log(softmax(x)(labels({0, 1, 0}), labels({2, 2, 2}))) * y(0, slice(0, 3))), x);
+         }},
+        {"softmax_grad_of_picked",
+         [labels](E x, E) {
+             return grad(-sum(log(take(softmax(x), labels({1, 1}), 1))), x);
+         }},
+        {"softmax_grad_of_picked",
+         [](E x, E) { return grad(sum(log(softmax(x)(all, slice(1, 6, 2)))), x); }},
+        {"softmax_grad_of_log", [](E x, E) { return grad(sum(log(softmax(x))), x); }},
+        {"softmax_grad_of_log", [](E x, E y) { return grad(-sum(y * log(softmax(x, 0))), x); }},
+        {"exp_over_sum", [](E x, E) { return exp(x) / sum(exp(x), 1, true); }},
+        {"exp_over_sum", [](E x, E) { return exp(x) / sum(exp(x), 0); }},
+        {"exp_over_sum",
+         [](E x, E) {
+             return exp(x) / dimshuffle(sum(exp(x), 1), {0, 'x'});
+         }},
+        {"exp_over_sum", [](E x, E) { return exp(x) / sum(exp(x)); }},
+        {"log_sum_exp_grad",
+         [](E x, E y) { return grad(sum(log(sum(exp(x), 1)) * y(all, 0)), x); }},
+        {"log_sum_exp_grad", [](E x, E) { return grad(sum(log(sum(exp(x), 0, true))), x); }},
+        {"log_sum_exp_grad", [](E x, E) { return grad(log(sum(exp(x))), x); }},
+    };
+    return all_of_them;
+}
+
+/// The rule alone applied to what is written for it, after the canonical ones; how often it fired.
+int check_written(const Rule& rule, DType t) {
+    int fired = 0;
+    Generator random(6);
+    const auto value = [&] {
+        return (is_float(t) ? random.uniform({rows, columns}, 0.2, 1.8)
+                            : random.uniform({rows, columns}, 0, 9.99))
+            .astype(t);
+    };
+    const auto x = tensor(t, 2, "x", {rows, columns}), y = tensor(t, 2, "y", {rows, columns});
+    const std::vector<std::pair<Expr, Array>> bindings{{x, value()}, {y, value()}};
+    for (const Written& w : corpus()) {
+        if (std::string(w.rule) != rule.name) continue;
+        std::vector<Expr> left;
+        try {
+            left = {w.build(x, y)};
+        } catch (const Error&) {
+            continue;  // no such expression for this dtype
+        }
+        const bool canonical = [&] {
+            for (const Rule& r : canonicalize_rules())
+                if (&r == &rule) return true;
+            return false;
+        }();
+        if (!canonical) left = rewrite(left, Phase::Canonicalize);
+        RewriteLog log;
+        const auto right = rewrite(left, {&rule, 1}, &log);
+        CAPTURE(to_string(Graph(left)));
+        CHECK((!log.firings.empty() || !is_float(t)));
+        fired += static_cast<int>(log.firings.size());
+        check_sides(left[0], right[0], bindings);
+    }
+    return fired;
+}
+
+struct Table {
+    const char* name;
+    Phase phase;
+    std::span<const Rule> rules;
+};
+std::vector<Table> tables() {
+    return {{"canonicalize", Phase::Canonicalize, canonicalize_rules()},
+            {"stabilize", Phase::Stabilize, stabilize_rules()},
+            {"specialize", Phase::Specialize, specialize_rules()}};
+}
+
+/// A training step, as a list of outputs.
+std::vector<Expr> small_step() {
+    const auto x = tensor4<float>("x", {4, 1, 8, 8});
+    const auto y = vector<std::int32_t>("y", {4});
+    const auto f = shared(zeros<float>({3, 1, 3, 3}), "f"), w = shared(zeros<float>({27, 5}), "w"),
+               b = shared(zeros<float>({5}), "b");
+    const Expr h = sigmoid(pool2d(conv2d(x, f), {2, 2}));
+    const Expr p = softmax(dot(flatten(h, 2), w) + b);
+    const Expr cost = -mean(log(p)(arange(y.shape(0)), y)) + 0.5f * 0.01f * sum(pow(w, 2)) +
+                      mean(log(1 + exp(-b)));
+    std::vector<Expr> out{cost};
+    for (const Expr& g : grad(cost, {f, w, b})) out.push_back(g);
+    return out;
+}
+
+/// The training step of one of the chapter's nets: the cost and the new parameters.
+std::vector<Expr> step_of(const NetRow& row) {
+    const Network net = build_net(row, 10, {});
+    std::vector<Expr> variables(net.params.begin(), net.params.end());
+    Expr cost = net.layer(net.size() - 1).cost(net);
+    for (std::size_t l = 0; l < net.size(); ++l)
+        if (row.lmbda != 0)
+            cost = cost + 0.5f * static_cast<float>(row.lmbda / 5000) * sum(sqr(net.layer(l).w));
+    std::vector<Expr> out{cost};
+    const std::vector<Expr> g = grad(cost, variables);
+    for (std::size_t k = 0; k < g.size(); ++k)
+        out.push_back(variables[k] - static_cast<float>(row.eta) * g[k]);
+    ShapeBinding sizes;
+    sizes.sizes[net.x.node().id] = {10, kSide * kSide};
+    sizes.sizes[net.y.node().id] = {10};
+    return bind_shapes(out, sizes);
+}
+
+/// All phases in the order of the pipeline; after each a second run must find nothing to do.
+void check_rest(std::vector<Expr> e) {
+    for (const Table& table : tables()) {
+        INFO(std::string(table.name));
+        if (table.phase == Phase::Specialize) e = expand_composites(e);
+        e = rewrite(e, table.phase);
+        RewriteLog log;
+        const auto again = rewrite(e, table.phase, &log);
+        CAPTURE(log.str());
+        CHECK(log.firings.empty());
+        CHECK(to_string(Graph(again)) == to_string(Graph(e)));
+    }
+}
+
+}  // namespace
+
+TEST_CASE("rules: both sides of every rule are equal, and every rule fires") {
+    for (const Table& table : tables())
+        for (const Rule& rule : table.rules) {
+            INFO(fmt::format("{}: {}: {}", table.name, rule.name, rule.comment));
+            // Stabilising rules mend what overflows; no other may change NaN or infinities.
+            const bool special = table.phase != Phase::Stabilize;
+            std::map<DType, int> fired;
+            for (const DType t : all_dtypes)
+                fired[t] = check_rule(rule, t, special) + check_written(rule, t);
+            CHECK((fired[DType::F32] > 0) == (fired[DType::F64] > 0));
+            int total = 0;
+            for (const auto& [t, n] : fired) total += n;
+            CHECK(total > 0);
+            CHECK(std::string(rule.comment).size() > 4);
+        }
+}
+
+TEST_CASE("rules: names are unique within a table, and each written expression has a rule") {
+    std::set<std::string> everywhere;
+    for (const Table& table : tables()) {
+        std::set<std::string> names;
+        for (const Rule& rule : table.rules) CHECK(names.insert(rule.name).second);
+        everywhere.insert(names.begin(), names.end());
+    }
+    for (const Written& w : corpus()) CHECK(everywhere.count(w.rule) == 1);
+}
+
+TEST_CASE("rules: twice is once") {
+    check_rest(small_step());
+}
+
+TEST_CASE("rules: twice is once, for the training steps of the chapter's nets") {
+    for (const NetRow& row : nets()) {
+        CAPTURE(std::string(row.name));
+        check_rest(step_of(row));
+    }
+}
