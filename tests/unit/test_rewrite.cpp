@@ -44,7 +44,7 @@ std::vector<Attrs> attributes(std::string_view op, std::span<const Expr> args) {
                 {{"shape", Shape{rows * columns}}},
                 {{"shape", Shape{columns, 1, rows}}}};
     if (op == "broadcast_to") return {{{"shape", in}, {"repeats", Ints{}}}};
-    if (op == "pad2d") return {{{"pad", Shape{2, 1}}}};
+    if (op == "pad2d") return {{{"pad", Shape{2, 2, 1, 1}}}};
     if (op == "conv2d") return {{{"filter_flip", true}}, {{"filter_flip", false}}};
     if (op == "check_index") return {{{"size", Dim(rows)}}};
     if (op == "cast") return {{{"dtype", DType::F32}}, {{"dtype", DType::F64}}};
