@@ -79,8 +79,10 @@ TEST_CASE("pool2d and its gradient agree with plain loops over a table of option
                          {8, 3, 2, 0, false}, {7, 3, 1, 0, false}, {10, 2, 4, 0, false},
                          {5, 5, 2, 4, true},  {9, 1, 2, 0, false}, {19, 4, 3, 2, true}};
     Generator random(9);
-    for (const Axis& h : axes)
-        for (const Axis& w : axes) {
+    // Each with itself and with the two after it.
+    for (std::size_t first = 0; first < std::size(axes); ++first)
+        for (std::size_t second = first; second < first + 3; ++second) {
+            const Axis &h = axes[first], &w = axes[second % std::size(axes)];
             if (h.ignore_border != w.ignore_border) continue;
             const Array image = random.uniform({h.size, w.size}, -1, 1).astype(DType::F64);
             const std::int64_t oh = h.windows(), ow = w.windows();
