@@ -96,6 +96,7 @@ class Function::Impl {
         std::lock_guard lock(mutex_);
         FunctionStats out;
         out.compile_ms = compile_ms_;
+        out.from_cache = from_cache_;
         out.specialisations = static_cast<int>(specialisations_.size());
         if (last_) {
             out.kernels = last_->executable->kernels();
@@ -172,13 +173,12 @@ class Function::Impl {
             s.sizes.push_back(inputs[i].shape());
             s.scalars.push_back(scalar(inputs, i));
         }
-        Compiled compiled = compile(r);
+        s.executable = Executable::make(r, shared_pool(options_.num_threads));
+        from_cache_ += s.executable->from_cache();
         for (std::size_t k = 0; k < graph_.outputs.size(); ++k)
-            for (const Slot& slot : compiled.program.slots)
+            for (const Slot& slot : s.executable->compiled().program.slots)
                 if (slot.kind == Slot::Kind::Output && slot.number == static_cast<int>(k))
                     s.outputs.push_back({slot.dtype, slot.sizes});
-        s.executable = std::make_unique<Executable>(std::move(compiled), machine_, options_,
-                                                    r.schedule, shared_pool(options_.num_threads));
         compile_ms_ +=
             std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start)
                 .count();
@@ -207,6 +207,7 @@ class Function::Impl {
     std::vector<bool> sizes_matter_;
     std::vector<void*> pointers_, results_;
     double compile_ms_ = 0;
+    int from_cache_ = 0;
 };
 
 std::vector<Array> Function::call(std::span<const Array> inputs) const {

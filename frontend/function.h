@@ -52,6 +52,7 @@ struct FunctionOptions {
 struct FunctionStats {
     double compile_ms = 0;         ///< graph passes and code generation of all specialisations
     int specialisations = 0;       ///< sets of shapes compiled so far
+    int from_cache = 0;            ///< those among them that the disk cache had
     int kernels = 0;               ///< native kernels in a call
     std::int64_t arena_bytes = 0;  ///< memory for intermediates
 };

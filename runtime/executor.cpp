@@ -4,6 +4,8 @@
 #include <chrono>
 #include <cstring>
 
+#include "runtime/program_cache.h"
+
 namespace arete {
 
 namespace {
@@ -13,22 +15,28 @@ void run_parallel(StepContext* context, void (*body)(void*, std::int64_t), void*
     static_cast<ThreadPool*>(context->pool)->run(body, table, chunks);
 }
 
+// Machine code for a scheduled program.
+std::string generate(Compiled& compiled, const CompileRequest& request) {
+    const Options& options = request.options;
+    LlvmModule module(compiled.program, request.machine);
+    auto dump = [&](const char* pass, const char* extension, const std::string& text) {
+        write_dump(options, compiled.dumped++, compiled.program.name, pass, extension, text);
+    };
+    if (options.dumps(Stage::Llvm)) dump("llvm", "ll", module.ir());
+    module.optimize(options.verify);
+    if (options.dumps(Stage::Llvm)) dump("llvm_optimized", "ll", module.ir());
+    if (options.dumps(Stage::Asm)) dump("asm", "s", module.assembly());
+    return module.object();
+}
+
 }  // namespace
 
-Executable::Executable(Compiled compiled, const Machine& machine, const Options& options,
-                       bool native, std::shared_ptr<ThreadPool> pool)
+Executable::Executable(Compiled compiled, std::string_view object, const Machine& machine,
+                       std::shared_ptr<ThreadPool> pool)
     : compiled_(std::move(compiled)), pool_(std::move(pool)) {
     const Program& program = compiled_.program;
-    if (native) {
-        LlvmModule module(program, machine);
-        auto dump = [&](const char* pass, const char* extension, const std::string& text) {
-            write_dump(options, compiled_.dumped++, program.name, pass, extension, text);
-        };
-        if (options.dumps(Stage::Llvm)) dump("llvm", "ll", module.ir());
-        module.optimize(options.verify);
-        if (options.dumps(Stage::Llvm)) dump("llvm_optimized", "ll", module.ir());
-        if (options.dumps(Stage::Asm)) dump("asm", "s", module.assembly());
-        native_ = std::make_unique<NativeProgram>(std::move(module));
+    if (!object.empty()) {
+        native_ = std::make_unique<NativeProgram>(object, machine);
     } else {
         for (const Step& s : program.steps)
             plain_.push_back(s.kind == Step::Kind::Kernel ? naive(s.parts.at(0).nest)
@@ -46,6 +54,25 @@ Executable::Executable(Compiled compiled, const Machine& machine, const Options&
     context_.parallel = run_parallel;
     ticks_.resize(program.steps.size());
     context_.ticks = ticks_.data();
+}
+
+std::unique_ptr<Executable> Executable::make(const CompileRequest& request,
+                                             std::shared_ptr<ThreadPool> pool) {
+    const ProgramCache cache(request);
+    if (std::optional<ProgramCache::Entry> found = cache.load()) try {
+            auto out = std::make_unique<Executable>(std::move(found->compiled), found->object,
+                                                    request.machine, pool);
+            out->from_cache_ = true;
+            return out;
+        } catch (const CompileError&) {
+            // Machine code that does not link: as good as none.
+        }
+    Compiled compiled = compile(request);
+    const std::string object = request.schedule ? generate(compiled, request) : std::string();
+    auto out =
+        std::make_unique<Executable>(std::move(compiled), object, request.machine, std::move(pool));
+    cache.store(out->compiled(), object);
+    return out;
 }
 
 int Executable::kernels() const {

@@ -21,10 +21,14 @@ struct StepCost {
 /// One specialisation of a function, ready to run.
 class Executable {
   public:
-    /// Generates native code for a scheduled program, or keeps an unscheduled one for the
-    /// interpreter. Dumps LLVM IR and assembly as the options say.
-    Executable(Compiled compiled, const Machine& machine, const Options& options, bool native,
+    /// A program with its machine code, or, where that is empty, an unscheduled one for the
+    /// interpreter.
+    Executable(Compiled compiled, std::string_view object, const Machine& machine,
                std::shared_ptr<ThreadPool> pool);
+    /// What the request asks for: from the disk cache, or compiled and left there. Dumps LLVM IR
+    /// and assembly as the options say.
+    static std::unique_ptr<Executable> make(const CompileRequest& request,
+                                            std::shared_ptr<ThreadPool> pool);
 
     /// Runs once. `outputs` point to memory of the outputs' sizes. Shared variables must be locked
     /// by the caller. Throws a RangeError where a check fails; nothing has been updated then.
@@ -32,6 +36,8 @@ class Executable {
 
     const Compiled& compiled() const { return compiled_; }
     int kernels() const;
+    /// True where nothing had to be compiled.
+    bool from_cache() const { return from_cache_; }
     /// What each kernel has cost so far; needs a program compiled with `profile`.
     std::vector<StepCost> costs() const;
 
@@ -40,6 +46,7 @@ class Executable {
     void run_measured();
 
     Compiled compiled_;
+    bool from_cache_ = false;
     std::unique_ptr<NativeProgram> native_;
     std::shared_ptr<ThreadPool> pool_;
     std::shared_ptr<void> arena_;

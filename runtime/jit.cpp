@@ -2,7 +2,6 @@
 
 #include <llvm/ExecutionEngine/Orc/LLJIT.h>
 
-#include <sstream>
 #include "compiler/codegen/llvm/impl.h"
 
 #include "compiler/core/error.h"
@@ -27,30 +26,27 @@ T check(llvm::Expected<T> value, const char* what) {
 
 }  // namespace
 
-NativeProgram::NativeProgram(LlvmModule module) : impl_(std::make_unique<Impl>()) {
-    LlvmModule::Impl& m = module.impl();
-    auto target = llvm_codegen::target_machine(m.machine);
+NativeProgram::NativeProgram(std::string_view object, const Machine& machine)
+    : impl_(std::make_unique<Impl>()) {
+    auto target = llvm_codegen::target_machine(machine);
     llvm::orc::JITTargetMachineBuilder builder(target->getTargetTriple());
-    builder.setCPU(m.machine.cpu);
-    std::vector<std::string> features;
-    std::istringstream list(m.machine.features);
-    for (std::string f; std::getline(list, f, ',');) features.push_back(f);
-    builder.addFeatures(features);
-    builder.getOptions() = target->Options;
     builder.setRelocationModel(llvm::Reloc::PIC_);
-    builder.setCodeGenOptLevel(llvm::CodeGenOptLevel::Default);
-    impl_->jit =
-        check(llvm::orc::LLJITBuilder().setJITTargetMachineBuilder(std::move(builder)).create(),
-              "creating the JIT");
+    // No platform: kernels have no static constructors, and the usual one compiles a module of its
+    // own.
+    impl_->jit = check(llvm::orc::LLJITBuilder()
+                           .setJITTargetMachineBuilder(std::move(builder))
+                           .setPlatformSetUp(llvm::orc::setUpInactivePlatform)
+                           .create(),
+                       "creating the JIT");
     // memcpy, memset, and fma where the processor has none.
     impl_->jit->getMainJITDylib().addGenerator(
         check(llvm::orc::DynamicLibrarySearchGenerator::GetForCurrentProcess(
                   impl_->jit->getDataLayout().getGlobalPrefix()),
               "looking into this process"));
-    check(impl_->jit->addIRModule(
-              llvm::orc::ThreadSafeModule(std::move(m.module), std::move(m.context))),
-          "compiling");
-    step_ = check(impl_->jit->lookup("step"), "compiling").toPtr<StepFunction>();
+    check(impl_->jit->addObjectFile(llvm::MemoryBuffer::getMemBufferCopy(
+              llvm::StringRef(object.data(), object.size()), "step")),
+          "linking");
+    step_ = check(impl_->jit->lookup("step"), "linking").toPtr<StepFunction>();
 }
 
 NativeProgram::~NativeProgram() = default;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <string_view>
 
 #include "compiler/codegen/llvm/module.h"
 
@@ -10,8 +11,9 @@ namespace arete {
 /// A program's machine code. The code lives as long as the object.
 class NativeProgram {
   public:
-    /// Compiles an optimised module. A CompileError says what LLVM said.
-    explicit NativeProgram(LlvmModule module);
+    /// Links an object file (LlvmModule::object) into this process. A CompileError says what LLVM
+    /// said.
+    NativeProgram(std::string_view object, const Machine& machine);
     ~NativeProgram();
     StepFunction step() const { return step_; }
 

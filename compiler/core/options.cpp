@@ -64,6 +64,17 @@ std::vector<Stage> parse_stages(std::string_view list) {
     return out;
 }
 
+std::string user_cache_dir() {
+    // An empty variable is as good as none; a relative folder would depend on where one stands.
+    auto folder = [](const char* variable) -> std::string {
+        const char* v = std::getenv(variable);
+        return v && *v == '/' ? v : "";
+    };
+    if (const std::string xdg = folder("XDG_CACHE_HOME"); !xdg.empty()) return xdg + "/arete";
+    if (const std::string home = folder("HOME"); !home.empty()) return home + "/.cache/arete";
+    return {};
+}
+
 Options Options::from_environment() {
     Options o;
     if (const char* v = std::getenv("ARETE_DUMP")) o.dump = parse_stages(v);
@@ -71,6 +82,8 @@ Options Options::from_environment() {
     if (const char* v = std::getenv("ARETE_CPU"); v && *v) o.cpu = v;
     o.num_threads = number_from_environment("ARETE_NUM_THREADS", o.num_threads);
     o.verify = number_from_environment("ARETE_VERIFY", o.verify) != 0;
+    if (const char* v = std::getenv("ARETE_CACHE_DIR"))
+        o.cache_dir = std::string_view(v) == "off" ? "" : v;
     return o;
 }
 

@@ -12,16 +12,21 @@ enum class Stage { Graph, Rewrites, Fusion, Loops, Llvm, Asm };
 /// The name of a stage as written in ARETE_DUMP: "graph", "rewrites", ...
 std::string_view name(Stage stage);
 
+/// $XDG_CACHE_HOME/arete, else ~/.cache/arete; empty where the environment names neither.
+std::string user_cache_dir();
+
 struct Options {
     std::vector<Stage> dump;              ///< stages to write; none by default
     std::string dump_dir = "arete_dump";  ///< where; made if missing
     int num_threads = 0;                  ///< threads of the CPU pool; 0: one for each core
-    std::string cpu = "native";          ///< vector level: native, avx512, avx2, baseline
+    std::string cpu = "native";           ///< vector level: native, avx512, avx2, baseline
     bool verify = true;                   ///< run the verifiers after each pass
+    /// Where compiled programs are kept for the next process; empty: nowhere.
+    std::string cache_dir = user_cache_dir();
 
     bool dumps(Stage stage) const;
-    /// Defaults overridden by ARETE_DUMP, ARETE_DUMP_DIR, ARETE_NUM_THREADS, ARETE_CPU and
-    /// ARETE_VERIFY.
+    /// Defaults overridden by ARETE_DUMP, ARETE_DUMP_DIR, ARETE_NUM_THREADS, ARETE_CPU,
+    /// ARETE_VERIFY and ARETE_CACHE_DIR (empty or "off": no cache).
     /// An ArgumentError names a stage that does not exist, or a value that is no number.
     static Options from_environment();
 };

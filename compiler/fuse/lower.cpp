@@ -22,9 +22,11 @@ class NestBuilder {
         nest().name = std::move(name);
         const Node& first = roots_[0].node();
         scatters_ = first.op->has(Trait::Scatters);
-        Shape space = scatters_ ? first.inputs.back().shape() : roots_[0].shape();
+        const Shape space = scatters_ ? first.inputs.back().shape() : roots_[0].shape();
+        const Sizes sizes = concrete(space), loops = scatters_ ? sizes : finest(roots_[0], sizes);
         std::vector<Index> index;
-        for (const Dim& d : space) index.push_back(axis(d.value()));
+        for (std::int64_t extent : loops) index.push_back(axis(extent));
+        if (loops != sizes) index = delinear(linear(index, loops), sizes, nest().extents);
         for (const Expr& r : roots_) {
             ARETE_CHECK(scatters_ || r.shape() == space, "roots of different shapes: {} and {}",
                         r.type().str(), roots_[0].type().str());
@@ -120,6 +122,27 @@ class NestBuilder {
         std::vector<Index> index;
         Value value;
     };
+
+    // `sizes` of the root, or, where it reads its reduction through a reshape that merges axes, the
+    // sizes of that: merged axes leave sums in the addresses, split ones quotients.
+    Sizes finest(const Expr& root, const Sizes& sizes) const {
+        const Node* at = &root.node();
+        while (!at->op->has(Trait::Reduces)) {
+            const Expr* next = nullptr;
+            for (const Expr& e : at->inputs)
+                if (!is_stored(e) && size_of(e.shape()) == Dim(count(sizes))) next = &e;
+            if (!next || (at->op->has(Trait::View) && !at->op->has(Trait::Alias))) return sizes;
+            at = &next->node();
+        }
+        const Sizes fine = concrete(at->types[0].shape);
+        std::size_t k = 0;
+        for (std::int64_t size : sizes) {
+            std::int64_t product = 1;
+            while (product < size && k < fine.size()) product *= fine[k++];
+            if (product != size) return sizes;
+        }
+        return count(fine) == count(sizes) && count(sizes) > 0 ? fine : sizes;
+    }
 
     Index axis(std::int64_t extent) {
         if (extent == 1) return 0;

@@ -1,12 +1,13 @@
-// Rows of convolution and max-pooling. The gradient with respect to the image is a convolution of
-// the padded gradient, so only the one with respect to the filters is an op of its own.
+// Rows of convolution. Padding is an op of its own, so that the sums have no conditions. The
+// gradient with respect to the images is a convolution of the padded gradient where the filter
+// moves by 1; elsewhere, and with respect to the filters, it is an op of its own.
 #include "compiler/ops/convolution.h"
 
+#include "compiler/ops/columns.h"
 #include "compiler/ops/elementwise.h"
 #include "compiler/ops/families.h"
-#include "compiler/ops/indexing.h"
 #include "compiler/ops/movement.h"
-#include "compiler/ops/rows.h"
+#include "compiler/ops/sliding.h"
 
 namespace arete {
 
@@ -15,25 +16,62 @@ using loops::Reduction;
 using loops::Value;
 namespace ir = loops;
 
-extern const OpDef conv2d_op, conv2d_grad_weights_op, pad2d_op, pool2d_op, pool2d_argmax_op,
-    unpool2d_op, pool2d_pick_op;
+extern const OpDef conv2d_op, conv2d_grad_weights_op, pad2d_op;
+
+Sliding Sliding::of(const Attrs& attrs) {
+    Sliding s{.flip = attrs.get<bool>("filter_flip")};
+    if (attrs.has("subsample")) s.step = attrs.get<Ints>("subsample");
+    if (attrs.has("filter_dilation")) s.dilation = attrs.get<Ints>("filter_dilation");
+    return s;
+}
+
+Attrs Sliding::attrs() const {
+    Attrs out{{"filter_flip", flip}};
+    if (steps()) out = out.with("subsample", step);
+    if (dilation != Ints{1, 1}) out = out.with("filter_dilation", dilation);
+    return out;
+}
+
+Dim Sliding::span(const Dim& taps, std::size_t k) const {
+    return (taps - Dim(1)) * Dim(dilation[k]) + Dim(1);
+}
+
+Dim Sliding::places(const Dim& image, const Dim& taps, std::size_t k) const {
+    return floordiv(image - span(taps, k), Dim(step[k])) + Dim(1);
+}
+
+Ints swapped_order(int rank) {
+    return rank == 5 ? Ints{0, 2, 1, 3, 4} : Ints{1, 0, 2, 3};
+}
+
+Expr swap_channels(const Expr& w) {
+    const Ints order = swapped_order(w.rank());
+    std::vector<DimItem> items;
+    for (std::int64_t k : order) items.emplace_back(static_cast<int>(k));
+    return dimshuffle(w, items);
+}
 
 namespace {
 
-// ---- convolution
-
-bool flips(const Attrs& attrs) {
-    return attrs.get<bool>("filter_flip");
+// Axes of images and filters, counted from the end: the same with and without groups.
+const Dim& channels(const Shape& s) {
+    return s[s.size() - 3];
 }
 
+// Both of rank 4, or of rank 5 with groups; floats of one dtype.
 void require_images(const InferArgs& a) {
+    const int rank = a.type(0).rank() == 5 ? 5 : 4;
     for (std::size_t i : {0, 1})
-        if (a.type(i).rank() != 4) a.error("needs rank 4: " + a.describe(i));
+        if (a.type(i).rank() != rank) a.error("needs rank 4: " + a.describe(i));
     if (!is_float(a.type(0).dtype) || a.type(0).dtype != a.type(1).dtype)
         a.error(fmt::format("needs floats of one dtype: {}, {}", a.describe(0), a.describe(1)));
-    for (std::size_t k : {2, 3}) {
-        const Dim &image = a.type(0).shape[k], &filter = a.type(1).shape[k];
-        if (image.is_const() && filter.is_const() && image.value() < filter.value())
+}
+
+// Neither operand is a filter that leaves the image: sizes of the result would not be positive.
+void require_inside(const InferArgs& a, const Shape& image, const Shape& filter, const Sliding& s) {
+    for (std::size_t k : {0, 1}) {
+        const Dim &pixels = last_two(image, k), span = s.span(last_two(filter, k), k);
+        if (pixels.is_const() && span.is_const() && pixels.value() < span.value())
             a.error(fmt::format("the image is smaller than the filter: {}, {}", a.describe(0),
                                 a.describe(1)));
     }
@@ -41,184 +79,150 @@ void require_images(const InferArgs& a) {
 
 std::vector<TensorType> infer_conv2d(const InferArgs& a) {
     require_images(a);
+    const Sliding s = Sliding::of(a.attrs);
     const Shape &x = a.type(0).shape, &w = a.type(1).shape;
-    if (differ(x[1], w[1]))
+    require_inside(a, x, w, s);
+    if (differ(channels(x), channels(w)))
         a.error(fmt::format("numbers of channels differ: {}, {}", a.describe(0), a.describe(1)));
-    return {{a.type(0).dtype, {x[0], w[0], x[2] - w[2] + Dim(1), x[3] - w[3] + Dim(1)}}};
+    Shape out = x;
+    if (out.size() == 5) {
+        if (differ(x[1], w[0]))
+            a.error(fmt::format("numbers of groups differ: {}, {}", a.describe(0), a.describe(1)));
+        out[1] = w[0];
+    }
+    out[out.size() - 3] = w[w.size() - 4];
+    for (std::size_t k : {0, 1})
+        out[out.size() - 2 + k] = s.places(last_two(x, k), last_two(w, k), k);
+    return {{a.type(0).dtype, out}};
+}
+
+// Indices of an image or gradient, and of a filter: `at` gives image and group.
+std::vector<Index> image_at(const Index& image, const Index* group, const Index& channel,
+                            const Index& y, const Index& x) {
+    if (group) return {image, *group, channel, y, x};
+    return {image, channel, y, x};
 }
 
 Value lower_conv2d(Lowering& l, std::span<const Index> out) {
     const Sizes w = l.shape(1);
-    const Index ci = l.reduce_axis("ci", w[1]), ky = l.reduce_axis("ky", w[2]),
-                kx = l.reduce_axis("kx", w[3]);
-    const bool flip = flips(l.node.attrs);
-    const Index wy = flip ? Index(w[2] - 1) - ky : ky, wx = flip ? Index(w[3] - 1) - kx : kx;
-    return l.reduce(Reduction::Sum, l.load(0, {out[0], ci, out[2] + ky, out[3] + kx}) *
-                                        l.load(1, {out[1], ci, wy, wx}));
+    const Sliding s = Sliding::of(l.node.attrs);
+    const std::size_t r = w.size();
+    const Index ci = l.reduce_axis("ci", w[r - 3]), ky = l.reduce_axis("ky", w[r - 2]),
+                kx = l.reduce_axis("kx", w[r - 1]);
+    const Index* group = r == 5 ? &out[1] : nullptr;
+    // A filter has its group first and its number next.
+    std::vector<Index> filter = {out[r - 3], ci, s.stored(ky, w[r - 2]), s.stored(kx, w[r - 1])};
+    if (group) filter.insert(filter.begin(), *group);
+    return l.reduce(Reduction::Sum,
+                    l.load(0, image_at(out[0], group, ci, s.pixel(out[r - 2], ky, 0),
+                                       s.pixel(out[r - 1], kx, 1))) *
+                        l.load(1, filter));
 }
 
-// Gradient with respect to the image: each of its pixels was met by every tap of the filter.
-Expr image_gradient(const Expr& g, const Expr& w, bool flip) {
-    return apply(
-        conv2d_op,
-        {apply(pad2d_op, {g}, {{"pad", Shape{w.shape()[2] - Dim(1), w.shape()[3] - Dim(1)}}}, {}),
-         dimshuffle(w, {1, 0, 2, 3})},
-        {{"filter_flip", !flip}}, {});
+// Gradient with respect to images of the given shape: each of their pixels was met by every tap of
+// the filter that a place of the filter brings there.
+Expr image_gradient(const Expr& g, const Expr& w, Sliding s, const Shape& image) {
+    if (s.steps())
+        return apply(conv2d_grad_input_op, {w, g},
+                     s.attrs().with("sizes", Shape{last_two(image, 0), last_two(image, 1)}), {});
+    Shape pad;
+    for (std::size_t k : {0, 1}) {
+        const Dim edge = s.span(last_two(w.shape(), k), k) - Dim(1);
+        pad.insert(pad.end(), {edge, edge});
+    }
+    s.flip = !s.flip;
+    return apply(conv2d_op, {apply(pad2d_op, {g}, {{"pad", pad}}, {}), swap_channels(w)}, s.attrs(),
+                 {});
+}
+
+// Gradient with respect to filters of the given shape. Where the filter steps, several sizes of
+// filters give one number of places, so that the size is an attribute.
+Expr filter_gradient(const Expr& x, const Expr& g, const Sliding& s, const Shape& filter) {
+    Attrs attrs = s.attrs();
+    if (s.steps()) attrs = attrs.with("sizes", Shape{last_two(filter, 0), last_two(filter, 1)});
+    return apply(conv2d_grad_weights_op, {x, g}, attrs, {});
 }
 
 std::vector<Expr> pullback_conv2d(const PullbackArgs& a) {
-    return {image_gradient(a.g[0], a.x[1], flips(a.node.attrs)),
-            apply(conv2d_grad_weights_op, {a.x[0], a.g[0]}, a.node.attrs, {})};
+    const Sliding s = Sliding::of(a.node.attrs);
+    return {image_gradient(a.g[0], a.x[1], s, a.x[0].shape()),
+            filter_gradient(a.x[0], a.g[0], s, a.x[1].shape())};
 }
 
 std::vector<TensorType> infer_conv2d_grad_weights(const InferArgs& a) {
     require_images(a);
+    const Sliding s = Sliding::of(a.attrs);
     const Shape &x = a.type(0).shape, &g = a.type(1).shape;
     if (differ(x[0], g[0]))
         a.error(fmt::format("numbers of images differ: {}, {}", a.describe(0), a.describe(1)));
-    return {{a.type(0).dtype, {g[1], x[1], x[2] - g[2] + Dim(1), x[3] - g[3] + Dim(1)}}};
+    Shape out = {channels(g), channels(x)};
+    if (x.size() == 5) {
+        if (differ(x[1], g[1]))
+            a.error(fmt::format("numbers of groups differ: {}, {}", a.describe(0), a.describe(1)));
+        out.insert(out.begin(), x[1]);
+    }
+    for (std::size_t k : {0, 1}) {
+        const Dim &pixels = last_two(x, k), &places = last_two(g, k);
+        const bool given = a.attrs.has("sizes");
+        const Dim taps = given ? a.attrs.get<Shape>("sizes")[k]
+                               : floordiv(pixels - places, Dim(s.dilation[k])) + Dim(1);
+        if ((taps.is_const() && taps.value() < 1) ||
+            (given && differ(s.places(pixels, taps, k), places)))
+            a.error(fmt::format("not the gradient of a convolution of these images: {}, {}",
+                                a.describe(0), a.describe(1)));
+        out.push_back(taps);
+    }
+    return {{a.type(0).dtype, out}};
 }
 
 Value lower_conv2d_grad_weights(Lowering& l, std::span<const Index> out) {
     const Sizes w = l.shape(), g = l.shape(1);
-    const Index n = l.reduce_axis("n", g[0]), y = l.reduce_axis("y", g[2]),
-                x = l.reduce_axis("x", g[3]);
-    const bool flip = flips(l.node.attrs);
-    const Index ky = flip ? Index(w[2] - 1) - out[2] : out[2];
-    const Index kx = flip ? Index(w[3] - 1) - out[3] : out[3];
-    return l.reduce(Reduction::Sum,
-                    l.load(0, {n, out[1], y + ky, x + kx}) * l.load(1, {n, out[0], y, x}));
+    const Sliding s = Sliding::of(l.node.attrs);
+    const std::size_t r = w.size();
+    const Index n = l.reduce_axis("n", g[0]), y = l.reduce_axis("y", g[r - 2]),
+                x = l.reduce_axis("x", g[r - 1]);
+    const Index ky = s.stored(out[r - 2], w[r - 2]), kx = s.stored(out[r - 1], w[r - 1]);
+    const Index* group = r == 5 ? &out[0] : nullptr;
+    return l.reduce(Reduction::Sum, l.load(0, image_at(n, group, out[r - 3], s.pixel(y, ky, 0),
+                                                       s.pixel(x, kx, 1))) *
+                                        l.load(1, image_at(n, group, out[r - 4], y, x)));
 }
 
 // y = grad_weights(x, g) is linear in both: with G of y's shape, x's gradient is the one of a
 // convolution with the filters G, and g's is that convolution itself.
 std::vector<Expr> pullback_conv2d_grad_weights(const PullbackArgs& a) {
-    return {image_gradient(a.x[1], a.g[0], flips(a.node.attrs)),
-            apply(conv2d_op, {a.x[0], a.g[0]}, a.node.attrs, {})};
+    const Sliding s = Sliding::of(a.node.attrs);
+    return {image_gradient(a.x[1], a.g[0], s, a.x[0].shape()),
+            apply(conv2d_op, {a.x[0], a.g[0]}, s.attrs(), {})};
 }
 
-std::vector<TensorType> infer_pad2d(const InferArgs& a) {
-    const Shape& pad = a.attrs.get<Shape>("pad");
-    TensorType t = a.type(0);
-    if (t.rank() < 2) a.error("needs at least two axes: " + a.describe(0));
-    for (std::size_t k : {0, 1}) {
-        Dim& d = t.shape[t.shape.size() - 2 + k];
-        d = d + pad[k] * Dim(2);
-    }
-    return {t};
+std::vector<TensorType> infer_conv2d_grad_input(const InferArgs& a) {
+    require_images(a);
+    const Sliding s = Sliding::of(a.attrs);
+    const Shape &w = a.type(0).shape, &g = a.type(1).shape, &image = a.attrs.get<Shape>("sizes");
+    const std::size_t r = w.size();
+    bool fits = !differ(w[r - 4], g[r - 3]) && (r == 4 || !differ(w[0], g[1]));
+    for (std::size_t k : {0, 1})
+        fits = fits && !differ(s.places(image[k], last_two(w, k), k), last_two(g, k));
+    if (!fits)
+        a.error(fmt::format("not the gradient of a convolution of images {}: {}, {}",
+                            to_string(image), a.describe(0), a.describe(1)));
+    Shape out = {g[0]};
+    if (r == 5) out.push_back(g[1]);
+    out.insert(out.end(), {channels(w), image[0], image[1]});
+    return {{a.type(0).dtype, out}};
 }
 
-Value lower_pad2d(Lowering& l, std::span<const Index> out) {
-    const Sizes pad = concrete(l.node.attrs.get<Shape>("pad")), sizes = l.shape(0);
-    if (count(sizes) == 0) return zero(l);
-    std::vector<Index> index(out.begin(), out.end());
-    Guard guard(l.code);
-    for (std::size_t k : {0, 1}) {
-        const std::size_t axis = sizes.size() - 2 + k;
-        index[axis] = guard.inside(out[axis] - pad[k], sizes[axis]);
-    }
-    return guard.load(l, 0, index);
+Expr expand_conv2d_grad_input(const Node& n) {
+    return conv2d_grad_input_by_columns(at(n.inputs[0], n.loc()), at(n.inputs[1], n.loc()),
+                                        Sliding::of(n.attrs), n.attrs.get<Shape>("sizes"));
 }
 
-std::vector<Expr> pullback_pad2d(const PullbackArgs& a) {
-    const Shape &pad = a.node.attrs.get<Shape>("pad"), &sizes = a.x[0].shape();
-    Shape starts(sizes.size(), Dim(0));
-    for (std::size_t k : {0, 1}) starts[sizes.size() - 2 + k] = pad[k];
-    return {slice_window(a.g[0], starts, Ints(sizes.size(), 1), sizes, {})};
-}
-
-// ---- pooling; attr pool: height and width of a window
-
-const Ints& pool_of(const Attrs& attrs) {
-    return attrs.get<Ints>("pool");
-}
-
-Shape pooled(const InferArgs& a, const Shape& in) {
-    const Ints& pool = pool_of(a.attrs);
-    if (in.size() < 2) a.error("needs at least two axes: " + to_string(in));
-    if (pool.size() != 2 || pool[0] < 1 || pool[1] < 1)
-        a.error("the pool's sizes must be positive");
-    Shape out = in;
-    for (std::size_t k : {0, 1}) {
-        Dim& d = out[in.size() - 2 + k];
-        d = floordiv(d, Dim(pool[k]));
-    }
-    return out;
-}
-
-std::vector<TensorType> infer_pool2d(const InferArgs& a) {
-    return {{a.type(0).dtype, pooled(a, a.type(0).shape)}};
-}
-std::vector<TensorType> infer_pool2d_argmax(const InferArgs& a) {
-    return {{DType::I32, pooled(a, a.type(0).shape)}};
-}
-
-// The input's indices at position (y, x) of the window that gives element `out`.
-std::vector<Index> in_window(const Ints& pool, std::span<const Index> out, const Index& y,
-                             const Index& x) {
-    std::vector<Index> index(out.begin(), out.end());
-    const std::size_t row = out.size() - 2, column = out.size() - 1;
-    index[row] = out[row] * pool[0] + y;
-    index[column] = out[column] * pool[1] + x;
-    return index;
-}
-
-template <Reduction R>
-Value lower_pool2d(Lowering& l, std::span<const Index> out) {
-    const Ints& pool = pool_of(l.node.attrs);
-    const Index y = l.reduce_axis("py", pool[0]), x = l.reduce_axis("px", pool[1]);
-    Value v = l.reduce(R, l.load(0, in_window(pool, out, y, x)));
-    return R == Reduction::ArgMax ? ir::cast(v, DType::I32) : v;
-}
-
-void require_window(const InferArgs& a, const Shape& big, std::size_t small) {
-    const Shape shape = pooled(a, big);
-    bool ok =
-        a.type(0).dtype == DType::I32 && a.type(small).rank() == static_cast<int>(shape.size());
-    for (std::size_t k = 0; ok && k < shape.size(); ++k)
-        ok = !differ(shape[k], a.type(small).shape[k]);
-    if (!ok)
-        a.error(
-            fmt::format("not positions in windows of {}: {}", to_string(big), a.describe(small)));
-}
-
-std::vector<TensorType> infer_unpool2d(const InferArgs& a) {
-    const Shape& sizes = a.attrs.get<Shape>("sizes");
-    require_window(a, sizes, 0);
-    require_window(a, sizes, 1);
-    return {{a.type(1).dtype, sizes}};
-}
-
-Value lower_unpool2d(Lowering& l, std::span<const Index> out) {
-    const Ints& pool = pool_of(l.node.attrs);
-    const Sizes sizes = l.shape(0);
-    if (count(sizes) == 0) return zero(l);
-    std::vector<Index> window(out.begin(), out.end());
-    Index place;
-    Guard guard(l.code);  // rows and columns beyond the last whole window have none
-    for (std::size_t k : {0, 1}) {
-        const std::size_t axis = sizes.size() - 2 + k;
-        window[axis] = guard.inside(l.floordiv(out[axis], pool[k]), sizes[axis]);
-        place = place * pool[k] + l.mod(out[axis], pool[k]);
-    }
-    // By a select, not the guard: the condition is data, and all of g is there to be read.
-    Value v = guard.load(l, 1, window);
-    Value here = ir::eq(guard.load(l, 0, window), ir::cast(l.code.index(place), DType::I32));
-    return ir::select(here, v, ir::literal(v, 0));
-}
-
-std::vector<TensorType> infer_pool2d_pick(const InferArgs& a) {
-    require_window(a, a.type(1).shape, 0);
-    return {{a.type(1).dtype, a.type(0).shape}};
-}
-
-// As a sum over the window: the position is data, and a window is small.
-Value lower_pool2d_pick(Lowering& l, std::span<const Index> out) {
-    const Ints& pool = pool_of(l.node.attrs);
-    const Index y = l.reduce_axis("py", pool[0]), x = l.reduce_axis("px", pool[1]);
-    Value v = l.load(1, in_window(pool, out, y, x));
-    Value here = ir::eq(l.load(0, out), ir::cast(l.code.index(y * pool[1] + x), DType::I32));
-    return l.reduce(Reduction::Sum, ir::select(here, v, ir::literal(v, 0)));
+// Linear in both, as above: with G of the images' shape.
+std::vector<Expr> pullback_conv2d_grad_input(const PullbackArgs& a) {
+    const Sliding s = Sliding::of(a.node.attrs);
+    return {filter_gradient(a.g[0], a.x[1], s, a.x[0].shape()),
+            apply(conv2d_op, {a.g[0], a.x[0]}, s.attrs(), {})};
 }
 
 // ---- samples
@@ -231,66 +235,71 @@ Sample floats(Sample s) {
 }
 
 std::vector<Sample> conv2d_samples() {
-    return {floats({"flipped",
-                    {{{2, 3, 7, 6}}, {{4, 3, 3, 2}}},
-                    [](Inputs x) { return conv2d(x[0], x[1]); }}),
-            floats({"correlation",
-                    {{{1, 1, 5, 9}}, {{2, 1, 2, 5}}},
-                    [](Inputs x) { return conv2d(x[0], x[1], {.filter_flip = false}); }}),
-            floats({"whole image", {{{3, 2, 4, 4}}, {{5, 2, 4, 4}}}, [](Inputs x) {
-                        return conv2d(x[0], x[1]);
-                    }})};
+    auto build = [](Conv2dOptions options) {
+        return [options](Inputs x) { return conv2d(x[0], x[1], options); };
+    };
+    return {
+        floats({"flipped", {{{2, 3, 7, 6}}, {{4, 3, 3, 2}}}, build({})}),
+        floats({"correlation", {{{1, 1, 5, 9}}, {{2, 1, 2, 5}}}, build({.filter_flip = false})}),
+        floats({"whole image", {{{3, 2, 4, 4}}, {{5, 2, 4, 4}}}, build({})}),
+        floats({"half, one filter", {{{1, 2, 5, 6}}, {{1, 2, 3, 3}}}, build({Border::half})}),
+        floats({"steps and padding",
+                {{{2, 2, 7, 9}}, {{3, 2, 3, 2}}},
+                build({.border_mode = {{1, 2}, {0, 3}}, .subsample = {2, 3}})}),
+        floats({"dilation, full",
+                {{{1, 2, 5, 6}}, {{2, 2, 2, 3}}},
+                build({.border_mode = Border::full, .filter_dilation = {3, 2}})}),
+        floats({"groups",
+                {{{2, 4, 5, 6}}, {{6, 2, 3, 2}}},
+                build({.border_mode = 1, .num_groups = 2})}),
+        floats({"each channel by itself, steps",
+                {{{1, 3, 6, 19}}, {{3, 1, 3, 3}}},
+                build({.border_mode = {1, 0},
+                       .subsample = {2, 1},
+                       .filter_flip = false,
+                       .num_groups = 3})})};
 }
 
 std::vector<Sample> conv2d_grad_weights_samples() {
-    auto build = [](bool flip) {
-        return [flip](Inputs x) {
-            return apply(conv2d_grad_weights_op, {x[0], x[1]}, {{"filter_flip", flip}}, {});
+    auto build = [](Sliding s) {
+        return [s](Inputs x) { return apply(conv2d_grad_weights_op, {x[0], x[1]}, s.attrs(), {}); };
+    };
+    auto sized = [](Sliding s, Shape sizes) {
+        return [=](Inputs x) {
+            return apply(conv2d_grad_weights_op, {x[0], x[1]}, s.attrs().with("sizes", sizes), {});
         };
     };
-    return {floats({"flipped", {{{2, 3, 6, 5}}, {{2, 4, 4, 4}}}, build(true)}),
-            floats({"correlation", {{{1, 2, 4, 5}}, {{1, 3, 2, 5}}}, build(false)})};
+    return {floats({"flipped", {{{2, 3, 6, 5}}, {{2, 4, 4, 4}}}, build({})}),
+            floats({"correlation", {{{1, 2, 4, 5}}, {{1, 3, 2, 5}}}, build({.flip = false})}),
+            floats({"dilation", {{{1, 2, 8, 9}}, {{1, 2, 4, 6}}}, build({.dilation = {2, 3}})}),
+            floats({"steps", {{{2, 2, 8, 7}}, {{2, 3, 3, 3}}}, sized({.step = {2, 3}}, {3, 1})}),
+            floats({"groups, steps",
+                    {{{2, 2, 1, 8, 6}}, {{2, 2, 3, 3, 2}}},
+                    sized({.flip = false, .step = {2, 3}}, {4, 2})})};
 }
 
-std::vector<Sample> pad2d_samples() {
-    return {{"images", {{{2, 3, 3, 5}}}, [](Inputs x) { return pad2d(x[0], 2, 1); }},
-            {"matrix, columns", {{{3, 4}}}, [](Inputs x) { return pad2d(x[0], 0, 3); }}};
-}
-
-template <auto& Op>
-std::vector<Sample> pool_samples() {
-    auto build = [](std::int64_t h, std::int64_t w) {
-        return [=](Inputs x) { return apply(Op, {x[0]}, {{"pool", Ints{h, w}}}, {}); };
+std::vector<Sample> conv2d_grad_input_samples() {
+    auto build = [](Sliding s, Shape sizes) {
+        return [=](Inputs x) {
+            return apply(conv2d_grad_input_op, {x[0], x[1]}, s.attrs().with("sizes", sizes), {});
+        };
     };
-    const bool smooth = &Op == &pool2d_op;
-    return {{"whole windows", {{{2, 3, 4, 6}}}, build(2, 2), smooth},
-            {"a rest", {{{2, 1, 7, 5}}}, build(2, 3), smooth},
-            {"matrix", {{{5, 9}}}, build(5, 1), smooth}};
-}
-
-std::vector<Sample> unpool2d_samples() {
-    return {{"a rest", {{{2, 1, 3, 2}, 0, 3, true}, {{2, 1, 3, 2}}}, [](Inputs x) {
-                 return apply(unpool2d_op, {cast(x[0], DType::I32), x[1]},
-                              {{"pool", Ints{2, 2}}, {"sizes", Shape{2, 1, 7, 5}}}, {});
-             }}};
-}
-
-std::vector<Sample> pool2d_pick_samples() {
-    return {{"a rest", {{{2, 1, 3, 2}, 0, 3, true}, {{2, 1, 7, 5}}}, [](Inputs x) {
-                 return apply(pool2d_pick_op, {cast(x[0], DType::I32), x[1]},
-                              {{"pool", Ints{2, 2}}}, {});
-             }}};
+    return {floats({"steps", {{{3, 2, 3, 2}}, {{2, 3, 3, 3}}}, build({.step = {2, 3}}, {8, 8})}),
+            floats({"a step larger than the filter, dilation, groups",
+                    {{{2, 3, 1, 1, 2}}, {{1, 2, 3, 3, 3}}},
+                    build({.flip = false, .step = {3, 2}, .dilation = {1, 2}}, {9, 8})})};
 }
 
 }  // namespace
 
-constinit const OpDef conv2d_op{.info = {.name = "conv2d", .traits = Trait::Reduces},
-                                .doc = "valid convolution of images and filters, stride 1",
-                                .arity = 2,
-                                .infer = infer_conv2d,
-                                .lower = lower_conv2d,
-                                .pullback = pullback_conv2d,
-                                .samples = conv2d_samples};
+constinit const OpDef conv2d_op{
+    .info = {.name = "conv2d", .traits = Trait::Reduces},
+    .doc = "valid convolution of images and filters, which may step, be dilated, have groups",
+    .arity = 2,
+    .infer = infer_conv2d,
+    .lower = lower_conv2d,
+    .pullback = pullback_conv2d,
+    .samples = conv2d_samples};
 constinit const OpDef conv2d_grad_weights_op{
     .info = {.name = "conv2d_grad_weights", .traits = Trait::Reduces},
     .doc = "gradient of conv2d with respect to its filters, from images and the gradient",
@@ -299,76 +308,138 @@ constinit const OpDef conv2d_grad_weights_op{
     .lower = lower_conv2d_grad_weights,
     .pullback = pullback_conv2d_grad_weights,
     .samples = conv2d_grad_weights_samples};
-constinit const OpDef pad2d_op{.info = {.name = "pad2d", .traits = Trait::Cheap},
-                               .doc = "attr pad rows and columns of zeros around the last two axes",
-                               .infer = infer_pad2d,
-                               .lower = lower_pad2d,
-                               .pullback = pullback_pad2d,
-                               .samples = pad2d_samples};
-constinit const OpDef pool2d_op{
-    .info = {.name = "pool2d", .traits = Trait::Reduces},
-    .doc = "largest element of each window of attr pool in the last two axes",
-    .infer = infer_pool2d,
-    .lower = lower_pool2d<Reduction::Max>,
-    .pullback = [](const PullbackArgs& a) -> std::vector<Expr> {
-        Expr places = apply(pool2d_argmax_op, {a.x[0]}, a.node.attrs, {});
-        return {
-            apply(unpool2d_op, {places, a.g[0]}, a.node.attrs.with("sizes", a.x[0].shape()), {})};
-    },
-    .samples = pool_samples<pool2d_op>};
-constinit const OpDef pool2d_argmax_op{
-    .info = {.name = "pool2d_argmax", .traits = Trait::Reduces},
-    .doc = "position, row-major in its window, of the element that pool2d takes",
-    .infer = infer_pool2d_argmax,
-    .lower = lower_pool2d<Reduction::ArgMax>,
-    .pullback = no_gradient,
-    .samples = pool_samples<pool2d_argmax_op>};
-constinit const OpDef unpool2d_op{
-    .info = {.name = "unpool2d", .traits = Trait::Cheap},
-    .doc = "each element at its position in its window, zero elsewhere",
+constinit const OpDef conv2d_grad_input_op{
+    .info = {.name = "conv2d_grad_input"},
+    .doc = "gradient of a conv2d that steps with respect to images of attr sizes",
     .arity = 2,
-    .infer = infer_unpool2d,
-    .lower = lower_unpool2d,
-    .pullback = [](const PullbackArgs& a) -> std::vector<Expr> {
-        return {Expr(),
-                apply(pool2d_pick_op, {a.x[0], a.g[0]}, {{"pool", pool_of(a.node.attrs)}}, {})};
-    },
-    .samples = unpool2d_samples};
-constinit const OpDef pool2d_pick_op{
-    .info = {.name = "pool2d_pick", .traits = Trait::Reduces},
-    .doc = "the element of each window at the position given",
-    .arity = 2,
-    .infer = infer_pool2d_pick,
-    .lower = lower_pool2d_pick,
-    .pullback = [](const PullbackArgs& a) -> std::vector<Expr> {
-        return {Expr(), apply(unpool2d_op, {a.x[0], a.g[0]},
-                              a.node.attrs.with("sizes", a.x[1].shape()), {})};
-    },
-    .samples = pool2d_pick_samples};
-
+    .infer = infer_conv2d_grad_input,
+    .expand = expand_conv2d_grad_input,
+    .pullback = pullback_conv2d_grad_input,
+    .samples = conv2d_grad_input_samples};
 // ---- builders
 
-Expr conv2d(const Operand& x, const Operand& w, const Conv2dOptions& options) {
+namespace {
+
+Expr padded(const Expr& x, const Shape& pad, Loc loc) {
+    bool any = false;
+    for (const Dim& d : pad) any = any || !(d == Dim(0));
+    return any ? apply(pad2d_op, {x}, {{"pad", pad}}, loc) : x;
+}
+
+// conv2d's arguments: what can be wrong with them is said in the user's terms, not in those of the
+// ops that the call is made of.
+struct Call {
+    const Expr &x, &w;
+    const Conv2dOptions& o;
+    Loc loc;
+
+    template <class... T>
+    [[noreturn]] void error(fmt::format_string<T...> format, T&&... args) const {
+        fail<GraphError>(loc, "conv2d: {}: {}, {}", fmt::format(format, std::forward<T>(args)...),
+                         describe(x, "argument 1"), describe(w, "argument 2"));
+    }
+
+    void check_options() const {
+        for (const Expr* e : {&x, &w})
+            if (e->rank() != 4)
+                fail<GraphError>(loc, "conv2d: needs rank 4: {}",
+                                 describe(*e, e == &x ? "argument 1" : "argument 2"));
+        for (std::size_t k : {0, 1}) {
+            if (o.subsample[k] < 1 || o.filter_dilation[k] < 1)
+                fail<GraphError>(loc, "conv2d: {} must be positive, it is {}, {}",
+                                 o.subsample[k] < 1 ? "subsample" : "filter_dilation",
+                                 o.subsample[k] < 1 ? o.subsample[0] : o.filter_dilation[0],
+                                 o.subsample[k] < 1 ? o.subsample[1] : o.filter_dilation[1]);
+            const Sides& s = k ? o.border_mode.columns : o.border_mode.rows;
+            if (s.before < 0 || s.after < 0)
+                fail<GraphError>(loc, "conv2d: negative border {}, {} of {}", s.before, s.after,
+                                 k ? "columns" : "rows");
+        }
+        if (o.num_groups < 1)
+            fail<GraphError>(loc, "conv2d: num_groups must be positive, it is {}", o.num_groups);
+    }
+
+    void check_channels() const {
+        const Dim &c = x.shape()[1], &ci = w.shape()[1], &co = w.shape()[0], groups(o.num_groups);
+        if (c.is_const() && c.value() % o.num_groups)
+            error("{} channels cannot be divided into {} groups", c.value(), o.num_groups);
+        if (co.is_const() && co.value() % o.num_groups)
+            error("{} filters cannot be divided into {} groups", co.value(), o.num_groups);
+        if (differ(c, ci * groups)) {
+            if (o.num_groups == 1) error("numbers of channels differ");
+            error("filters of {} groups of {} channels have {} each", o.num_groups,
+                  c.value() / o.num_groups, ci.value());
+        }
+    }
+
+    // Rows above and below, columns left and right.
+    Shape pad(const Sliding& s) const {
+        Shape out;
+        for (std::size_t k : {0, 1}) {
+            const Dim span = s.span(w.shape()[2 + k], k);
+            Dim both;
+            switch (o.border_mode.border) {
+                case Border::valid: break;
+                case Border::full: both = span - Dim(1); break;
+                case Border::half: both = floordiv(span, Dim(2)); break;
+            }
+            const Sides& given = k ? o.border_mode.columns : o.border_mode.rows;
+            out.insert(out.end(), {both + Dim(given.before), both + Dim(given.after)});
+        }
+        return out;
+    }
+
+    void check_sizes(const Sliding& s, const Shape& pad) const {
+        for (std::size_t k : {0, 1}) {
+            const Dim &image = x.shape()[2 + k], edge = pad[2 * k] + pad[2 * k + 1],
+                      span = s.span(w.shape()[2 + k], k);
+            if (!differ(image + edge, span) || image.value() + edge.value() >= span.value())
+                continue;
+            std::string_view what = k ? "columns" : "rows";
+            if (edge == Dim(0) && span == w.shape()[2 + k])
+                error("the image is smaller than the filter");
+            error("the filter spans {} {}, the padded image has {}", span.value(), what,
+                  image.value() + edge.value());
+        }
+    }
+};
+
+// The channels' axis cut into groups.
+Expr split(const Expr& e, std::size_t axis, std::int64_t groups, Loc loc) {
+    Shape shape = e.shape();
+    shape[axis] = floordiv(shape[axis], Dim(groups));
+    shape.insert(shape.begin() + static_cast<std::ptrdiff_t>(axis), Dim(groups));
+    return reshape(at(e, loc), shape);
+}
+
+}  // namespace
+
+Expr conv2d(const Operand& x, const Operand& w, const Conv2dOptions& o) {
+    const Loc loc = x.loc;
     auto [image, filter] = unify(x, w);
+    const Call call{image, filter, o, loc};
+    call.check_options();
+    call.check_channels();
+    const Sliding s{.flip = o.filter_flip,
+                    .step = {o.subsample[0], o.subsample[1]},
+                    .dilation = {o.filter_dilation[0], o.filter_dilation[1]}};
+    const Shape pad = call.pad(s);
+    call.check_sizes(s, pad);
     const DType t = float_of(image.dtype());
-    return apply(conv2d_op, {cast(at(image, x.loc), t), cast(at(filter, x.loc), t)},
-                 {{"filter_flip", options.filter_flip}}, x.loc);
-}
-
-Expr pad2d(const Operand& x, std::int64_t rows, std::int64_t columns) {
-    if (rows < 0 || columns < 0)
-        fail<GraphError>(x.loc, "pad2d: negative pad {}, {}", rows, columns);
-    return apply(pad2d_op, {x.expr()}, {{"pad", Shape{rows, columns}}}, x.loc);
-}
-
-Expr pool2d(const Operand& x, std::array<std::int64_t, 2> pool) {
-    return apply(pool2d_op, {x.expr()}, {{"pool", Ints{pool[0], pool[1]}}}, x.loc);
+    Expr a = cast(at(image, loc), t), b = cast(at(filter, loc), t);
+    const std::int64_t groups = o.num_groups;
+    if (groups == 1) return apply(conv2d_op, {padded(a, pad, loc), b}, s.attrs(), loc);
+    a = split(a, 1, groups, loc);
+    b = split(b, 0, groups, loc);
+    const Expr y = apply(conv2d_op, {padded(a, pad, loc), b}, s.attrs(), loc);
+    Shape shape = y.shape();
+    shape[2] = filter.shape()[0];
+    shape.erase(shape.begin() + 1);
+    return reshape(at(y, loc), shape);
 }
 
 std::span<const OpDef* const> convolution_ops() {
-    static constexpr std::array rows = {&conv2d_op,     &conv2d_grad_weights_op, &pad2d_op,
-                                        &pool2d_op,     &pool2d_argmax_op,       &unpool2d_op,
-                                        &pool2d_pick_op};
+    static constexpr std::array rows = {&conv2d_op, &conv2d_grad_weights_op, &conv2d_grad_input_op};
     return rows;
 }
 

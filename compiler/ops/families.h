@@ -14,6 +14,8 @@ std::span<const OpDef* const> movement_ops();
 std::span<const OpDef* const> indexing_ops();
 std::span<const OpDef* const> linalg_ops();
 std::span<const OpDef* const> convolution_ops();
+std::span<const OpDef* const> padding_ops();
+std::span<const OpDef* const> pooling_ops();
 std::span<const OpDef* const> softmax_ops();
 std::span<const OpDef* const> random_ops();
 

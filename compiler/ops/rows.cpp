@@ -56,4 +56,8 @@ Value Guard::load(Lowering& l, int input, std::span<const Index> index) const {
     return ok_ ? l.load_if(ok_, input, index) : l.load(input, index);
 }
 
+Value Guard::load(Lowering& l, int input, std::span<const Index> index, Value fallback) const {
+    return ok_ ? ir::select(ok_, load(l, input, index), fallback) : load(l, input, index);
+}
+
 }  // namespace arete

@@ -37,6 +37,9 @@ class Guard {
     void require(loops::Value condition);
     /// The element of an input where every condition holds, otherwise zero.
     loops::Value load(Lowering& l, int input, std::span<const loops::Index> index) const;
+    /// The same, otherwise `fallback`.
+    loops::Value load(Lowering& l, int input, std::span<const loops::Index> index,
+                      loops::Value fallback) const;
 
   private:
     loops::Code& code_;

@@ -5,6 +5,7 @@
 #include "compiler/ops/elementwise.h"
 #include "compiler/ops/indexing.h"
 #include "compiler/ops/movement.h"
+#include "compiler/ops/sliding.h"
 #include "compiler/rewrite/dsl.h"
 
 namespace arete {
@@ -15,16 +16,32 @@ namespace {
 
 // ---- convolution
 
-// The data gradient as it is first written, conv2d(pad2d(g, kernel - 1), w with its first two axes
-// swapped), where padding is over a third of the work and the product is deep enough to pay.
+// The convolution of which `root`, a convolution of a padded g, is the data gradient.
+Sliding gradient_of(const Match& m) {
+    Sliding s = Sliding::of(attrs(m.root()));
+    s.flip = !s.flip;
+    return s;
+}
+
+// The data gradient as it is first written, conv2d(pad2d(g, span of the filter - 1), w with its
+// channels swapped), where padding is over a third of the work and the product is deep enough to
+// pay.
 bool mostly_padding(const Match& m) {
-    if (!is_static(m.root().shape()) || m['w'].rank() != 4 || m['g'].rank() != 4) return false;
+    const int rank = m['w'].rank();
+    if (!is_static(m.root().shape()) || (rank != 4 && rank != 5) || m['g'].rank() != rank)
+        return false;
+    const Sliding s = gradient_of(m);
     const Sizes w = concrete(m['w'].shape()), g = concrete(m['g'].shape()),
                 out = concrete(m.root().shape());
     const Sizes pad = concrete(attrs(m['p']).get<Shape>("pad"));
-    const Ints& order = attrs(m['d']).get<Ints>("order");
-    const bool full = order == Ints{1, 0, 2, 3} && pad[0] == w[2] - 1 && pad[1] == w[3] - 1;
-    return full && 2 * out[2] * out[3] > 3 * g[2] * g[3] && w[0] >= 8;
+    bool full = !s.steps() && attrs(m['d']).get<Ints>("order") == swapped_order(rank);
+    for (std::size_t k : {0, 1}) {
+        const std::int64_t edge = s.span(last_two(w, k), k).value() - 1;
+        full = full && pad[2 * k] == edge && pad[2 * k + 1] == edge;
+    }
+    const std::int64_t work = last_two(out, 0) * last_two(out, 1),
+                       needed = last_two(g, 0) * last_two(g, 1);
+    return full && 2 * work > 3 * needed && w[w.size() - 4] >= 8;
 }
 
 // ---- numbers
@@ -147,10 +164,11 @@ std::span<const Rule> specialize_rules() {
     static const Rule table[] = {
         {"conv_of_padded",
          "a full convolution is a product and shifted sums, which skip the padding",
-         named('c', "conv2d", named('p', "pad2d", any('g')), named('d', "dimshuffle", any('w'))),
+         op("conv2d", named('p', "pad2d", any('g')), named('d', "dimshuffle", any('w'))),
          [](const Match& m) {
-             return conv2d_grad_input_by_columns(get(m, 'w'), get(m, 'g'),
-                                                 !attrs(m['c']).get<bool>("filter_flip"));
+             const Shape& image = m.root().shape();
+             return conv2d_grad_input_by_columns(get(m, 'w'), get(m, 'g'), gradient_of(m),
+                                                 {last_two(image, 0), last_two(image, 1)});
          },
          mostly_padding},
 

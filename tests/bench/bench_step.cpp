@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
+#include <cstdlib>
+#include <filesystem>
 #include <thread>
 #include <vector>
 
@@ -24,6 +26,34 @@ struct Flags {
     bool inference = false;
     bool profile = false;
     double seconds = 2;
+    std::string compile_only;  // a cache folder: compile, print the time, and stop
+};
+
+// The time to compile of a process that finds the program in the cache: this program once more.
+double warm_compile_ms(const Flags& flags, const std::string& cache) {
+    const std::string self = std::filesystem::read_symlink("/proc/self/exe");
+    const std::string command =
+        fmt::format("'{}' --net {} --batch {} --threads {} --compile-only '{}'{}{}", self,
+                    flags.net, flags.batch, flags.threads, cache,
+                    flags.inference ? " --inference" : "", flags.profile ? " --profile" : "");
+    FILE* child = ::popen(command.c_str(), "r");
+    double ms = -1;
+    if (!child || std::fscanf(child, "%lf", &ms) != 1) ms = -1;
+    if (child) ::pclose(child);
+    return ms;
+}
+
+// A folder for the cache of this run, so that its first compilation finds nothing.
+class CacheFolder {
+  public:
+    CacheFolder() : path((std::filesystem::temp_directory_path() / "arete_bench_XXXXXX").string()) {
+        if (!::mkdtemp(path.data())) path.clear();
+    }
+    ~CacheFolder() {
+        std::error_code error;
+        if (!path.empty()) std::filesystem::remove_all(path, error);
+    }
+    std::string path;
 };
 
 SharedData random_data(std::int64_t rows) {
@@ -31,8 +61,8 @@ SharedData random_data(std::int64_t rows) {
     Array y(DType::I32, {rows});
     const auto order = random.permutation(rows);
     for (std::int64_t i = 0; i < rows; ++i)
-        y.data<std::int32_t>()[i] = static_cast<std::int32_t>(order[static_cast<std::size_t>(i)] %
-                                                              kClasses);
+        y.data<std::int32_t>()[i] =
+            static_cast<std::int32_t>(order[static_cast<std::size_t>(i)] % kClasses);
     return shared_data(random.uniform({rows, kSide * kSide}, 0, 1), y, "random");
 }
 
@@ -43,24 +73,32 @@ void run(const Flags& flags) {
             fmt::format("unknown net '{}'; the nets are {}", flags.net, net_names()));
     Options options = Options::from_environment();
     if (flags.threads > 0) options.num_threads = flags.threads;
+    const CacheFolder cache;
+    options.cache_dir = flags.compile_only.empty() ? cache.path : flags.compile_only;
 
     constexpr std::int64_t kBatches = 20;
     const Network net = build_net(*row, flags.batch, {.seed = 1, .init = Init::n_in});
     const SharedData data = random_data(kBatches * flags.batch);
     const SgdOptions sgd{.lmbda = row->lmbda, .profile = flags.profile, .options = options};
-    const Function step = flags.inference ? net.accuracy_function(data, sgd)
-                                          : net.train_function(data, 1e-4, sgd);
+    const Function step =
+        flags.inference ? net.accuracy_function(data, sgd) : net.train_function(data, 1e-4, sgd);
 
     std::vector<Array> inputs{Array(std::int64_t{0})}, outputs{Array(0.0f)};
     std::int64_t* index = inputs[0].data<std::int64_t>();
     for (std::int64_t i = 0; i < kBatches; ++i) {  // compiles, and warms up
         *index = i;
         step.call_into(outputs, inputs);
+        if (!flags.compile_only.empty()) {
+            // Only a program that was found is warm.
+            fmt::print("{}\n", step.stats().from_cache ? step.stats().compile_ms : -1);
+            return;
+        }
     }
     std::vector<double> times;
     const auto begin = Clock::now();
-    for (std::int64_t i = 0; times.size() < 20 || Clock::now() - begin <
-                             std::chrono::duration<double>(flags.seconds); ++i) {
+    for (std::int64_t i = 0;
+         times.size() < 20 || Clock::now() - begin < std::chrono::duration<double>(flags.seconds);
+         ++i) {
         *index = i % kBatches;
         const auto start = Clock::now();
         step.call_into(outputs, inputs);
@@ -72,14 +110,15 @@ void run(const Flags& flags) {
                             ? options.num_threads
                             : static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
     const FunctionStats stats = step.stats();
-    fmt::print("{{\"net\": {}, \"batch\": {}, \"threads\": {}, \"device\": \"cpu\", "
-               "\"inference\": {}, \"median_us\": {:.1f}, \"min_us\": {:.1f}, "
-               "\"images_per_s\": {:.0f}, \"gflops\": {:.2f}, \"compile_ms\": {:.0f}, "
-               "\"kernels\": {}, \"arena_bytes\": {}}}\n",
-               json_string(flags.net), flags.batch, threads, flags.inference, median,
-               times.front(), 1e6 * static_cast<double>(flags.batch) / median,
-               flops(*row, flags.batch, !flags.inference) / median * 1e-3, stats.compile_ms,
-               stats.kernels, stats.arena_bytes);
+    fmt::print(
+        "{{\"net\": {}, \"batch\": {}, \"threads\": {}, \"device\": \"cpu\", "
+        "\"inference\": {}, \"median_us\": {:.1f}, \"min_us\": {:.1f}, "
+        "\"images_per_s\": {:.0f}, \"gflops\": {:.2f}, \"compile_ms\": {:.0f}, "
+        "\"warm_compile_ms\": {:.1f}, \"kernels\": {}, \"arena_bytes\": {}}}\n",
+        json_string(flags.net), flags.batch, threads, flags.inference, median, times.front(),
+        1e6 * static_cast<double>(flags.batch) / median,
+        flops(*row, flags.batch, !flags.inference) / median * 1e-3, stats.compile_ms,
+        warm_compile_ms(flags, cache.path), stats.kernels, stats.arena_bytes);
     if (flags.profile) fmt::print("{}", to_string(step.profile()));
 }
 
@@ -95,6 +134,8 @@ int main(int argc, char** argv) {
     app.add_option("--threads", flags.threads, "Threads (0: ARETE_NUM_THREADS, else all cores)");
     app.add_flag("--inference", flags.inference, "Time the forward pass only");
     app.add_flag("--profile", flags.profile, "Then print a table of the kernels");
+    app.add_option("--compile-only", flags.compile_only,
+                   "Compile with this folder as the cache, and print the milliseconds it took");
     app.add_option("--seconds", flags.seconds, "How long to measure")->capture_default_str();
     try {
         app.parse(argc, argv);

@@ -146,8 +146,43 @@ TEST_CASE("build errors: convolution, pooling, softmax") {
           "conv2d: the image is smaller than the filter: small is f32[10,1,4,9], w is "
           "f32[20,1,5,5]");
     fails(__LINE__, [&] { conv2d(m, w); }, "conv2d: needs rank 4: m is f32[3,4]");
+    const auto w4 = tensor4<float>("w4", {6, 2, 3, 5});
+    fails(__LINE__, [&] { conv2d(x, w4, {.num_groups = 2}); },
+          "conv2d: 3 channels cannot be divided into 2 groups: x is f32[10,3,28,28], w4 is "
+          "f32[6,2,3,5]");
+    const auto wide = tensor4<float>("wide", {1, 8, 4, 4});
+    fails(__LINE__, [&] { conv2d(wide, w4, {.num_groups = 4}); },
+          "conv2d: 6 filters cannot be divided into 4 groups: wide is f32[1,8,4,4], w4 is "
+          "f32[6,2,3,5]");
+    fails(__LINE__, [&] { conv2d(wide, w4, {.num_groups = 2}); },
+          "conv2d: filters of 2 groups of 4 channels have 2 each: wide is f32[1,8,4,4], w4 is "
+          "f32[6,2,3,5]");
+    const auto two = tensor4<float>("two", {1, 2, 4, 4});
+    fails(__LINE__, [&] { conv2d(two, w4, {.border_mode = {{0, 0}, {0, 0}}}); },
+          "conv2d: the image is smaller than the filter: two is f32[1,2,4,4], w4 is f32[6,2,3,5]");
+    fails(__LINE__, [&] { conv2d(two, w4, {.border_mode = 1, .filter_dilation = {1, 2}}); },
+          "conv2d: the filter spans 9 columns, the padded image has 6: two is f32[1,2,4,4], w4 is "
+          "f32[6,2,3,5]");
+    fails(__LINE__, [&] { conv2d(two, w4, {.border_mode = {{0, 0}, {2, -1}}}); },
+          "conv2d: negative border 2, -1 of columns");
+    fails(__LINE__, [&] { conv2d(two, w4, {.subsample = {1, 0}}); },
+          "conv2d: subsample must be positive, it is 1, 0");
+    fails(__LINE__, [&] { conv2d(two, w4, {.filter_dilation = {-1, 2}}); },
+          "conv2d: filter_dilation must be positive, it is -1, 2");
+    fails(__LINE__, [&] { conv2d(two, w4, {.num_groups = 0}); },
+          "conv2d: num_groups must be positive, it is 0");
+    fails(__LINE__, [&] { pad2d(m, {1, 0}, {0, -2}); },
+          "pad2d: negative pad 1, 0 of rows, 0, -2 of columns");
     fails(__LINE__, [&] { pool2d(m, {0, 2}); }, "pool2d: the pool's sizes must be positive");
     fails(__LINE__, [&] { pool2d(sum(m, 0), {1, 1}); }, "pool2d: needs at least two axes: [4]");
+    fails(__LINE__, [&] { pool2d(m, {2, 2}, {.stride = {-1, 1}}); },
+          "pool2d: negative stride -1, 1");
+    fails(__LINE__, [&] { pool2d(m, {2, 3}, {.pad = {2, 0}}); },
+          "pool2d: pad must be less than the window: pad 2, 0 of windows of 2, 3");
+    fails(__LINE__, [&] { pool2d(m, {2, 3}, {.ignore_border = false, .pad = {1, 0}}); },
+          "pool2d: pad 1, 0 needs ignore_border");
+    fails(__LINE__, [&] { pool2d(m > 0, {2, 3}, {.mode = PoolMode::sum}); },
+          "pool2d: needs numbers: the argument is bool[3,4]");
     fails(__LINE__, [&] { pad2d(m, -1, 0); }, "pad2d: negative pad -1, 0");
     // A pool that is larger than its image leaves nothing.
     CHECK(pool2d(m, {4, 2}).type().str() == "f32[0,2]");

@@ -369,3 +369,32 @@ TEST_CASE("call errors: a bad call changes nothing in what is compiled") {
     CHECK(f.stats().specialisations == 1);
     CHECK(w.get_value().item<float>() == 3);
 }
+
+TEST_CASE("call errors: sizes of images that turn out not to fit their filters") {
+    const auto x = tensor4<float>("x"), w = tensor4<float>("w", {4, 2, 3, 3});
+    const int line = __LINE__ + 1;
+    const Function plain = function({.inputs = {x, w}, .outputs = {conv2d(x, w)}}),
+                   grouped =
+                       function({.inputs = {x, w}, .outputs = {conv2d(x, w, {.num_groups = 2})}});
+    const Array filters = counting({4, 2, 3, 3});
+    CHECK(plain(counting({1, 2, 3, 4}), filters)[0].shape() == Sizes{1, 4, 1, 2});
+    CHECK(grouped(counting({1, 4, 3, 4}), filters)[0].shape() == Sizes{1, 4, 1, 2});
+    fails<GraphError>(
+        line,
+        [&] {
+            plain(counting({1, 3, 5, 5}), filters);
+        },
+        "conv2d: numbers of channels differ: x is f32[1,3,5,5], w is f32[4,2,3,3]");
+    fails<GraphError>(
+        line,
+        [&] {
+            plain(counting({1, 2, 5, 2}), filters);
+        },
+        "conv2d: the image is smaller than the filter: x is f32[1,2,5,2], w is f32[4,2,3,3]");
+    fails<GraphError>(
+        line + 2,
+        [&] {
+            grouped(counting({1, 5, 5, 5}), filters);
+        },
+        "reshape: x is f32[1,5,5,5] has not the number of elements of [1,2,2,5,5]");
+}

@@ -121,8 +121,9 @@ TEST_CASE("bench_step prints one line of JSON") {
     for (const char* field :
          {"{\"net\": \"shallow\", \"batch\": 10, \"threads\": 1, \"device\": \"cpu\"",
           "\"median_us\": ", "\"min_us\": ", "\"images_per_s\": ", "\"gflops\": ",
-          "\"compile_ms\": ", "\"kernels\": ", "\"arena_bytes\": "})
+          "\"compile_ms\": ", "\"warm_compile_ms\": ", "\"kernels\": ", "\"arena_bytes\": "})
         has(result.out, field);
+    CHECK(result.out.find("\"warm_compile_ms\": -") == std::string::npos);  // it was in the cache
     CHECK(result.out.find('\n') == result.out.size() - 1);
 }
 

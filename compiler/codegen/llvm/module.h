@@ -13,6 +13,9 @@ namespace arete {
 /// "baseline" (x86-64 with SSE2 alone). An ArgumentError where the processor lacks it.
 Machine host_machine(std::string_view level = "native");
 
+/// "19.1.7".
+std::string llvm_version();
+
 /// A program as an LLVM module.
 class LlvmModule {
   public:
@@ -25,6 +28,8 @@ class LlvmModule {
     void optimize(bool verify);
     std::string ir() const;
     std::string assembly() const;
+    /// The machine code, as a relocatable object file.
+    std::string object() const;
 
     struct Impl;
     Impl& impl() { return *impl_; }

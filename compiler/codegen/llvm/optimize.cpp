@@ -1,5 +1,6 @@
 // LLVM's passes over printed kernels, assembly text, and what the host processor is.
 #include <llvm/Analysis/AliasAnalysis.h>
+#include <llvm/Config/llvm-config.h>
 #include <llvm/IR/LegacyPassManager.h>
 #include <llvm/IR/Verifier.h>
 #include <llvm/MC/TargetRegistry.h>
@@ -124,15 +125,31 @@ void LlvmModule::optimize(bool verify) {
     if (verify) check_module(*impl_->module, "after optimising");
 }
 
-std::string LlvmModule::assembly() const {
-    auto target = llvm_codegen::target_machine(impl_->machine);
-    llvm::SmallString<0> text;
-    llvm::raw_svector_ostream out(text);
+namespace {
+
+std::string emitted(LlvmModule::Impl& impl, llvm::CodeGenFileType type) {
+    auto target = llvm_codegen::target_machine(impl.machine);
+    llvm::SmallString<0> bytes;
+    llvm::raw_svector_ostream out(bytes);
     llvm::legacy::PassManager passes;
-    if (target->addPassesToEmitFile(passes, out, nullptr, llvm::CodeGenFileType::AssemblyFile))
-        throw InternalError("this target prints no assembly");
-    passes.run(*impl_->module);
-    return text.str().str();
+    if (target->addPassesToEmitFile(passes, out, nullptr, type))
+        throw InternalError("this target prints no such file");
+    passes.run(*impl.module);
+    return bytes.str().str();
+}
+
+}  // namespace
+
+std::string LlvmModule::assembly() const {
+    return emitted(*impl_, llvm::CodeGenFileType::AssemblyFile);
+}
+
+std::string LlvmModule::object() const {
+    return emitted(*impl_, llvm::CodeGenFileType::ObjectFile);
+}
+
+std::string llvm_version() {
+    return LLVM_VERSION_STRING;
 }
 
 }  // namespace arete

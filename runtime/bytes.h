@@ -1,0 +1,63 @@
+// Values as bytes and back, for files that this machine writes and reads itself.
+#pragma once
+
+#include <cstring>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <type_traits>
+#include <vector>
+
+namespace arete {
+
+class ByteWriter {
+  public:
+    std::string bytes;
+
+    template <class T>
+    void number(T v) {
+        static_assert(std::is_arithmetic_v<T> || std::is_enum_v<T>);
+        bytes.append(reinterpret_cast<const char*>(&v), sizeof v);
+    }
+    void text(std::string_view s) {
+        number(static_cast<std::uint64_t>(s.size()));
+        bytes.append(s);
+    }
+    template <class T>
+    void numbers(const std::vector<T>& list) {
+        number(static_cast<std::uint64_t>(list.size()));
+        for (const T& v : list) number(v);
+    }
+};
+
+/// Reads what ByteWriter wrote. A std::out_of_range where there is less than is asked for.
+class ByteReader {
+  public:
+    explicit ByteReader(std::string_view bytes) : rest_(bytes) {}
+
+    template <class T>
+    T number() {
+        T v;
+        std::memcpy(&v, take(sizeof v).data(), sizeof v);
+        return v;
+    }
+    std::string_view text() { return take(number<std::uint64_t>()); }
+    template <class T>
+    std::vector<T> numbers() {
+        std::vector<T> out;
+        for (std::uint64_t n = number<std::uint64_t>(); n > 0; --n) out.push_back(number<T>());
+        return out;
+    }
+    std::string_view take(std::uint64_t n) {
+        if (n > rest_.size()) throw std::out_of_range("fewer bytes than promised");
+        std::string_view out = rest_.substr(0, n);
+        rest_.remove_prefix(n);
+        return out;
+    }
+    bool empty() const { return rest_.empty(); }
+
+  private:
+    std::string_view rest_;
+};
+
+}  // namespace arete

@@ -1,0 +1,374 @@
+#include "runtime/program_cache.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <filesystem>
+#include <map>
+#include <unordered_set>
+
+#include "compiler/codegen/llvm/module.h"
+#include "compiler/ops/op.h"
+#include "runtime/bytes.h"
+
+namespace arete {
+
+namespace {
+
+constexpr std::string_view magic = "AretePrg";
+constexpr std::uint64_t name_seeds[] = {0x243f6a8885a308d3, 0x13198a2e03707344};
+constexpr std::uint64_t checksum_seed = 0xa4093822299f31d0;
+constexpr std::size_t largest = std::size_t{256} << 20;  // what is larger is not worth a file
+
+// ---- the key
+
+/// Thrown where a request has no key.
+struct NoKey {};
+
+class KeyWriter {
+  public:
+    KeyWriter(const CompileRequest& request, std::span<const Expr> roots)
+        : request_(request), graph_({roots.begin(), roots.end()}) {
+        static const std::unordered_set<const OpDef*> own(all_ops().begin(), all_ops().end());
+        own_ = &own;
+    }
+
+    std::string key() {
+        out_.text(build_id);
+        out_.text(llvm_version());
+        machine();
+        out_.text(request_.name);
+        out_.number(request_.profile);
+        out_.number(request_.inputs.size());
+        out_.number(request_.outputs.size());
+        out_.number(request_.updates.size());
+        number_ids();
+        for (const auto& node : graph_.nodes()) one(*node);
+        for (const Expr& e : graph_.outputs()) reference(e);
+        return std::move(out_.bytes);
+    }
+
+  private:
+    void machine() {
+        const Machine& m = request_.machine;
+        out_.text(m.cpu);
+        out_.text(m.features);
+        for (int v : {m.vector_bytes, m.vector_registers, int{m.masked_memory}, m.fma_latency})
+            out_.number(v);
+        for (double v : {m.fma_per_cycle, m.loads_per_cycle}) out_.number(v);
+        for (std::int64_t v : {m.l1_bytes, m.l2_bytes}) out_.number(v);
+    }
+
+    // Ids differ from process to process; their order does not, and is all that counts.
+    void number_ids() {
+        for (const auto& node : graph_.nodes())
+            if (node->id) ids_[node->id] = 0;
+        for (auto& [id, number] : ids_) number = ++last_;
+    }
+
+    void reference(const Expr& e) {
+        out_.number(graph_.id(e));
+        out_.number(e.output());
+    }
+
+    void one(const Node& n) {
+        if (!n.regions.empty() || !own_->count(&def(n))) throw NoKey();
+        out_.text(n.op->name);
+        out_.number(n.id ? ids_.at(n.id) : 0);
+        if (n.op->kind == OpInfo::Kind::Input) {
+            std::int64_t position = -1;
+            for (std::size_t i = 0; i < request_.inputs.size(); ++i)
+                if (request_.inputs[i].node().id == n.id) position = static_cast<std::int64_t>(i);
+            out_.number(position);
+        }
+        out_.number(n.inputs.size());
+        for (const Expr& e : n.inputs) reference(e);
+        out_.number(n.types.size());
+        for (const TensorType& t : n.types) {
+            out_.number(t.dtype);
+            shape(t.shape);
+        }
+        out_.number(n.attrs.items().size());
+        for (const auto& [name, value] : n.attrs.items()) {
+            out_.text(name);
+            out_.number(value.index());
+            std::visit([&](const auto& v) { attribute(v); }, value);
+        }
+        // Names and lines are in errors and profiles.
+        out_.text(n.name);
+        out_.number(n.locs.size());
+        for (const Loc& loc : n.locs) {
+            out_.text(loc.file ? loc.file : "");
+            out_.number(loc.line);
+        }
+        if (out_.bytes.size() > largest) throw NoKey();
+    }
+
+    void shape(const Shape& s) {
+        out_.number(s.size());
+        for (const Dim& d : s) attribute(d);
+    }
+
+    void attribute(bool v) { out_.number(v); }
+    void attribute(std::int64_t v) { out_.number(v); }
+    void attribute(double v) { out_.number(v); }
+    void attribute(DType v) { out_.number(v); }
+    void attribute(const std::string& v) { out_.text(v); }
+    void attribute(const Ints& v) { out_.numbers(v); }
+    void attribute(const Dim& v) {
+        if (!v.is_const()) throw NoKey();
+        out_.number(v.value());
+    }
+    void attribute(const Shape& v) { shape(v); }
+    void attribute(const Array& v) {
+        out_.number(v.dtype());
+        out_.numbers(v.shape());
+        if (v.bytes() > largest) throw NoKey();
+        out_.text({static_cast<const char*>(v.raw()), v.bytes()});
+    }
+
+    const CompileRequest& request_;
+    Graph graph_;
+    const std::unordered_set<const OpDef*>* own_;
+    ByteWriter out_;
+    std::map<std::uint64_t, std::int64_t> ids_;
+    std::int64_t last_ = 0;
+};
+
+// ---- programs as bytes
+
+// Files of the graph's lines: a Loc points to a string of the program, not of the cache.
+using Files = std::map<std::string_view, const char*>;
+
+void write_program(ByteWriter& out, const Compiled& c, const Graph& graph) {
+    const Program& p = c.program;
+    out.text(p.name);
+    out.number(p.arena_bytes);
+    out.number(p.profile);
+    out.number(p.slots.size());
+    for (const Slot& s : p.slots) {
+        out.number(s.kind);
+        out.number(s.number);
+        out.number(s.offset);
+        out.number(s.dtype);
+        out.numbers(s.sizes);
+        out.text(s.name);
+    }
+    out.number(p.steps.size());
+    for (const Step& s : p.steps) {
+        out.number(s.kind);
+        out.text(s.nest.name);
+        out.numbers(s.slots);
+        out.number(s.first_check);
+        out.number(s.checks);
+        out.number(s.flops);
+        out.number(s.bytes);
+        out.text(s.lines);
+    }
+    out.number(c.shared.size());
+    for (const Expr& e : c.shared) {
+        // Passes may have made the leaf anew; what it stands for is the same.
+        std::int64_t found = -1;
+        for (std::size_t i = 0; i < graph.size(); ++i)
+            if (graph.nodes()[i]->storage == e.node().storage) found = static_cast<std::int64_t>(i);
+        if (found < 0) throw NoKey();
+        out.number(found);
+    }
+    out.number(c.constants.size());
+    for (const Array& a : c.constants) {
+        out.number(a.dtype());
+        out.numbers(a.shape());
+        out.text({static_cast<const char*>(a.raw()), a.bytes()});
+    }
+    out.number(c.checks.size());
+    for (const CheckSite& s : c.checks) {
+        out.text(s.loc.file ? s.loc.file : "");
+        out.number(s.loc.line);
+        out.text(s.message);
+    }
+}
+
+Compiled read_program(ByteReader& in, const Graph& graph, const Files& files) {
+    Compiled c;
+    Program& p = c.program;
+    p.name = in.text();
+    p.arena_bytes = in.number<std::int64_t>();
+    p.profile = in.number<bool>();
+    for (std::size_t n = in.number<std::size_t>(); n > 0; --n) {
+        Slot& s = p.slots.emplace_back();
+        s.kind = in.number<Slot::Kind>();
+        s.number = in.number<int>();
+        s.offset = in.number<std::int64_t>();
+        s.dtype = in.number<DType>();
+        s.sizes = in.numbers<std::int64_t>();
+        s.name = in.text();
+    }
+    for (std::size_t n = in.number<std::size_t>(); n > 0; --n) {
+        Step& s = p.steps.emplace_back();
+        s.kind = in.number<Step::Kind>();
+        s.nest.name = in.text();
+        s.slots = in.numbers<int>();
+        s.first_check = in.number<int>();
+        s.checks = in.number<bool>();
+        s.flops = in.number<double>();
+        s.bytes = in.number<double>();
+        s.lines = in.text();
+    }
+    for (std::size_t n = in.number<std::size_t>(); n > 0; --n) {
+        const std::size_t at = in.number<std::size_t>();
+        if (at >= graph.size()) throw std::out_of_range("no such variable");
+        c.shared.emplace_back(graph.nodes()[at]);
+    }
+    for (std::size_t n = in.number<std::size_t>(); n > 0; --n) {
+        const DType t = in.number<DType>();
+        Array a(t, in.numbers<std::int64_t>());
+        const std::string_view bytes = in.text();
+        if (bytes.size() != a.bytes()) throw std::out_of_range("not the constant's size");
+        std::copy(bytes.begin(), bytes.end(), static_cast<char*>(a.raw()));
+        c.constants.push_back(std::move(a));
+    }
+    for (std::size_t n = in.number<std::size_t>(); n > 0; --n) {
+        const std::string_view file = in.text();
+        const int line = in.number<int>();
+        c.checks.push_back(
+            {file.empty() ? Loc{} : Loc{files.at(file), line}, std::string(in.text())});
+    }
+    return c;
+}
+
+// ---- files
+
+class Descriptor {
+  public:
+    Descriptor(const std::string& path, int flags) : fd_(::open(path.c_str(), flags, 0644)) {}
+    ~Descriptor() {
+        if (fd_ >= 0) ::close(fd_);
+    }
+    Descriptor(const Descriptor&) = delete;
+    Descriptor& operator=(const Descriptor&) = delete;
+
+    bool ok() const { return fd_ >= 0; }
+
+    /// All of it; false where that fails.
+    bool read(std::string& to) {
+        struct stat about {};
+        if (::fstat(fd_, &about) != 0 || !S_ISREG(about.st_mode) ||
+            static_cast<std::uint64_t>(about.st_size) > 2 * largest)
+            return false;
+        to.resize(static_cast<std::size_t>(about.st_size));
+        for (std::size_t done = 0; done < to.size();) {
+            const ssize_t n = ::read(fd_, to.data() + done, to.size() - done);
+            if (n < 0 && errno == EINTR) continue;
+            if (n <= 0) return false;
+            done += static_cast<std::size_t>(n);
+        }
+        return true;
+    }
+
+    bool write(std::string_view from) {
+        while (!from.empty()) {
+            const ssize_t n = ::write(fd_, from.data(), from.size());
+            if (n < 0 && errno == EINTR) continue;
+            if (n <= 0) return false;
+            from.remove_prefix(static_cast<std::size_t>(n));
+        }
+        return true;
+    }
+
+    /// True where nothing is lost: some file systems report a full disk only now.
+    bool close() { return ::close(std::exchange(fd_, -1)) == 0; }
+
+  private:
+    int fd_;
+};
+
+}  // namespace
+
+std::uint64_t digest(std::string_view bytes, std::uint64_t seed) {
+    // Each step is a bijection of the state and of the word.
+    std::uint64_t h = seed ^ bytes.size();
+    auto add = [&](std::uint64_t word) {
+        h = (h ^ word) * 0x9e3779b97f4a7c15u;
+        h ^= h >> 32;
+    };
+    std::size_t at = 0;
+    for (; at + 8 <= bytes.size(); at += 8) {
+        std::uint64_t word;
+        std::memcpy(&word, bytes.data() + at, 8);
+        add(word);
+    }
+    std::uint64_t word = 0;
+    std::memcpy(&word, bytes.data() + at, bytes.size() - at);
+    add(word);
+    return h;
+}
+
+ProgramCache::ProgramCache(const CompileRequest& request) {
+    if (request.options.cache_dir.empty() || !request.options.dump.empty() || !request.schedule)
+        return;
+    std::vector<Expr> roots = request.outputs;
+    for (const auto& [variable, value] : request.updates) roots.push_back(value);
+    for (const auto& [variable, value] : request.updates) roots.push_back(variable);
+    roots_ = bind_shapes(roots, request.binding);
+    try {
+        key_ = KeyWriter(request, roots_).key();
+    } catch (const NoKey&) {
+        return;
+    }
+    folder_ = request.options.cache_dir;
+    file_ = fmt::format("{}/{:016x}{:016x}.arete", folder_, digest(key_, name_seeds[0]),
+                        digest(key_, name_seeds[1]));
+}
+
+// A file: magic, sizes of key and program, checksum of both, key, program.
+std::optional<ProgramCache::Entry> ProgramCache::load() const try {
+    if (!active()) return std::nullopt;
+    Descriptor descriptor(file_, O_RDONLY | O_CLOEXEC);
+    std::string bytes;
+    if (!descriptor.ok() || !descriptor.read(bytes)) return std::nullopt;
+    ByteReader file(bytes);
+    if (file.take(magic.size()) != magic) return std::nullopt;
+    const auto checksum = file.number<std::uint64_t>();
+    const std::string_view rest = std::string_view(bytes).substr(magic.size() + sizeof checksum);
+    if (digest(rest, checksum_seed) != checksum || file.text() != key_) return std::nullopt;
+    const Graph graph(roots_);
+    Files files;
+    for (const auto& node : graph.nodes())
+        for (const Loc& loc : node->locs)
+            if (loc.file) files.emplace(loc.file, loc.file);
+    Entry entry{read_program(file, graph, files), std::string(file.text())};
+    if (!file.empty()) return std::nullopt;
+    return entry;
+} catch (const std::exception&) {
+    return std::nullopt;  // written by something else that knows the checksum, or no memory
+}
+
+void ProgramCache::store(const Compiled& compiled, std::string_view object) const try {
+    if (!active()) return;
+    ByteWriter rest;
+    rest.text(key_);
+    write_program(rest, compiled, Graph(roots_));
+    rest.text(object);
+    if (rest.bytes.size() > largest) return;
+    ByteWriter head;
+    head.bytes = magic;
+    head.number(digest(rest.bytes, checksum_seed));
+
+    std::error_code error;
+    std::filesystem::create_directories(folder_, error);
+    static std::atomic<unsigned> count{0};  // threads of one process write files of their own
+    const std::string temporary = fmt::format("{}.{}.{}", file_, ::getpid(), ++count);
+    Descriptor descriptor(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC);
+    if (!descriptor.ok()) return;
+    const bool written =
+        descriptor.write(head.bytes) && descriptor.write(rest.bytes) && descriptor.close();
+    if (!written || ::rename(temporary.c_str(), file_.c_str()) != 0) ::unlink(temporary.c_str());
+} catch (const NoKey&) {
+} catch (const std::exception&) {
+    // No memory, or no such path: the program runs all the same.
+}
+
+}  // namespace arete

@@ -1,0 +1,147 @@
+// Pooling against loops written here, over a table of windows, strides, padding and modes.
+#include <doctest/doctest.h>
+
+#include <cmath>
+#include <limits>
+
+#include "tests/support.h"
+
+using namespace arete;
+using namespace arete::test;
+
+namespace {
+
+struct Axis {
+    std::int64_t size, ws, stride, pad;
+    bool ignore_border;
+
+    std::int64_t step() const { return stride ? stride : ws; }
+    /// Windows, counted one by one.
+    std::int64_t windows() const {
+        std::int64_t n = 0;
+        for (std::int64_t start = -pad;; start += step(), ++n) {
+            if (ignore_border && start + ws > size + pad) return n;
+            if (ignore_border) continue;
+            if (start >= size) return n;                                        // begins outside
+            if (step() < ws && n > 0 && start - step() + ws >= size) return n;  // all is covered
+        }
+    }
+};
+
+constexpr PoolMode modes[] = {PoolMode::max, PoolMode::sum, PoolMode::average_inc_pad,
+                              PoolMode::average_exc_pad};
+
+// The value of a window, and what each of its elements gets of a gradient of 1.
+struct Window {
+    double value = 0;
+    std::vector<std::pair<std::int64_t, double>> shares;
+};
+
+Window one(const Array& image, const Axis& h, const Axis& w, std::int64_t oy, std::int64_t ox,
+           PoolMode mode) {
+    Window out;
+    double best = -std::numeric_limits<double>::infinity();
+    std::int64_t where = -1, counted = 0;
+    double sum = 0;
+    std::vector<std::int64_t> inside;
+    for (std::int64_t ky = 0; ky < h.ws; ++ky)
+        for (std::int64_t kx = 0; kx < w.ws; ++kx) {
+            const std::int64_t y = oy * h.step() - h.pad + ky, x = ox * w.step() - w.pad + kx;
+            if (y < h.size + h.pad && x < w.size + w.pad) ++counted;  // of the padded image
+            if (y < 0 || y >= h.size || x < 0 || x >= w.size) continue;
+            const std::int64_t at = y * w.size + x;
+            const double v = image.data<double>()[at];
+            inside.push_back(at);
+            sum += v;
+            if (v > best) {
+                best = v;
+                where = at;
+            }
+        }
+    if (mode == PoolMode::max) {
+        out.value = best;
+        out.shares = {{where, 1.0}};
+        return out;
+    }
+    const double divisor = mode == PoolMode::sum               ? 1.0
+                           : mode == PoolMode::average_inc_pad ? static_cast<double>(counted)
+                                                               : static_cast<double>(inside.size());
+    out.value = sum / divisor;
+    for (std::int64_t at : inside) out.shares.emplace_back(at, 1 / divisor);
+    return out;
+}
+
+}  // namespace
+
+TEST_CASE("pool2d and its gradient agree with plain loops over a table of options") {
+    const Axis axes[] = {{6, 2, 0, 0, true},  {7, 2, 0, 0, true},  {7, 3, 1, 0, true},
+                         {8, 3, 2, 1, true},  {9, 2, 3, 1, true},  {7, 2, 0, 0, false},
+                         {8, 3, 2, 0, false}, {7, 3, 1, 0, false}, {10, 2, 4, 0, false},
+                         {5, 5, 2, 4, true},  {9, 1, 2, 0, false}, {19, 4, 3, 2, true}};
+    Generator random(9);
+    // Each with itself and with the two after it.
+    for (std::size_t first = 0; first < std::size(axes); ++first)
+        for (std::size_t second = first; second < first + 3; ++second) {
+            const Axis &h = axes[first], &w = axes[second % std::size(axes)];
+            if (h.ignore_border != w.ignore_border) continue;
+            const Array image = random.uniform({h.size, w.size}, -1, 1).astype(DType::F64);
+            const std::int64_t oh = h.windows(), ow = w.windows();
+            const Array weights = random.uniform({oh, ow}, -1, 1).astype(DType::F64);
+            const auto x = matrix<double>("x"), g = matrix<double>("g");
+            std::vector<Expr> outputs;
+            for (PoolMode mode : modes) {
+                const Expr y = pool2d(x, {h.ws, w.ws},
+                                      {.ignore_border = h.ignore_border,
+                                       .stride = {h.stride, w.stride},
+                                       .pad = {h.pad, w.pad},
+                                       .mode = mode});
+                outputs.push_back(y);
+                outputs.push_back(grad(sum(y * g), x));
+            }
+            Function f = function({.inputs = {x, g}, .outputs = outputs});
+            const std::vector<Array> got = f(image, weights);
+            for (std::size_t m = 0; m < std::size(modes); ++m) {
+                Array value(DType::F64, {oh, ow}), slope = zeros(DType::F64, {h.size, w.size});
+                for (std::int64_t y = 0; y < oh; ++y)
+                    for (std::int64_t z = 0; z < ow; ++z) {
+                        const Window of = one(image, h, w, y, z, modes[m]);
+                        value.data<double>()[y * ow + z] = of.value;
+                        for (const auto& [at, share] : of.shares)
+                            slope.data<double>()[at] += share * weights.data<double>()[y * ow + z];
+                    }
+                INFO("mode ", m, " rows ", h.size, " ", h.ws, " ", h.step(), " ", h.pad,
+                     " columns ", w.size, " ", w.ws, " ", w.step(), " ", w.pad, " ",
+                     h.ignore_border);
+                CHECK(difference(got[2 * m], value) < 1e-14);
+                CHECK(difference(got[2 * m + 1], slope) < 1e-14);
+            }
+        }
+}
+
+TEST_CASE("pool2d of other dtypes") {
+    const auto x = matrix<std::int32_t>("x");
+    const std::vector<std::int32_t> image{-5, -2, -3, -4, -7, -9};
+    auto pooled = [&](const Pool2dOptions& o) {
+        Function f = function({.inputs = {x}, .outputs = {pool2d(x, {2, 2}, o)}});
+        return f(Array(image, {2, 3}))[0];
+    };
+    // Padding is less than any number, not 0.
+    CHECK(pooled({.pad = {1, 1}}).equals(Array(std::vector<std::int32_t>{-5, -2, -4, -7}, {2, 2})));
+    CHECK(pooled({.pad = {1, 1}, .mode = PoolMode::sum})
+              .equals(Array(std::vector<std::int32_t>{-5, -5, -4, -16}, {2, 2})));
+    CHECK(pooled({.mode = PoolMode::average_exc_pad})
+              .equals(Array(std::vector<float>{-4.5f}, {1, 1})));
+}
+
+TEST_CASE("gradients of pool2d's gradients are right") {
+    Generator random(4);
+    const Array x = random.uniform({2, 7, 6}, -1, 1).astype(DType::F64);
+    for (PoolMode mode : modes)
+        for (const Pool2dOptions& o : {Pool2dOptions{.stride = {1, 2}, .pad = {1, 1}, .mode = mode},
+                                       Pool2dOptions{.ignore_border = false, .mode = mode}})
+            CHECK(verify_grad(
+                      [&](const std::vector<Expr>& in) {
+                          return grad(sum(pow(pool2d(in[0], {3, 2}, o), 3)), in[0]);
+                      },
+                      {x}) < 1e-6);
+}
