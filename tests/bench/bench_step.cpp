@@ -8,8 +8,10 @@
 
 #include <CLI/CLI.hpp>
 
+#include "compiler/codegen/llvm/module.h"
 #include "examples/mnist/nets.h"
 #include "examples/mnist/report.h"
+#include "tests/bench/limits.h"
 
 using namespace arete;
 
@@ -31,8 +33,8 @@ SharedData random_data(std::int64_t rows) {
     Array y(DType::I32, {rows});
     const auto order = random.permutation(rows);
     for (std::int64_t i = 0; i < rows; ++i)
-        y.data<std::int32_t>()[i] = static_cast<std::int32_t>(order[static_cast<std::size_t>(i)] %
-                                                              kClasses);
+        y.data<std::int32_t>()[i] =
+            static_cast<std::int32_t>(order[static_cast<std::size_t>(i)] % kClasses);
     return shared_data(random.uniform({rows, kSide * kSide}, 0, 1), y, "random");
 }
 
@@ -48,8 +50,8 @@ void run(const Flags& flags) {
     const Network net = build_net(*row, flags.batch, {.seed = 1, .init = Init::n_in});
     const SharedData data = random_data(kBatches * flags.batch);
     const SgdOptions sgd{.lmbda = row->lmbda, .profile = flags.profile, .options = options};
-    const Function step = flags.inference ? net.accuracy_function(data, sgd)
-                                          : net.train_function(data, 1e-4, sgd);
+    const Function step =
+        flags.inference ? net.accuracy_function(data, sgd) : net.train_function(data, 1e-4, sgd);
 
     std::vector<Array> inputs{Array(std::int64_t{0})}, outputs{Array(0.0f)};
     std::int64_t* index = inputs[0].data<std::int64_t>();
@@ -57,29 +59,36 @@ void run(const Flags& flags) {
         *index = i;
         step.call_into(outputs, inputs);
     }
+    // The clock of a shared machine changes: the peak before and after counts.
+    const Limits limits(host_machine(options.cpu));
+    const double peak_before = limits.fma_gflops();
     std::vector<double> times;
     const auto begin = Clock::now();
-    for (std::int64_t i = 0; times.size() < 20 || Clock::now() - begin <
-                             std::chrono::duration<double>(flags.seconds); ++i) {
+    for (std::int64_t i = 0;
+         times.size() < 20 || Clock::now() - begin < std::chrono::duration<double>(flags.seconds);
+         ++i) {
         *index = i % kBatches;
         const auto start = Clock::now();
         step.call_into(outputs, inputs);
         times.push_back(std::chrono::duration<double, std::micro>(Clock::now() - start).count());
     }
+    const double peak = (peak_before + limits.fma_gflops()) / 2;
     std::sort(times.begin(), times.end());
     const double median = times[times.size() / 2];
     const int threads = options.num_threads > 0
                             ? options.num_threads
                             : static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
     const FunctionStats stats = step.stats();
-    fmt::print("{{\"net\": {}, \"batch\": {}, \"threads\": {}, \"device\": \"cpu\", "
-               "\"inference\": {}, \"median_us\": {:.1f}, \"min_us\": {:.1f}, "
-               "\"images_per_s\": {:.0f}, \"gflops\": {:.2f}, \"compile_ms\": {:.0f}, "
-               "\"kernels\": {}, \"arena_bytes\": {}}}\n",
-               json_string(flags.net), flags.batch, threads, flags.inference, median,
-               times.front(), 1e6 * static_cast<double>(flags.batch) / median,
-               flops(*row, flags.batch, !flags.inference) / median * 1e-3, stats.compile_ms,
-               stats.kernels, stats.arena_bytes);
+    const double gflops = flops(*row, flags.batch, !flags.inference) / median * 1e-3;
+    fmt::print(
+        "{{\"net\": {}, \"batch\": {}, \"threads\": {}, \"device\": \"cpu\", "
+        "\"inference\": {}, \"median_us\": {:.1f}, \"min_us\": {:.1f}, "
+        "\"images_per_s\": {:.0f}, \"gflops\": {:.2f}, \"percent_of_peak\": {:.1f}, "
+        "\"compile_ms\": {:.0f}, "
+        "\"kernels\": {}, \"arena_bytes\": {}}}\n",
+        json_string(flags.net), flags.batch, threads, flags.inference, median, times.front(),
+        1e6 * static_cast<double>(flags.batch) / median, gflops, 100 * gflops / (peak * threads),
+        stats.compile_ms, stats.kernels, stats.arena_bytes);
     if (flags.profile) fmt::print("{}", to_string(step.profile()));
 }
 
