@@ -1,5 +1,7 @@
 #include "compiler/core/array.h"
 
+#include <sys/mman.h>
+
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
@@ -20,8 +22,16 @@ std::int64_t count(const Sizes& sizes) {
 std::shared_ptr<void> allocate_bytes(std::size_t bytes) {
     // Rounded up so that a full vector may be read at the end of any array.
     std::size_t rounded = (bytes + 127) / 64 * 64;
-    void* p = std::aligned_alloc(64, rounded);
+    // Where the system offers huge pages on demand, large arrays take them: a kernel that walks a
+    // matrix by columns meets a new small page at each step.
+    constexpr std::size_t huge = std::size_t{2} << 20;
+    const bool large = rounded >= 2 * huge;
+    void* p = large ? std::aligned_alloc(huge, (rounded + huge - 1) / huge * huge)
+                    : std::aligned_alloc(64, rounded);
     if (!p) throw std::bad_alloc();
+#ifdef MADV_HUGEPAGE
+    if (large) madvise(p, rounded / huge * huge, MADV_HUGEPAGE);  // advice: may be declined
+#endif
     return std::shared_ptr<void>(p, std::free);
 }
 

@@ -6,7 +6,8 @@
 
 namespace arete {
 
-/// A description from which tile sizes are derived. Throughputs are per core and cycle.
+/// A description from which tile sizes are derived. Throughputs are per core and cycle, cache sizes
+/// what one core can reach.
 struct Machine {
     std::string cpu = "x86-64";  ///< LLVM's name of the processor
     std::string features;        ///< LLVM's feature string
@@ -18,6 +19,7 @@ struct Machine {
     int fma_latency = 4;         ///< cycles
     std::int64_t l1_bytes = 32 << 10;
     std::int64_t l2_bytes = 1 << 20;
+    std::int64_t l3_bytes = 16 << 20;
 
     friend bool operator==(const Machine&, const Machine&) = default;
 };

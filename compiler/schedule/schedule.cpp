@@ -363,13 +363,16 @@ class Emitter {
         for (std::size_t a = 0; a < locals.size(); ++a) {
             const Accumulator& acc = nest_.accumulators[a];
             Value element = clone.value(acc.element);
+            Statements step = accumulate(k_, acc.reduction, element, locals[a].best,
+                                         locals[a].where, slot, position);
             if (active >= 0 && active < t_.lanes) {
+                // Chosen last, so that it is the mask of the addition.
                 Value inside = lt(k_.index(lane), k_.constant(DType::I64, active));
-                element =
-                    select(inside, element, identity_value(k_, acc.reduction, element.dtype()));
+                for (Stmt& s : step)
+                    s.store.value =
+                        select(inside, {&k_, s.store.value}, k_.load(s.store.buffer, slot)).id;
             }
-            append(out, accumulate(k_, acc.reduction, element, locals[a].best, locals[a].where,
-                                   slot, position));
+            append(out, std::move(step));
         }
         return out;
     }

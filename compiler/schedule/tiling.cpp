@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <limits>
+#include <numeric>
 
 #include <fmt/format.h>
 
@@ -30,6 +32,8 @@ std::vector<Segment> segments(std::int64_t extent, std::int64_t tile) {
     if (extent % tile) out.push_back({1, extent % tile});
     return out;
 }
+
+constexpr double line_bytes = 64;  // of a cache
 
 class Search {
   public:
@@ -132,6 +136,17 @@ class Search {
         return ceil_div(t.outer >= 0 ? block * extent(t.inner) : block, t.lanes);
     }
 
+    // Cache lines that a vector's consecutive elements touch, on average over the places where it
+    // can begin: those that all strides and the offset have as a common divisor.
+    double crossings(const Tiling& t, const Index& e) const {
+        std::int64_t step = std::gcd(e.constant(), t.lanes);
+        for (const Index::Term& term : e.terms())
+            if (!(term.kind == Index::Kind::Var && (term.id == t.inner || term.id == t.outer)))
+                step = std::gcd(step, term.coefficient);
+        const double unaligned = 1 - static_cast<double>(step) / static_cast<double>(t.lanes);
+        return 1 + unaligned * std::min(1.0, m_.vector_bytes / line_bytes);
+    }
+
     // Cycles to read (or write) one vector's worth of an access.
     double access_cycles(const Tiling& t, const Index& e, bool store) const {
         const double port = 1 / m_.loads_per_cycle;
@@ -147,7 +162,8 @@ class Search {
         if (stride > 4) return t.lanes * per_lane;
         if (stride == 0) return 3 * port;
         if (stride > 1) return store ? t.lanes * per_lane : 2 * static_cast<double>(stride) * port;
-        if (t.outer < 0 || e.coefficient(t.outer) == extent(t.inner)) return port;
+        if (t.outer < 0 || e.coefficient(t.outer) == extent(t.inner))
+            return t.over_reduction ? port * crossings(t, e) : port;
         double runs = std::max(
             1.0, static_cast<double>(t.lanes) / static_cast<double>(extent(t.inner)) + 0.5);
         return port * (2 * runs - 1);
@@ -178,6 +194,8 @@ class Search {
             double arithmetic = tile * vectors * std::max(count, inside_work_ + count - 1);
             double chain = m_.fma_latency * (t.over_reduction ? vectors : 1);
             double step = std::max({arithmetic / m_.fma_per_cycle, load, chain, 1.0}) + 0.3;
+            // Where both factors are vectors, they arrive late now and then: few loads are better.
+            if (t.over_reduction) step += 0.25 * load;
             double steps = 1;
             for (Var v : nest_.reduce_axes) {
                 if (t.over_reduction && v == t.inner)
@@ -191,11 +209,16 @@ class Search {
             // Registers beyond the machine's spill: one store and one load a step each.
             double live = tile * (t.over_reduction ? 1 : vectors) * count + 2;
             double reused = 0;
-            for (const Index* e : inside_)
-                if (in_vectors(t, *e) && copies(*e) < tile * vectors)
-                    reused = std::max(reused, std::min(copies(*e), vectors * 2));
+            for (const Index* e : inside_) {
+                if (!in_vectors(t, *e) || copies(*e) >= tile * vectors) continue;
+                // Of two factors that are vectors, all of one are held while the other's pass.
+                const double held =
+                    t.over_reduction ? copies(*e) / vectors : std::min(copies(*e), vectors * 2);
+                reused = !t.over_reduction || reused == 0 ? std::max(reused, held)
+                                                          : std::min(reused, held);
+            }
             double over = live + reused - m_.vector_registers;
-            if (over > 0) total += steps * over * 3;
+            if (over > 0) total += steps * over * 3 * (t.over_reduction ? vectors : 1);
         }
         double outside = tile * (t.over_reduction ? 1 : vectors);
         double each = 2 + outside_work_ / m_.fma_per_cycle;

@@ -10,8 +10,10 @@
 
 #include <CLI/CLI.hpp>
 
+#include "compiler/codegen/llvm/module.h"
 #include "examples/mnist/nets.h"
 #include "examples/mnist/report.h"
+#include "tests/bench/limits.h"
 
 using namespace arete;
 
@@ -94,6 +96,9 @@ void run(const Flags& flags) {
             return;
         }
     }
+    // The clock of a shared machine changes: the peak before and after counts.
+    const Limits limits(host_machine(options.cpu));
+    const double peak_before = limits.fma_gflops();
     std::vector<double> times;
     const auto begin = Clock::now();
     for (std::int64_t i = 0;
@@ -104,21 +109,23 @@ void run(const Flags& flags) {
         step.call_into(outputs, inputs);
         times.push_back(std::chrono::duration<double, std::micro>(Clock::now() - start).count());
     }
+    const double peak = (peak_before + limits.fma_gflops()) / 2;
     std::sort(times.begin(), times.end());
     const double median = times[times.size() / 2];
     const int threads = options.num_threads > 0
                             ? options.num_threads
                             : static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
     const FunctionStats stats = step.stats();
+    const double gflops = flops(*row, flags.batch, !flags.inference) / median * 1e-3;
     fmt::print(
         "{{\"net\": {}, \"batch\": {}, \"threads\": {}, \"device\": \"cpu\", "
         "\"inference\": {}, \"median_us\": {:.1f}, \"min_us\": {:.1f}, "
-        "\"images_per_s\": {:.0f}, \"gflops\": {:.2f}, \"compile_ms\": {:.0f}, "
-        "\"warm_compile_ms\": {:.1f}, \"kernels\": {}, \"arena_bytes\": {}}}\n",
+        "\"images_per_s\": {:.0f}, \"gflops\": {:.2f}, \"percent_of_peak\": {:.1f}, "
+        "\"compile_ms\": {:.0f}, \"warm_compile_ms\": {:.1f}, \"kernels\": {}, "
+        "\"arena_bytes\": {}}}\n",
         json_string(flags.net), flags.batch, threads, flags.inference, median, times.front(),
-        1e6 * static_cast<double>(flags.batch) / median,
-        flops(*row, flags.batch, !flags.inference) / median * 1e-3, stats.compile_ms,
-        warm_compile_ms(flags, cache.path), stats.kernels, stats.arena_bytes);
+        1e6 * static_cast<double>(flags.batch) / median, gflops, 100 * gflops / (peak * threads),
+        stats.compile_ms, warm_compile_ms(flags, cache.path), stats.kernels, stats.arena_bytes);
     if (flags.profile) fmt::print("{}", to_string(step.profile()));
 }
 

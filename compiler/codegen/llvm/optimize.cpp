@@ -16,7 +16,10 @@
 #include <llvm/Transforms/Scalar/SROA.h>
 #include <llvm/Transforms/Scalar/SimplifyCFG.h>
 
+#include <unistd.h>
+
 #include <algorithm>
+#include <fstream>
 
 #include "compiler/codegen/llvm/impl.h"
 #include "compiler/core/error.h"
@@ -40,6 +43,28 @@ void check_module(const llvm::Module& module, const char* when) {
     llvm::raw_string_ostream out(text);
     if (llvm::verifyModule(module, &out))
         throw InternalError(fmt::format("LLVM rejects the module {}: {}", when, text));
+}
+
+// Linux lists each core's caches, with the instructions' among them. The C library's answer is the
+// second choice: of a shared cache it can tell the sum over all sockets. 0 where neither knows.
+std::int64_t cache_bytes(int level) {
+    for (int i = 0; i < 8; ++i) {
+        const std::string folder = fmt::format("/sys/devices/system/cpu/cpu0/cache/index{}/", i);
+        int found = 0;
+        std::string type, unit;
+        std::int64_t size = 0;
+        if (!(std::ifstream(folder + "level") >> found) || found != level) continue;
+        if (!(std::ifstream(folder + "type") >> type) || type == "Instruction") continue;
+        if (!(std::ifstream(folder + "size") >> size)) continue;
+        std::ifstream(folder + "size") >> size >> unit;  // the unit may be missing
+        return size << (unit == "M" ? 20 : unit == "K" ? 10 : 0);
+    }
+#ifdef _SC_LEVEL1_DCACHE_SIZE
+    const int names[] = {_SC_LEVEL1_DCACHE_SIZE, _SC_LEVEL2_CACHE_SIZE, _SC_LEVEL3_CACHE_SIZE};
+    return std::max(0L, sysconf(names[level - 1]));
+#else
+    return 0;
+#endif
 }
 
 }  // namespace
@@ -81,6 +106,14 @@ Machine host_machine(std::string_view level) {
         m.cpu = "generic";
         m.vector_registers = 32;
     }
+    const auto detect = [](int number, std::int64_t& bytes) {
+        if (const std::int64_t found = cache_bytes(number); found > 0) bytes = found;
+    };
+    detect(1, m.l1_bytes);
+    detect(2, m.l2_bytes);
+    detect(3, m.l3_bytes);
+    m.l2_bytes = std::max(m.l2_bytes, m.l1_bytes);
+    m.l3_bytes = std::max(m.l3_bytes, m.l2_bytes);
     return m;
 }
 
