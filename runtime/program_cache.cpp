@@ -160,9 +160,15 @@ void write_program(ByteWriter& out, const Compiled& c, const Graph& graph) {
     out.number(p.steps.size());
     for (const Step& s : p.steps) {
         out.number(s.kind);
-        out.text(s.nest.name);
+        out.number(s.parts.size());
+        for (const Part& part : s.parts) {
+            out.text(part.nest.name);
+            out.numbers(part.slots);
+            out.number(part.cycles);
+        }
+        out.number(s.blocks);
+        out.numbers(s.scratch);
         out.numbers(s.slots);
-        out.number(s.first_check);
         out.number(s.checks);
         out.number(s.flops);
         out.number(s.bytes);
@@ -209,9 +215,15 @@ Compiled read_program(ByteReader& in, const Graph& graph, const Files& files) {
     for (std::size_t n = in.number<std::size_t>(); n > 0; --n) {
         Step& s = p.steps.emplace_back();
         s.kind = in.number<Step::Kind>();
-        s.nest.name = in.text();
+        for (std::size_t parts = in.number<std::size_t>(); parts > 0; --parts) {
+            Part& part = s.parts.emplace_back();
+            part.nest.name = in.text();
+            part.slots = in.numbers<int>();
+            part.cycles = in.number<double>();
+        }
+        s.blocks = in.number<std::int64_t>();
+        s.scratch = in.numbers<int>();
         s.slots = in.numbers<int>();
-        s.first_check = in.number<int>();
         s.checks = in.number<bool>();
         s.flops = in.number<double>();
         s.bytes = in.number<double>();

@@ -7,7 +7,8 @@
 namespace arete {
 
 std::string Step::name() const {
-    if (parts.empty()) return kind == Kind::Copy ? "copy" : "zero";
+    if (kind != Kind::Kernel) return kind == Kind::Copy ? "copy" : "zero";
+    if (parts.empty()) return kernel.name;
     const Part& longest =
         *std::max_element(parts.begin(), parts.end(),
                           [](const Part& a, const Part& b) { return a.cycles < b.cycles; });

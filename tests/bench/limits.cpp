@@ -68,7 +68,7 @@ struct Chain {
         program.steps.push_back(std::move(step));
         LlvmModule module(program, m);
         module.optimize(true);
-        return std::make_unique<NativeProgram>(std::move(module));
+        return std::make_unique<NativeProgram>(module.object(), m);
     }
 };
 

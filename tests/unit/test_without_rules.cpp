@@ -32,7 +32,7 @@ Program program(std::vector<Expr> inputs, std::vector<Expr> outputs,
 loops::Nest only_nest(const Program& p) {
     REQUIRE(p.steps.size() == 1);
     REQUIRE(p.steps[0].kind == Step::Kind::Kernel);
-    return p.steps[0].nest;
+    return p.steps[0].parts.at(0).nest;
 }
 
 std::int64_t iterations(const loops::Nest& n, const std::vector<loops::Var>& vars) {
