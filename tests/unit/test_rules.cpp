@@ -347,6 +347,15 @@ const std::vector<Written>& corpus() {
          [](E x, E y) { return grad(sum(log(sum(exp(x), 1)) * y(all, 0)), x); }},
         {"log_sum_exp_grad", [](E x, E) { return grad(sum(log(sum(exp(x), 0, true))), x); }},
         {"log_sum_exp_grad", [](E x, E) { return grad(log(sum(exp(x))), x); }},
+        {"log_sum_exp",
+         [](E x, E y) {
+             return log(sum(exp(reshape(x, {5, 1, 7}) * y), {0, 2}));
+         }},
+        {"exp_over_sum",
+         [](E x, E y) {
+             const Expr e = exp(reshape(x, {5, 1, 7}) * y);
+             return e / sum(e, {0, 2}, true);
+         }},
     };
     return all_of_them;
 }
