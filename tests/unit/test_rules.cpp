@@ -314,6 +314,13 @@ const std::vector<Written>& corpus() {
                        {{"size", Dim(5)}, {"length", Dim(2)}, {"step", std::int64_t{1}}}, {}),
                  x.dtype());
          }},
+        {"sum_one_hot",
+         [labels](E x, E) {
+             const Expr y = constant(labels({0, 6, 3, 3, 1}));
+             return sum(apply(*find_op("one_hot_rows"), {y, x(all, 2)},
+                              {{"sizes", Shape{rows, columns}}}, {}),
+                        1, true);
+         }},
         {"log_softmax_picked", [](E x, E) { return log(softmax(x)(slice(1, 3))); }},
         {"log_softmax_picked",
          [labels](E x, E) {
