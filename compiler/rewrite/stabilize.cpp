@@ -227,7 +227,7 @@ std::span<const Rule> stabilize_rules() {
         {"softmax_grad_of_picked", "the same for g/s[i], put where s[i] was read",
          op("softmax_grad", any('s'), some('h', "gradient of a view", is_placing)),
          softmax_grad_of_picked},
-        {"argmax_softmax", "softmax keeps the order: argmax(softmax(x)) = argmax(x)",
+        {"argmax_softmax", "softmax keeps the order: argmax(softmax(x)) = argmax(x), but for the place of a NaN",
          op("argmax", named('s', "softmax", any('x'))), reduced_x, along_one_axis},
         {"argmax_log_softmax", "argmax(log_softmax(x)) = argmax(x)",
          op("argmax", named('s', "log_softmax", any('x'))), reduced_x, along_one_axis},

@@ -457,6 +457,10 @@ void check_rest(std::vector<Expr> e) {
         CAPTURE(log.str());
         CHECK(log.firings.empty());
         CHECK(to_string(Graph(again)) == to_string(Graph(e)));
+        // What rules make has the line of what it replaces.
+        const Graph graph(e);
+        for (const auto& node : graph.nodes())
+            CHECK_MESSAGE((node->is_leaf() || node->loc()), std::string(node->op->name));
     }
 }
 
