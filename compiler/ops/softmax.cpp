@@ -2,6 +2,7 @@
 // stay short, and rewrites see log(softmax(x)) for what it is.
 #include "compiler/ops/softmax.h"
 
+#include <algorithm>
 #include <array>
 #include <limits>
 
@@ -9,12 +10,13 @@
 #include "compiler/ops/families.h"
 #include "compiler/ops/indexing.h"
 #include "compiler/ops/leaves.h"
+#include "compiler/ops/movement.h"
 #include "compiler/ops/reduction.h"
 #include "compiler/ops/rows.h"
 
 namespace arete {
 
-extern const OpDef softmax_op, softmax_grad_op, log_softmax_op;
+extern const OpDef softmax_op, softmax_grad_op, log_softmax_op, logsumexp_op;
 
 namespace {
 
@@ -48,6 +50,60 @@ Expr expand_log_softmax(const Node& node) {
     return at(d, loc) - at(log(at(total, loc)), loc);
 }
 
+bool contains(const Ints& axes, std::int64_t k) {
+    return std::find(axes.begin(), axes.end(), k) != axes.end();
+}
+
+// Not negative, ascending, each once.
+Ints sorted_axes(const Axes& axes, const Expr& x, std::string_view op, Loc loc) {
+    Ints out;
+    for (int k = 0; axes.every && k < x.rank(); ++k) out.push_back(k);
+    for (std::int64_t k : axes.list) out.push_back(normalize_axis(k, x.rank(), op, loc));
+    std::sort(out.begin(), out.end());
+    if (std::adjacent_find(out.begin(), out.end()) != out.end())
+        fail<GraphError>(loc, "{}: an axis is given twice", op);
+    return out;
+}
+
+std::vector<TensorType> infer_logsumexp(const InferArgs& a) {
+    if (!is_float(a.type(0).dtype)) a.error("needs a float: " + a.describe(0));
+    const Ints& axes = a.attrs.get<Ints>("axes");
+    for (std::int64_t k : axes)
+        if (k < 0 || k >= a.type(0).rank())
+            a.error(fmt::format("no axis {}: {}", k, a.describe(0)));
+    TensorType out{a.type(0).dtype, {}};
+    for (std::size_t k = 0; k < a.type(0).shape.size(); ++k)
+        if (!contains(axes, static_cast<std::int64_t>(k)))
+            out.shape.push_back(a.type(0).shape[k]);
+        else if (a.attrs.get<bool>("keepdims"))
+            out.shape.push_back(1);
+    return {out};
+}
+
+Expr expand_logsumexp(const Node& node) {
+    const Loc loc = node.loc();
+    auto here = [&](const Expr& e) { return at(e, loc); };
+    const Operand x = here(node.inputs[0]);
+    const Axes axes(node.attrs.get<Ints>("axes"));
+    const bool keepdims = node.attrs.get<bool>("keepdims");
+    // An infinite maximum is no shift: the difference of two infinities would be NaN.
+    auto shift = [&](bool keep) {
+        const Operand m = here(max(x, axes, keep));
+        const Operand limit(std::numeric_limits<double>::infinity(), loc.file, loc.line);
+        const Operand finite = here(here(abs(m)) < limit);
+        return here(where(finite, m, Operand(0, loc.file, loc.line)));
+    };
+    const Expr e = exp(here(x - shift(true)));
+    return here(log(here(sum(here(e), axes, keepdims)))) + shift(keepdims);
+}
+
+std::vector<Expr> pullback_logsumexp(const PullbackArgs& a) {
+    const Ints& axes = a.node.attrs.get<Ints>("axes");
+    Shape kept = a.x[0].shape();
+    for (std::int64_t k : axes) kept[static_cast<std::size_t>(k)] = 1;
+    return {reshape(a.g[0], kept) * softmax(a.x[0], Axes(axes))};
+}
+
 Expr expand_softmax_grad(const Node& node) {
     const Loc loc = node.loc();
     const Operand y = at(node.inputs[0], loc), g = at(node.inputs[1], loc);
@@ -61,6 +117,18 @@ std::vector<Sample> softmax_samples() {
             {"columns", {{{7, 3}}}, [](X x) { return Build(x[0], 0); }},
             {"vector", {{{17}}}, [](X x) { return Build(x[0], 0); }},
             {"large", {{{4, 9}, 80, 100}}, [](X x) { return Build(x[0], 1); }}};
+}
+
+std::vector<Sample> logsumexp_samples() {
+    using X = std::span<const Expr>;
+    return {{"rows", {{{5, 10}}}, [](X x) { return logsumexp(x[0]); }},
+            {"everything", {{{7, 3}}}, [](X x) { return logsumexp(x[0], Axes()); }},
+            {"two axes, kept",
+             {{{3, 4, 5}}},
+             [](X x) {
+                 return logsumexp(x[0], {0, 2}, true);
+             }},
+            {"large", {{{4, 9}, 80, 100}}, [](X x) { return logsumexp(x[0], 0); }}};
 }
 
 std::vector<Sample> softmax_grad_samples() {
@@ -94,6 +162,12 @@ constinit const OpDef log_softmax_op{
         return {a.g[0] - softmax(a.x[0], axis) * sum(a.g[0], axis, true)};
     },
     .samples = softmax_samples<log_softmax>};
+constinit const OpDef logsumexp_op{.info = {.name = "logsumexp"},
+                                   .doc = "log(sum(exp(x))) over attr axes",
+                                   .infer = infer_logsumexp,
+                                   .expand = expand_logsumexp,
+                                   .pullback = pullback_logsumexp,
+                                   .samples = logsumexp_samples};
 constinit const OpDef softmax_grad_op{
     .info = {.name = "softmax_grad"},
     .doc = "gradient of softmax, from its result and the gradient of that",
@@ -127,19 +201,38 @@ Expr log_softmax(const Operand& x, int axis) {
     return along(log_softmax_op, x, axis);
 }
 
-Expr logsumexp(const Operand& operand, const Axes& axes, bool keepdims) {
+Expr softmax(const Operand& operand, const Axes& which) {
     const Loc loc = operand.loc;
+    const Expr x = operand.expr();
+    const Ints axes = sorted_axes(which, x, "softmax", loc);
+    if (axes.size() == 1) return softmax(operand, static_cast<int>(axes[0]));
+    // The axes become the last one, and go back afterwards.
+    Shape merged, moved;
+    std::vector<int> order, back(static_cast<std::size_t>(x.rank()));
+    Dim together = 1;
+    for (const bool last : {false, true})
+        for (int k = 0; k < x.rank(); ++k) {
+            if (contains(axes, k) != last) continue;
+            const Dim& size = x.shape()[static_cast<std::size_t>(k)];
+            back[static_cast<std::size_t>(k)] = static_cast<int>(order.size());
+            order.push_back(k);
+            moved.push_back(size);
+            if (last)
+                together = together * size;
+            else
+                merged.push_back(size);
+        }
+    merged.push_back(together);
     auto here = [&](const Expr& e) { return at(e, loc); };
-    const Operand x = here(cast(operand, float_of(operand.expr().dtype())));
-    // An infinite maximum is no shift: the difference of two infinities would be NaN.
-    auto shift = [&](bool keep) {
-        const Operand m = here(max(x, axes, keep));
-        const Operand limit(std::numeric_limits<double>::infinity(), loc.file, loc.line);
-        const Operand finite = here(here(abs(m)) < limit);
-        return here(stop_gradient(here(where(finite, m, Operand(0, loc.file, loc.line)))));
-    };
-    Expr e = exp(here(x - shift(true)));
-    return here(log(here(sum(here(e), axes, keepdims)))) + shift(keepdims);
+    const Expr flat = softmax(here(reshape(here(transpose(operand, order)), merged)), -1);
+    return transpose(here(reshape(here(flat), moved)), back);
+}
+
+Expr logsumexp(const Operand& operand, const Axes& which, bool keepdims) {
+    const Expr x = cast(operand, float_of(operand.expr().dtype()));
+    const Ints axes = sorted_axes(which, x, "logsumexp", operand.loc);
+    if (axes.empty()) return x;
+    return apply(logsumexp_op, {x}, {{"axes", axes}, {"keepdims", keepdims}}, operand.loc);
 }
 
 Expr categorical_crossentropy(const Operand& p, const Operand& targets) {
@@ -161,7 +254,8 @@ Expr categorical_crossentropy(const Operand& p, const Operand& targets) {
 }
 
 std::span<const OpDef* const> softmax_ops() {
-    static constexpr std::array rows = {&softmax_op, &log_softmax_op, &softmax_grad_op};
+    static constexpr std::array rows = {&softmax_op, &log_softmax_op, &logsumexp_op,
+                                        &softmax_grad_op};
     return rows;
 }
 

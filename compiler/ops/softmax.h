@@ -7,6 +7,8 @@ namespace arete {
 
 /// exp(x) / sum(exp(x)) along one axis, without overflow. Integers give f32.
 Expr softmax(const Operand& x, int axis = -1);
+/// The same over several axes together.
+Expr softmax(const Operand& x, const Axes& axes);
 /// log(softmax(x)), without overflow or logarithms of 0.
 Expr log_softmax(const Operand& x, int axis = -1);
 /// log(sum(exp(x))) over axes, without overflow. Infinite elements count as in the formula.

@@ -116,6 +116,11 @@ std::span<const Rule> arithmetic_rules() {
         {"mul_minus_one", "x * -1 = -x", op("mul", any('x'), num(-1)),
          [](const Match& m) { return if_same_type(m, -get(m, 'x')); }},
 
+        {"floordiv_one", "x // 1 = x, of integers", op("floordiv", any('x'), num(1)), just_x,
+         is_integer_root},
+        {"mod_one", "x mod 1 = 0, of integers", op("mod", any('x'), num(1)),
+         [](const Match& m) { return filled(m, 0); }, is_integer_root},
+
         // signs go outwards, and sums of negations are differences
         {"neg_neg", "--x = x", op("neg", op("neg", any('x'))), just_x},
         {"neg_sub", "-(x - y) = y - x", op("neg", op("sub", any('x'), any('y'))),

@@ -124,9 +124,16 @@ bool terms_are_counted(const Match& m) {
     return !is_op(m.root(), "prod") && known_shape(m) && is_static(m['v'].shape());
 }
 
+// A row is g in one place and 0 elsewhere. The places are checked, so that none is outside; rows
+// beyond the labels have none.
+bool row_sums(const Match& m) {
+    return axes_of(m.root()) == Ints{1} && m['h'].shape()[0] == m['g'].shape()[0];
+}
+
 // ---- sums and products of scaled operands
 
-// Of no elements the sum is 0, whatever the factor is.
+// Of no elements the sum is 0, whatever the factor is. Whether a factor that is computed is finite
+// cannot be known: an infinite one gives infinities where it gave NaN.
 bool scalar_factor(const Match& m) {
     return m['s'].rank() == 0 && !(size_of(m['x'].shape()) == Dim(0)) && m.only_reader('p');
 }
@@ -160,21 +167,24 @@ std::span<const Rule> reduction_rules() {
         {"fold_broadcast", "a sum of n equal terms is n times one; their maximum is the one",
          some('r', "fold", is_fold, named('v', "broadcast_to", any('x'))), fold_of_repeated,
          terms_are_counted},
+        {"sum_one_hot", "the sum of a row that is 0 but for g is g",
+         op("sum", named('h', "one_hot_rows", any('y'), any('g'))),
+         [](const Match& m) { return with_shape_of_root(m, m['g']); }, row_sums},
         {"sum_neg", "sum(-x) = -sum(x)", op("sum", op("neg", any('x'))),
          [](const Match& m) { return -on(m, folded_alike(m, m['x'])); }},
-        {"sum_scaled", "sum(x * s) = sum(x) * s for a scalar s",
+        {"sum_scaled", "sum(x * s) = sum(x) * s for a finite scalar s",
          op("sum", named('p', "mul", any('x'), any('s'))),
          [](const Match& m) { return on(m, folded_alike(m, m['x'])) * get(m, 's'); },
          scalar_factor},
-        {"sum_divided", "sum(x / s) = sum(x) / s for a scalar s",
+        {"sum_divided", "sum(x / s) = sum(x) / s for a finite scalar s",
          op("sum", named('p', "div", any('x'), any('s'))),
          [](const Match& m) { return on(m, folded_alike(m, m['x'])) / get(m, 's'); },
          scalar_factor},
-        {"dot_scaled", "dot(x * s, y) = dot(x, y) * s for a scalar s",
+        {"dot_scaled", "dot(x * s, y) = dot(x, y) * s for a finite scalar s",
          op("dot", named('p', "mul", any('x'), any('s')), any('y')),
          [](const Match& m) { return on(m, dot_of(m, m['x'], m['y'])) * get(m, 's'); },
          scalar_of_dot},
-        {"dot_by_scaled", "dot(y, x * s) = dot(y, x) * s for a scalar s",
+        {"dot_by_scaled", "dot(y, x * s) = dot(y, x) * s for a finite scalar s",
          op("dot", any('y'), named('p', "mul", any('x'), any('s'))),
          [](const Match& m) { return on(m, dot_of(m, m['y'], m['x'])) * get(m, 's'); },
          scalar_of_dot},

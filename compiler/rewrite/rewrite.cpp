@@ -142,10 +142,15 @@ std::string to_line(const Expr& e, int depth) {
                                        : fmt::format("{}", v);
     }
     if (depth == 0) return "...";
+    constexpr std::size_t most = 6;
     std::string args;
-    for (const Expr& x : n.inputs) args += (args.empty() ? "" : ", ") + to_line(x, depth - 1);
+    for (std::size_t k = 0; k < std::min(n.inputs.size(), most); ++k)
+        args += (k ? ", " : "") + to_line(n.inputs[k], depth - 1);
+    if (n.inputs.size() > most) args += ", ...";
     return fmt::format("{}({})", n.op->name, args);
 }
+
+namespace {
 
 class Engine : public Readers {
   public:
@@ -280,6 +285,8 @@ class Engine : public Readers {
     std::size_t fired_ = 0, limit_;
     mutable bool refused_ = false;
 };
+
+}  // namespace
 
 std::string RewriteLog::str() const {
     std::string out;

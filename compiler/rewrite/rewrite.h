@@ -58,7 +58,6 @@ class Match {
 
   private:
     friend class Matcher;
-    friend class Engine;
     Expr root_;
     const Readers* readers_ = nullptr;
     // Operands of nodes below the root, which lives; null stands for the root itself.
@@ -108,7 +107,8 @@ std::vector<Expr> rewrite(std::span<const Expr> outputs, Phase phase, RewriteLog
 /// ways, the first; a rewrite tries the others too, where a guard refuses.
 std::optional<Match> match(const Pattern& pattern, const Expr& e);
 
-/// An expression in one line: "log(add(exp(x), 1))". Below `depth` ops it is cut short: "...".
+/// An expression in one line: "log(add(exp(x), 1))". Below `depth` ops, and after six operands, it
+/// is cut short: "...".
 std::string to_line(const Expr& e, int depth = 4);
 
 }  // namespace arete

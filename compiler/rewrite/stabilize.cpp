@@ -157,39 +157,6 @@ const Ints& axes_of(const Expr& e) {
     return attrs(e).get<Ints>("axes");
 }
 
-// exp(x) / sum(exp(x)), where the sum has been repeated over its axes; nothing unless these are
-// neighbours, which a reshape makes one.
-Expr share_of_sum(const Match& m, const Expr& x, const Ints& axes) {
-    const auto first = static_cast<std::size_t>(axes.front()), count = axes.size();
-    if (static_cast<std::size_t>(axes.back()) - first + 1 != count) return {};
-    if (count == 1) return softmax(on(m, x), static_cast<int>(first));
-    Shape merged = x.shape();
-    const auto begin = merged.begin() + static_cast<std::ptrdiff_t>(first),
-               end = begin + static_cast<std::ptrdiff_t>(count);
-    const Dim elements = size_of(Shape(begin, end));
-    merged.erase(begin + 1, end);
-    merged[first] = elements;
-    const Expr flat = softmax(on(m, reshape(on(m, x), merged)), static_cast<int>(first));
-    return reshape(on(m, flat), x.shape());
-}
-
-// x - max(x), whatever the user or a rule does to the maximum before.
-bool is_shifted(const Expr& x) {
-    if (!is_op(x, "sub")) return false;
-    const Expr* e = &x.node().inputs[1];
-    for (;;) {
-        const bool where = is_op(*e, "where");
-        if (!where && !is_op(*e, "stop_gradient") && !is_op(*e, "reshape") &&
-            !is_op(*e, "dimshuffle") && !is_op(*e, "broadcast_to"))
-            return is_op(*e, "max");
-        e = &e->node().inputs[where ? 1 : 0];
-    }
-}
-
-bool not_shifted(const Match& m) {
-    return !is_shifted(m['x']);
-}
-
 Shape with_units(Shape shape, const Ints& axes) {
     for (std::int64_t k : axes) shape[static_cast<std::size_t>(k)] = 1;
     return shape;
@@ -212,8 +179,7 @@ const Ints* sum_over_axes(const Expr& e, const Expr& exp_x) {
 
 Expr softmax_of_exps(const Match& m) {
     const Ints* axes = sum_over_axes(m['t'], m['e']);
-    const Expr share = axes ? share_of_sum(m, m['x'], *axes) : Expr();
-    return share ? if_same_type(m, share) : Expr();
+    return axes ? if_same_type(m, softmax(get(m, 'x'), Axes(*axes))) : Expr();
 }
 
 // The gradient of log(sum(exp(x))): exp(x) times g / sum(exp(x)), the quotient under views that
@@ -233,8 +199,8 @@ Expr log_sum_exp_grad(const Match& m) {
         g = apply(def(*views[k]), {g}, views[k]->attrs, m.loc());
     const bool repeated = g.shape() == m['e'].shape() && !views.empty();
     if (!repeated && !is_kept(g, m['e'].shape(), axes_of(s))) return {};
-    const Expr share = share_of_sum(m, m['x'], axes_of(s));
-    return share ? if_same_type(m, on(m, g) * on(m, share)) : Expr();
+    const Expr share = softmax(get(m, 'x'), Axes(axes_of(s)));
+    return if_same_type(m, on(m, g) * on(m, share));
 }
 
 bool is_static_root(const Match& m) {
@@ -261,7 +227,7 @@ std::span<const Rule> stabilize_rules() {
         {"softmax_grad_of_picked", "the same for g/s[i], put where s[i] was read",
          op("softmax_grad", any('s'), some('h', "gradient of a view", is_placing)),
          softmax_grad_of_picked},
-        {"argmax_softmax", "softmax keeps the order: argmax(softmax(x)) = argmax(x)",
+        {"argmax_softmax", "softmax keeps the order: argmax(softmax(x)) = argmax(x), but for the place of a NaN",
          op("argmax", named('s', "softmax", any('x'))), reduced_x, along_one_axis},
         {"argmax_log_softmax", "argmax(log_softmax(x)) = argmax(x)",
          op("argmax", named('s', "log_softmax", any('x'))), reduced_x, along_one_axis},
@@ -273,8 +239,7 @@ std::span<const Rule> stabilize_rules() {
          op("log", named('t', "sum", exp_of('x'))),
          [](const Match& m) {
              return logsumexp(get(m, 'x'), axes_of(m['t']), attrs(m['t']).get<bool>("keepdims"));
-         },
-         not_shifted},
+         }},
         {"exp_over_sum", "exp(x) / sum(exp(x)) = softmax(x)",
          op("div", named('e', "exp", any('x')), any('t')), softmax_of_exps, is_static_root},
         {"log_sum_exp_grad", "g / sum(exp(x)) * exp(x) = g * softmax(x)",

@@ -13,6 +13,8 @@
 
 #include "compiler/fuse/reference.h"
 #include "compiler/ops/op.h"
+#include "compiler/rewrite/rewrite.h"
+#include "compiler/rewrite/specialize_shapes.h"
 
 using namespace arete;
 
@@ -261,21 +263,24 @@ struct Tally {
     }
 };
 
-void check(std::uint64_t seed, DType t, double tolerance, Tally& tally) {
-    Grower grower(seed, t);
-    std::vector<Expr> outputs = grower.grow(4 + static_cast<int>(seed % 9));
-    const std::vector<Expr>& leaves = grower.leaves;
-    const std::size_t plain = outputs.size();
-    // A cost of bounded slope, weighted so that no two elements are alike.
-    const Expr flat = flatten(outputs[0]);
-    const Expr weights = sin(cast(arange(flat.shape(0)), t) + 1);
+// Gradients of a cost of bounded slope, weighted so that no two elements are alike.
+std::vector<Expr> gradients(const Expr& output, const std::vector<Expr>& leaves) {
+    const Expr flat = flatten(output);
+    const Expr weights = sin(cast(arange(flat.shape(0)), output.dtype()) + 1);
     const Expr cost = sum(sqrt(1 + sqr(flat)) * weights);
     const Graph graph({cost});
     std::vector<Expr> wrt;
     for (const Expr& leaf : leaves)
         if (graph.contains(leaf.node())) wrt.push_back(leaf);
-    for (const Expr& g : grad(cost, wrt, {.disconnected_inputs = Disconnected::zero}))
-        outputs.push_back(g);
+    return grad(cost, wrt, {.disconnected_inputs = Disconnected::zero});
+}
+
+void check(std::uint64_t seed, DType t, double tolerance, Tally& tally) {
+    Grower grower(seed, t);
+    std::vector<Expr> outputs = grower.grow(4 + static_cast<int>(seed % 9));
+    const std::vector<Expr>& leaves = grower.leaves;
+    const std::size_t plain = outputs.size();
+    for (const Expr& g : gradients(outputs[0], leaves)) outputs.push_back(g);
     std::vector<std::pair<Expr, Array>> bindings;
     for (std::size_t k = 0; k < leaves.size(); ++k)
         bindings.emplace_back(leaves[k], grower.values[k]);
@@ -325,4 +330,36 @@ TEST_CASE("random graphs: native f64 results and gradients are the reference's")
 
 TEST_CASE("random graphs: native f32 results and gradients are the reference's") {
     check_all(1000000, 60, DType::F32, 2e-3);
+}
+
+TEST_CASE("random graphs: rewriting comes to rest, and a second run fires nothing") {
+    const char* times = std::getenv("ARETE_FUZZ");
+    const std::uint64_t graphs = 300 * static_cast<std::uint64_t>(times ? std::atoi(times) : 1);
+    std::size_t firings = 0, most = 0, nodes = 0;
+    for (std::uint64_t seed = 0; seed < graphs; ++seed) {
+        CAPTURE(seed);
+        Grower grower(seed + 5000, seed % 2 ? DType::F32 : DType::F64);
+        std::vector<Expr> e = grower.grow(4 + static_cast<int>(seed % 23));
+        for (const Expr& g : gradients(e[0], grower.leaves)) e.push_back(g);
+        const std::size_t size = Graph(e).size();
+        nodes += size;
+        for (const Phase phase : {Phase::Canonicalize, Phase::Stabilize, Phase::Specialize}) {
+            if (phase == Phase::Specialize) e = expand_composites(e);
+            RewriteLog first, second;
+            e = rewrite(e, phase, &first);
+            CAPTURE(to_string(Graph(e)));
+            const auto again = rewrite(e, phase, &second);
+            CAPTURE(second.str());
+            CHECK(second.firings.empty());
+            CHECK(to_string(Graph(again)) == to_string(Graph(e)));
+            // Each firing makes the graph simpler; it takes no more of them than there are nodes to
+            // do something about.
+            CHECK(first.firings.size() < 4 * size + 40);
+            firings += first.firings.size();
+            most = std::max(most, first.firings.size());
+        }
+    }
+    CHECK(firings > 3 * graphs);
+    MESSAGE("rewrites of ", graphs, " graphs of ", nodes, " nodes: ", firings, ", at most ", most,
+            " in one");
 }

@@ -44,6 +44,16 @@ TEST_CASE("rewrite: the log names rules, lines and types") {
                       line));
 }
 
+TEST_CASE("rewrite: expressions in one line, cut short") {
+    const auto x = vector<float>("x", {3}), y = vector<float>("y", {3});
+    CHECK(to_line(x) == "x");
+    CHECK(to_line(log(exp(x) + 0.1f) * y) == "mul(log(add(exp(x), 0.1)), y)");
+    CHECK(to_line(exp(exp(exp(exp(x))))) == "exp(exp(exp(exp(x))))");
+    CHECK(to_line(exp(exp(exp(exp(exp(x)))))) == "exp(exp(exp(exp(...))))");
+    CHECK(to_line(sqr(x) + y, 1) == "add(..., y)");
+    CHECK(to_line(concatenate({x, y, x, y, x, y, x})) == "concatenate(x, y, x, y, x, y, ...)");
+}
+
 TEST_CASE("rewrite: equal nodes merge, constants fold, draws stay apart") {
     const auto x = vector<float>("x", {3});
     const Expr twice = once(exp(x) / exp(x), canonicalize_rules());

@@ -314,6 +314,13 @@ const std::vector<Written>& corpus() {
                        {{"size", Dim(5)}, {"length", Dim(2)}, {"step", std::int64_t{1}}}, {}),
                  x.dtype());
          }},
+        {"sum_one_hot",
+         [labels](E x, E) {
+             const Expr y = constant(labels({0, 6, 3, 3, 1}));
+             return sum(apply(*find_op("one_hot_rows"), {y, x(all, 2)},
+                              {{"sizes", Shape{rows, columns}}}, {}),
+                        1, true);
+         }},
         {"log_softmax_picked", [](E x, E) { return log(softmax(x)(slice(1, 3))); }},
         {"log_softmax_picked",
          [labels](E x, E) {
@@ -347,6 +354,15 @@ const std::vector<Written>& corpus() {
          [](E x, E y) { return grad(sum(log(sum(exp(x), 1)) * y(all, 0)), x); }},
         {"log_sum_exp_grad", [](E x, E) { return grad(sum(log(sum(exp(x), 0, true))), x); }},
         {"log_sum_exp_grad", [](E x, E) { return grad(log(sum(exp(x))), x); }},
+        {"log_sum_exp",
+         [](E x, E y) {
+             return log(sum(exp(reshape(x, {5, 1, 7}) * y), {0, 2}));
+         }},
+        {"exp_over_sum",
+         [](E x, E y) {
+             const Expr e = exp(reshape(x, {5, 1, 7}) * y);
+             return e / sum(e, {0, 2}, true);
+         }},
     };
     return all_of_them;
 }
@@ -441,6 +457,10 @@ void check_rest(std::vector<Expr> e) {
         CAPTURE(log.str());
         CHECK(log.firings.empty());
         CHECK(to_string(Graph(again)) == to_string(Graph(e)));
+        // What rules make has the line of what it replaces.
+        const Graph graph(e);
+        for (const auto& node : graph.nodes())
+            CHECK_MESSAGE((node->is_leaf() || node->loc()), std::string(node->op->name));
     }
 }
 
