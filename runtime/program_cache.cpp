@@ -40,11 +40,12 @@ class KeyWriter {
         out_.text(build_id);
         out_.text(llvm_version());
         machine();
-        out_.text(request_.name);
-        out_.number(request_.profile);
-        out_.number(request_.inputs.size());
-        out_.number(request_.outputs.size());
-        out_.number(request_.updates.size());
+        // Here, too: the graph has the sizes, and options change what is checked and shown.
+        [[maybe_unused]] const auto& [name, inputs, outputs, updates, binding, machine_, options,
+                                      profile, schedule] = request_;
+        out_.text(name);
+        out_.number(profile);
+        for (std::size_t n : {inputs.size(), outputs.size(), updates.size()}) out_.number(n);
         number_ids();
         for (const auto& node : graph_.nodes()) one(*node);
         for (const Expr& e : graph_.outputs()) reference(e);
@@ -52,14 +53,16 @@ class KeyWriter {
     }
 
   private:
+    // Every member by name: a new one does not compile until it is part of the key.
     void machine() {
-        const Machine& m = request_.machine;
-        out_.text(m.cpu);
-        out_.text(m.features);
-        for (int v : {m.vector_bytes, m.vector_registers, int{m.masked_memory}, m.fma_latency})
+        const auto& [triple, cpu, features, vector_bytes, vector_registers, masked_memory,
+                     fma_per_cycle, loads_per_cycle, fma_latency, l1_bytes, l2_bytes] =
+            request_.machine;
+        for (const std::string* v : {&triple, &cpu, &features}) out_.text(*v);
+        for (int v : {vector_bytes, vector_registers, int{masked_memory}, fma_latency})
             out_.number(v);
-        for (double v : {m.fma_per_cycle, m.loads_per_cycle}) out_.number(v);
-        for (std::int64_t v : {m.l1_bytes, m.l2_bytes}) out_.number(v);
+        for (double v : {fma_per_cycle, loads_per_cycle}) out_.number(v);
+        for (std::int64_t v : {l1_bytes, l2_bytes}) out_.number(v);
     }
 
     // Ids differ from process to process; their order does not, and is all that counts.
@@ -143,39 +146,46 @@ class KeyWriter {
 // Files of the graph's lines: a Loc points to a string of the program, not of the cache.
 using Files = std::map<std::string_view, const char*>;
 
-void write_program(ByteWriter& out, const Compiled& c, const Graph& graph) {
-    const Program& p = c.program;
-    out.text(p.name);
-    out.number(p.arena_bytes);
-    out.number(p.profile);
-    out.number(p.slots.size());
-    for (const Slot& s : p.slots) {
-        out.number(s.kind);
-        out.number(s.number);
-        out.number(s.offset);
-        out.number(s.dtype);
-        out.numbers(s.sizes);
-        out.text(s.name);
+// Members by name, as in the key: a new one does not compile until it is kept, or known to be of no
+// use to a program that has been compiled.
+void write_program(ByteWriter& out, const Compiled& compiled, const Graph& graph) {
+    [[maybe_unused]] const auto& [program, shared, constants, checks, passes, dumped] = compiled;
+    const auto& [name, slots, steps, arena_bytes, profile] = program;
+    out.text(name);
+    out.number(arena_bytes);
+    out.number(profile);
+    out.number(slots.size());
+    for (const Slot& s : slots) {
+        const auto& [kind, number, offset, dtype, sizes, label] = s;
+        out.number(kind);
+        out.number(number);
+        out.number(offset);
+        out.number(dtype);
+        out.numbers(sizes);
+        out.text(label);
     }
-    out.number(p.steps.size());
-    for (const Step& s : p.steps) {
-        out.number(s.kind);
-        out.number(s.parts.size());
-        for (const Part& part : s.parts) {
-            out.text(part.nest.name);
-            out.numbers(part.slots);
-            out.number(part.cycles);
+    out.number(steps.size());
+    for (const Step& s : steps) {
+        [[maybe_unused]] const auto& [kind, parts, blocks, scratch, boundary, kernel, parameters,
+                                      may_fail, flops, bytes, lines] = s;
+        out.number(kind);
+        out.number(parts.size());
+        for (const Part& part : parts) {
+            [[maybe_unused]] const auto& [nest, part_slots, axis, cycles] = part;
+            out.text(nest.name);
+            out.numbers(part_slots);
+            out.number(cycles);
         }
-        out.number(s.blocks);
-        out.numbers(s.scratch);
-        out.numbers(s.slots);
-        out.number(s.checks);
-        out.number(s.flops);
-        out.number(s.bytes);
-        out.text(s.lines);
+        out.number(blocks);
+        out.numbers(scratch);
+        out.numbers(parameters);
+        out.number(may_fail);
+        out.number(flops);
+        out.number(bytes);
+        out.text(lines);
     }
-    out.number(c.shared.size());
-    for (const Expr& e : c.shared) {
+    out.number(shared.size());
+    for (const Expr& e : shared) {
         // Passes may have made the leaf anew; what it stands for is the same.
         std::int64_t found = -1;
         for (std::size_t i = 0; i < graph.size(); ++i)
@@ -183,14 +193,14 @@ void write_program(ByteWriter& out, const Compiled& c, const Graph& graph) {
         if (found < 0) throw NoKey();
         out.number(found);
     }
-    out.number(c.constants.size());
-    for (const Array& a : c.constants) {
+    out.number(constants.size());
+    for (const Array& a : constants) {
         out.number(a.dtype());
         out.numbers(a.shape());
         out.text({static_cast<const char*>(a.raw()), a.bytes()});
     }
-    out.number(c.checks.size());
-    for (const CheckSite& s : c.checks) {
+    out.number(checks.size());
+    for (const CheckSite& s : checks) {
         out.text(s.loc.file ? s.loc.file : "");
         out.number(s.loc.line);
         out.text(s.message);

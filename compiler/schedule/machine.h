@@ -9,6 +9,7 @@ namespace arete {
 /// A description from which tile sizes are derived. Throughputs are per core and cycle, cache sizes
 /// what one core can reach.
 struct Machine {
+    std::string triple;          ///< LLVM's name of the target; empty: that of this process
     std::string cpu = "x86-64";  ///< LLVM's name of the processor
     std::string features;        ///< LLVM's feature string
     int vector_bytes = 16;       ///< width of a vector register

@@ -13,6 +13,9 @@ namespace arete {
 /// "baseline" (x86-64 with SSE2 alone). An ArgumentError where the processor lacks it.
 Machine host_machine(std::string_view level = "native");
 
+/// 64-bit ARM under Linux, with NEON and nothing beyond: to compile for, not to run here.
+Machine aarch64_machine();
+
 /// "19.1.7".
 std::string llvm_version();
 

@@ -28,7 +28,8 @@ namespace arete {
 
 namespace {
 
-void initialise_target() {
+// This process's target; all that LLVM was built with where code is for another one.
+void initialise_target(bool others = false) {
     static const bool done = [] {
         llvm::InitializeNativeTarget();
         llvm::InitializeNativeTargetAsmPrinter();
@@ -36,6 +37,15 @@ void initialise_target() {
         return true;
     }();
     (void)done;
+    if (!others) return;
+    static const bool all_done = [] {
+        llvm::InitializeAllTargetInfos();
+        llvm::InitializeAllTargets();
+        llvm::InitializeAllTargetMCs();
+        llvm::InitializeAllAsmPrinters();
+        return true;
+    }();
+    (void)all_done;
 }
 
 void check_module(const llvm::Module& module, const char* when) {
@@ -117,9 +127,19 @@ Machine host_machine(std::string_view level) {
     return m;
 }
 
+Machine aarch64_machine() {
+    Machine m;
+    m.triple = "aarch64-linux-gnu";
+    m.cpu = "generic";
+    m.features = "+neon";
+    m.vector_bytes = 16;
+    m.vector_registers = 32;
+    return m;
+}
+
 std::unique_ptr<llvm::TargetMachine> llvm_codegen::target_machine(const Machine& m) {
-    initialise_target();
-    std::string triple = llvm::sys::getDefaultTargetTriple(), error;
+    initialise_target(!m.triple.empty());
+    std::string triple = m.triple.empty() ? llvm::sys::getDefaultTargetTriple() : m.triple, error;
     const llvm::Target* target = llvm::TargetRegistry::lookupTarget(triple, error);
     if (!target) fail<CompileError>({}, "LLVM has no back end for {}: {}", triple, error);
     llvm::TargetOptions options;

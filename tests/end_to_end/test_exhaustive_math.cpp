@@ -1,0 +1,234 @@
+// Elementary functions as they run: compiled, in vectors, against the C library in double. A sample
+// of all f32 by default; all 2^32 of them with ARETE_EXHAUSTIVE=1 (about 20 minutes on two cores).
+#include <doctest/doctest.h>
+
+#include <bit>
+#include <cmath>
+#include <cstdlib>
+#include <limits>
+#include <mutex>
+#include <thread>
+
+#include "tests/support.h"
+
+using namespace arete;
+
+namespace {
+
+bool exhaustive() {
+    const char* v = std::getenv("ARETE_EXHAUSTIVE");
+    return v && std::string_view(v) == "1";
+}
+
+struct Elementary {
+    const char* name;
+    Expr (*build)(const Operand&);
+    double (*reference)(double);
+    /// Sines and cosines promise 2 ulp up to 2^19, something like a sine up to 2^22, then NaN.
+    bool periodic = false;
+};
+
+const Elementary functions[] = {
+    {"exp", exp, std::exp},
+    {"expm1", expm1, std::expm1},
+    {"log", log, std::log},
+    {"log1p", log1p, std::log1p},
+    {"tanh", tanh, std::tanh},
+    // Of the two forms the one that does not cancel.
+    {"sigmoid", sigmoid,
+     [](double x) {
+         const double e = std::exp(-std::abs(x));
+         return x < 0 ? e / (1 + e) : 1 / (1 + e);
+     }},
+    {"erf", erf, std::erf},
+    {"sin", sin, std::sin, true},
+    {"cos", cos, std::cos, true},
+};
+
+constexpr double wrong = std::numeric_limits<double>::infinity();
+
+/// Units in the last place between an f32 and what it should be: of the binade of `want`, and of
+/// denormals below. Infinite where one is NaN and the other is not, where zeros or infinities have
+/// another sign, and where an infinity stands for a number that rounds to none.
+double ulps(float got, double want) {
+    using L = std::numeric_limits<float>;
+    if (std::isnan(got) || std::isnan(want)) return std::isnan(got) && std::isnan(want) ? 0 : wrong;
+    if (static_cast<float>(want) == got) {
+        // Zero, and zero rounded to, keep their sign.
+        if (got == 0 && std::signbit(got) != std::signbit(want)) return wrong;
+        if (std::isinf(got)) return 0;
+    } else if (std::isinf(want)) {
+        return wrong;
+    }
+    double value = got;
+    if (std::isinf(got)) {
+        if (std::signbit(got) != std::signbit(want)) return wrong;
+        value = std::copysign(0x1p128, got);  // the number after the largest
+    }
+    int e = 0;
+    std::frexp(want, &e);
+    e = want == 0 ? L::min_exponent : std::max(e, L::min_exponent);
+    return std::abs(value - want) / std::ldexp(1.0, e - L::digits);
+}
+
+struct Worst {
+    double error = 0;
+    float x = 0, y = 0, got = 0;
+    std::uint64_t count = 0;
+
+    void add(double u, float at, float y_at, float value) {
+        ++count;
+        if (u <= error) return;
+        error = u;
+        x = at;
+        y = y_at;
+        got = value;
+    }
+    void add(const Worst& other) {
+        const std::uint64_t all = count + other.count;
+        if (other.error > error) *this = other;
+        count = all;
+    }
+};
+
+/// Calls `chunk` for all numbers below `chunks`, on two threads, each with a state of its own.
+template <class Make>
+Worst on_two_threads(std::int64_t chunks, Make make) {
+    Worst all;
+    std::mutex mutex;
+    auto work = [&](std::int64_t first) {
+        auto chunk = make();
+        Worst own;
+        for (std::int64_t k = first; k < chunks; k += 2) chunk(k, own);
+        std::lock_guard lock(mutex);
+        all.add(own);
+    };
+    std::thread other(work, 1);
+    work(0);
+    other.join();
+    return all;
+}
+
+Options one_thread() {
+    Options o = Options::from_environment();
+    o.num_threads = 1;
+    return o;
+}
+
+constexpr std::int64_t length = 1 << 16;
+
+Worst measure(const Elementary& f) {
+    // Every pattern, or one in 4099: prime, so that all low bits occur at all exponents.
+    const std::int64_t step = exhaustive() ? 1 : 4099, patterns = (std::int64_t{1} << 32) / step;
+    return on_two_threads((patterns + length - 1) / length, [&] {
+        const auto x = vector<float>("x", {length});
+        Function compiled =
+            function({.inputs = {x}, .outputs = {f.build(x)}, .options = one_thread()});
+        return [&f, compiled, step, patterns, in = std::vector<Array>{Array(DType::F32, {length})},
+                out = std::vector<Array>{Array(DType::F32, {length})}](std::int64_t chunk,
+                                                                       Worst& worst) mutable {
+            float* xs = in[0].data<float>();
+            for (std::int64_t k = 0; k < length; ++k) {
+                const std::int64_t pattern = std::min(chunk * length + k, patterns - 1) * step;
+                xs[k] = std::bit_cast<float>(static_cast<std::uint32_t>(pattern));
+            }
+            compiled.call_into(out, in);
+            const float* ys = out[0].data<float>();
+            for (std::int64_t k = 0; k < length; ++k) {
+                const double at = xs[k];
+                if (f.periodic && std::isfinite(at) && std::abs(at) > 0x1p19) {
+                    const bool sane =
+                        std::abs(at) > 0x1p22 ? std::isnan(ys[k]) : std::abs(ys[k]) <= 1.001f;
+                    worst.add(sane ? 0 : wrong, xs[k], 0, ys[k]);
+                } else {
+                    worst.add(ulps(ys[k], f.reference(at)), xs[k], 0, ys[k]);
+                }
+            }
+        };
+    });
+}
+
+/// Bits that look random, of a number.
+std::uint64_t scrambled(std::uint64_t n) {
+    n = (n + 1) * 0x9e3779b97f4a7c15u;
+    n = (n ^ (n >> 30)) * 0xbf58476d1ce4e5b9u;
+    n = (n ^ (n >> 27)) * 0x94d049bb133111ebu;
+    return n ^ (n >> 31);
+}
+
+/// Pair n of a sample for pow: any bits, or bases and exponents whose power is finite.
+std::pair<float, float> pow_operands(std::uint64_t n) {
+    const std::uint64_t bits = scrambled(n);
+    const auto a = static_cast<std::uint32_t>(bits), b = static_cast<std::uint32_t>(bits >> 32);
+    if (n % 4 == 0) return {std::bit_cast<float>(a), std::bit_cast<float>(b)};
+    const float unit = static_cast<float>(b) * 0x1p-31f - 1;  // in [-1, 1]
+    if (n % 4 == 1) {  // whole exponents of any base, negative ones among them
+        return {std::bit_cast<float>(a), static_cast<float>(static_cast<int>(unit * 20))};
+    }
+    const float base = n % 4 == 2 ? std::bit_cast<float>(a & 0x7fffffff)
+                                  : 1 + static_cast<float>(static_cast<std::int32_t>(a)) *
+                                            std::ldexp(1.0f, -32 - static_cast<int>(n / 4 % 20));
+    const double log2 = std::log2(static_cast<double>(base));
+    if (!std::isfinite(log2) || log2 == 0) return {base, unit};
+    return {base, static_cast<float>(unit * 190 / log2)};
+}
+
+Worst measure_pow() {
+    const std::int64_t pairs = std::int64_t{1} << (exhaustive() ? 29 : 20);
+    return on_two_threads(pairs / length, [&] {
+        const auto x = vector<float>("x", {length}), y = vector<float>("y", {length});
+        Function compiled =
+            function({.inputs = {x, y}, .outputs = {pow(x, y)}, .options = one_thread()});
+        return [compiled,
+                in = std::vector<Array>{Array(DType::F32, {length}), Array(DType::F32, {length})},
+                out = std::vector<Array>{Array(DType::F32, {length})}](std::int64_t chunk,
+                                                                       Worst& worst) mutable {
+            float *xs = in[0].data<float>(), *ys = in[1].data<float>();
+            for (std::int64_t k = 0; k < length; ++k)
+                std::tie(xs[k], ys[k]) =
+                    pow_operands(static_cast<std::uint64_t>(chunk * length + k));
+            compiled.call_into(out, in);
+            const float* zs = out[0].data<float>();
+            for (std::int64_t k = 0; k < length; ++k)
+                worst.add(ulps(zs[k], std::pow(double{xs[k]}, double{ys[k]})), xs[k], ys[k], zs[k]);
+        };
+    });
+}
+
+void report(const char* name, const Worst& w) {
+    if (exhaustive())
+        MESSAGE(fmt::format("{}: {} values, at most {:.3f} ulp, at {:a} {:a}", name, w.count,
+                            w.error, w.x, w.y));
+    CHECK_MESSAGE(w.error <= 2, std::string(name), "(", w.x, ", ", w.y, ") = ", w.got, ": ", w.error, " ulp");
+}
+
+}  // namespace
+
+TEST_CASE("compiled functions of one f32 are within 2 ulp") {
+    for (const Elementary& f : functions) {
+        const Worst w = measure(f);
+        CHECK(w.count >= std::uint64_t{1} << (exhaustive() ? 32 : 20));
+        report(f.name, w);
+    }
+}
+
+TEST_CASE("compiled pow of f32 is within 2 ulp") {
+    report("pow", measure_pow());
+}
+
+TEST_CASE("the measure of errors finds them") {
+    CHECK(ulps(1.0f, 1.0) == 0);
+    CHECK(ulps(std::nextafter(1.0f, 2.0f), 1.0) == 1);
+    CHECK(ulps(1.0f, 1.0 + 0x1p-24) == 0.5);
+    CHECK(ulps(0x1p-149f, 0.0) == 1);
+    CHECK(ulps(0x1p-148f, 0x1p-149) == 1);
+    CHECK(ulps(0.0f, 0x1p-151) == 0.25);
+    CHECK(ulps(-0.0f, 0.0) == wrong);
+    CHECK(ulps(-0.0f, 0x1p-160) == wrong);
+    CHECK(ulps(NAN, 1.0) == wrong);
+    CHECK(ulps(1.0f, NAN) == wrong);
+    CHECK(ulps(INFINITY, -INFINITY) == wrong);
+    CHECK(ulps(INFINITY, 0x1p128) == 0);
+    CHECK(ulps(INFINITY, 0x1.fffffep127) == 1);
+    CHECK(ulps(0x1.fffffep127f, INFINITY) == wrong);
+}
