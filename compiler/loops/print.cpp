@@ -77,9 +77,9 @@ class Printer {
                 case Stmt::Kind::Check: check(s.check, depth, done); break;
                 case Stmt::Kind::Fold: fold(s.fold, depth); break;
                 case Stmt::Kind::Prefetch:
-                    line(depth, fmt::format("prefetch {}[{}]",
+                    line(depth, fmt::format("prefetch {}[{}] to level {}",
                                             buffer_name(static_cast<std::size_t>(s.prefetch.buffer)),
-                                            code_.str(s.prefetch.index)));
+                                            code_.str(s.prefetch.index), s.prefetch.cache));
                     break;
             }
         }

@@ -147,6 +147,9 @@ void add_products() {
         for (const Product p : {Product::NN, Product::NT, Product::TN, Product::Update})
             for (const auto& [k, n] : layers) add_product(p, batch, k, n);
     }
+    // A weight that no cache holds.
+    for (const Product p : {Product::NN, Product::NT, Product::TN, Product::Update})
+        add_product(p, 10, 5000, 4000);
     for (const Product p : {Product::NN, Product::NT, Product::TN})
         for (const std::int64_t side : {256, 512, 1024}) add_product(p, side, side, side);
     // Sizes that fit no vector and no tile, one axis after another and all together.
