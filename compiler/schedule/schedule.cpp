@@ -479,12 +479,13 @@ class Emitter {
     Statements update(const std::vector<Local>& locals) {
         if (t_.lanes == 1 || !t_.over_reduction)
             return over_elements([&](const Index& slot) { return fold(locals, slot, 0, -1); });
-        return over_tiles(0, 0, [&](const Index& slot) {
-            return over_vectors(block_elements(block_size_),
-                                [&](const Index& p, const Index& lane, std::int64_t active) {
-                                    set_vector_axes(block_start_, p);
-                                    return fold(locals, slot * t_.lanes + lane, lane, active);
-                                });
+        // Tile by tile for each vector, so that what a vector needs is loaded close to its use.
+        return over_vectors(block_elements(block_size_), [&](const Index& p, const Index& lane,
+                                                             std::int64_t active) {
+            set_vector_axes(block_start_, p);
+            return over_tiles(0, 0, [&](const Index& slot) {
+                return fold(locals, slot * t_.lanes + lane, lane, active);
+            });
         });
     }
 
