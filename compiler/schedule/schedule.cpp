@@ -296,9 +296,10 @@ class Emitter {
             locals.push_back(l);
         }
         Statements out;
-        if (phase_ == Phase::Whole)
-            out = initialise(locals, partial);
-        else
+        if (phase_ == Phase::Whole) {
+            out = result_prefetches();
+            append(out, initialise(locals, partial));
+        } else
             append(out, exchange(locals, partial, false));
         if (phase_ != Phase::Finish) append(out, reduce_axis(0, locals));
         if (phase_ == Phase::Accumulate) {
@@ -306,15 +307,34 @@ class Emitter {
             return out;
         }
         if (partial) append(out, combine_lanes(locals));
-        auto finish = [&](const Index& slot) {
+        auto results = [&](const Index& slot) {
             Cloner clone = cloner();
             for (const Local& l : locals)
                 clone.accs.push_back(k_.load(partial        ? l.total
                                              : l.where >= 0 ? l.where
                                                             : l.best,
                                              slot));
+            return clone;
+        };
+        auto finish = [&](const Index& slot) {
+            Cloner clone = results(slot);
             return stores(clone);
         };
+        if (stores_wait(locals)) {
+            append(out, over_elements([&](const Index& slot) {
+                       Cloner clone = results(slot);
+                       const ValueId value = clone.store(nest_.stores[0]).value;
+                       return Statements{Stmt::make_store({locals[0].best, slot, value, {}})};
+                   }));
+            append(out, over_elements([&](const Index& slot) {
+                       StoreTo store = nest_.stores[0];
+                       Cloner clone = cloner();
+                       store.index = clone.index(store.index);
+                       store.value = k_.load(locals[0].best, slot).id;
+                       return Statements{Stmt::make_store(store)};
+                   }));
+            return out;
+        }
         if (!t_.vector_finish) {
             append(out, over_elements(finish));
             return out;
@@ -328,6 +348,27 @@ class Emitter {
                                        });
                }));
         return out;
+    }
+
+    // A masked load that overlaps the vector of a masked store shortly before has to wait for it,
+    // even where no element is shared: rows updated in place, with lanes to spare, are all computed
+    // before the first is stored.
+    bool stores_wait(const std::vector<Local>& locals) const {
+        if (!lanes_are_spatial() || block_elements(block_size_) % t_.lanes == 0 ||
+            tile_count() == 1 || nest_.stores.size() != 1 || locals.size() != 1 ||
+            locals[0].where >= 0 || !nest_.checks.empty())
+            return false;
+        const StoreTo& s = nest_.stores[0];
+        const ValueId root = s.value;
+        const std::vector<ValueId> ids = needed(nest_, {&root, 1});
+        return !s.combine &&
+               k_.buffers[static_cast<std::size_t>(s.buffer)].dtype ==
+                   k_.buffers[static_cast<std::size_t>(locals[0].best)].dtype &&
+               std::any_of(ids.begin(), ids.end(), [&](ValueId id) {
+                   const Instr& i = nest_.values[static_cast<std::size_t>(id)];
+                   return i.op == Op::Load &&
+                          i.index == s.index;  // the new value may take its place
+               });
     }
 
     Statements initialise(const std::vector<Local>& locals, bool partial) {
@@ -475,18 +516,50 @@ class Emitter {
         return out;
     }
 
+    // After a short sum the results are due before a large array has come to the cache: ask for
+    // their places, and for what they replace, when the sum begins.
+    Statements result_prefetches() {
+        constexpr std::int64_t short_sum = 64;
+        std::int64_t steps = 1;
+        for (Var v : nest_.reduce_axes) steps *= extent(v);
+        if (!lanes_are_spatial() || steps > short_sum) return {};
+        std::vector<StoreTo> large;
+        for (const StoreTo& s : nest_.stores) {
+            const Buffer& b = nest_.buffers[static_cast<std::size_t>(s.buffer)];
+            bool values = false;
+            s.index.for_each_value([&](ValueId) { values = true; });
+            const bool replaces =
+                std::any_of(nest_.values.begin(), nest_.values.end(),
+                            [&](const Instr& i) { return i.op == Op::Load && i.index == s.index; });
+            // Stores alone do not wait, and the second-level cache is near.
+            const std::int64_t near = replaces ? machine_.l2_bytes : machine_.l3_bytes / 8;
+            if (!values && s.index.coefficient(t_.inner) == 1 &&
+                b.elements() * static_cast<std::int64_t>(size_of(b.dtype)) > near)
+                large.push_back(s);
+        }
+        if (large.empty()) return {};
+        return over_elements([&](const Index&) {
+            Statements out;
+            for (const StoreTo& s : large) {
+                Cloner clone = cloner();
+                out.push_back(Stmt::make_prefetch({s.buffer, clone.index(s.index), 1}));
+            }
+            return out;
+        });
+    }
+
     // One step of the reduction for every element of the tile.
     Statements update(const std::vector<Local>& locals) {
         if (t_.lanes == 1 || !t_.over_reduction)
             return over_elements([&](const Index& slot) { return fold(locals, slot, 0, -1); });
         // Tile by tile for each vector, so that what a vector needs is loaded close to its use.
-        return over_vectors(block_elements(block_size_), [&](const Index& p, const Index& lane,
-                                                             std::int64_t active) {
-            set_vector_axes(block_start_, p);
-            return over_tiles(0, 0, [&](const Index& slot) {
-                return fold(locals, slot * t_.lanes + lane, lane, active);
-            });
-        });
+        return over_vectors(block_elements(block_size_),
+                            [&](const Index& p, const Index& lane, std::int64_t active) {
+                                set_vector_axes(block_start_, p);
+                                return over_tiles(0, 0, [&](const Index& slot) {
+                                    return fold(locals, slot * t_.lanes + lane, lane, active);
+                                });
+                            });
     }
 
     // active >= 0: lanes from `active` on must leave their partial sum as it is.
