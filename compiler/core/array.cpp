@@ -26,11 +26,11 @@ std::shared_ptr<void> allocate_bytes(std::size_t bytes) {
     // matrix by columns meets a new small page at each step.
     constexpr std::size_t huge = std::size_t{2} << 20;
     const bool large = rounded >= 2 * huge;
-    void* p = large ? std::aligned_alloc(huge, (rounded + huge - 1) / huge * huge)
-                    : std::aligned_alloc(64, rounded);
+    if (large) rounded = (rounded + huge - 1) / huge * huge;
+    void* p = std::aligned_alloc(large ? huge : 64, rounded);
     if (!p) throw std::bad_alloc();
 #ifdef MADV_HUGEPAGE
-    if (large) madvise(p, rounded / huge * huge, MADV_HUGEPAGE);  // advice: may be declined
+    if (large) madvise(p, rounded, MADV_HUGEPAGE);  // advice: may be declined
 #endif
     return std::shared_ptr<void>(p, std::free);
 }

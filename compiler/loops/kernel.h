@@ -30,6 +30,7 @@ struct FoldLanes {
 struct PrefetchAt {
     int buffer = -1;
     Index index;
+    int cache = 1;  ///< the level that it is wanted in
 };
 
 /// A statement: a loop around statements, a store, a check, a fold, or a prefetch.

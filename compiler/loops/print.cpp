@@ -80,10 +80,9 @@ class Printer {
                 case Stmt::Kind::Check: check(s.check, depth, done); break;
                 case Stmt::Kind::Fold: fold(s.fold, depth); break;
                 case Stmt::Kind::Prefetch:
-                    line(depth,
-                         fmt::format("prefetch {}[{}]",
-                                     buffer_name(static_cast<std::size_t>(s.prefetch.buffer)),
-                                     code_.str(s.prefetch.index)));
+                    line(depth, fmt::format("prefetch {}[{}] to level {}",
+                                            buffer_name(static_cast<std::size_t>(s.prefetch.buffer)),
+                                            code_.str(s.prefetch.index), s.prefetch.cache));
                     break;
             }
         }

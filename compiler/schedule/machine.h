@@ -21,6 +21,9 @@ struct Machine {
     std::int64_t l1_bytes = 32 << 10;
     std::int64_t l2_bytes = 1 << 20;
     std::int64_t l3_bytes = 16 << 20;
+    double l2_bytes_per_cycle = 32;  ///< that a core reads from there
+    double l3_bytes_per_cycle = 16;
+    double memory_bytes_per_cycle = 8;
 
     friend bool operator==(const Machine&, const Machine&) = default;
 };

@@ -6,7 +6,7 @@
 #include <numeric>
 
 #include "compiler/core/error.h"
-#include "compiler/schedule/tiling.h"
+#include "compiler/schedule/blocking.h"
 
 namespace arete {
 
@@ -17,16 +17,19 @@ namespace {
 class Emitter {
   public:
     // block: an axis that a loop around the kernel walks, the kernel's variable 0; -1: none.
-    Emitter(const Nest& nest, const Tiling& tiling, const Machine& machine, Var block)
-        : nest_(nest), t_(tiling), machine_(machine) {
+    Emitter(const Nest& nest, const Tiling& tiling, const Blocking& blocking,
+            const Machine& machine, Var block)
+        : nest_(nest), t_(tiling), b_(blocking), machine_(machine) {
         k_.name = nest.name;
         k_.buffers = nest.buffers;
         vars_.resize(nest.extents.size());
         if (block >= 0) var(block) = Index::var(k_.add_var("block", extent(block)));
+        ranges_.resize(nest.extents.size());
+        loop_numbers_.resize(blocking.loops.size());
+        for (Var v = 0; v < static_cast<int>(nest.extents.size()); ++v) range(v).size = extent(v);
     }
 
     Kernel run() {
-        order_axes();
         k_.body = emit_axis(0, true);
         return std::move(k_);
     }
@@ -34,8 +37,19 @@ class Emitter {
   private:
     using Statements = std::vector<Stmt>;
 
+    // What of an axis the code that is being made runs over: all, a chunk, a block.
+    struct Range {
+        Index start;
+        std::int64_t size = 1;
+    };
+
+    // What becomes of a register tile: all of it, or, where the reduction is cut, one block of the
+    // sums, or what follows the last one.
+    enum class Phase { Whole, Accumulate, Finish };
+
     std::int64_t extent(Var v) const { return nest_.extents[static_cast<std::size_t>(v)]; }
     Index& var(Var v) { return vars_[static_cast<std::size_t>(v)]; }
+    Range& range(Var v) { return ranges_[static_cast<std::size_t>(v)]; }
     bool vector_axis(Var v) const { return t_.lanes > 1 && (v == t_.inner || v == t_.outer); }
     std::size_t tile_of(Var v) const {
         std::size_t k = 0;
@@ -45,24 +59,6 @@ class Emitter {
 
     static void append(Statements& to, Statements from) {
         for (Stmt& s : from) to.push_back(std::move(s));
-    }
-
-    // Axes along which the largest operand moves go outermost: it is then read once, while the
-    // smaller ones stay in cache. Without a reduction the order of the result is kept, lanes last.
-    void order_axes() {
-        for (Var v : nest_.axes)
-            if (!(t_.outer >= 0 && v == t_.inner && !t_.over_reduction)) axes_.push_back(v);
-        auto weight = [&](Var v) -> std::int64_t {
-            if (nest_.accumulators.empty()) return vector_axis(v) ? 0 : 1;
-            std::int64_t largest = 0;
-            for (const Instr& i : nest_.values)
-                if (i.target >= 0 && i.op != Op::Acc && i.index.uses(v))
-                    largest = std::max(
-                        largest, nest_.buffers[static_cast<std::size_t>(i.target)].elements());
-            return largest;
-        };
-        std::stable_sort(axes_.begin(), axes_.end(),
-                         [&](Var a, Var b) { return weight(a) > weight(b); });
     }
 
     // `body` repeated `count` times; the loop variable scaled by `step` plus `offset` is given to
@@ -78,48 +74,115 @@ class Emitter {
         return out;
     }
 
-    // The main part of an axis cut into tiles of `size`, then the rest.
+    // The main part of a range of an axis cut into tiles of `size`, then the rest.
     Statements segments(
         Var v, std::int64_t size, LoopKind kind,
         const std::function<Statements(const Index& start, std::int64_t size)>& body) {
         const std::string& name = nest_.var_names[static_cast<std::size_t>(v)];
-        std::int64_t whole = extent(v) / size, rest = extent(v) % size;
+        const Range all = range(v);
+        std::int64_t whole = all.size / size, rest = all.size % size;
         Statements out;
         if (whole)
-            append(out, repeat(name, whole, size, 0, kind,
-                               [&](const Index& start) { return body(start, size); }));
-        if (rest) append(out, body(Index(whole * size), rest));
+            append(out, repeat(name, whole, 1, 0, kind, [&](const Index& number) {
+                       tile_number_ = number;
+                       return body(all.start + number * size, size);
+                   }));
+        if (rest) {
+            tile_number_ = Index(whole);
+            append(out, body(all.start + Index(whole * size), rest));
+        }
         return out;
     }
 
     Statements emit_axis(std::size_t position, bool outermost) {
-        if (position == axes_.size()) return emit_tile();
-        Var v = axes_[position];
+        if (position == b_.cut_at && b_.cut >= 0 && phase_ == Phase::Whole)
+            return emit_blocks(position);
+        if (position == b_.loops.size()) return emit_tile();
+        const Blocking::Loop& loop = b_.loops[position];
+        const Var v = loop.axis;
         LoopKind kind = outermost && t_.cycles > parallel_cycles && nest_.checks.empty()
                             ? LoopKind::Parallel
                             : LoopKind::Serial;
-        auto next = [&](bool loop_made) {
-            return emit_axis(position + 1, outermost && !loop_made);
-        };
-        if (vector_axis(v))
-            return segments(v, t_.block, kind, [&](const Index& start, std::int64_t size) {
+        const std::size_t k = tile_of(v);
+        const std::int64_t size = loop.part == Blocking::Part::Chunks ? b_.chunk
+                                  : vector_axis(v)                    ? t_.block
+                                  : k < t_.tiles.size()               ? t_.tiles[k].size
+                                                                      : 1;
+        const Range all = range(v);
+        const Index around = waiting_tile_;
+        const std::int64_t count = (all.size + size - 1) / size;
+        Statements out = segments(v, size, kind, [&](const Index& start, std::int64_t length) {
+            if (phase_ != Phase::Whole) waiting_tile_ = around * count + tile_number_;
+            loop_numbers_[position] = tile_number_;
+            if (loop.part == Blocking::Part::Chunks) {
+                range(v) = {start, length};
+            } else if (vector_axis(v)) {
                 block_start_ = start;
-                block_size_ = size;
-                return next(!start.is_const());
-            });
-        if (std::size_t k = tile_of(v); k < t_.tiles.size())
-            return segments(v, t_.tiles[k].size, kind, [&](const Index& start, std::int64_t size) {
+                block_size_ = length;
+            } else if (k < t_.tiles.size()) {
                 tile_start_.resize(t_.tiles.size());
                 tile_size_.resize(t_.tiles.size());
                 tile_start_[k] = start;
-                tile_size_[k] = size;
-                return next(!start.is_const());
-            });
-        return repeat(nest_.var_names[static_cast<std::size_t>(v)], extent(v), 1, 0, kind,
-                      [&](const Index& at) {
-                          var(v) = at;
-                          return next(!at.is_const());
-                      });
+                tile_size_[k] = length;
+            } else {
+                var(v) = start;
+            }
+            return emit_axis(position + 1, outermost && start.is_const());
+        });
+        range(v) = all;
+        waiting_tile_ = around;
+        return out;
+    }
+
+    // All tiles of the loops inside, for one block of the reduction after another; their
+    // accumulators wait in scratch memory.
+    Statements emit_blocks(std::size_t position) {
+        std::int64_t tiles = 1;
+        for (std::size_t k = position; k < b_.loops.size(); ++k) {
+            const Var v = b_.loops[k].axis;
+            const std::size_t tile = tile_of(v);
+            const std::int64_t size = vector_axis(v)           ? t_.block
+                                      : tile < t_.tiles.size() ? t_.tiles[tile].size
+                                                               : 1;
+            tiles *= (range(v).size + size - 1) / size;
+        }
+        // Of the largest tile, whatever the sizes of those at the ends.
+        waiting_slots_ = t_.lanes == 1 ? 1
+                         : t_.over_reduction
+                             ? t_.lanes
+                             : (block_elements(t_.block) + t_.lanes - 1) / t_.lanes * t_.lanes;
+        for (const Tiling::Tile& tile : t_.tiles) waiting_slots_ *= tile.size;
+        Statements out;
+        waiting_.clear();
+        for (const Accumulator& a : nest_.accumulators) {
+            const DType t = nest_.values[static_cast<std::size_t>(a.element)].dtype;
+            const int buffer = k_.add_buffer(
+                {"waiting" + std::to_string(waiting_.size()), t, {tiles * waiting_slots_}, true});
+            waiting_.push_back(buffer);
+            const Value start = identity_value(k_, a.reduction, t);
+            append(
+                out,
+                repeat("w", tiles * waiting_slots_ / t_.lanes, t_.lanes, 0, LoopKind::Serial,
+                       [&](const Index& at) {
+                           return over_vectors(t_.lanes, [&](const Index& p, const Index&,
+                                                             std::int64_t) {
+                               return Statements{Stmt::make_store({buffer, at + p, start.id, {}})};
+                           });
+                       }));
+        }
+        waiting_tile_ = Index(0);
+        const Range all = range(b_.cut);
+        phase_ = Phase::Accumulate;
+        append(out, segments(b_.cut, b_.cut_size, LoopKind::Serial,
+                             [&](const Index& start, std::int64_t size) {
+                                 range(b_.cut) = {start, size};
+                                 return emit_axis(position, false);
+                             }));
+        range(b_.cut) = all;
+        phase_ = Phase::Finish;
+        append(out, emit_axis(position, false));
+        phase_ = Phase::Whole;
+        return out;
     }
 
     // Sets the axes of the vector space to the p-th element of the current block.
@@ -231,18 +294,46 @@ class Emitter {
                     {"sum" + n, t, {(slots + 2 * t_.lanes - 1) / t_.lanes * t_.lanes}, true});
             locals.push_back(l);
         }
-        Statements out = initialise(locals, partial);
-        append(out, reduce_axis(0, locals));
+        Statements out;
+        if (phase_ == Phase::Whole) {
+            out = result_prefetches();
+            append(out, initialise(locals, partial));
+        } else
+            append(out, exchange(locals, partial, false));
+        if (phase_ != Phase::Finish) append(out, reduce_axis(0, locals));
+        if (phase_ == Phase::Accumulate) {
+            append(out, exchange(locals, partial, true));
+            return out;
+        }
         if (partial) append(out, combine_lanes(locals));
-        auto finish = [&](const Index& slot) {
+        auto results = [&](const Index& slot) {
             Cloner clone = cloner();
             for (const Local& l : locals)
                 clone.accs.push_back(k_.load(partial        ? l.total
                                              : l.where >= 0 ? l.where
                                                             : l.best,
                                              slot));
+            return clone;
+        };
+        auto finish = [&](const Index& slot) {
+            Cloner clone = results(slot);
             return stores(clone);
         };
+        if (stores_wait(locals)) {
+            append(out, over_elements([&](const Index& slot) {
+                       Cloner clone = results(slot);
+                       const ValueId value = clone.store(nest_.stores[0]).value;
+                       return Statements{Stmt::make_store({locals[0].best, slot, value, {}})};
+                   }));
+            append(out, over_elements([&](const Index& slot) {
+                       StoreTo store = nest_.stores[0];
+                       Cloner clone = cloner();
+                       store.index = clone.index(store.index);
+                       store.value = k_.load(locals[0].best, slot).id;
+                       return Statements{Stmt::make_store(store)};
+                   }));
+            return out;
+        }
         if (!t_.vector_finish) {
             append(out, over_elements(finish));
             return out;
@@ -256,6 +347,27 @@ class Emitter {
                                        });
                }));
         return out;
+    }
+
+    // A masked load that overlaps the vector of a masked store shortly before has to wait for it,
+    // even where no element is shared: rows updated in place, with lanes to spare, are all computed
+    // before the first is stored.
+    bool stores_wait(const std::vector<Local>& locals) const {
+        if (!lanes_are_spatial() || block_elements(block_size_) % t_.lanes == 0 ||
+            tile_count() == 1 || nest_.stores.size() != 1 || locals.size() != 1 ||
+            locals[0].where >= 0 || !nest_.checks.empty())
+            return false;
+        const StoreTo& s = nest_.stores[0];
+        const ValueId root = s.value;
+        const std::vector<ValueId> ids = needed(nest_, {&root, 1});
+        return !s.combine &&
+               k_.buffers[static_cast<std::size_t>(s.buffer)].dtype ==
+                   k_.buffers[static_cast<std::size_t>(locals[0].best)].dtype &&
+               std::any_of(ids.begin(), ids.end(), [&](ValueId id) {
+                   const Instr& i = nest_.values[static_cast<std::size_t>(id)];
+                   return i.op == Op::Load &&
+                          i.index == s.index;  // the new value may take its place
+               });
     }
 
     Statements initialise(const std::vector<Local>& locals, bool partial) {
@@ -282,6 +394,26 @@ class Emitter {
         });
     }
 
+    // Accumulators from where they wait, or back there.
+    Statements exchange(const std::vector<Local>& locals, bool partial, bool back) {
+        auto move = [&](const Index& slot) {
+            Statements s;
+            const Index place = waiting_tile_ * waiting_slots_ + slot;
+            for (std::size_t a = 0; a < locals.size(); ++a) {
+                const int best = locals[a].best, waiting = waiting_[a];
+                s.push_back(back ? Stmt::make_store({waiting, place, k_.load(best, slot).id, {}})
+                                 : Stmt::make_store({best, slot, k_.load(waiting, place).id, {}}));
+            }
+            return s;
+        };
+        return over_elements([&](const Index& slot) {
+            if (!partial) return move(slot);
+            return over_vectors(t_.lanes, [&](const Index& p, const Index&, std::int64_t) {
+                return move(slot * t_.lanes + p);
+            });
+        });
+    }
+
     Statements combine_lanes(const std::vector<Local>& locals) {
         Statements s;
         for (std::size_t a = 0; a < locals.size(); ++a)
@@ -299,12 +431,15 @@ class Emitter {
                             [&](const Index& start, std::int64_t size) {
                                 block_start_ = start;
                                 block_size_ = size;
-                                return reduce_axis(position + skip, locals);
+                                Statements out = row_prefetches();
+                                append(out, reduce_axis(position + skip, locals));
+                                return out;
                             });
         }
-        return repeat(nest_.var_names[static_cast<std::size_t>(v)], extent(v), 1, 0,
+        const Range all = range(v);
+        return repeat(nest_.var_names[static_cast<std::size_t>(v)], all.size, 1, 0,
                       v == t_.unroll ? LoopKind::Unrolled : LoopKind::Serial, [&](const Index& at) {
-                          var(v) = at;
+                          var(v) = all.start + at;
                           Statements out = prefetches(v);
                           append(out, reduce_axis(position + 1, locals));
                           return out;
@@ -312,45 +447,118 @@ class Emitter {
     }
 
     // A panel of a matrix too large for the cache is walked in short pieces far apart, which the
-    // processor does not foresee: ask for the pieces of a few steps ahead.
+    // processor does not foresee: ask for the pieces of a few steps ahead, or, where the reduction
+    // is cut, for those of the next block, which there is time to fetch from memory.
     Statements prefetches(Var v) {
         Statements out;
-        if (v != nest_.reduce_axes.back() || v == t_.unroll || !lanes_are_spatial() ||
-            t_.outer >= 0)
-            return out;
-        constexpr std::int64_t ahead = 12, far = 1024;
+        if (v != nest_.reduce_axes.back() || v == t_.unroll) return out;
+        const bool blocks = v == b_.cut;
+        const std::int64_t ahead = blocks ? b_.cut_size : 12;
         for (const Instr& i : nest_.values) {
-            if (i.op != Op::Load || !i.index.uses(t_.inner) || i.index.uses_nested(v)) continue;
+            if (!walks_far(nest_, t_, i, v)) continue;
             const Buffer& b = nest_.buffers[static_cast<std::size_t>(i.target)];
             const auto size = static_cast<std::int64_t>(size_of(b.dtype));
-            bool values = false, tiled = false;
+            bool values = false;
             i.index.for_each_value([&](ValueId) { values = true; });
-            for (const Tiling::Tile& t : t_.tiles) tiled = tiled || i.index.uses(t.axis);
-            if (values || tiled || i.index.coefficient(v) * size < far ||
-                b.elements() * size < machine_.l2_bytes)
-                continue;
+            if (values || b.elements() * size < machine_.l2_bytes) continue;
             const std::int64_t line = std::max<std::int64_t>(1, 64 / size);
             for (std::int64_t p = 0; p < block_size_; p += line) {
                 set_vector_axes(block_start_, p);
                 Cloner clone = cloner();
                 out.push_back(Stmt::make_prefetch(
-                    {i.target, clone.index(i.index) + Index(i.index.coefficient(v) * ahead)}));
+                    {i.target, clone.index(i.index) + Index(i.index.coefficient(v) * ahead),
+                     blocks ? 2 : 1}));
             }
         }
         return out;
+    }
+
+    // Lanes of partial sums walk several rows of a matrix side by side. Where hardly more is done
+    // with a row than reading it from memory, ask for the rows of the next tile meanwhile.
+    Statements row_prefetches() {
+        Statements out;
+        if (!t_.over_reduction || t_.outer >= 0) return out;
+        for (const Instr& i : nest_.values) {
+            if (i.op != Op::Load || i.index.coefficient(t_.inner) != 1) continue;
+            const Buffer& b = nest_.buffers[static_cast<std::size_t>(i.target)];
+            const auto size = static_cast<std::int64_t>(size_of(b.dtype));
+            bool values = false;
+            i.index.for_each_value([&](ValueId) { values = true; });
+            if (values || b.elements() * size < machine_.l2_bytes) continue;
+            // The innermost loop that moves the rows, and how often the loops inside repeat them:
+            // each time another part of the next rows is asked for.
+            std::int64_t repeats = 1;
+            Index repeat_number;
+            std::size_t at = b_.loops.size(), k = t_.tiles.size();
+            while (at-- > 0) {
+                const Var v = b_.loops[at].axis;
+                k = tile_of(v);
+                if (i.index.uses(v)) break;
+                const std::int64_t step = k < t_.tiles.size() ? t_.tiles[k].size : 1;
+                repeat_number = repeat_number + loop_numbers_[at] * repeats;
+                repeats *= (extent(v) + step - 1) / step;
+            }
+            if (repeats > 4 || k == t_.tiles.size()) continue;
+            const std::int64_t rows = (tile_size_[k] + repeats - 1) / repeats;
+            for (std::size_t other = 0; other < t_.tiles.size(); ++other)
+                var(t_.tiles[other].axis) = tile_start_[other];
+            for (std::int64_t row = 0; row < rows; ++row) {
+                var(t_.tiles[k].axis) =
+                    tile_start_[k] + Index(t_.tiles[k].size + row) + repeat_number * rows;
+                for (std::int64_t p = 0; p < block_size_; p += t_.lanes) {
+                    set_vector_axes(block_start_, p);
+                    Cloner clone = cloner();
+                    out.push_back(Stmt::make_prefetch({i.target, clone.index(i.index), 2}));
+                }
+            }
+        }
+        return out;
+    }
+
+    // After a short sum the results are due before a large array has come to the cache: ask for
+    // their places, and for what they replace, when the sum begins.
+    Statements result_prefetches() {
+        constexpr std::int64_t short_sum = 64;
+        std::int64_t steps = 1;
+        for (Var v : nest_.reduce_axes) steps *= extent(v);
+        if (!lanes_are_spatial() || steps > short_sum) return {};
+        std::vector<StoreTo> large;
+        for (const StoreTo& s : nest_.stores) {
+            const Buffer& b = nest_.buffers[static_cast<std::size_t>(s.buffer)];
+            bool values = false;
+            s.index.for_each_value([&](ValueId) { values = true; });
+            const bool replaces =
+                std::any_of(nest_.values.begin(), nest_.values.end(),
+                            [&](const Instr& i) { return i.op == Op::Load && i.index == s.index; });
+            // Stores alone do not wait, and the second-level cache is near.
+            const std::int64_t near = replaces ? machine_.l2_bytes : machine_.l3_bytes / 8;
+            if (!values && s.index.coefficient(t_.inner) == 1 &&
+                b.elements() * static_cast<std::int64_t>(size_of(b.dtype)) > near)
+                large.push_back(s);
+        }
+        if (large.empty()) return {};
+        return over_elements([&](const Index&) {
+            Statements out;
+            for (const StoreTo& s : large) {
+                Cloner clone = cloner();
+                out.push_back(Stmt::make_prefetch({s.buffer, clone.index(s.index), 1}));
+            }
+            return out;
+        });
     }
 
     // One step of the reduction for every element of the tile.
     Statements update(const std::vector<Local>& locals) {
         if (t_.lanes == 1 || !t_.over_reduction)
             return over_elements([&](const Index& slot) { return fold(locals, slot, 0, -1); });
-        return over_tiles(0, 0, [&](const Index& slot) {
-            return over_vectors(block_elements(block_size_),
-                                [&](const Index& p, const Index& lane, std::int64_t active) {
-                                    set_vector_axes(block_start_, p);
+        // Tile by tile for each vector, so that what a vector needs is loaded close to its use.
+        return over_vectors(block_elements(block_size_),
+                            [&](const Index& p, const Index& lane, std::int64_t active) {
+                                set_vector_axes(block_start_, p);
+                                return over_tiles(0, 0, [&](const Index& slot) {
                                     return fold(locals, slot * t_.lanes + lane, lane, active);
                                 });
-        });
+                            });
     }
 
     // active >= 0: lanes from `active` on must leave their partial sum as it is.
@@ -379,10 +587,17 @@ class Emitter {
 
     const Nest& nest_;
     const Tiling& t_;
+    const Blocking& b_;
     const Machine& machine_;
     Kernel k_;
-    std::vector<Index> vars_;  // of the nest, in terms of the kernel's
-    std::vector<Var> axes_;    // outer loops, outermost first
+    std::vector<Index> vars_;          // of the nest, in terms of the kernel's
+    std::vector<Range> ranges_;        // by the nest's variable
+    Index tile_number_;                // of the segment being made
+    std::vector<Index> loop_numbers_;  // the same for each of b_.loops
+    Phase phase_ = Phase::Whole;
+    std::vector<int> waiting_;        // scratch buffers, by accumulator
+    std::int64_t waiting_slots_ = 0;  // elements of it a tile
+    Index waiting_tile_;              // number of the tile among those that wait
     Index block_start_;
     std::int64_t block_size_ = 1;
     std::vector<Index> tile_start_;
@@ -395,8 +610,11 @@ Kernel schedule(const Nest& nest, const Machine& machine, Var block) {
     if (nest.sequential) return naive(nest);
     Nest flat = collapse_axes(nest);
     Tiling tiling = choose_tiling(flat, machine);
-    Kernel kernel = Emitter(flat, tiling, machine, block).run();
+    Blocking blocking = choose_blocking(flat, tiling, machine);
+    Kernel kernel = Emitter(flat, tiling, blocking, machine, block).run();
     kernel.comment = to_string(tiling, flat);
+    if (std::string blocks = to_string(blocking, flat); !blocks.empty())
+        kernel.comment += "; " + blocks;
     return kernel;
 }
 

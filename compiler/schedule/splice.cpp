@@ -124,10 +124,10 @@ class Splicer {
                 return Stmt::make_fold(f);
             }
             case Stmt::Kind::Prefetch: {
-                const int b = s.prefetch.buffer;
-                return Stmt::make_prefetch(
-                    {buffer(b),
-                     clone.index(s.prefetch.index) + clone.shift[static_cast<std::size_t>(b)]});
+                PrefetchAt p = s.prefetch;
+                p.index = clone.index(p.index) + clone.shift[static_cast<std::size_t>(p.buffer)];
+                p.buffer = buffer(p.buffer);
+                return Stmt::make_prefetch(p);
             }
         }
         throw InternalError("a statement of no kind");

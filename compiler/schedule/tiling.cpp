@@ -153,7 +153,7 @@ class Search {
         if (t.lanes == 1) return port;
         bool in = e.uses(t.inner), out = t.outer >= 0 && e.uses(t.outer);
         if (!in && !out) return port;
-        double per_lane = store ? 1.5 : 1;
+        double per_lane = store ? 1.5 : 2;
         if (e.uses_nested(t.inner) || (out && e.uses_nested(t.outer))) {
             // A quotient of the lane is a shuffle of one load; anything else is a gather.
             return store ? t.lanes * per_lane : 4 * port;

@@ -24,8 +24,8 @@ struct Tiling {
     std::vector<Tile> tiles;      ///< axes unrolled into registers besides the vectors
     /// Of partial sums: what follows the reduction runs in vectors along the last tiled axis.
     bool vector_finish = false;
-    loops::Var unroll = -1;       ///< innermost reduction axis, unrolled; or -1
-    double cycles = 0;            ///< the estimate
+    loops::Var unroll = -1;  ///< innermost reduction axis, unrolled; or -1
+    double cycles = 0;       ///< the estimate
 };
 
 /// "16 lanes of x, joined rows of y, 4 to a block; tile co 5; 1200 cycles".

@@ -21,6 +21,18 @@ using arete::test::difference;
 
 namespace {
 
+/// Caches so small that the tests' operands do not fit, so that loops are blocked.
+Machine small_caches(int vector_bytes) {
+    Machine m;
+    m.vector_bytes = vector_bytes;
+    m.vector_registers = 32;
+    m.masked_memory = vector_bytes == 64;
+    m.l1_bytes = 2048;
+    m.l2_bytes = 8192;
+    m.l3_bytes = 65536;
+    return m;
+}
+
 std::vector<Machine> machines() {
     std::vector<Machine> out;
     for (const int bytes : {16, 32, 64})
@@ -35,6 +47,8 @@ std::vector<Machine> machines() {
     narrow.vector_bytes = 8;
     narrow.vector_registers = 4;
     out.push_back(narrow);
+    out.push_back(small_caches(16));
+    out.push_back(small_caches(64));
     return out;
 }
 
@@ -146,6 +160,47 @@ TEST_CASE("schedule: contractions") {
             }
     check("vectors", dot(vector<float>("v", {77}), vector<float>("u", {77})));
     check("matrix and vector", dot(matrix<float>("m", {19, 45}), vector<float>("v", {45})));
+}
+
+TEST_CASE("schedule: blocks for the caches") {
+    const auto blocks = [](const Expr& e, const Machine& machine) {
+        LoweredNest l = lower_nest(
+            {&e, 1}, [](const Expr& x) { return x.node().is_leaf(); }, "kernel");
+        return schedule(l.nest, machine).comment;
+    };
+    const auto contains = [](const std::string& text, const char* what) {
+        INFO(text);
+        CHECK(text.find(what) != std::string::npos);
+    };
+    // Few rows: the weight is walked in chunks of its columns, or in panels.
+    const auto x = matrix<float>("x", {10, 97}), w = matrix<float>("w", {97, 530});
+    const auto bias = vector<float>("bias", {530});
+    contains(blocks(dot(x, w), small_caches(16)), "blocks of");
+    contains(blocks(dot(x, w), small_caches(64)), "blocks of");
+    check("few rows", relu(dot(x, w) + bias));
+    check("of doubles", dot(cast(x, DType::F64), cast(w, DType::F64)));
+    // Blocks that do not divide the reduction, tiles that do not divide the axes.
+    const auto a = matrix<float>("a", {37, 101}), b = matrix<float>("b", {101, 71});
+    contains(blocks(dot(a, b), small_caches(16)), "blocks of");
+    check("odd", dot(a, b));
+    check("odd, transposed", dot(a.T(), matrix<float>("c", {37, 300})));
+    check("maximum of sums", max(expand_dims(a, 2) + expand_dims(b, 0), 1));
+    // A filter's gradient: images in blocks, partial sums of all taps wait.
+    const auto by_filters = [](std::int64_t n, std::int64_t ci, std::int64_t co, std::int64_t side,
+                               std::int64_t filter) {
+        const auto images = tensor4<float>("images", {n, ci, side, side + 3}),
+                   w = tensor4<float>("w", {co, ci, filter, filter}),
+                   g = tensor4<float>("g", {n, co, side + 1 - filter, side + 4 - filter});
+        return Lop(conv2d(images, w), {w}, g)[0];
+    };
+    Machine wide;
+    wide.vector_bytes = 64;
+    wide.vector_registers = 32;
+    wide.masked_memory = true;
+    contains(blocks(by_filters(256, 1, 20, 28, 5), wide), "blocks of");
+    CHECK(blocks(by_filters(2, 1, 20, 28, 5), wide).find("blocks of") == std::string::npos);
+    check("filters", by_filters(7, 3, 23, 9, 3));
+    check("filters and more", 1 - 0.5f * by_filters(7, 3, 23, 9, 3));
 }
 
 TEST_CASE("schedule: convolutions, pools and gathers") {

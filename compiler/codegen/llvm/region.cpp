@@ -110,9 +110,11 @@ void RegionPrinter::statement(const Stmt& s) {
                 memory_type(k_.buffers[static_cast<std::size_t>(s.prefetch.buffer)].dtype),
                 pointers_[static_cast<std::size_t>(s.prefetch.buffer)],
                 scalar_address(address(s.prefetch.index)));
-            // A read, to be kept in every cache.
+            // A read of data; LLVM's locality is 3 for the first cache, 2 for the second.
             b_.CreateIntrinsic(llvm::Intrinsic::prefetch, {at->getType()},
-                               {at, b_.getInt32(0), b_.getInt32(3), b_.getInt32(1)});
+                               {at, b_.getInt32(0),
+                                b_.getInt32(static_cast<std::uint32_t>(4 - s.prefetch.cache)),
+                                b_.getInt32(1)});
             break;
         }
     }

@@ -1,0 +1,338 @@
+#include "compiler/schedule/blocking.h"
+
+#include <algorithm>
+#include <map>
+
+#include <fmt/format.h>
+
+#include "compiler/loops/kernel.h"
+
+namespace arete {
+
+using namespace loops;
+
+namespace {
+
+constexpr std::int64_t line_bytes = 64;
+// Pieces shorter than this, one row apart, are too short for the processor's own prefetching.
+constexpr std::int64_t long_run = 1024;
+// Accumulators that wait are on the stack of the thread that runs the kernel.
+constexpr std::int64_t scratch_limit = 128 << 10;
+
+std::int64_t ceil_div(std::int64_t a, std::int64_t b) {
+    return (a + b - 1) / b;
+}
+
+bool is_vector(const Tiling& t, Var v) {
+    return t.lanes > 1 && (v == t.inner || v == t.outer);
+}
+
+// Axes along which the largest operand moves go outermost: it is then read once, while the
+// smaller ones stay in cache. Without a reduction the order of the result is kept, lanes last.
+std::vector<Var> default_order(const Nest& nest, const Tiling& t) {
+    std::vector<Var> axes;
+    for (Var v : nest.axes)
+        if (!(t.outer >= 0 && v == t.inner && !t.over_reduction)) axes.push_back(v);
+    auto weight = [&](Var v) -> std::int64_t {
+        if (nest.accumulators.empty()) return is_vector(t, v) ? 0 : 1;
+        std::int64_t largest = 0;
+        for (const Instr& i : nest.values)
+            if (i.target >= 0 && i.op != Op::Acc && i.index.uses(v))
+                largest =
+                    std::max(largest, nest.buffers[static_cast<std::size_t>(i.target)].elements());
+        return largest;
+    };
+    std::stable_sort(axes.begin(), axes.end(), [&](Var a, Var b) { return weight(a) > weight(b); });
+    return axes;
+}
+
+// Estimates the bytes that move between the caches.
+class Traffic {
+  public:
+    Traffic(const Nest& nest, const Tiling& tiling, const Machine& machine)
+        : nest_(nest), t_(tiling), m_(machine) {
+        std::vector<ValueId> roots;
+        for (const Accumulator& a : nest.accumulators) roots.push_back(a.element);
+        for (ValueId id : needed(nest, roots)) {
+            const Instr& i = nest.values[static_cast<std::size_t>(id)];
+            if (i.op == Op::Load || i.op == Op::LoadIf) operands_.push_back(&i);
+        }
+        for (const Instr* i : operands_) all_bytes_ += footprint(*i, nest.extents);
+    }
+
+    double all_bytes() const { return all_bytes_; }
+
+    /// Elements of `v` in one register tile.
+    std::int64_t tile_size(Var v) const {
+        if (!t_.over_reduction && t_.lanes > 1) {
+            if (v == t_.outer || (v == t_.inner && t_.outer < 0)) return t_.block;
+            if (v == t_.inner) return extent(v);
+        }
+        for (const Tiling::Tile& x : t_.tiles)
+            if (x.axis == v) return x.size;
+        return 1;
+    }
+
+    /// Tiles along `v`.
+    std::int64_t tiles(Var v) const { return ceil_div(extent(v), tile_size(v)); }
+
+    /// Vectors of accumulators that wait while another block of the reduction runs, for all tiles
+    /// of the loops from b.cut_at on.
+    std::int64_t waiting(const Blocking& b) const {
+        std::int64_t n = 1;
+        for (const Tiling::Tile& x : t_.tiles) n *= x.size;
+        if (t_.lanes > 1 && !t_.over_reduction)
+            n *= ceil_div(t_.outer >= 0 ? t_.block * extent(t_.inner) : t_.block, t_.lanes);
+        for (std::size_t k = b.cut_at; k < b.loops.size(); ++k) {
+            const Var v = b.loops[k].axis;
+            n *= b.loops[k].part == Blocking::Part::InChunk ? b.chunk / tile_size(v) : tiles(v);
+        }
+        return n;
+    }
+
+    std::int64_t waiting_bytes(const Blocking& b) const {
+        std::int64_t bytes = 0;
+        for (const Accumulator& a : nest_.accumulators)
+            bytes += waiting(b) * std::max(1, t_.lanes) *
+                     static_cast<std::int64_t>(
+                         size_of(nest_.values[static_cast<std::size_t>(a.element)].dtype));
+        return bytes;
+    }
+
+    double cycles(const Blocking& b) const {
+        const std::vector<Step> steps = steps_of(b);
+        std::vector<std::vector<std::int64_t>> boxes{nest_.extents};
+        for (const Step& s : steps) {
+            boxes.push_back(boxes.back());
+            boxes.back()[static_cast<std::size_t>(s.axis)] = s.to;
+        }
+        const double waiting = b.cut >= 0 ? static_cast<double>(waiting_bytes(b)) : 0;
+        const double l2 = static_cast<double>(m_.l2_bytes), l3 = static_cast<double>(m_.l3_bytes);
+        const double near =
+            misses(steps, boxes, 0.75 * static_cast<double>(m_.l1_bytes), b, false) /
+            m_.l2_bytes_per_cycle;
+        double far = misses(steps, boxes, std::max(0.25 * l2, 0.75 * l2 - waiting), b, false) /
+                     m_.l3_bytes_per_cycle;
+        // What is much smaller than the last cache is still there since the call before.
+        if (all_bytes_ > l3 / 8)
+            far += misses(steps, boxes, 0.75 * l3, b, true) / m_.memory_bytes_per_cycle;
+        // Arithmetic hides what is moved, the better the nearer it comes from.
+        double cycles = std::max({t_.cycles, near, far}) + 0.05 * near + 0.3 * far;
+        if (b.cut >= 0) {
+            // Accumulators are read and written once a block.
+            double repeats = static_cast<double>(ceil_div(extent(b.cut), b.cut_size));
+            for (std::size_t k = 0; k < b.cut_at; ++k)
+                repeats *= static_cast<double>(b.loops[k].part == Blocking::Part::Chunks
+                                                   ? ceil_div(extent(b.loops[k].axis), b.chunk)
+                                                   : tiles(b.loops[k].axis));
+            cycles += 1.5 * repeats * static_cast<double>(this->waiting(b)) *
+                      static_cast<double>(nest_.accumulators.size());
+        }
+        return cycles;
+    }
+
+  private:
+    // A loop that leaves `to` elements of an axis to the loops inside it.
+    struct Step {
+        Var axis;
+        std::int64_t to;
+        double trips;
+    };
+
+    std::int64_t extent(Var v) const { return nest_.extents[static_cast<std::size_t>(v)]; }
+
+    std::vector<Step> steps_of(const Blocking& b) const {
+        std::vector<Step> steps;
+        std::vector<std::int64_t> left = nest_.extents;
+        auto add = [&](Var v, std::int64_t to) {
+            std::int64_t& now = left[static_cast<std::size_t>(v)];
+            to = std::min(to, now);
+            steps.push_back(
+                {v, to, static_cast<double>(ceil_div(now, std::max<std::int64_t>(to, 1)))});
+            now = to;
+        };
+        for (std::size_t k = 0; k <= b.loops.size(); ++k) {
+            if (b.cut >= 0 && k == b.cut_at) add(b.cut, b.cut_size);
+            if (k == b.loops.size()) break;
+            const Blocking::Loop& l = b.loops[k];
+            add(l.axis, l.part == Blocking::Part::Chunks ? b.chunk : tile_size(l.axis));
+        }
+        for (Var v : nest_.reduce_axes) {
+            if (t_.over_reduction && t_.outer >= 0 && v == t_.inner) continue;
+            add(v, t_.over_reduction && is_vector(t_, v) ? t_.block : 1);
+        }
+        return steps;
+    }
+
+    // Steps along an operand's address by their distance, and how many there are in a box: the
+    // steps of two axes along one direction (a pixel and a filter's tap) overlap.
+    std::map<std::int64_t, std::int64_t> directions(const Instr& load,
+                                                    const std::vector<std::int64_t>& box) const {
+        std::map<std::int64_t, std::int64_t> counts;
+        for (const Index::Term& term : load.index.terms()) {
+            auto add = [&](Var v, std::int64_t distance) {
+                auto [at, added] = counts.emplace(distance, 1);
+                at->second += box[static_cast<std::size_t>(v)] - 1;
+            };
+            if (term.kind == Index::Kind::Var) {
+                add(term.id, std::abs(term.coefficient));
+            } else if (term.kind != Index::Kind::Value) {
+                // A quotient or remainder: at most one element for each value of its axes.
+                for (Var v = 0; v < static_cast<int>(box.size()); ++v)
+                    if (term.inner->uses(v)) add(v, -1 - v);
+            }
+        }
+        return counts;
+    }
+
+    // Bytes of the cache lines that an operand touches in a box.
+    double footprint(const Instr& load, const std::vector<std::int64_t>& box) const {
+        const Buffer& b = nest_.buffers[static_cast<std::size_t>(load.target)];
+        const auto size = static_cast<std::int64_t>(size_of(b.dtype));
+        double rows = 1;
+        std::int64_t run = 1;
+        for (const auto& [distance, n] : directions(load, box)) {
+            if (distance == 1)
+                run = n;
+            else
+                rows *= static_cast<double>(n);
+        }
+        return std::min(rows * static_cast<double>(ceil_div(run * size, line_bytes) * line_bytes),
+                        static_cast<double>(b.elements() * size));
+    }
+
+    // Bytes that a cache of this capacity has to fetch. The outermost loop whose body's data fit
+    // keeps them; the loops around it fetch again what moves with them or with a loop in between.
+    double misses(const std::vector<Step>& steps,
+                  const std::vector<std::vector<std::int64_t>>& boxes, double capacity,
+                  const Blocking& b, bool memory) const {
+        std::size_t level = 0;
+        auto all = [&](const std::vector<std::int64_t>& box) {
+            double sum = 0;
+            for (const Instr* i : operands_) sum += footprint(*i, box);
+            return sum;
+        };
+        while (level < steps.size() && all(boxes[level]) > capacity) ++level;
+        double total = 0;
+        for (const Instr* i : operands_) {
+            double bytes = footprint(*i, boxes[level]);
+            bool moved = false;
+            for (std::size_t k = level; k-- > 0;) {
+                moved = moved || i->index.uses(steps[k].axis);
+                if (moved) bytes *= steps[k].trips;
+            }
+            total += memory ? bytes * slowness(*i, b) : bytes;
+        }
+        return total;
+    }
+
+    // Memory gives a fraction of its bandwidth to short pieces far apart. In blocks, the pieces of
+    // the next block are asked for while this one is worked on.
+    double slowness(const Instr& load, const Blocking& b) const {
+        const bool ahead = b.cut >= 0 && b.cut == nest_.reduce_axes.back();
+        return !ahead && walks_far(nest_, t_, load, nest_.reduce_axes.back()) ? 3 : 1;
+    }
+
+    const Nest& nest_;
+    const Tiling& t_;
+    const Machine& m_;
+    std::vector<const Instr*> operands_;
+    double all_bytes_ = 0;
+};
+
+// About `target` steps: as many as divide the axis where there is such a number nearby.
+std::int64_t even_block(std::int64_t extent, std::int64_t target) {
+    for (std::int64_t d = 0; 3 * d <= target; ++d)
+        for (const std::int64_t size : {target + d, target - d})
+            if (size > 0 && extent % size == 0) return size;
+    const std::int64_t blocks = ceil_div(extent, target);
+    return ceil_div(extent, blocks);
+}
+
+}  // namespace
+
+bool walks_far(const Nest& nest, const Tiling& t, const Instr& load, Var axis) {
+    if (load.op != Op::Load || t.lanes == 1 || t.over_reduction || t.outer >= 0) return false;
+    if (!load.index.uses(t.inner) || load.index.uses_nested(axis)) return false;
+    for (const Tiling::Tile& x : t.tiles)
+        if (load.index.uses(x.axis)) return false;
+    const auto size = static_cast<std::int64_t>(
+        size_of(nest.buffers[static_cast<std::size_t>(load.target)].dtype));
+    return std::abs(load.index.coefficient(axis)) * size >= long_run && t.block * size < long_run;
+}
+
+std::string to_string(const Blocking& b, const Nest& nest) {
+    if (b.cut < 0) return "";
+    auto name = [&](Var v) { return nest.var_names[static_cast<std::size_t>(v)]; };
+    std::string out;
+    for (const Blocking::Loop& l : b.loops)
+        if (l.part == Blocking::Part::Chunks)
+            out += fmt::format("{} in chunks of {}; ", name(l.axis), b.chunk);
+    out += fmt::format("blocks of {} {}", b.cut_size, name(b.cut));
+    for (std::size_t k = b.cut_at; k < b.loops.size(); ++k)
+        out += fmt::format("{}{}", k == b.cut_at ? " around " : ", ", name(b.loops[k].axis));
+    return out;
+}
+
+Blocking choose_blocking(const Nest& nest, const Tiling& t, const Machine& machine) {
+    Blocking plain;
+    const std::vector<Var> order = default_order(nest, t);
+    for (Var v : order) plain.loops.push_back({v, Blocking::Part::Whole});
+    plain.cycles = t.cycles;
+    if (nest.accumulators.empty() || nest.reduce_axes.empty() || !nest.checks.empty() ||
+        order.empty())
+        return plain;
+    for (const Accumulator& a : nest.accumulators)
+        if (a.reduction == Reduction::ArgMax || a.reduction == Reduction::ArgMin) return plain;
+    const Traffic traffic(nest, t, machine);
+    const Var cut = nest.reduce_axes.front();
+    if (traffic.all_bytes() < static_cast<double>(machine.l2_bytes) / 2 || is_vector(t, cut) ||
+        cut == t.unroll)
+        return plain;
+    plain.cycles = traffic.cycles(plain);
+    Blocking best = plain;
+    auto iterations = [&](const Blocking& b) {
+        const Blocking::Loop& first = b.loops.front();
+        const std::int64_t size =
+            first.part == Blocking::Part::Chunks ? b.chunk : traffic.tile_size(first.axis);
+        return ceil_div(nest.extents[static_cast<std::size_t>(first.axis)], size);
+    };
+    auto consider = [&](Blocking b) {
+        // A few iterations for the threads: four, or as many as there are without blocks.
+        if (b.cut >= 0 && (iterations(b) < std::min<std::int64_t>(4, iterations(plain)) ||
+                           traffic.waiting_bytes(b) > scratch_limit))
+            return;
+        b.cycles = traffic.cycles(b);
+        // Blocks cost code: they must be worth it.
+        if (b.cycles * (best.cut < 0 ? 1.03 : 1) < best.cycles) best = b;
+    };
+    const std::int64_t extent = nest.extents[static_cast<std::size_t>(cut)];
+    for (std::size_t first = 0; first < order.size(); ++first) {
+        Blocking b = plain;
+        std::rotate(b.loops.begin(), b.loops.begin() + static_cast<std::ptrdiff_t>(first),
+                    b.loops.begin() + static_cast<std::ptrdiff_t>(first) + 1);
+        if (first > 0) consider(b);
+        b.cut = cut;
+        for (const std::int64_t target : {1, 2, 4, 8, 16, 32, 64, 128, 256}) {
+            b.cut_size = even_block(extent, target);
+            if (2 * b.cut_size > extent) break;
+            for (b.cut_at = 1; b.cut_at <= b.loops.size(); ++b.cut_at) consider(b);
+            // The axis of the lanes in two loops, one around the blocks and one inside.
+            if (b.loops.front().axis != t.inner || t.over_reduction || t.outer >= 0 || t.lanes == 1)
+                continue;
+            const std::int64_t tiles = traffic.tiles(t.inner);
+            for (const std::int64_t wanted : {4, 8, 16, 32}) {
+                const std::int64_t chunks = ceil_div(tiles, wanted);
+                Blocking c = b;
+                c.chunk = ceil_div(tiles, chunks) * t.block;
+                c.loops.front().part = Blocking::Part::Chunks;
+                c.loops.insert(c.loops.begin() + 1, {t.inner, Blocking::Part::InChunk});
+                c.cut_at = 1;
+                consider(c);
+            }
+        }
+    }
+    return best;
+}
+
+}  // namespace arete
