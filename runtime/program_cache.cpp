@@ -56,13 +56,16 @@ class KeyWriter {
     // Every member by name: a new one does not compile until it is part of the key.
     void machine() {
         const auto& [triple, cpu, features, vector_bytes, vector_registers, masked_memory,
-                     fma_per_cycle, loads_per_cycle, fma_latency, l1_bytes, l2_bytes] =
+                     fma_per_cycle, loads_per_cycle, fma_latency, l1_bytes, l2_bytes, l3_bytes,
+                     l2_bytes_per_cycle, l3_bytes_per_cycle, memory_bytes_per_cycle] =
             request_.machine;
         for (const std::string* v : {&triple, &cpu, &features}) out_.text(*v);
         for (int v : {vector_bytes, vector_registers, int{masked_memory}, fma_latency})
             out_.number(v);
-        for (double v : {fma_per_cycle, loads_per_cycle}) out_.number(v);
-        for (std::int64_t v : {l1_bytes, l2_bytes}) out_.number(v);
+        for (double v : {fma_per_cycle, loads_per_cycle, l2_bytes_per_cycle, l3_bytes_per_cycle,
+                         memory_bytes_per_cycle})
+            out_.number(v);
+        for (std::int64_t v : {l1_bytes, l2_bytes, l3_bytes}) out_.number(v);
     }
 
     // Ids differ from process to process; their order does not, and is all that counts.
