@@ -70,11 +70,11 @@ std::vector<Attrs> attributes(std::string_view op, std::span<const Expr> args) {
                 {{"starts", Shape{0, 6}}, {"steps", Ints{1, -2}}, {"sizes", Shape{1, 4}}}};
     }
     if (op == "pad2d") return {{{"pad", Shape{2, 1}}}};
-    if (op == "conv2d" || op == "conv2d_grad_weights")
-        return {{{"filter_flip", true}}, {{"filter_flip", false}}};
+    if (op == "conv2d") return {{{"filter_flip", true}}, {{"filter_flip", false}}};
     if (op == "check_index") return {{{"size", Dim(rows)}}};
     if (op == "check_range")
         return {{{"size", Dim(rows)}, {"length", Dim(2)}, {"step", std::int64_t{1}}}};
+    if (op == "conv2d_grad_weights") return {{{"filter_flip", true}}};
     if (op == "cast") {
         std::vector<Attrs> out;
         for (const DType t : all_dtypes) out.push_back({{"dtype", t}});
