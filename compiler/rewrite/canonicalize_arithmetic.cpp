@@ -95,6 +95,10 @@ bool always_finite(const Expr& e) {
     return false;
 }
 
+Expr negated_product(const Match& m) {
+    return -on(m, apply(def(m.root().node()), {m['x'], m['y']}, attrs(m.root()), m.loc()));
+}
+
 Expr scaled_by_sum(const Match& m) {
     return get(m, 'x') * on(m, get(m, 'a') + get(m, 'b'));
 }
@@ -141,12 +145,10 @@ std::span<const Rule> arithmetic_rules() {
          [](const Match& m) { return -on(m, get(m, 'x') / get(m, 'y')); }},
         {"div_by_neg", "x / -y = -(x / y)", op("div", any('x'), op("neg", any('y'))),
          [](const Match& m) { return -on(m, get(m, 'x') / get(m, 'y')); }},
-        {"dot_neg", "dot(-x, y) = -dot(x, y)", op("dot", op("neg", any('x')), any('y')),
-         [](const Match& m) { return -on(m, apply(def(m.root().node()), {m['x'], m['y']}, {},
-                                                  m.loc())); }},
-        {"dot_by_neg", "dot(x, -y) = -dot(x, y)", op("dot", any('x'), op("neg", any('y'))),
-         [](const Match& m) { return -on(m, apply(def(m.root().node()), {m['x'], m['y']}, {},
-                                                  m.loc())); }},
+        {"product_neg", "dot(-x, y) = -dot(x, y); so for every contraction",
+         some('d', "bilinear", is_bilinear, op("neg", any('x')), any('y')), negated_product},
+        {"product_by_neg", "dot(x, -y) = -dot(x, y)",
+         some('d', "bilinear", is_bilinear, any('x'), op("neg", any('y'))), negated_product},
         {"neg_constant", "-(x * a) = x * -a", op("neg", op("mul", any('x'), any('a'))),
          [](const Match& m) { return get(m, 'x') * on(m, -get(m, 'a')); },
          [](const Match& m) { return is_constant_scalar(m['a']) && !is_constant_scalar(m['x']); }},

@@ -138,15 +138,15 @@ bool scalar_factor(const Match& m) {
     return m['s'].rank() == 0 && !(size_of(m['x'].shape()) == Dim(0)) && m.only_reader('p');
 }
 
-// The scalar goes to the result of a product of matrices, which is not much larger.
-bool scalar_of_dot(const Match& m) {
+// The scalar goes to the result of a contraction, which is not much larger.
+bool scalar_of_product(const Match& m) {
     if (!scalar_factor(m) || !is_static(m['x'].shape()) || !is_static(m.root().shape()))
         return false;
     return size_of(m.root().shape()).value() <= 2 * size_of(m['x'].shape()).value();
 }
 
-Expr dot_of(const Match& m, const Expr& x, const Expr& y) {
-    return apply(def(m.root().node()), {x, y}, {}, m.loc());
+Expr product_of(const Match& m, const Expr& x, const Expr& y) {
+    return apply(def(m.root().node()), {x, y}, attrs(m.root()), m.loc());
 }
 
 }  // namespace
@@ -180,14 +180,14 @@ std::span<const Rule> reduction_rules() {
          op("sum", named('p', "div", any('x'), any('s'))),
          [](const Match& m) { return on(m, folded_alike(m, m['x'])) / get(m, 's'); },
          scalar_factor},
-        {"dot_scaled", "dot(x * s, y) = dot(x, y) * s for a finite scalar s",
-         op("dot", named('p', "mul", any('x'), any('s')), any('y')),
-         [](const Match& m) { return on(m, dot_of(m, m['x'], m['y'])) * get(m, 's'); },
-         scalar_of_dot},
-        {"dot_by_scaled", "dot(y, x * s) = dot(y, x) * s for a finite scalar s",
-         op("dot", any('y'), named('p', "mul", any('x'), any('s'))),
-         [](const Match& m) { return on(m, dot_of(m, m['y'], m['x'])) * get(m, 's'); },
-         scalar_of_dot},
+        {"product_scaled", "dot(x * s, y) = dot(x, y) * s for a finite scalar s",
+         some('d', "bilinear", is_bilinear, named('p', "mul", any('x'), any('s')), any('y')),
+         [](const Match& m) { return on(m, product_of(m, m['x'], m['y'])) * get(m, 's'); },
+         scalar_of_product},
+        {"product_by_scaled", "dot(y, x * s) = dot(y, x) * s for a finite scalar s",
+         some('d', "bilinear", is_bilinear, any('y'), named('p', "mul", any('x'), any('s'))),
+         [](const Match& m) { return on(m, product_of(m, m['y'], m['x'])) * get(m, 's'); },
+         scalar_of_product},
     };
     return table;
 }

@@ -49,6 +49,12 @@ inline bool is_fold(const OpDef& d) {
            d.info.name == "min";
 }
 
+/// Contractions: linear in each of their two operands.
+inline bool is_bilinear(const OpDef& d) {
+    return d.info.name == "dot" || d.info.name == "batched_dot" || d.info.name == "conv2d" ||
+           d.info.name == "conv2d_grad_weights";
+}
+
 inline const Attrs& attrs(const Expr& e) {
     return e.node().attrs;
 }

@@ -69,6 +69,30 @@ TEST_CASE("rewrite: equal nodes merge, constants fold, draws stay apart") {
     CHECK(!same(difference.node().inputs[0], difference.node().inputs[1]));
 }
 
+TEST_CASE("rewrite: small arrays of constants fold, large ones and views that repeat do not") {
+    const auto fold = [](const Expr& e) { return once(e, canonicalize_rules()); };
+    const auto row = constant(Array(std::vector<float>{1, 2, 3}));
+    const auto column = constant(Array(std::vector<float>{10, 20}, {2, 1}));
+    const Expr sums = fold(row + column);
+    REQUIRE(constant_value(sums));
+    CHECK(constant_value(sums)->equals(Array(std::vector<float>{11, 12, 13, 21, 22, 23}, {2, 3})));
+    const Expr chosen = fold(where(row < 2.5f, row, column));
+    REQUIRE(constant_value(chosen));
+    CHECK(constant_value(chosen)->equals(Array(std::vector<float>{1, 2, 10, 1, 2, 20}, {2, 3})));
+    const Expr shaped = fold(reshape(row + column, {3, 2}));
+    REQUIRE(constant_value(shaped));
+    CHECK(
+        constant_value(shaped)->equals(Array(std::vector<float>{11, 12, 13, 21, 22, 23}, {3, 2})));
+    const Expr whole = fold(cast(row, DType::I64) * 3);
+    REQUIRE(constant_value(whole));
+    CHECK(constant_value(whole)->equals(Array(std::vector<std::int64_t>{3, 6, 9})));
+    const Expr large = fold(sqr(constant(ones<float>({65}))));
+    CHECK(large.node().op->name == "sqr");
+    const Expr repeated = fold(exp(broadcast_to(constant(Array(0.0f)), {50})));
+    REQUIRE(repeated.node().op->name == "broadcast_to");
+    CHECK(is_constant_scalar(repeated.node().inputs[0]));
+}
+
 TEST_CASE("rewrite: matching") {
     const auto x = vector<float>("x", {3}), y = vector<float>("y", {3});
     const Pattern sum_with_zero = Pattern::apply("add", {Pattern::any('x'), Pattern::number(0)});

@@ -74,6 +74,7 @@ std::vector<Attrs> attributes(std::string_view op, std::span<const Expr> args) {
     if (op == "check_index") return {{{"size", Dim(rows)}}};
     if (op == "check_range")
         return {{{"size", Dim(rows)}, {"length", Dim(2)}, {"step", std::int64_t{1}}}};
+    if (op == "conv2d_grad_weights") return {{{"filter_flip", true}}};
     if (op == "cast") {
         std::vector<Attrs> out;
         for (const DType t : all_dtypes) out.push_back({{"dtype", t}});
