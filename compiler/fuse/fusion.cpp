@@ -94,6 +94,11 @@ class Fuser {
         for (int u : users)
             if (node(u).op->has(Trait::Scatters))
                 return store(i, fmt::format("read by {}", node(u).op->name));
+        // In a kernel of their own random numbers are made four from a block; unless so many that
+        // memory would cost more.
+        constexpr std::int64_t most_drawn = std::int64_t{1} << 20;
+        if (n.op->has(Trait::Random) && elements(n) <= most_drawn)
+            return store(i, "random numbers");
         if (n.op->has(Trait::Reduces)) return decide_reduction(i);
         if (n.op->has(Trait::View)) return join(i, only_root(users));
         const bool cheap = n.op->has(Trait::Cheap);

@@ -24,15 +24,25 @@ std::vector<TensorType> infer_draw(const InferArgs& a) {
     return {{a.attrs.get<DType>("dtype"), a.attrs.get<Shape>("shape")}};
 }
 
+// Elements are numbered row-major, and a block of four words serves `share` = 4 / Words of them:
+// those at a distance of `run` from each other, so that vectors of up to `run` lanes, one after
+// another, are made of the same blocks. Elements run * share * q + run * p + r, for p < share, have
+// the words of block run * q + r, beginning with word Words * p.
+constexpr std::int64_t run = 16;
+
 // The words of element `out`, each an i64 in [0, 2^32). See philox.h, of which this is the copy in
 // 64-bit arithmetic: a product of two words is exact in the 64 bits of an i64.
-std::array<Value, 4> random_words(Lowering& l, std::span<const Index> out) {
+template <std::size_t Words>
+std::array<Value, Words> random_words(Lowering& l, std::span<const Index> out) {
+    constexpr std::int64_t share = 4 / Words;
+    const Index place = ir::linear(out, l.shape());
+    const Index block = l.floordiv(place, run * share) * run + l.mod(place, run);
     auto word = [&](std::int64_t v) { return l.code.constant(DType::I64, v); };
     const Value mask = word(0xffffffff);
     auto low = [&](Value v) { return v & mask; };
     auto high = [&](Value v) { return ir::shr(v, 32); };
     const Value key = l.load(0, {}), counter = l.load(1, {});
-    const Value element = l.code.index(ir::linear(out, l.shape()));
+    const Value element = l.code.index(block);
     Value k0 = low(key);
     Value k1 = high(key) ^ word(l.node.attrs.get<std::int64_t>("stream") & 0xffffffff);
     std::array<Value, 4> c{low(element), high(element), low(counter), high(counter)};
@@ -42,15 +52,26 @@ std::array<Value, 4> random_words(Lowering& l, std::span<const Index> out) {
         k0 = low(k0 + word(0x9E3779B9));
         k1 = low(k1 + word(0xBB67AE85));
     }
-    return c;
+    std::array<Value, Words> words;
+    const Value part = l.code.index(l.mod(l.floordiv(place, run), share));
+    for (std::size_t w = 0; w < Words; ++w) {
+        words[w] = c[w];
+        for (std::int64_t p = 1; p < share; ++p)
+            words[w] = ir::select(ir::eq(part, static_cast<double>(p)),
+                                  c[static_cast<std::size_t>(p) * Words + w], words[w]);
+    }
+    return words;
 }
 
 // A fraction in [0, 1) with as many bits as the dtype holds, plus `offset` in its last place.
-Value fraction(DType t, Value a, Value b, std::int64_t offset) {
-    auto plus = [&](Value v) { return v + v.code->constant(DType::I64, offset); };
-    if (t == DType::F32) return ir::cast(plus(ir::shr(a, 8)), t) * std::ldexp(1.0, -24);
-    Value bits = ir::shl(ir::shr(a, 5), 26) | ir::shr(b, 6);
-    return ir::cast(plus(bits), t) * std::ldexp(1.0, -53);
+Value fraction(std::array<Value, 1> w, std::int64_t offset = 0) {
+    Value bits = ir::shr(w[0], 8) + w[0].code->constant(DType::I64, offset);
+    return ir::cast(bits, DType::F32) * std::ldexp(1.0, -24);
+}
+Value fraction(std::array<Value, 2> w, std::int64_t offset = 0) {
+    Value bits = (ir::shl(ir::shr(w[0], 5), 26) | ir::shr(w[1], 6)) +
+                 w[0].code->constant(DType::I64, offset);
+    return ir::cast(bits, DType::F64) * std::ldexp(1.0, -53);
 }
 
 Value scaled(Value v, double by, double plus) {
@@ -60,25 +81,32 @@ Value scaled(Value v, double by, double plus) {
 
 Value lower_uniform(Lowering& l, std::span<const Index> out) {
     const double low = l.node.attrs.get<double>("low"), high = l.node.attrs.get<double>("high");
-    auto w = random_words(l, out);
-    return scaled(fraction(l.node.types[0].dtype, w[0], w[1], 0), high - low, low);
+    const bool narrow = l.node.types[0].dtype == DType::F32;
+    Value v = narrow ? fraction(random_words<1>(l, out)) : fraction(random_words<2>(l, out));
+    return scaled(v, high - low, low);
 }
 
 Value lower_normal(Lowering& l, std::span<const Index> out) {
-    const DType t = l.node.types[0].dtype;
-    auto w = random_words(l, out);
     // The first fraction is in (0, 1]: its logarithm is finite.
-    Value u = fraction(t, w[0], w[1], 1);
-    Value v = t == DType::F32 ? fraction(t, w[1], w[1], 0) : fraction(t, w[2], w[3], 0);
+    Value u, v;
+    if (l.node.types[0].dtype == DType::F32) {
+        const auto w = random_words<2>(l, out);
+        u = fraction(std::array{w[0]}, 1);
+        v = fraction(std::array{w[1]});
+    } else {
+        const auto w = random_words<4>(l, out);
+        u = fraction(std::array{w[0], w[1]}, 1);
+        v = fraction(std::array{w[2], w[3]});
+    }
     Value z = ir::sqrt(ir::log(u) * -2.0) * ir::cos(v * 6.283185307179586);
     return scaled(z, l.node.attrs.get<double>("deviation"), l.node.attrs.get<double>("mean"));
 }
 
 Value lower_bernoulli(Lowering& l, std::span<const Index> out) {
-    auto w = random_words(l, out);
+    const Value w = random_words<1>(l, out)[0];
     const double p = l.node.attrs.get<double>("p");
     const auto below = static_cast<std::int64_t>(std::ldexp(p, 32));
-    return ir::cast(ir::lt(w[0], l.code.constant(DType::I64, below)), l.node.types[0].dtype);
+    return ir::cast(ir::lt(w, l.code.constant(DType::I64, below)), l.node.types[0].dtype);
 }
 
 using Draw = Expr (*)(const RandomSource&, const Shape&, DType);
@@ -93,7 +121,8 @@ std::vector<Sample> draw_samples() {
                       },
                       false};
     };
-    return {sample({4, 9}, DType::F32), sample({33}, DType::F64), sample({}, DType::F32)};
+    return {sample({4, 9}, DType::F32), sample({33}, DType::F64), sample({}, DType::F32),
+            sample({3, 150}, DType::F32), sample({130}, DType::F64)};
 }
 
 Expr uniform_sample(const RandomSource& s, const Shape& shape, DType t) {

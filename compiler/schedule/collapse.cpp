@@ -33,13 +33,18 @@ std::vector<const Index*> indices(const Nest& nest) {
     return out;
 }
 
-// outer * extent(inner) + inner, or neither, in every index.
+// outer * extent(inner) + inner, or neither, in an index and in what it divides.
+bool walks_as_one(const Index& e, Var outer, Var inner, std::int64_t extent) {
+    if (e.coefficient(outer) != e.coefficient(inner) * extent) return false;
+    return std::all_of(e.terms().begin(), e.terms().end(), [&](const Index::Term& t) {
+        return !t.inner || walks_as_one(*t.inner, outer, inner, extent);
+    });
+}
+
 bool mergeable(const Nest& nest, const std::vector<const Index*>& all, Var outer, Var inner) {
     std::int64_t extent = nest.extents[static_cast<std::size_t>(inner)];
-    return std::all_of(all.begin(), all.end(), [&](const Index* e) {
-        return !e->uses_nested(outer) && !e->uses_nested(inner) &&
-               e->coefficient(outer) == e->coefficient(inner) * extent;
-    });
+    return std::all_of(all.begin(), all.end(),
+                       [&](const Index* e) { return walks_as_one(*e, outer, inner, extent); });
 }
 
 // The nest with axes[at] merged into axes[at + 1].

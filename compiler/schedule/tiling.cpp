@@ -5,6 +5,7 @@
 #include <functional>
 #include <limits>
 #include <numeric>
+#include <unordered_map>
 
 #include <fmt/format.h>
 
@@ -46,6 +47,11 @@ class Search {
         for (const StoreTo& s : nest.stores) outside_roots.push_back(s.value);
         collect(inside_roots_, inside_, inside_work_);
         collect(outside_roots, outside_, outside_work_);
+        outside_ids_ = needed(nest_, outside_roots);
+        for (ValueId id : outside_ids_) {
+            const Instr& i = nest_.values[static_cast<std::size_t>(id)];
+            for (Var v : nest_.axes) quotients_ |= i.op == Op::IndexOf && i.index.uses_nested(v);
+        }
         for (const StoreTo& s : nest.stores) stores_.push_back(&s.index);
         // Lanes follow the widest type that is stored or accumulated; bytes are computed wider.
         std::size_t widest = 4;
@@ -88,7 +94,8 @@ class Search {
             t.lanes = lanes_;
             t.inner = axes[i];
             t.over_reduction = over_reduction;
-            for (std::int64_t vectors : {1, 2, 3, 4, 5, 6, 8}) {
+            for (std::int64_t vectors : {1, 2, 3, 4, 5, 6, 8, 16}) {
+                if (vectors == 16 && !quotients_) break;  // more than registers hold
                 t.block = vectors * lanes_;
                 if (vectors > 1 && t.block > extent(t.inner) + lanes_ - 1) break;
                 consider_tiles(t);
@@ -173,6 +180,64 @@ class Search {
         return t.lanes > 1 && (e.uses(t.inner) || (t.outer >= 0 && e.uses(t.outer)));
     }
 
+    // Instructions outside of reductions that one vector of a block costs. Where values depend on
+    // quotients of the lanes' axis, as random numbers do, the vectors of a block may have them in
+    // common: what is the same for two vectors is computed once.
+    double work_of_vector(const Tiling& t, std::int64_t vectors) const {
+        if (!quotients_ || t.lanes == 1 || t.outer >= 0 || t.over_reduction || vectors < 2 ||
+            extent(t.inner) < vectors * t.lanes)
+            return outside_work_;
+        std::vector<std::int64_t> extents = nest_.extents;
+        const Var block = static_cast<Var>(extents.size()), lane = block + 1;
+        extents.push_back(extent(t.inner) / (vectors * t.lanes));
+        extents.push_back(t.lanes);
+        // By value: for each vector the first one with the same.
+        std::unordered_map<ValueId, std::vector<std::int64_t>> first;
+        double work = 0;
+        for (ValueId id : outside_ids_) {
+            const Instr& i = nest_.values[static_cast<std::size_t>(id)];
+            std::vector<Index> at;
+            if (i.op == Op::Load || i.op == Op::LoadIf || i.op == Op::IndexOf)
+                for (std::int64_t v = 0; v < vectors; ++v)
+                    at.push_back(i.index.substitute(
+                        [&](Index::Kind kind, int n) {
+                            if (kind == Index::Kind::Value) return Index::value(n);
+                            if (n != t.inner) return Index::var(n);
+                            return Index::var(block) * (vectors * t.lanes) + Index::var(lane) +
+                                   Index(v * t.lanes);
+                        },
+                        extents));
+            std::vector<std::int64_t>& own = first[id];
+            double distinct = 0;
+            for (std::int64_t v = 0; v < vectors; ++v) {
+                auto same = [&](std::int64_t u) {
+                    if (!at.empty() &&
+                        !(at[static_cast<std::size_t>(u)] == at[static_cast<std::size_t>(v)]))
+                        return false;
+                    bool equal = true;
+                    auto compare = [&](ValueId arg) {
+                        const auto it = first.find(arg);
+                        equal = equal &&
+                                (it == first.end() || it->second[static_cast<std::size_t>(u)] ==
+                                                          it->second[static_cast<std::size_t>(v)]);
+                    };
+                    for (int k = 0; k < arity(i.op); ++k)
+                        compare(i.args[static_cast<std::size_t>(k)]);
+                    i.index.for_each_value(compare);
+                    return equal;
+                };
+                std::int64_t u = 0;
+                while (u < v && !same(u)) ++u;
+                own.push_back(u);
+                distinct += u == v;
+            }
+            if (arity(i.op) > 0)
+                work += (i.op == Op::Div || i.op == Op::Sqrt ? 8 : 1) * distinct /
+                        static_cast<double>(vectors);
+        }
+        return work;
+    }
+
     // Cycles of one register tile: `block` of the vector space, `sizes` of the tiled axes.
     double tile_cycles(const Tiling& t, std::int64_t block,
                        const std::vector<std::int64_t>& sizes) const {
@@ -221,7 +286,7 @@ class Search {
             if (over > 0) total += steps * over * 3 * (t.over_reduction ? vectors : 1);
         }
         double outside = tile * (t.over_reduction ? 1 : vectors);
-        double each = 2 + outside_work_ / m_.fma_per_cycle;
+        double each = 2 + work_of_vector(t, vectors_of(t, block)) / m_.fma_per_cycle;
         Tiling after = t;
         if (t.over_reduction) {
             total += 3 * outside;  // folding the lanes
@@ -298,6 +363,8 @@ class Search {
     const Machine& m_;
     int lanes_ = 1;
     bool positions_ = false;
+    bool quotients_ = false;            // of an axis, among the values outside
+    std::vector<ValueId> outside_ids_;  // what the stores need, operands first
     std::vector<ValueId> inside_roots_;
     std::vector<const Index*> inside_, outside_, stores_;
     double inside_work_ = 0, outside_work_ = 0;

@@ -6,6 +6,9 @@
 #include <arete/arete.h>
 #include <doctest/doctest.h>
 
+#include "compiler/ops/philox.h"
+#include "compiler/ops/random.h"
+
 using namespace arete;
 
 namespace {
@@ -70,4 +73,51 @@ TEST_CASE("random stream: one draw is one set of numbers within a call") {
     CHECK(out[2].item<float>() == 0);
     for (std::int64_t i = 0; i < 1000; ++i)
         CHECK(out[1].as_double(i) == doctest::Approx(2 * out[0].as_double(i)));
+}
+
+TEST_CASE("random draws: every element has the words of Philox that random.h promises") {
+    const std::uint64_t key = 0x123456789abcdef0, counter = 0x0fedcba987654321;
+    const std::int64_t stream = 77;
+    const Shape shape{3, 150};
+    // Word k of block b.
+    auto word = [&](std::int64_t b, std::int64_t k) {
+        std::uint32_t c[] = {static_cast<std::uint32_t>(b), static_cast<std::uint32_t>(b >> 32),
+                             static_cast<std::uint32_t>(counter),
+                             static_cast<std::uint32_t>(counter >> 32)};
+        const std::uint32_t keys[] = {
+            static_cast<std::uint32_t>(key),
+            static_cast<std::uint32_t>(key >> 32) ^ static_cast<std::uint32_t>(stream)};
+        philox4x32(c, keys);
+        return c[k];
+    };
+    // Word k of those that belong to element e, which needs n.
+    auto of_element = [&](std::int64_t e, std::int64_t n, std::int64_t k) {
+        const std::int64_t share = 4 / n, q = e / (16 * share), p = e / 16 % share, r = e % 16;
+        return word(16 * q + r, n * p + k);
+    };
+    const RandomSource source{static_cast<std::int64_t>(key), static_cast<std::int64_t>(counter),
+                              stream};
+    for (Mode mode : {Mode::fast_run, Mode::interpret}) {
+        const Function f = function({.inputs = {},
+                                     .outputs = {random_uniform(shape, source),
+                                                 random_uniform(shape, source, 0, 1, DType::F64),
+                                                 random_bernoulli(shape, source, 0.25),
+                                                 random_normal(shape, source, 0, 1, DType::F32)},
+                                     .mode = mode});
+        const auto out = f();
+        for (std::int64_t e = 0; e < 450; ++e) {
+            CAPTURE(e);
+            const std::uint32_t w = of_element(e, 1, 0);
+            CHECK(out[0].data<float>()[e] == static_cast<float>(w >> 8) * 0x1p-24f);
+            CHECK(out[2].data<float>()[e] == (w < 0x40000000 ? 1.0f : 0.0f));
+            const std::uint64_t bits =
+                (std::uint64_t{of_element(e, 2, 0) >> 5} << 26) | (of_element(e, 2, 1) >> 6);
+            CHECK(out[1].data<double>()[e] == static_cast<double>(bits) * 0x1p-53);
+            const double radius =
+                std::sqrt(-2 * std::log(((of_element(e, 2, 0) >> 8) + 1.0) * 0x1p-24));
+            const double angle = 6.283185307179586 * (of_element(e, 2, 1) >> 8) * 0x1p-24;
+            CHECK(out[3].data<float>()[e] ==
+                  doctest::Approx(radius * std::cos(angle)).epsilon(1e-5));
+        }
+    }
 }
