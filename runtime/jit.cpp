@@ -38,7 +38,7 @@ NativeProgram::NativeProgram(LlvmModule module) : impl_(std::make_unique<Impl>()
     builder.addFeatures(features);
     builder.getOptions() = target->Options;
     builder.setRelocationModel(llvm::Reloc::PIC_);
-    builder.setCodeGenOptLevel(llvm::CodeGenOptLevel::Default);
+    builder.setCodeGenOptLevel(llvm_codegen::code_gen_level(m.quick));
     impl_->jit =
         check(llvm::orc::LLJITBuilder().setJITTargetMachineBuilder(std::move(builder)).create(),
               "creating the JIT");

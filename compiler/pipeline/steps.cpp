@@ -30,6 +30,8 @@ class ProgramBuilder {
     void run() {
         out_.program.name = request_.name;
         out_.program.profile = request_.profile;
+        out_.program.observed = request_.observed;
+        out_.program.quick = request_.quick;
         for (std::size_t g = 0; g < groups_.size(); ++g) {
             Work w;
             w.group = static_cast<int>(g);
@@ -247,6 +249,7 @@ class ProgramBuilder {
                     if (copy == w) from = aside;
                 step.slots = {from >= 0 ? from : slot_of(work.from), work.to_slot};
                 out_.program.steps.push_back(std::move(step));
+                out_.step_values.emplace_back();
                 continue;
             }
             LoweredGroup& g = groups_[static_cast<std::size_t>(work.group)];
@@ -258,6 +261,7 @@ class ProgramBuilder {
                 zero.slots = {
                     step.slots[static_cast<std::size_t>(g.lowered.nest.stores[0].buffer)]};
                 out_.program.steps.push_back(std::move(zero));
+                out_.step_values.emplace_back();
             }
             step.checks = !g.lowered.checks.empty();
             step.first_check = static_cast<int>(out_.checks.size());
@@ -265,6 +269,7 @@ class ProgramBuilder {
             measure(g.lowered, step);
             step.nest = std::move(g.lowered.nest);
             step.kernel = std::move(g.kernel);
+            out_.step_values.push_back(g.lowered.buffers);
             out_.program.steps.push_back(std::move(step));
         }
     }

@@ -83,7 +83,7 @@ Machine host_machine(std::string_view level) {
     return m;
 }
 
-std::unique_ptr<llvm::TargetMachine> llvm_codegen::target_machine(const Machine& m) {
+std::unique_ptr<llvm::TargetMachine> llvm_codegen::target_machine(const Machine& m, bool quick) {
     initialise_target();
     std::string triple = llvm::sys::getDefaultTargetTriple(), error;
     const llvm::Target* target = llvm::TargetRegistry::lookupTarget(triple, error);
@@ -92,7 +92,7 @@ std::unique_ptr<llvm::TargetMachine> llvm_codegen::target_machine(const Machine&
     options.AllowFPOpFusion = llvm::FPOpFusion::Strict;  // rounding was decided in the loop IR
     return std::unique_ptr<llvm::TargetMachine>(
         target->createTargetMachine(triple, m.cpu, m.features, options, llvm::Reloc::PIC_,
-                                    std::nullopt, llvm::CodeGenOptLevel::Default));
+                                    std::nullopt, code_gen_level(quick)));
 }
 
 void LlvmModule::optimize(bool verify) {
@@ -112,12 +112,14 @@ void LlvmModule::optimize(bool verify) {
     // registers, merge equal loads and lift what does not change out of the loops.
     llvm::FunctionPassManager passes;
     passes.addPass(llvm::SROAPass(llvm::SROAOptions::ModifyCFG));
-    passes.addPass(llvm::EarlyCSEPass(true));
-    passes.addPass(llvm::InstCombinePass());
-    passes.addPass(
-        llvm::createFunctionToLoopPassAdaptor(llvm::LICMPass(llvm::LICMOptions()), true));
-    passes.addPass(llvm::GVNPass());
-    passes.addPass(llvm::SimplifyCFGPass());
+    if (!impl_->quick) {
+        passes.addPass(llvm::EarlyCSEPass(true));
+        passes.addPass(llvm::InstCombinePass());
+        passes.addPass(
+            llvm::createFunctionToLoopPassAdaptor(llvm::LICMPass(llvm::LICMOptions()), true));
+        passes.addPass(llvm::GVNPass());
+        passes.addPass(llvm::SimplifyCFGPass());
+    }
     llvm::ModulePassManager all;
     all.addPass(llvm::createModuleToFunctionPassAdaptor(std::move(passes)));
     all.run(*impl_->module, modules);
@@ -125,7 +127,7 @@ void LlvmModule::optimize(bool verify) {
 }
 
 std::string LlvmModule::assembly() const {
-    auto target = llvm_codegen::target_machine(impl_->machine);
+    auto target = llvm_codegen::target_machine(impl_->machine, impl_->quick);
     llvm::SmallString<0> text;
     llvm::raw_svector_ostream out(text);
     llvm::legacy::PassManager passes;
