@@ -99,8 +99,7 @@ std::string text(const Expr& e) {
 
 class Engine {
   public:
-    Engine(std::span<const Rule> rules, std::size_t size, RewriteLog* log)
-        : log_(log), limit_(1000 + 50 * size) {
+    Engine(std::span<const Rule> rules, RewriteLog* log) : log_(log) {
         for (const Rule& r : rules) {
             ARETE_CHECK(r.pattern.kind == Pattern::Kind::Apply, "rule {} matches everything",
                         r.name);
@@ -108,6 +107,13 @@ class Engine {
         }
     }
 
+    // The next node of the graph that is rewritten.
+    std::vector<Expr> graph_node(Node n) {
+        ++nodes_;
+        return node(std::move(n));
+    }
+
+  private:
     // The normal form of each output of a node whose inputs are in normal form.
     std::vector<Expr> node(Node n) {
         std::shared_ptr<const Node> made = interner_.intern(std::move(n));
@@ -125,7 +131,6 @@ class Engine {
         return {now};
     }
 
-  private:
     Expr simplify(const Expr& e) {
         if (Expr c = fold(e)) return normalise(c, e.node().locs);
         auto rules = by_op_.find(e.node().op->name);
@@ -137,7 +142,8 @@ class Engine {
             if (!by || same(by, e)) continue;
             ARETE_CHECK(by.type() == e.type(), "rule {}: {} became {}", r->name, e.type().str(),
                         by.type().str());
-            if (++fired_ > limit_)
+            // In proportion to the nodes of the graph met so far: what rules make is not counted.
+            if (++fired_ > 1000 + 50 * nodes_)
                 throw InternalError(
                     fmt::format("rewriting does not come to rest; the last rule was {}", r->name),
                     e.loc());
@@ -165,7 +171,7 @@ class Engine {
     std::unordered_map<const Node*, std::vector<Expr>> replaced_;
     std::vector<std::shared_ptr<const Node>> keep_;  // so that addresses are not reused
     RewriteLog* log_;
-    std::size_t fired_ = 0, limit_;
+    std::size_t fired_ = 0, nodes_ = 0;
 };
 
 }  // namespace
@@ -180,8 +186,9 @@ std::string RewriteLog::str() const {
 
 std::vector<Expr> rewrite(std::span<const Expr> outputs, std::span<const Rule> rules,
                           RewriteLog* log) {
-    Engine engine(rules, Graph({outputs.begin(), outputs.end()}).size(), log);
-    return transform(outputs, [&](const auto&, Node copy) { return engine.node(std::move(copy)); });
+    Engine engine(rules, log);
+    return transform(outputs,
+                     [&](const auto&, Node copy) { return engine.graph_node(std::move(copy)); });
 }
 
 }  // namespace arete
