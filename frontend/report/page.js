@@ -113,10 +113,11 @@
     inputs.forEach((list, i) => list.forEach(k => users[k].push(i)));
     const layer = new Array(n).fill(0);
     for (let i = 0; i < n; ++i) for (const k of inputs[i]) layer[i] = Math.max(layer[i], layer[k] + 1);
-    // Leaves stand just above their first reader, which keeps edges short.
-    for (let i = 0; i < n; ++i)
-      if (visible[i] && !inputs[i].length && users[i].length)
-        layer[i] = Math.min(...users[i].map(u => layer[u])) - 1;
+    // Leaves, and whatever has no more operands than readers, stand just above the first reader:
+    // edges are no longer for it, and the first rows are not crowded.
+    for (let i = n - 1; i >= 0; --i)
+      if (visible[i] && users[i].length && inputs[i].length <= users[i].length)
+        layer[i] = Math.max(layer[i], users[i].reduce((m, u) => Math.min(m, layer[u]), Infinity) - 1);
     // Items are nodes, then the bends of edges that cross layers.
     const items = [];
     const item = new Array(n).fill(-1);
@@ -211,11 +212,21 @@
   const fit = () => {
     if (!scene || !scene.bounds) return;
     const box = canvas.getBoundingClientRect(), [x0, y0, x1, y1] = scene.bounds;
-    const all = Math.min((box.width - 40) / (x1 - x0), (box.height - 40) / (y1 - y0), 1.2);
-    // A tall graph starts at its top, at a size that can be read.
-    view.k = Math.max(all, Math.min(0.5, (box.width - 40) / (x1 - x0)));
+    view.k = Math.min((box.width - 40) / (x1 - x0), (box.height - 40) / (y1 - y0), 1.2);
     view.x = box.width / 2 - view.k * (x0 + x1) / 2;
-    view.y = all >= view.k ? box.height / 2 - view.k * (y0 + y1) / 2 : 20 - view.k * y0;
+    view.y = box.height / 2 - view.k * (y0 + y1) / 2;
+    apply();
+  };
+  // What does not fit starts at its top, in the middle of what is there, at a size that can be read.
+  const begin = () => {
+    fit();
+    const readable = 0.6;
+    if (!scene.bounds || view.k >= readable) return;
+    const box = canvas.getBoundingClientRect(), [, y0] = scene.bounds;
+    const near = scene.items.filter(m => m.node >= 0 && m.y < y0 + box.height / readable).map(m => m.x).sort((a, b) => a - b);
+    view.k = readable;
+    view.x = box.width / 2 - readable * near[near.length >> 1];
+    view.y = 20 - readable * y0;
     apply();
   };
   const center = i => {
@@ -338,7 +349,7 @@
       scene.elements[i] = group;
     });
     scene.bounds = x1 < x0 ? null : [x0, y0, x1, y1 + 14];
-    fit();
+    begin();
     pick(-1);
     search(false);
   };

@@ -135,6 +135,29 @@ TEST_CASE("modes: debug names the rule, the pass, the node and the line of a wro
     CHECK(w.get_value().as_double(0) == doctest::Approx(1 - std::exp(1.5)));
 }
 
+TEST_CASE("modes: debug names a pass that changes a value without a rule") {
+    const auto x = vector<float>("x");
+    const Expr y = exp(x) * 2;
+    const FunctionGraph graph = prepare_function({.inputs = {x}, .outputs = {y}, .name = "f"}, {});
+    const Array at(Floats{1, 2, 3});
+    const RewriteLog nothing;
+    const std::vector<Expr> before{y}, right{exp(x) + exp(x)}, wrong{exp(x) * 2.1f};
+    PassChecker checker(graph, {&at, 1});
+    CHECK_NOTHROW(checker.check({"fine", before, right, nothing}));
+    const std::string message = message_of([&] {
+        checker.check({"broken", before, wrong, nothing});
+    });
+    has(message,
+        "function 'f': pass broken changes a value, and no single rule of it does: "
+        "exp(x) * 2 was f32[3] {5.43656");
+    // What was not finite may become finite, and nothing else.
+    const Array bad(Floats{-1, 0, 1});
+    PassChecker unstable(graph, {&bad, 1});
+    const std::vector<Expr> log_of{log(x)}, safe{log(maximum(x, 1e-3f))};
+    CHECK_NOTHROW(unstable.check({"stabilising", log_of, safe, nothing}));
+    CHECK_THROWS_AS(unstable.check({"worse", safe, log_of, nothing}), DebugModeError);
+}
+
 TEST_CASE("modes: debug names the kernel and the line of a wrong lowering") {
     const auto x = vector<float>("x", {4});
     const auto w = shared(ones<float>({4}), "w");
