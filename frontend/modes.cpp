@@ -160,20 +160,17 @@ void run_nan_guard(const WatchedRun& run) {
     const Snapshot before(run.graph);
     watch(run, before, [&](std::size_t step) {
         const Step& s = compiled.program.steps[step];
-        for (const StoredValue& stored : stored_by(compiled, step)) {
-            const std::string bad = bad_value(
-                slot_view(run.executable, s.slots[static_cast<std::size_t>(stored.parameter)]));
+        for (const SlotValue& stored : stored_by(compiled, step)) {
+            const std::string bad = bad_value(slot_view(run.executable, stored.slot));
             if (bad.empty()) continue;
             std::string operands;
-            for (std::size_t k = 0; k < s.slots.size(); ++k) {
-                const Slot& slot = compiled.program.slots[static_cast<std::size_t>(s.slots[k])];
-                if (slot.kind != Slot::Kind::Input && slot.kind != Slot::Kind::Shared) continue;
-                const Expr& operand = compiled.step_values[step][k];
-                const Array* old = before.old_value(operand);
-                const std::string worse =
-                    bad_value(old ? *old : slot_view(run.executable, s.slots[k]));
+            for (const SlotValue& v : read_by(compiled, step)) {
+                if (!v.value.node().is_leaf()) continue;
+                const Array* old = before.old_value(v.value);
+                const std::string worse = bad_value(old ? *old : slot_view(run.executable, v.slot));
                 if (!worse.empty())
-                    operands += fmt::format("; its operand '{}' has {}", slot.name, worse);
+                    operands +=
+                        fmt::format("; its operand '{}' has {}", v.value.node().name, worse);
             }
             fail<NanGuardError>(
                 stored.value.loc(), "function '{}': {} in the result of {}{}{}", run.graph.name,
@@ -196,27 +193,17 @@ void run_debug(const WatchedRun& run) {
 
     watch(run, before, [&](std::size_t step) {
         const Step& s = compiled.program.steps[step];
-        const std::vector<StoredValue> stored = stored_by(compiled, step);
+        const std::vector<SlotValue> stored = stored_by(compiled, step);
         std::vector<std::pair<Expr, Array>> known;
-        for (std::size_t k = 0; k < s.slots.size(); ++k) {
-            const Expr& e = compiled.step_values[step][k];
-            if (std::any_of(stored.begin(), stored.end(),
-                            [&](const StoredValue& o) { return same(o.value, e); }))
-                continue;
-            const Array* old = before.old_value(e);
-            known.emplace_back(e, old ? *old : slot_view(run.executable, s.slots[k]));
-            // An operand in the arena that the kernel has overwritten is lost.
-            if (!old && std::any_of(stored.begin(), stored.end(), [&](const StoredValue& o) {
-                    return s.slots[static_cast<std::size_t>(o.parameter)] == s.slots[k];
-                }))
-                return;
+        for (const SlotValue& v : read_by(compiled, step)) {
+            const Array* old = before.old_value(v.value);
+            known.emplace_back(v.value, old ? *old : slot_view(run.executable, v.slot));
         }
         std::vector<Expr> values;
-        for (const StoredValue& o : stored) values.push_back(o.value);
+        for (const SlotValue& v : stored) values.push_back(v.value);
         const std::vector<Array> want = reference_eval_from(values, known);
         for (std::size_t k = 0; k < stored.size(); ++k) {
-            const Array is =
-                slot_view(run.executable, s.slots[static_cast<std::size_t>(stored[k].parameter)]);
+            const Array is = slot_view(run.executable, stored[k].slot);
             if (const auto d = first_difference(is, want[k]))
                 fail<DebugModeError>(
                     values[k].loc(),

@@ -121,7 +121,7 @@ void write_step(JsonWriter& j, const ReportSource& source, const Compiled& compi
     j.open('{').pair("number", static_cast<int>(number)).pair("kind", kind);
     j.pair("name", kernel ? s.nest.name : std::string(kind)).pair("lines", s.lines);
     j.pair("flops", s.flops).pair("bytes", s.bytes);
-    const std::vector<StoredValue> stored = stored_by(compiled, number);
+    const std::vector<SlotValue> stored = stored_by(compiled, number);
     const auto slot = [&](int n) -> const Slot& {
         return compiled.program.slots[static_cast<std::size_t>(n)];
     };
@@ -129,18 +129,16 @@ void write_step(JsonWriter& j, const ReportSource& source, const Compiled& compi
     const loops::Code& code = s.kernel.body.empty() ? static_cast<const loops::Code&>(s.nest)
                                                     : static_cast<const loops::Code&>(s.kernel);
     PrettyPrint names;
-    const std::vector<Expr>& values = compiled.step_values[number];
-    for (std::size_t k = 0; k < values.size(); ++k)
-        if (std::none_of(stored.begin(), stored.end(),
-                         [&](const StoredValue& v) { return same(v.value, values[k]); }))
-            names.names.emplace_back(values[k], code.buffers[k].name);
+    for (const SlotValue& v : read_by(compiled, number)) {
+        const auto k = std::find(s.slots.begin(), s.slots.end(), v.slot) - s.slots.begin();
+        names.names.emplace_back(v.value, code.buffers[static_cast<std::size_t>(k)].name);
+    }
     j.key("computes").open('[');
-    for (const StoredValue& v : stored)
+    for (const SlotValue& v : stored)
         j.open('{')
             .pair("text", shortened(pp(v.value, names)))
             .pair("type", v.value.type().str())
-            .pair("in_place",
-                  slot(s.slots[static_cast<std::size_t>(v.parameter)]).kind == Slot::Kind::Shared)
+            .pair("in_place", slot(v.slot).kind == Slot::Kind::Shared)
             .close('}');
     j.close(']').key("operands").open('[');
     static constexpr const char* places[] = {"input", "shared", "output", "constant", "arena"};

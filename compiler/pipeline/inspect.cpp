@@ -14,45 +14,60 @@ void stored_in(const std::vector<loops::Stmt>& body, std::vector<int>& out) {
     }
 }
 
+bool has_slot(const std::vector<SlotValue>& list, int slot) {
+    return std::any_of(list.begin(), list.end(),
+                       [&](const SlotValue& v) { return v.slot == slot; });
+}
+
 }  // namespace
 
-std::vector<StoredValue> stored_by(const Compiled& compiled, std::size_t step) {
+std::vector<SlotValue> stored_by(const Compiled& compiled, std::size_t step) {
     const Step& s = compiled.program.steps[step];
-    const std::vector<Expr>& values = compiled.step_values[step];
+    if (s.kind != Step::Kind::Kernel) return {};
     std::vector<int> buffers;
     stored_in(s.kernel.body, buffers);
     if (s.kernel.body.empty())
         for (const loops::StoreTo& store : s.nest.stores) buffers.push_back(store.buffer);
-    std::vector<StoredValue> out;
+    std::vector<SlotValue> out;
     for (int b : buffers) {
-        if (b >= static_cast<int>(values.size())) continue;  // local
+        if (b >= static_cast<int>(s.slots.size())) continue;  // local
         const int slot = s.slots[static_cast<std::size_t>(b)];
-        if (std::any_of(out.begin(), out.end(), [&](const StoredValue& o) {
-                return s.slots[static_cast<std::size_t>(o.parameter)] == slot;
-            }))
-            continue;
-        // In place: the slot is the parameter of the old value too, which comes first.
-        StoredValue found{b, values[static_cast<std::size_t>(b)]};
-        for (std::size_t k = 0; k < values.size(); ++k)
-            if (s.slots[k] == slot) found.value = values[k];
-        out.push_back(std::move(found));
+        if (has_slot(out, slot)) continue;
+        const Expr& updated = compiled.new_values[static_cast<std::size_t>(slot)];
+        out.push_back(
+            {slot, updated ? updated : compiled.slot_values[static_cast<std::size_t>(slot)]});
+    }
+    return out;
+}
+
+std::vector<SlotValue> read_by(const Compiled& compiled, std::size_t step) {
+    const Step& s = compiled.program.steps[step];
+    if (s.kind != Step::Kind::Kernel) return {};
+    const std::vector<SlotValue> stored = stored_by(compiled, step);
+    std::vector<SlotValue> out;
+    for (int slot : s.slots) {
+        if (has_slot(out, slot)) continue;
+        const auto n = static_cast<std::size_t>(slot);
+        const bool updates = has_slot(stored, slot);
+        // A variable may have been updated before: its readers see the new value then.
+        const bool shared = compiled.program.slots[n].kind == Slot::Kind::Shared;
+        if (updates && !shared) continue;
+        bool changed = false;
+        for (std::size_t before = 0; compiled.new_values[n] && before < step; ++before)
+            changed = changed || has_slot(stored_by(compiled, before), slot);
+        out.push_back({slot, changed ? compiled.new_values[n] : compiled.slot_values[n]});
     }
     return out;
 }
 
 std::vector<std::shared_ptr<const Node>> nodes_of_step(const Compiled& compiled, std::size_t step) {
-    const std::vector<StoredValue> stored = stored_by(compiled, step);
-    const auto is_stored = [&](const Expr& e) {
-        return std::any_of(stored.begin(), stored.end(),
-                           [&](const StoredValue& s) { return same(s.value, e); });
-    };
+    const std::vector<SlotValue> read = read_by(compiled, step);
     const auto is_read = [&](const Expr& e) {
-        const std::vector<Expr>& all = compiled.step_values[step];
-        return !is_stored(e) &&
-               std::any_of(all.begin(), all.end(), [&](const Expr& o) { return same(o, e); });
+        return std::any_of(read.begin(), read.end(),
+                           [&](const SlotValue& v) { return v.value && same(v.value, e); });
     };
     std::vector<Expr> roots;
-    for (const StoredValue& s : stored) roots.push_back(s.value);
+    for (const SlotValue& v : stored_by(compiled, step)) roots.push_back(v.value);
     std::unordered_set<const Node*> inside;
     std::vector<Expr> pending = roots;
     while (!pending.empty()) {

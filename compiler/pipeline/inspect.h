@@ -7,14 +7,17 @@
 
 namespace arete {
 
-/// A value that a step stores: the parameter it goes through, and what it stands for.
-struct StoredValue {
-    int parameter = -1;
+/// A slot that a step reads or stores to, with the value that it stands for.
+struct SlotValue {
+    int slot = -1;
     Expr value;
 };
 
 /// What step `step` stores, each slot once; nothing for copies and zeroing.
-std::vector<StoredValue> stored_by(const Compiled& compiled, std::size_t step);
+std::vector<SlotValue> stored_by(const Compiled& compiled, std::size_t step);
+/// What kernel `step` may read, each slot once: its parameters but for those that it only stores
+/// to. Of a variable that it updates in place, the old value.
+std::vector<SlotValue> read_by(const Compiled& compiled, std::size_t step);
 
 /// The nodes whose values step `step` computes: those stored, and what is inlined into them.
 /// Inputs first.

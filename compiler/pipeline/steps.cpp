@@ -42,6 +42,7 @@ class ProgramBuilder {
         place_outputs();
         order_checks_before_writes();
         emit();
+        tell_values();
         plan_arena();
     }
 
@@ -249,7 +250,6 @@ class ProgramBuilder {
                     if (copy == w) from = aside;
                 step.slots = {from >= 0 ? from : slot_of(work.from), work.to_slot};
                 out_.program.steps.push_back(std::move(step));
-                out_.step_values.emplace_back();
                 continue;
             }
             LoweredGroup& g = groups_[static_cast<std::size_t>(work.group)];
@@ -261,7 +261,6 @@ class ProgramBuilder {
                 zero.slots = {
                     step.slots[static_cast<std::size_t>(g.lowered.nest.stores[0].buffer)]};
                 out_.program.steps.push_back(std::move(zero));
-                out_.step_values.emplace_back();
             }
             step.checks = !g.lowered.checks.empty();
             step.first_check = static_cast<int>(out_.checks.size());
@@ -269,8 +268,19 @@ class ProgramBuilder {
             measure(g.lowered, step);
             step.nest = std::move(g.lowered.nest);
             step.kernel = std::move(g.kernel);
-            out_.step_values.push_back(g.lowered.buffers);
             out_.program.steps.push_back(std::move(step));
+        }
+    }
+
+    // What each slot stands for, for those who watch programs run.
+    void tell_values() {
+        out_.slot_values.resize(out_.program.slots.size());
+        out_.new_values.resize(out_.program.slots.size());
+        for (const Place& p : places_) {
+            const auto slot = static_cast<std::size_t>(p.slot);
+            const bool update =
+                out_.program.slots[slot].kind == Slot::Kind::Shared && !is_shared(p.value);
+            (update ? out_.new_values : out_.slot_values)[slot] = p.value;
         }
     }
 
