@@ -9,53 +9,54 @@
 using namespace arete;
 
 TEST_CASE("profile: op classes add up the kernels of one op") {
+    const std::vector<KernelProfile> kernels = {
+        {"sum", "net.cpp:1", 10, 1, 0.1, 2, 4},
+        {"dot", "net.cpp:2", 10, 2, 0.2, 30, 6},
+        {"copy", "", 10, 1, 0.1, 0, 8},
+        {"dot", "net.cpp:3", 10, 6, 0.6, 10, 2},
+    };
+    const std::vector<OpClassProfile> classes = by_op_class(kernels);
+    REQUIRE(classes.size() == 3);
+    CHECK(classes[0].op == "dot");  // slowest first; of equal ones the first
+    CHECK(classes[1].op == "sum");
+    CHECK(classes[2].op == "copy");
+    CHECK(classes[0].kernels == 2);
+    CHECK(classes[0].calls == 20);
+    CHECK(classes[0].ms == 8);
+    CHECK(classes[0].share == doctest::Approx(0.8));
+    CHECK(classes[0].gflops == doctest::Approx((2 * 30 + 6 * 10) / 8.0));
+    CHECK(classes[0].gbytes == doctest::Approx((2 * 6 + 6 * 2) / 8.0));
+    CHECK(classes[1].gflops == 2);
+    CHECK(classes[2].kernels == 1);
+    const std::string text = to_string(kernels);
+    CAPTURE(text);
+    CHECK(text.find("     10      6.00    600.00  60.0%     10.0      2.0  dot ") !=
+          std::string::npos);
+    CHECK(text.find("      2      8.00    800.00  80.0%     15.0      3.0  dot\n") !=
+          std::string::npos);
+    CHECK(by_op_class({}).empty());
+}
+
+TEST_CASE("profile: shares add up, and work does not depend on the time it took") {
     const auto x = matrix<float>("x", {64, 64});
-    const Expr y = dot(dot(dot(x, x), x), x);  // three kernels
+    const Expr y = dot(x, x);
     const Function f =
         function({.inputs = {x}, .outputs = {y, sum(y, 0), argmax(y, 1)}, .profile = true});
     CHECK(f.profile().empty());  // nothing has run
     for (int k = 0; k < 10; ++k) f(ones<float>({64, 64}));
     const std::vector<KernelProfile> kernels = f.profile();
-    const std::vector<OpClassProfile> classes = by_op_class(kernels);
-    double ms = 0, share = 0, work = 0, dot_ms = 0, dot_work = 0;
+    REQUIRE(!kernels.empty());
+    double ms = 0, share = 0, flops = 0;
     for (const KernelProfile& k : kernels) {
         CHECK(k.calls == 10);
         ms += k.ms;
         share += k.share;
-        work += k.gflops * k.ms;
-        if (k.name != "dot") continue;
-        dot_ms += k.ms;
-        dot_work += k.gflops * k.ms;
+        flops += k.gflops * k.ms * 1e6 / 10;
     }
     CHECK(ms > 0);
     CHECK(share == doctest::Approx(1));
-    int count = 0;
-    double class_ms = 0, class_work = 0;
-    for (std::size_t i = 0; i < classes.size(); ++i) {
-        const OpClassProfile& c = classes[i];
-        count += c.kernels;
-        class_ms += c.ms;
-        class_work += c.gflops * c.ms;
-        CHECK(c.calls == 10 * c.kernels);
-        if (i > 0) CHECK(c.ms <= classes[i - 1].ms);  // slowest first
-        if (c.op != "dot") continue;
-        CHECK(c.kernels == 3);
-        CHECK(c.ms == doctest::Approx(dot_ms));
-        CHECK(c.gflops == doctest::Approx(dot_work / dot_ms));
-        CHECK(c.share == doctest::Approx(dot_ms / ms));
-    }
-    CHECK(count == static_cast<int>(kernels.size()));
-    CHECK(class_ms == doctest::Approx(ms));
-    CHECK(class_work == doctest::Approx(work));
-    const std::string text = to_string(kernels);
-    CAPTURE(text);
-    for (const char* part : {"us/call", "op class", "\n      3 ", "  dot\n", "argmax"})
-        CHECK(text.find(part) != std::string::npos);
-    // Every dot is 2 * 64^3 operations, whatever it took.
-    for (const KernelProfile& k : kernels)
-        if (k.name == "dot")
-            CHECK(k.gflops * k.ms * 1e6 / static_cast<double>(k.calls) ==
-                  doctest::Approx(2 * 64 * 64 * 64));
+    CHECK(flops >= 2 * 64 * 64 * 64);
+    CHECK(flops < 2 * 64 * 64 * 64 + 20 * 64 * 64);
 }
 
 TEST_CASE("profile: the time of each pass, of all specialisations") {
