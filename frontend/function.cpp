@@ -2,10 +2,11 @@
 
 #include <algorithm>
 #include <chrono>
+#include <fstream>
 #include <mutex>
 
-#include "frontend/function_graph.h"
-#include "runtime/executor.h"
+#include "frontend/modes.h"
+#include "frontend/report.h"
 
 namespace arete {
 
@@ -31,11 +32,12 @@ class LockAll {
 
 class Function::Impl {
   public:
-    Impl(FunctionGraph graph, Mode mode, bool profile, Options options)
+    Impl(FunctionGraph graph, Mode mode, bool profile, Options options, std::vector<Rule> rules)
         : graph_(std::move(graph)),
           mode_(mode),
           profile_(profile),
           options_(std::move(options)),
+          rules_(std::move(rules)),
           machine_(host_machine(options_.cpu)) {
         pointers_.resize(graph_.inputs.size());
         results_.resize(graph_.outputs.size());
@@ -75,7 +77,7 @@ class Function::Impl {
 
     std::vector<KernelProfile> profile() const {
         std::lock_guard lock(mutex_);
-        if (!last_ || !profile_ || mode_ != Mode::fast_run) return {};
+        if (!last_ || !last_->executable->compiled().program.profile) return {};
         double all = 0;
         for (const StepCost& c : last_->executable->costs()) all += c.ms;
         std::vector<KernelProfile> out;
@@ -98,11 +100,53 @@ class Function::Impl {
         out.compile_ms = compile_ms_;
         out.from_cache = from_cache_;
         out.specialisations = static_cast<int>(specialisations_.size());
+        for (const Specialisation& s : specialisations_)
+            for (const PassTime& p : s.executable->compiled().passes) {
+                auto it = std::find_if(out.passes.begin(), out.passes.end(),
+                                       [&](const PassTime& q) { return q.name == p.name; });
+                if (it == out.passes.end())
+                    out.passes.push_back(p);
+                else
+                    it->ms += p.ms;
+            }
         if (last_) {
             out.kernels = last_->executable->kernels();
             out.arena_bytes = last_->executable->compiled().program.arena_bytes;
         }
         return out;
+    }
+
+    std::vector<MemoryPlan> memory() const {
+        std::lock_guard lock(mutex_);
+        std::vector<MemoryPlan> out;
+        for (const Specialisation& s : specialisations_)
+            out.push_back(memory_plan(s.executable->compiled().program));
+        return out;
+    }
+
+    std::string report() const {
+        std::lock_guard lock(mutex_);
+        CompileRequest request;
+        if (last_) {
+            request = request_for(last_->name, last_->sizes, last_->scalars);
+        } else {
+            std::vector<Sizes> sizes;
+            for (const Expr& e : graph_.inputs) {
+                if (!is_static(e.shape()) || !graph_.size_scalars.empty())
+                    fail<ArgumentError>(graph_.loc,
+                                        "report: function '{}' has not been called, and the sizes "
+                                        "of its argument '{}' are not known: call it first",
+                                        graph_.name, e.node().name);
+                sizes.push_back(concrete(e.shape()));
+            }
+            request = request_for(graph_.name, sizes, std::vector<std::int64_t>(sizes.size()));
+        }
+        ReportSource source{graph_, std::move(request), {}, nullptr};
+        if (last_) {
+            source.ran = last_->executable.get();
+            if (source.ran->compiled().program.profile) source.costs = source.ran->costs();
+        }
+        return report_page(source);
     }
 
   private:
@@ -111,6 +155,7 @@ class Function::Impl {
         Sizes sizes;
     };
     struct Specialisation {
+        std::string name;
         std::vector<Sizes> sizes;           // of the inputs
         std::vector<std::int64_t> scalars;  // of inputs whose value sets a size, 0 for the others
         std::vector<TensorSize> outputs;
@@ -152,28 +197,47 @@ class Function::Impl {
         return compile_for(inputs);
     }
 
-    Specialisation& compile_for(std::span<const Array> inputs) {
-        auto start = std::chrono::steady_clock::now();
+    CompileRequest request_for(const std::string& name, const std::vector<Sizes>& sizes,
+                               const std::vector<std::int64_t>& scalars) const {
         CompileRequest r;
-        r.name = specialisations_.empty()
-                     ? graph_.name
-                     : fmt::format("{}.{}", graph_.name, specialisations_.size());
+        r.name = name;
         r.inputs = graph_.inputs;
         r.outputs = graph_.outputs;
         r.updates = graph_.updates;
         r.machine = machine_;
         r.options = options_;
-        r.schedule = mode_ == Mode::fast_run;
-        r.profile = profile_ && r.schedule;
+        r.rules = rules_;
+        r.schedule = mode_ != Mode::interpret;
+        r.quick = mode_ == Mode::fast_compile;
+        r.observed = mode_ == Mode::debug || mode_ == Mode::nan_guard;
+        r.profile = profile_ && r.schedule && !r.observed;
+        for (std::size_t i = 0; i < graph_.inputs.size(); ++i) {
+            r.binding.sizes[graph_.inputs[i].node().id] = sizes[i];
+            if (sizes_matter_[i]) r.binding.scalars[graph_.inputs[i].node().id] = scalars[i];
+        }
+        return r;
+    }
+
+    Specialisation& compile_for(std::span<const Array> inputs) {
+        auto start = std::chrono::steady_clock::now();
         Specialisation s;
+        s.name = specialisations_.empty()
+                     ? graph_.name
+                     : fmt::format("{}.{}", graph_.name, specialisations_.size());
         for (std::size_t i = 0; i < inputs.size(); ++i) {
-            r.binding.sizes[graph_.inputs[i].node().id] = inputs[i].shape();
-            if (sizes_matter_[i])
-                r.binding.scalars[graph_.inputs[i].node().id] = inputs[i].as_int();
             s.sizes.push_back(inputs[i].shape());
             s.scalars.push_back(scalar(inputs, i));
         }
+        CompileRequest r = request_for(s.name, s.sizes, s.scalars);
+        std::optional<PassChecker> checker;
+        std::optional<LockAll> lock;
+        if (mode_ == Mode::debug) {
+            lock.emplace(graph_.shared);  // their values are read
+            checker.emplace(graph_, inputs);
+            r.on_graph_pass = [&](const GraphPass& pass) { checker->check(pass); };
+        }
         s.executable = Executable::make(r, shared_pool(options_.num_threads));
+        lock.reset();
         from_cache_ += s.executable->from_cache();
         for (std::size_t k = 0; k < graph_.outputs.size(); ++k)
             for (const Slot& slot : s.executable->compiled().program.slots)
@@ -193,13 +257,21 @@ class Function::Impl {
             pointers_[i] = const_cast<void*>(inputs[i].raw());
         for (std::size_t i = 0; i < outputs.size(); ++i) results_[i] = outputs[i].raw();
         LockAll lock(graph_.shared);
-        s.executable->run(pointers_, results_);
+        const WatchedRun watched{graph_, *s.executable, inputs, pointers_, outputs, results_};
+        switch (mode_) {
+            case Mode::fast_run:
+            case Mode::fast_compile:
+            case Mode::interpret: s.executable->run(pointers_, results_); break;
+            case Mode::nan_guard: run_nan_guard(watched); break;
+            case Mode::debug: run_debug(watched); break;
+        }
     }
 
     FunctionGraph graph_;
     Mode mode_;
     bool profile_;
     Options options_;
+    std::vector<Rule> rules_;
     Machine machine_;
     mutable std::mutex mutex_;
     std::vector<Specialisation> specialisations_;
@@ -230,6 +302,19 @@ std::vector<KernelProfile> Function::profile() const {
     return impl_->profile();
 }
 
+std::vector<MemoryPlan> Function::memory() const {
+    if (!impl_) fail<ArgumentError>({}, "memory of an empty Function");
+    return impl_->memory();
+}
+
+void Function::report(const std::string& path) const {
+    if (!impl_) fail<ArgumentError>({}, "report of an empty Function");
+    const std::string page = impl_->report();
+    std::ofstream file(path, std::ios::binary);
+    file << page;
+    if (!file.flush()) fail<ArgumentError>({}, "report: cannot write '{}'", path);
+}
+
 FunctionStats Function::stats() const {
     if (!impl_) fail<ArgumentError>({}, "stats of an empty Function");
     return impl_->stats();
@@ -253,22 +338,9 @@ Function function(FunctionOptions options, const char* file, int line) {
     Mode mode = options.mode;
     bool profile = options.profile;
     Options o = options.options ? *options.options : Options::from_environment();
+    std::vector<Rule> rules = std::move(options.rules);
     return Function(std::make_shared<Function::Impl>(
-        prepare_function(std::move(options), Loc{file, line}), mode, profile, o));
-}
-
-std::string to_string(const std::vector<KernelProfile>& profile) {
-    std::vector<KernelProfile> sorted = profile;
-    std::stable_sort(sorted.begin(), sorted.end(),
-                     [](const auto& a, const auto& b) { return a.ms > b.ms; });
-    std::string out = fmt::format("{:>7} {:>9} {:>9} {:>6} {:>8} {:>8}  {:<32} {}\n", "calls", "ms",
-                                  "us/call", "share", "GFLOP/s", "GB/s", "kernel", "lines");
-    for (const KernelProfile& k : sorted)
-        out +=
-            fmt::format("{:>7} {:>9.2f} {:>9.2f} {:>5.1f}% {:>8.1f} {:>8.1f}  {:<32} {}\n", k.calls,
-                        k.ms, 1e3 * k.ms / static_cast<double>(std::max<std::int64_t>(1, k.calls)),
-                        100 * k.share, k.gflops, k.gbytes, k.name, k.lines);
-    return out;
+        prepare_function(std::move(options), Loc{file, line}), mode, profile, o, std::move(rules)));
 }
 
 Array Expr::eval() const {

@@ -9,6 +9,9 @@
 
 #include "compiler/core/options.h"
 #include "compiler/ops/operand.h"
+#include "compiler/pipeline/memory.h"
+#include "compiler/pipeline/pass_time.h"
+#include "compiler/rewrite/rewrite.h"
 
 namespace arete {
 
@@ -32,8 +35,17 @@ enum class OnUnusedInput : std::uint8_t { error, warn, ignore };
 
 /// How a function is carried out.
 enum class Mode : std::uint8_t {
-    fast_run,   ///< rewritten, fused, scheduled, native code
-    interpret,  ///< the same kernels before scheduling, run by the loop interpreter: the oracle
+    fast_run,      ///< rewritten, fused, scheduled, native code
+    fast_compile,  ///< fewest rewrites and cheap code generation: compiles faster, runs slower
+    /// As fast_run, slowly and with everything checked against the graph interpreter on the real
+    /// arguments: what each rule and each pass makes of the graph, what each kernel computes, and
+    /// the results. A DebugModeError names the pass, rule or kernel that changes a value, and the
+    /// user's line; shared variables are as they were before the call.
+    debug,
+    /// As fast_run, but a NanGuardError names the first kernel whose result has a NaN, an infinity
+    /// or a value beyond 1e10, and the user's line; shared variables are as before the call.
+    nan_guard,
+    interpret,  ///< the kernels before scheduling, run by the loop interpreter: the oracle
 };
 
 struct FunctionOptions {
@@ -44,13 +56,16 @@ struct FunctionOptions {
     OnUnusedInput on_unused_input = OnUnusedInput::error;
     std::string name = "function";
     Mode mode = Mode::fast_run;
-    bool profile = false;  ///< measure every kernel (fast_run only); see Function::profile
+    bool profile = false;  ///< measure every kernel (fast_run, fast_compile); see Function::profile
     std::optional<Options> options;  ///< from the environment where not set
+    /// Rewrite rules of your own, applied once the graph is in canonical form.
+    std::vector<Rule> rules;
 };
 
 /// What compiling and running cost, of the specialisation that ran last.
 struct FunctionStats {
     double compile_ms = 0;         ///< graph passes and code generation of all specialisations
+    std::vector<PassTime> passes;  ///< the same by pass; verifiers and dumps are left out
     int specialisations = 0;       ///< sets of shapes compiled so far
     int from_cache = 0;            ///< those among them that the disk cache had
     int kernels = 0;               ///< native kernels in a call
@@ -67,7 +82,18 @@ struct KernelProfile {
     double gflops = 0;  ///< floating-point operations a nanosecond
     double gbytes = 0;  ///< bytes of its operands, each counted once, a nanosecond
 };
-/// A table of the kernels, slowest first.
+/// The kernels of one op class together: those that store the value of the same op.
+struct OpClassProfile {
+    std::string op;
+    int kernels = 0;
+    std::int64_t calls = 0;  ///< of all its kernels
+    double ms = 0;
+    double share = 0;
+    double gflops = 0, gbytes = 0;  ///< over the time of all its kernels
+};
+/// The profile by op class, slowest first.
+std::vector<OpClassProfile> by_op_class(const std::vector<KernelProfile>& profile);
+/// A table of the kernels, slowest first, and one of the op classes.
 std::string to_string(const std::vector<KernelProfile>& profile);
 
 /// A compiled function. Copies share the compiled code. Thread-safe: concurrent calls of one
@@ -95,6 +121,15 @@ class Function {
     /// Time of each kernel of the specialisation that ran last, in the order of the step; empty
     /// unless the function was made with `profile`.
     std::vector<KernelProfile> profile() const;
+
+    /// Where intermediate values live: one plan a specialisation, in the order of compilation.
+    std::vector<MemoryPlan> memory() const;
+    /// Writes one self-contained HTML page: the graph after each pass, every rewrite, every kernel
+    /// as loops, LLVM IR and assembly (with its time, where the function was made with `profile`),
+    /// and the memory plan, of the specialisation that ran last. Compiles it once more. A function
+    /// that has not been called must have static sizes. An ArgumentError where the file cannot be
+    /// written.
+    void report(const std::string& path) const;
 
     class Impl;
     explicit Function(std::shared_ptr<Impl> impl) : impl_(std::move(impl)) {}

@@ -147,6 +147,7 @@ struct SgdOptions {
     Mode mode = Mode::fast_run;
     bool profile = false;            ///< measure every kernel of the training function
     std::optional<Options> options;  ///< threads and dumps
+    std::string report;  ///< sgd writes the training function's report to this file in the end
 };
 
 struct SgdResult {
@@ -159,6 +160,7 @@ struct SgdResult {
     double images_per_second = 0;        ///< while training
     double compile_ms = 0;               ///< of the three functions
     std::vector<KernelProfile> profile;  ///< of the training function, where asked for
+    std::vector<PassTime> passes;        ///< what compiling the training function cost
 };
 
 struct NetworkOptions {

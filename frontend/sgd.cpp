@@ -35,7 +35,7 @@ class BatchFunction {
     /// The result of the last run.
     double value() const { return outputs_[0].as_double(); }
     double compile_ms() const { return function_.stats().compile_ms; }
-    std::vector<KernelProfile> profile() const { return function_.profile(); }
+    const Function& function() const { return function_; }
 
   private:
     Function function_;
@@ -185,10 +185,12 @@ SgdResult Network::sgd(const SharedData& training_data, int epochs, std::int64_t
                               best, images_per_second});
     }
     result.compile_ms = building_ms + compile_ms();
-    result.profile = train_mb.profile();
+    result.profile = train_mb.function().profile();
+    result.passes = train_mb.function().stats().passes;
     result.seconds = seconds_since(begin) - compile_ms() / 1000;
     result.images_per_second =
         static_cast<double>(epochs * batches * mini_batch_size) / std::max(training_seconds, 1e-9);
+    if (!options.report.empty()) train_mb.function().report(options.report);
     return result;
 }
 

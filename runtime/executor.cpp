@@ -18,15 +18,28 @@ void run_parallel(StepContext* context, void (*body)(void*, std::int64_t), void*
 // Machine code for a scheduled program.
 std::string generate(Compiled& compiled, const CompileRequest& request) {
     const Options& options = request.options;
+    using Clock = std::chrono::steady_clock;
+    auto start = Clock::now();
+    auto passed = [&](const char* pass) {
+        const auto now = Clock::now();
+        compiled.passes.push_back(
+            {pass, std::chrono::duration<double, std::milli>(now - start).count()});
+    };
     LlvmModule module(compiled.program, request.machine);
+    passed("llvm_print");
     auto dump = [&](const char* pass, const char* extension, const std::string& text) {
         write_dump(options, compiled.dumped++, compiled.program.name, pass, extension, text);
     };
     if (options.dumps(Stage::Llvm)) dump("llvm", "ll", module.ir());
+    start = Clock::now();
     module.optimize(options.verify);
+    passed("llvm_passes");
     if (options.dumps(Stage::Llvm)) dump("llvm_optimized", "ll", module.ir());
     if (options.dumps(Stage::Asm)) dump("asm", "s", module.assembly());
-    return module.object();
+    start = Clock::now();
+    std::string object = module.object();
+    passed("llvm_machine_code");
+    return object;
 }
 
 }  // namespace
@@ -81,7 +94,7 @@ int Executable::kernels() const {
                       [](const Step& s) { return s.kind == Step::Kind::Kernel; }));
 }
 
-void Executable::run(std::span<void* const> inputs, std::span<void* const> outputs) {
+void Executable::fill_table(std::span<void* const> inputs, std::span<void* const> outputs) {
     for (std::size_t i = 0; i < table_.size(); ++i) {
         const Slot& s = compiled_.program.slots[i];
         const auto n = static_cast<std::size_t>(s.number);
@@ -96,6 +109,10 @@ void Executable::run(std::span<void* const> inputs, std::span<void* const> outpu
         }
     }
     context_.failed = 0;
+}
+
+void Executable::run(std::span<void* const> inputs, std::span<void* const> outputs) {
+    fill_table(inputs, outputs);
     if (native_ && compiled_.program.profile)
         run_measured();
     else if (native_)
@@ -104,6 +121,23 @@ void Executable::run(std::span<void* const> inputs, std::span<void* const> outpu
         interpret_all();
     if (!context_.failed) return;
     compiled_.checks[static_cast<std::size_t>(context_.code)].raise(context_.element);
+}
+
+bool Executable::run_observed(std::span<void* const> inputs, std::span<void* const> outputs,
+                              const std::function<bool(int)>& after_step) {
+    ARETE_CHECK(compiled_.program.observed, "the program was compiled to run unobserved");
+    bool stopped = false;
+    const std::function<bool(int)> observer = [&](int step) {
+        stopped = !after_step(step);
+        return !stopped;
+    };
+    context_.observer = const_cast<std::function<bool(int)>*>(&observer);
+    context_.after_step = [](StepContext* c, std::int64_t step) -> std::int64_t {
+        return !(*static_cast<const std::function<bool(int)>*>(c->observer))(
+            static_cast<int>(step));
+    };
+    run(inputs, outputs);
+    return !stopped;
 }
 
 void Executable::run_measured() {
@@ -126,24 +160,32 @@ std::vector<StepCost> Executable::costs() const {
 }
 
 void Executable::interpret_all() {
-    auto slot = [&](int n) { return table_[static_cast<std::size_t>(n)]; };
+    auto observed = [&](std::size_t step) {
+        return compiled_.program.observed &&
+               context_.after_step(&context_, static_cast<std::int64_t>(step));
+    };
     for (std::size_t k = 0; k < compiled_.program.steps.size(); ++k) {
         const Step& s = compiled_.program.steps[k];
         if (s.kind == Step::Kind::Copy) {
             std::memcpy(slot(s.slots[1]), slot(s.slots[0]),
                         compiled_.program.slots[static_cast<std::size_t>(s.slots[1])].bytes());
+            if (observed(k)) return;
             continue;
         }
         if (s.kind == Step::Kind::Zero) {
             std::memset(slot(s.slots[0]), 0,
                         compiled_.program.slots[static_cast<std::size_t>(s.slots[0])].bytes());
+            if (observed(k)) return;
             continue;
         }
         std::vector<void*> pointers;
         for (int n : s.slots) pointers.push_back(slot(n));
         pointers.resize(plain_[k].buffers.size(), nullptr);
         loops::Failure f = interpret(plain_[k], pointers);
-        if (!f.failed) continue;
+        if (!f.failed) {
+            if (observed(k)) return;
+            continue;
+        }
         context_.failed = 1;
         context_.code = f.code;
         context_.element = f.element;

@@ -1,6 +1,7 @@
 // Runs step programs: natively, or kernel by kernel in the loop interpreter.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <span>
 #include <vector>
@@ -33,6 +34,14 @@ class Executable {
     /// Runs once. `outputs` point to memory of the outputs' sizes. Shared variables must be locked
     /// by the caller. Throws a RangeError where a check fails; nothing has been updated then.
     void run(std::span<void* const> inputs, std::span<void* const> outputs);
+    /// The same for a program compiled with `observed`: `after_step` is called with the number of
+    /// each step that has run, and ends the run by returning false; it must not throw. Returns
+    /// false where it did.
+    bool run_observed(std::span<void* const> inputs, std::span<void* const> outputs,
+                      const std::function<bool(int)>& after_step);
+
+    /// Memory of a slot: the arena and constants always, the others during and after a run.
+    void* slot(int n) const { return table_[static_cast<std::size_t>(n)]; }
 
     const Compiled& compiled() const { return compiled_; }
     int kernels() const;
@@ -42,6 +51,7 @@ class Executable {
     std::vector<StepCost> costs() const;
 
   private:
+    void fill_table(std::span<void* const> inputs, std::span<void* const> outputs);
     void interpret_all();
     void run_measured();
 

@@ -56,6 +56,18 @@ class ArgumentError : public Error {
     using Error::Error;
 };
 
+/// Mode::nan_guard met a NaN, an infinity or a huge value.
+class NanGuardError : public Error {
+  public:
+    using Error::Error;
+};
+
+/// Mode::debug found that a pass, a rule or a kernel changes a value.
+class DebugModeError : public Error {
+  public:
+    using Error::Error;
+};
+
 /// A data file that is missing, truncated or corrupt.
 class DataError : public Error {
   public:

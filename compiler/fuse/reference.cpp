@@ -1,6 +1,6 @@
 #include "compiler/fuse/reference.h"
 
-#include <unordered_map>
+#include <functional>
 
 #include "compiler/fuse/lower.h"
 #include "compiler/ops/leaves.h"
@@ -8,53 +8,118 @@
 
 namespace arete {
 
-std::vector<Array> reference_eval(std::span<const Expr> outputs,
-                                  const std::vector<std::pair<Expr, Array>>& inputs) {
+namespace {
+
+using ValueOf = std::function<Array&(const Expr&)>;
+
+// The outputs of a node from those of its inputs, each in a nest of its own.
+std::vector<Array> apply_op(const std::shared_ptr<const Node>& node, const ValueOf& value_of) {
+    std::vector<Array> result;
+    for (std::size_t k = 0; k < node->types.size(); ++k) {
+        Expr root(node, static_cast<int>(k));
+        result.push_back(zeros(root.dtype(), concrete(root.shape())));
+        LoweredNest lowered = lower_nest(
+            {&root, 1}, [](const Expr&) { return true; }, std::string(node->op->name));
+        verify(lowered.nest);
+        std::vector<void*> pointers;
+        for (const Expr& b : lowered.buffers)
+            pointers.push_back(same(b, root) ? result.back().raw() : value_of(b).raw());
+        loops::Kernel kernel = naive(lowered.nest);
+        pointers.resize(kernel.buffers.size(), nullptr);
+        loops::Failure failure = interpret(kernel, pointers);
+        if (failure.failed)
+            lowered.checks[static_cast<std::size_t>(failure.code)].raise(failure.element);
+    }
+    return result;
+}
+
+}  // namespace
+
+std::vector<Array> ReferenceEvaluator::operator()(std::span<const Expr> outputs) {
     ShapeBinding binding;
-    for (const auto& [leaf, value] : inputs) {
+    for (const auto& [leaf, value] : inputs_) {
         binding.sizes[leaf.node().id] = value.shape();
         if (value.rank() == 0 && !is_float(value.dtype()))
             binding.scalars[leaf.node().id] = value.as_int();
     }
-    std::vector<Expr> bound = expand_composites(bind_shapes(outputs, binding));
-    Graph graph(bound);
-    std::unordered_map<const Node*, std::vector<Array>> values;
-    auto value_of = [&](const Expr& e) -> Array& {
-        return values.at(&e.node())[static_cast<std::size_t>(e.output())];
+    const std::vector<Expr> bound = transform(
+        expand_composites(bind_shapes(outputs, binding)),
+        [&](const auto&, Node copy) { return outputs_of(interner_.intern(std::move(copy))); });
+    const ValueOf value_of = [&](const Expr& e) -> Array& {
+        return values_.at(&e.node())[static_cast<std::size_t>(e.output())];
     };
+    const Graph graph(bound);
     for (const auto& node : graph.nodes()) {
-        std::vector<Array>& result = values[node.get()];
+        if (values_.count(node.get())) continue;
+        std::vector<Array> result;
         switch (node->op->kind) {
             case OpInfo::Kind::Input: {
                 const Array* found = nullptr;
-                for (const auto& [leaf, value] : inputs)
+                for (const auto& [leaf, value] : inputs_)
                     if (leaf.node().id == node->id) found = &value;
                 if (!found) fail<ArgumentError>(node->loc(), "no value for input '{}'", node->name);
                 result = {*found};
-                continue;
+                break;
             }
-            case OpInfo::Kind::Shared: result = {node->storage->value}; continue;
-            case OpInfo::Kind::Constant: result = {*constant_value(Expr(node))}; continue;
-            case OpInfo::Kind::Apply: break;
+            case OpInfo::Kind::Shared: result = {node->storage->value}; break;
+            case OpInfo::Kind::Constant: result = {*constant_value(Expr(node))}; break;
+            case OpInfo::Kind::Apply: result = apply_op(node, value_of); break;
         }
-        for (std::size_t k = 0; k < node->types.size(); ++k) {
-            Expr root(node, static_cast<int>(k));
-            result.push_back(zeros(root.dtype(), concrete(root.shape())));
-            LoweredNest lowered = lower_nest(
-                {&root, 1}, [](const Expr&) { return true; }, std::string(node->op->name));
-            verify(lowered.nest);
-            std::vector<void*> pointers;
-            for (const Expr& b : lowered.buffers)
-                pointers.push_back(same(b, root) ? result.back().raw() : value_of(b).raw());
-            loops::Kernel kernel = naive(lowered.nest);
-            pointers.resize(kernel.buffers.size(), nullptr);
-            loops::Failure failure = interpret(kernel, pointers);
-            if (failure.failed)
-                lowered.checks[static_cast<std::size_t>(failure.code)].raise(failure.element);
-        }
+        values_[node.get()] = std::move(result);
     }
     std::vector<Array> out;
     for (const Expr& e : bound) out.push_back(value_of(e));
+    return out;
+}
+
+std::vector<Array> reference_eval(std::span<const Expr> outputs,
+                                  const std::vector<std::pair<Expr, Array>>& inputs) {
+    return ReferenceEvaluator(inputs)(outputs);
+}
+
+std::vector<Array> reference_eval_from(std::span<const Expr> outputs,
+                                       const std::vector<std::pair<Expr, Array>>& known) {
+    const Graph graph({outputs.begin(), outputs.end()});
+    std::unordered_map<const Node*, std::vector<Array>> values;
+    const auto given = [&](const Expr& e) {
+        for (const auto& [what, value] : known)
+            if (same(what, e)) return true;
+        return false;
+    };
+    // Only what the outputs need beyond what is known.
+    std::vector<char> needed(graph.size());
+    for (const Expr& e : outputs) needed[static_cast<std::size_t>(graph.id(e))] = !given(e);
+    for (std::size_t i = graph.size(); i-- > 0;)
+        if (needed[i])
+            for (const Expr& e : graph.nodes()[i]->inputs)
+                if (!given(e)) needed[static_cast<std::size_t>(graph.id(e))] = 1;
+    for (const auto& [what, value] : known) {
+        std::vector<Array>& of = values[&what.node()];
+        of.resize(what.node().types.size());
+        of[static_cast<std::size_t>(what.output())] = value;
+    }
+    const ValueOf value_of = [&](const Expr& e) -> Array& {
+        return values.at(&e.node())[static_cast<std::size_t>(e.output())];
+    };
+    for (std::size_t i = 0; i < graph.size(); ++i) {
+        const std::shared_ptr<const Node>& node = graph.nodes()[i];
+        if (!needed[i]) continue;
+        std::vector<Array> result;
+        switch (node->op->kind) {
+            case OpInfo::Kind::Input:
+                fail<ArgumentError>(node->loc(), "no value for input '{}'", node->name);
+            case OpInfo::Kind::Shared: result = {node->storage->value}; break;
+            case OpInfo::Kind::Constant: result = {*constant_value(Expr(node))}; break;
+            case OpInfo::Kind::Apply: result = apply_op(node, value_of); break;
+        }
+        // What is known of a node with several outputs stays.
+        std::vector<Array>& of = values[node.get()];
+        of.resize(node->types.size());
+        for (std::size_t k = 0; k < result.size(); ++k)
+            if (!given(Expr(node, static_cast<int>(k)))) of[k] = std::move(result[k]);
+    }
+    std::vector<Array> out;
+    for (const Expr& e : outputs) out.push_back(value_of(e));
     return out;
 }
 

@@ -61,10 +61,10 @@ bool equal(const Node& a, const Node& b) {
 
 Graph::Graph(std::vector<Expr> outputs) : outputs_(std::move(outputs)) {
     std::vector<std::shared_ptr<const Node>> found;
-    std::unordered_map<const Node*, int> numbers;
     Edges edges;
+    // Numbers in the order of discovery at first.
     auto number = [&](const Expr& e) {
-        auto [it, fresh] = numbers.try_emplace(&e.node(), static_cast<int>(found.size()));
+        auto [it, fresh] = ids_.try_emplace(&e.node(), static_cast<int>(found.size()));
         if (fresh) found.push_back(e.node_ptr());
         return it->second;
     };
@@ -76,16 +76,31 @@ Graph::Graph(std::vector<Expr> outputs) : outputs_(std::move(outputs)) {
     }
     std::vector<int> order = topological_order(static_cast<int>(found.size()), edges);
     ARETE_CHECK(order.size() == found.size(), "the graph has a cycle");
+    std::vector<int> place(found.size());
+    nodes_.reserve(found.size());
     for (int i : order) {
-        ids_.emplace(found[static_cast<std::size_t>(i)].get(), static_cast<int>(nodes_.size()));
-        nodes_.push_back(found[static_cast<std::size_t>(i)]);
+        place[static_cast<std::size_t>(i)] = static_cast<int>(nodes_.size());
+        nodes_.push_back(std::move(found[static_cast<std::size_t>(i)]));
     }
+    for (auto& [node, id] : ids_) id = place[static_cast<std::size_t>(id)];
     users_.resize(nodes_.size());
-    for (int i = 0; i < static_cast<int>(nodes_.size()); ++i)
-        for_each_operand(*nodes_[static_cast<std::size_t>(i)], [&](const Expr& e) {
-            std::vector<int>& u = users_[static_cast<std::size_t>(id(e))];
-            if (u.empty() || u.back() != i) u.push_back(i);
-        });
+    // By user, so that each list is ascending.
+    for (auto& [from, to] : edges) {
+        from = place[static_cast<std::size_t>(from)];
+        to = place[static_cast<std::size_t>(to)];
+    }
+    std::vector<int> first(nodes_.size() + 1), by_user(edges.size());
+    for (const auto& [from, to] : edges) ++first[static_cast<std::size_t>(to) + 1];
+    for (std::size_t i = 0; i < nodes_.size(); ++i) first[i + 1] += first[i];
+    std::vector<int> next(first.begin(), first.end() - 1);
+    for (const auto& [from, to] : edges)
+        by_user[static_cast<std::size_t>(next[static_cast<std::size_t>(to)]++)] = from;
+    for (std::size_t i = 0; i < nodes_.size(); ++i)
+        for (int k = first[i]; k < first[i + 1]; ++k) {
+            std::vector<int>& u =
+                users_[static_cast<std::size_t>(by_user[static_cast<std::size_t>(k)])];
+            if (u.empty() || u.back() != static_cast<int>(i)) u.push_back(static_cast<int>(i));
+        }
 }
 
 int Graph::id(const Node& node) const {

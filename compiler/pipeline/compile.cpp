@@ -20,7 +20,7 @@ struct State {
     const CompileRequest& request;
     std::vector<Expr> roots;  // outputs, then the updates' new values, then the variables
     std::unique_ptr<Graph> graph;
-    std::string rewrites;  // log of the last pass
+    RewriteLog rewrites;  // of the last pass
     Fusion fusion;
     std::vector<LoweredNest> nests;
     Compiled out;
@@ -37,20 +37,36 @@ struct Pass {
     const char* name;
     void (*run)(State&);
     Shows shows;
+    bool (*runs)(const CompileRequest&) = [](const CompileRequest&) { return true; };
 };
 
+bool unless_quick(const CompileRequest& r) {
+    return !r.quick;
+}
+bool with_rules(const CompileRequest& r) {
+    return !r.rules.empty();
+}
+
+// Where the firings go, if anybody wants to see them.
+RewriteLog* log_of(State& s) {
+    const bool asked = s.request.options.dumps(Stage::Rewrites) || s.request.on_graph_pass;
+    return asked ? &s.rewrites : nullptr;
+}
+
 void rewrite_in(State& s, Phase phase) {
-    RewriteLog log;
-    const bool asked = s.request.options.dumps(Stage::Rewrites);
-    s.set(rewrite(s.roots, phase, asked ? &log : nullptr));
-    s.rewrites = log.str();
+    s.set(rewrite(s.roots, phase, log_of(s)));
 }
 
 void bind(State& s) {
     s.set(bind_shapes(s.roots, s.request.binding));
 }
 void canonicalize(State& s) {
+    // Without rules, too, equal nodes merge and constants are folded.
+    if (s.request.quick) return s.set(rewrite(s.roots, std::span<const Rule>{}, log_of(s)));
     rewrite_in(s, Phase::Canonicalize);
+}
+void user_rules(State& s) {
+    s.set(rewrite(s.roots, s.request.rules, log_of(s)));
 }
 void stabilize(State& s) {
     rewrite_in(s, Phase::Stabilize);
@@ -86,7 +102,9 @@ void build_steps(State& s) {
 }
 
 void group(State& s) {
-    if (s.request.schedule) group_steps(s.out.program, s.request.machine);
+    // Who watches steps wants to see every value.
+    if (s.request.schedule && !s.request.observed)
+        group_steps(s.out.program, s.request.machine);
 }
 
 void schedule_kernels(State& s) {
@@ -104,9 +122,10 @@ void place_in_arena(State& s) {
 constexpr Pass passes[] = {
     {"bind_shapes", bind, Shows::Graph},
     {"canonicalize", canonicalize, Shows::Graph},
-    {"stabilize", stabilize, Shows::Graph},
+    {"user_rules", user_rules, Shows::Graph, with_rules},
+    {"stabilize", stabilize, Shows::Graph, unless_quick},
     {"expand", expand, Shows::Graph},
-    {"specialize", specialize, Shows::Graph},
+    {"specialize", specialize, Shows::Graph, unless_quick},
     {"fuse", fuse_groups, Shows::Fusion},
     {"lower", lower, Shows::Nests},
     {"expand_math", expand_transcendentals, Shows::Nests},
@@ -159,8 +178,8 @@ void dump_after(State& s, const Pass& pass) {
     switch (pass.shows) {
         case Shows::Graph:
             if (o.dumps(Stage::Graph)) write("txt", to_string(Graph(s.roots)));
-            if (o.dumps(Stage::Rewrites) && !s.rewrites.empty()) write("rewrites.txt", s.rewrites);
-            s.rewrites.clear();
+            if (o.dumps(Stage::Rewrites) && !s.rewrites.firings.empty())
+                write("rewrites.txt", s.rewrites.str());
             break;
         case Shows::Fusion:
             if (o.dumps(Stage::Fusion))
@@ -203,6 +222,16 @@ void write_dump(const Options& options, int number, const std::string& function,
     if (!file.flush()) fail<ArgumentError>({}, "dump: cannot write '{}'", path);
 }
 
+std::string to_string(const std::vector<PassTime>& passes) {
+    double all = 0;
+    for (const PassTime& p : passes) all += p.ms;
+    std::string out = fmt::format("{:>9} {:>6}  {}\n", "ms", "share", "pass");
+    for (const PassTime& p : passes)
+        out +=
+            fmt::format("{:>9.2f} {:>5.1f}%  {}\n", p.ms, all > 0 ? 100 * p.ms / all : 0.0, p.name);
+    return out + fmt::format("{:>9.2f} {:>5.1f}%  all\n", all, 100.0);
+}
+
 Compiled compile(const CompileRequest& request) {
     State s{request, request.outputs, nullptr, {}, {}, {}, {}};
     for (const auto& [variable, value] : request.updates) s.roots.push_back(value);
@@ -212,12 +241,18 @@ Compiled compile(const CompileRequest& request) {
                    to_string(Graph(s.roots)));
     using Clock = std::chrono::steady_clock;
     for (const Pass& pass : passes) {
+        if (!pass.runs(request)) continue;
+        std::vector<Expr> before;
+        if (request.on_graph_pass) before.assign(s.kept().begin(), s.kept().end());
+        s.rewrites.firings.clear();
         auto start = Clock::now();
         pass.run(s);
         double ms = std::chrono::duration<double, std::milli>(Clock::now() - start).count();
         s.out.passes.push_back({pass.name, ms});
         if (request.options.verify) verify_after(s, pass);
         dump_after(s, pass);
+        if (request.on_graph_pass && pass.shows == Shows::Graph)
+            request.on_graph_pass({pass.name, before, s.kept(), s.rewrites});
     }
     return std::move(s.out);
 }

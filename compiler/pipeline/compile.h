@@ -6,11 +6,21 @@
 
 #include "compiler/core/options.h"
 #include "compiler/fuse/fusion.h"
+#include "compiler/pipeline/pass_time.h"
+#include "compiler/rewrite/rewrite.h"
 #include "compiler/rewrite/specialize_shapes.h"
 #include "compiler/schedule/machine.h"
 #include "compiler/schedule/program.h"
 
 namespace arete {
+
+/// What a pass over the graph did, for those who watch: outputs, then the updates' new values,
+/// before and after it, and the rules that fired.
+struct GraphPass {
+    std::string_view name;
+    std::span<const Expr> before, after;
+    const RewriteLog& log;
+};
 
 /// What to compile: one specialisation of a function.
 struct CompileRequest {
@@ -21,13 +31,12 @@ struct CompileRequest {
     ShapeBinding binding;
     Machine machine;
     Options options;
-    bool profile = false;  ///< native code measures each step
-    bool schedule = true;  ///< false: leave kernels as nests, for the interpreter
-};
-
-struct PassTime {
-    std::string name;
-    double ms = 0;
+    bool profile = false;     ///< native code measures each step
+    bool schedule = true;     ///< false: leave kernels as nests, for the interpreter
+    bool quick = false;       ///< fewest rewrites, cheap code generation
+    bool observed = false;    ///< StepContext::after_step is called after each step
+    std::vector<Rule> rules;  ///< the user's own, tried once the graph is in canonical form
+    std::function<void(const GraphPass&)> on_graph_pass;  ///< may throw, which ends compilation
 };
 
 /// A step program with what its slots refer to.
@@ -37,6 +46,9 @@ struct Compiled {
     std::vector<Array> constants;   ///< by Slot::number of Constant slots
     std::vector<CheckSite> checks;  ///< by check code
     std::vector<PassTime> passes;
+    /// What a slot stands for, by slot; of shared variables that are updated in place, the variable
+    /// and, in the second list, its new value. Empty for targets of copies.
+    std::vector<Expr> slot_values, new_values;
     int dumped = 0;  ///< files written so far, which number the next ones
 };
 

@@ -30,6 +30,8 @@ class ProgramBuilder {
     void run() {
         out_.program.name = request_.name;
         out_.program.profile = request_.profile;
+        out_.program.observed = request_.observed;
+        out_.program.quick = request_.quick;
         for (std::size_t g = 0; g < groups_.size(); ++g) {
             Work w;
             w.group = static_cast<int>(g);
@@ -40,6 +42,7 @@ class ProgramBuilder {
         place_outputs();
         order_checks_before_writes();
         emit();
+        tell_values();
     }
 
   private:
@@ -265,6 +268,18 @@ class ProgramBuilder {
             measure(g, step);
             step.parts.push_back({std::move(g.nest), step.slots, -1});
             out_.program.steps.push_back(std::move(step));
+        }
+    }
+
+    // What each slot stands for, for those who watch programs run.
+    void tell_values() {
+        out_.slot_values.resize(out_.program.slots.size());
+        out_.new_values.resize(out_.program.slots.size());
+        for (const Place& p : places_) {
+            const auto slot = static_cast<std::size_t>(p.slot);
+            const bool update =
+                out_.program.slots[slot].kind == Slot::Kind::Shared && !is_shared(p.value);
+            (update ? out_.new_values : out_.slot_values)[slot] = p.value;
         }
     }
 

@@ -255,7 +255,7 @@ class Engine : public Readers {
             throw InternalError(
                 fmt::format("rewriting does not come to rest; the last rule was {}", r.name),
                 e.loc());
-        if (log_) log_->firings.push_back({&r, text(e), text(by), e.loc().str()});
+        if (log_) log_->firings.push_back({&r, text(e), text(by), e.loc().str(), e, by});
     }
 
     static std::string text(const Expr& e) {

@@ -84,6 +84,7 @@ struct RewriteLog {
     struct Firing {
         const Rule* rule;
         std::string before, after, where;
+        Expr from, to;  ///< what matched, and its replacement
     };
     std::vector<Firing> firings;
     std::string str() const;

@@ -52,7 +52,9 @@ struct Program {
     std::vector<Slot> slots;
     std::vector<Step> steps;
     std::int64_t arena_bytes = 0;
-    bool profile = false;  ///< native code adds each step's ticks to StepContext::ticks
+    bool profile = false;   ///< native code adds each step's ticks to StepContext::ticks
+    bool observed = false;  ///< StepContext::after_step is called after each step
+    bool quick = false;     ///< compile fast rather than to fast code
 };
 
 /// What compiled code and the interpreter share with the caller of a program.
@@ -65,6 +67,9 @@ struct StepContext {
     void (*parallel)(StepContext* context, void (*body)(void* table, std::int64_t chunk),
                      void* table, std::int64_t chunks) = nullptr;
     std::int64_t* ticks = nullptr;  ///< of the processor's time stamp counter, one sum a step
+    /// Called after each step of an observed program; the program ends where it returns 1.
+    std::int64_t (*after_step)(StepContext* context, std::int64_t step) = nullptr;
+    void* observer = nullptr;  ///< for after_step
 };
 
 /// Entry point of a compiled program: a table with one pointer a slot. Returns 0, or 1 after a

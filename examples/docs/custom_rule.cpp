@@ -27,7 +27,14 @@ const Rule exp_rules[] = {
 
 }  // namespace
 
-int main() {
+// [region wrong]
+const Rule wrong_rule{
+    "double_is_square", "x + x = x * x",  // for 0 and 2, yes
+    Pattern::apply("add", {Pattern::any('x'), Pattern::any('x')}),
+    [](const Match& m) -> Expr { return at(m['x'], m.loc()) * at(m['x'], m.loc()); }};
+// [end]
+
+int main(int argc, char**) {
     try {
         // [region apply]
         auto a = vector<float>("a", {4}), b = vector<float>("b", {4});
@@ -37,6 +44,25 @@ int main() {
         fmt::print("before\n{}\nafter\n{}\nfired\n{}", to_string(Graph(before)),
                    to_string(Graph(after)), fired.str());
         // [end]
+
+        // [region function]
+        auto f = function({.inputs = {a, b},
+                           .outputs = before,
+                           .rules = {std::begin(exp_rules), std::end(exp_rules)}});
+        fmt::print("{}\n", f(Array(std::vector<float>{0, 1, 2, 3}), zeros<float>({4}))[0].str());
+        // [end]
+
+        if (argc > 1) {
+            // [region debug]
+            auto y = a + a;
+            auto g = function({.inputs = {a},
+                               .outputs = {y},
+                               .name = "twice",
+                               .mode = Mode::debug,
+                               .rules = {wrong_rule}});
+            g(Array(std::vector<float>{0, 2, 3, 4}));
+            // [end]
+        }
     } catch (const Error& e) {
         fmt::print(stderr, "{}\n", e.what());
         return 1;

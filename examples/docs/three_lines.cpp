@@ -1,5 +1,5 @@
-// Three lines whose way to machine code docs/debugging.md follows. Usage: three_lines [interpret |
-// profile]
+// Three lines whose way to machine code docs/debugging.md follows. Usage: three_lines [fast_compile
+// | debug | nan_guard | interpret | profile | print | report FILE]
 #include <cstdio>
 #include <string_view>
 
@@ -33,8 +33,12 @@ int main(int argc, char** argv) {
         auto f = function({.inputs = {x},
                            .outputs = {y},
                            .name = "three_lines",
-                           .mode = how == "interpret" ? Mode::interpret : Mode::fast_run,
-                           .profile = how == "profile"});
+                           .mode = how == "fast_compile" ? Mode::fast_compile
+                                   : how == "debug"      ? Mode::debug
+                                   : how == "nan_guard"  ? Mode::nan_guard
+                                   : how == "interpret"  ? Mode::interpret
+                                                         : Mode::fast_run,
+                           .profile = how == "profile" || how == "report"});
         // [end]
 
         // [region call]
@@ -45,8 +49,17 @@ int main(int argc, char** argv) {
         // [region profile]
         if (how == "profile") {
             for (int call = 0; call < 1000; ++call) f(wave({4, 8}, 1));
-            fmt::print("{}", to_string(f.profile()));
+            fmt::print("{}\n{}\n{}", to_string(f.profile()), to_string(f.stats().passes),
+                       to_string(f.memory()[0]));
         }
+        // [end]
+
+        // [region print]
+        if (how == "print") fmt::print("{}\n\n{}\n{}", pp(y), debugprint(y), to_dot(y));
+        // [end]
+
+        // [region report]
+        if (how == "report" && argc > 2) f.report(argv[2]);
         // [end]
     } catch (const Error& e) {
         fmt::print(stderr, "{}\n", e.what());

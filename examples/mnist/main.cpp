@@ -34,6 +34,7 @@ struct Flags {
     std::string init = "n_out";
     bool quiet = false;
     bool profile = false;
+    std::string mode = "fast_run", report;
 };
 
 /// What is wrong with the text of a whole number; CLI11 would take -1 for a large one.
@@ -77,7 +78,14 @@ void add_flags(CLI::App& app, Flags& f) {
     app.add_option("--init", f.init,
                    "Initial weights: N(0, 1/n_out) as in the chapter's code, or n_in")
         ->capture_default_str();
-    app.add_flag("--profile", f.profile, "Then print the time of each kernel of the training step");
+    app.add_flag("--profile", f.profile,
+                 "Then print the time of each kernel of the training step, and of each pass");
+    app.add_option("--report", f.report,
+                   "Then write a page on the training step to this HTML file (with --profile, with "
+                   "times)");
+    app.add_option("--mode", f.mode,
+                   "fast_run, fast_compile, nan_guard, debug (very slow) or interpret (slow)")
+        ->capture_default_str();
     app.add_flag("--quiet", f.quiet, "Print the final accuracies only");
 }
 
@@ -91,7 +99,18 @@ struct Job {
     Run run;
     Options options;
     bool profile = false;
+    Mode mode = Mode::fast_run;
 };
+
+struct ModeName {
+    std::string_view name;
+    Mode mode;
+};
+constexpr ModeName kModes[] = {{"fast_run", Mode::fast_run},
+                               {"fast_compile", Mode::fast_compile},
+                               {"nan_guard", Mode::nan_guard},
+                               {"debug", Mode::debug},
+                               {"interpret", Mode::interpret}};
 
 Job check(const Flags& f) {
     Job job;
@@ -104,6 +123,13 @@ Job check(const Flags& f) {
         if (v && !std::isfinite(*v)) usage("--eta and --lmbda must be finite");
     job.init = f.init == "n_in" ? Init::n_in : Init::n_out;
 
+    const auto* mode = std::find_if(std::begin(kModes), std::end(kModes),
+                                    [&](const ModeName& m) { return m.name == f.mode; });
+    if (mode == std::end(kModes))
+        usage(fmt::format("unknown --mode '{}'; the modes are fast_run, fast_compile, nan_guard, "
+                          "debug and interpret",
+                          f.mode));
+    job.mode = mode->mode;
     job.profile = f.profile;
     job.options = Options::from_environment();
     if (f.threads > 0) job.options.num_threads = f.threads;
@@ -125,7 +151,7 @@ Job check(const Flags& f) {
     return job;
 }
 
-SgdResult train(const Job& job, const MnistData& data, bool quiet) {
+SgdResult train(const Job& job, const MnistData& data, bool quiet, const std::string& report) {
     // [region train]
     const Network net = build_net(*job.net, job.run.batch,
                                   {.seed = job.run.seed, .init = job.init});
@@ -137,8 +163,10 @@ SgdResult train(const Job& job, const MnistData& data, bool quiet) {
                     .limit = job.run.limit,
                     .on_batch = [&](const BatchReport& r) { progress.batch(r); },
                     .on_epoch = [&](const EpochReport& r) { progress.epoch(r); },
+                    .mode = job.mode,
                     .profile = job.profile,
-                    .options = job.options});
+                    .options = job.options,
+                    .report = report});
     // [end]
 }
 
@@ -161,7 +189,7 @@ void run(const Flags& flags, Job job) {
                    job.run.lmbda, job.run.seed, job.run.threads);
         std::fflush(stdout);
     }
-    const SgdResult result = train(job, data, flags.quiet);
+    const SgdResult result = train(job, data, flags.quiet, flags.report);
     fmt::print("{} accuracy: {:.2f} % at the best validation epoch ({} of {}: {:.2f} %)\n",
                job.run.test_set, result.best_test_accuracy, result.best_epoch + 1, job.run.epochs,
                result.best_validation_accuracy);
@@ -172,7 +200,7 @@ void run(const Flags& flags, Job job) {
                    "[--dump-dir DIR]; --dump all writes every stage, graph and rewrites "
                    "included.\n");
     }
-    if (job.profile) fmt::print("{}", to_string(result.profile));
+    if (job.profile) fmt::print("{}\n{}", to_string(result.profile), to_string(result.passes));
     if (json.is_open()) {
         json << to_json(job.run, result);
         json.close();

@@ -275,7 +275,7 @@ std::vector<Expr> gradients(const Expr& output, const std::vector<Expr>& leaves)
     return grad(cost, wrt, {.disconnected_inputs = Disconnected::zero});
 }
 
-void check(std::uint64_t seed, DType t, double tolerance, Tally& tally) {
+void check(std::uint64_t seed, DType t, double tolerance, Tally& tally, Mode mode) {
     Grower grower(seed, t);
     std::vector<Expr> outputs = grower.grow(4 + static_cast<int>(seed % 9));
     const std::vector<Expr>& leaves = grower.leaves;
@@ -288,8 +288,10 @@ void check(std::uint64_t seed, DType t, double tolerance, Tally& tally) {
     std::vector<Array> expected, got;
     try {
         expected = reference_eval(outputs, bindings);
-        got = function(
-                  {.inputs = leaves, .outputs = outputs, .on_unused_input = OnUnusedInput::ignore})
+        got = function({.inputs = leaves,
+                        .outputs = outputs,
+                        .on_unused_input = OnUnusedInput::ignore,
+                        .mode = mode})
                   .call(grower.values);
         for (std::size_t k = 0; k < got.size(); ++k) {
             tally.add(expected[k]);
@@ -311,12 +313,13 @@ void check(std::uint64_t seed, DType t, double tolerance, Tally& tally) {
 }
 
 /// `graphs` graphs, or ARETE_FUZZ times as many.
-void check_all(std::uint64_t first, std::uint64_t graphs, DType t, double tolerance) {
+void check_all(std::uint64_t first, std::uint64_t graphs, DType t, double tolerance,
+               Mode mode = Mode::fast_run) {
     const char* times = std::getenv("ARETE_FUZZ");
     if (times) graphs *= static_cast<std::uint64_t>(std::atoi(times));
     Tally tally;
     for (std::uint64_t seed = first; seed < first + graphs; ++seed)
-        check(seed, t, tolerance, tally);
+        check(seed, t, tolerance, tally, mode);
     CHECK(tally.values > 300 * static_cast<std::int64_t>(graphs));
     CHECK(tally.finite > 0.99 * static_cast<double>(tally.values));
     CHECK(tally.nonzero > 0.4 * static_cast<double>(tally.values));
@@ -362,4 +365,14 @@ TEST_CASE("random graphs: rewriting comes to rest, and a second run fires nothin
     CHECK(firings > 3 * graphs);
     MESSAGE("rewrites of ", graphs, " graphs of ", nodes, " nodes: ", firings, ", at most ", most,
             " in one");
+}
+
+TEST_CASE("random graphs: Mode::debug finds nothing to object to") {
+    check_all(2000, 25, DType::F64, 1e-9, Mode::debug);
+    check_all(1002000, 15, DType::F32, 2e-3, Mode::debug);
+}
+
+TEST_CASE("random graphs: fast_compile gives the reference's results") {
+    check_all(3000, 25, DType::F64, 1e-9, Mode::fast_compile);
+    check_all(1003000, 15, DType::F32, 2e-3, Mode::fast_compile);
 }

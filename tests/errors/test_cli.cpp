@@ -69,6 +69,7 @@ TEST_CASE("mnist: bad flags end with exit code 2 and say what would be right") {
     fails("mnist --threads 0", 2, "--threads");
     fails("mnist --device abacus", 2, "unknown device 'abacus'; the devices are cpu");
     fails("mnist --init zeros", 2, "unknown --init 'zeros'; it is n_out or n_in");
+    fails("mnist --mode sideways", 2, "unknown --mode 'sideways'; the modes are fast_run, fast_c");
     fails("mnist --dump poem", 2, "there is no stage 'poem'; the stages are graph");
     fails("mnist --net shallow --batch 1001", 2, "has 1000 rows, fewer than a mini-batch of 1001");
     fails("bench_step --net nothing", 2, "unknown net 'nothing'");
@@ -112,6 +113,30 @@ TEST_CASE("mnist: a short run writes its result, labelled for what it is") {
     CHECK(quiet.exit_code == 0);
     CHECK(quiet.out.rfind("held-out training digits accuracy: ", 0) == 0);
     CHECK(quiet.out.find('\n') == quiet.out.size() - 1);
+}
+
+TEST_CASE("mnist: profile, report and modes") {
+    const Folder folder;
+    const std::string page = (folder.path / "step.html").string();
+    const std::string run_of = "mnist --net shallow --epochs 1 --limit 20 ";
+    const Result result = run(run_of + "--profile --report " + page);
+    INFO("the output is: " << result.out);
+    CHECK(result.exit_code == 0);
+    for (const char* part : {"GFLOP/s", "op class", "llvm_machine_code", "canonicalize"})
+        has(result.out, part);
+    std::ifstream file(page);
+    std::stringstream text;
+    text << file.rdbuf();
+    has(text.str(), "\"function\":\"train\"");
+    has(text.str(), "\"calls\":20");
+    for (const char* mode : {"fast_compile", "nan_guard"})
+        CHECK(run(run_of + "--quiet --mode " + mode).exit_code == 0);
+    // A learning rate that is far too large diverges; nan_guard says where.
+    const Result diverged =
+        run("mnist --net ciresan --epochs 1 --limit 60 --eta 1e9 --mode nan_guard");
+    CHECK(diverged.exit_code == 1);
+    has(diverged.out, "function 'train': ");
+    has(diverged.out, "in the result of kernel '");
 }
 
 TEST_CASE("bench_step prints one line of JSON") {

@@ -54,7 +54,7 @@ TEST_CASE("memory: simultaneously live values never overlap") {
             }
         }
         CHECK(total >= live_bytes(ranges));
-        CHECK(total <= 2 * live_bytes(ranges));
+        CHECK(static_cast<double>(total) <= 1.15 * static_cast<double>(live_bytes(ranges)));
     }
 }
 
@@ -65,7 +65,7 @@ TEST_CASE("memory: on average the arena is near the most bytes alive") {
         used += static_cast<double>(pack(ranges));
         needed += static_cast<double>(live_bytes(ranges));
     }
-    CHECK(used <= 1.1 * needed);
+    CHECK(used <= 1.01 * needed);
 }
 
 TEST_CASE("memory: small plans") {
@@ -82,6 +82,11 @@ TEST_CASE("memory: small plans") {
     CHECK(pack(apart) == padded(1000));
     CHECK(apart[0].offset == 0);
     CHECK(apart[1].offset == 0);
+    // Largest first would put the last value on top of the others: 2048 bytes.
+    std::vector<LiveRange> moved{{1024, 0, 2, -1}, {256, 1, 4, -1},  {256, 1, 6, -1},
+                                 {256, 2, 5, -1},  {1024, 5, 6, -1}, {256, 4, 6, -1}};
+    CHECK(live_bytes(moved) == 1792);
+    CHECK(pack(moved) == 1792);
     std::vector<LiveRange> touching{{100, 0, 1, -1}, {1000, 1, 3, -1}};
     CHECK(pack(touching) == padded(100) + padded(1000));
 }

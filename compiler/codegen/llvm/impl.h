@@ -14,12 +14,17 @@ struct LlvmModule::Impl {
     std::unique_ptr<llvm::LLVMContext> context;
     std::unique_ptr<llvm::Module> module;
     Machine machine;
+    bool quick = false;  ///< Program::quick
 };
 
 namespace llvm_codegen {
 
+/// How hard LLVM works on machine code.
+inline llvm::CodeGenOptLevel code_gen_level(bool quick) {
+    return quick ? llvm::CodeGenOptLevel::None : llvm::CodeGenOptLevel::Default;
+}
 /// A target machine for `m`; a CompileError where LLVM lacks the target.
-std::unique_ptr<llvm::TargetMachine> target_machine(const Machine& m);
+std::unique_ptr<llvm::TargetMachine> target_machine(const Machine& m, bool quick = false);
 
 /// A printed part of a kernel: void(ptr buffers..., ptr context, i64 begin, i64 end). A parallel
 /// region is one loop and runs its iterations from begin to end; others ignore both.

@@ -137,7 +137,8 @@ Machine aarch64_machine() {
     return m;
 }
 
-std::unique_ptr<llvm::TargetMachine> llvm_codegen::target_machine(const Machine& m) {
+std::unique_ptr<llvm::TargetMachine> llvm_codegen::target_machine(const Machine& m,
+                                                                  bool quick) {
     initialise_target(!m.triple.empty());
     std::string triple = m.triple.empty() ? llvm::sys::getDefaultTargetTriple() : m.triple, error;
     const llvm::Target* target = llvm::TargetRegistry::lookupTarget(triple, error);
@@ -146,7 +147,7 @@ std::unique_ptr<llvm::TargetMachine> llvm_codegen::target_machine(const Machine&
     options.AllowFPOpFusion = llvm::FPOpFusion::Strict;  // rounding was decided in the loop IR
     return std::unique_ptr<llvm::TargetMachine>(
         target->createTargetMachine(triple, m.cpu, m.features, options, llvm::Reloc::PIC_,
-                                    std::nullopt, llvm::CodeGenOptLevel::Default));
+                                    std::nullopt, code_gen_level(quick)));
 }
 
 void LlvmModule::optimize(bool verify) {
@@ -166,12 +167,14 @@ void LlvmModule::optimize(bool verify) {
     // registers, merge equal loads and lift what does not change out of the loops.
     llvm::FunctionPassManager passes;
     passes.addPass(llvm::SROAPass(llvm::SROAOptions::ModifyCFG));
-    passes.addPass(llvm::EarlyCSEPass(true));
-    passes.addPass(llvm::InstCombinePass());
-    passes.addPass(
-        llvm::createFunctionToLoopPassAdaptor(llvm::LICMPass(llvm::LICMOptions()), true));
-    passes.addPass(llvm::GVNPass());
-    passes.addPass(llvm::SimplifyCFGPass());
+    if (!impl_->quick) {
+        passes.addPass(llvm::EarlyCSEPass(true));
+        passes.addPass(llvm::InstCombinePass());
+        passes.addPass(
+            llvm::createFunctionToLoopPassAdaptor(llvm::LICMPass(llvm::LICMOptions()), true));
+        passes.addPass(llvm::GVNPass());
+        passes.addPass(llvm::SimplifyCFGPass());
+    }
     llvm::ModulePassManager all;
     all.addPass(llvm::createModuleToFunctionPassAdaptor(std::move(passes)));
     all.run(*impl_->module, modules);
@@ -181,7 +184,7 @@ void LlvmModule::optimize(bool verify) {
 namespace {
 
 std::string emitted(LlvmModule::Impl& impl, llvm::CodeGenFileType type) {
-    auto target = llvm_codegen::target_machine(impl.machine);
+    auto target = llvm_codegen::target_machine(impl.machine, impl.quick);
     llvm::SmallString<0> bytes;
     llvm::raw_svector_ostream out(bytes);
     llvm::legacy::PassManager passes;

@@ -32,6 +32,7 @@ class ProgramPrinter {
             llvm::Value* start = program_.profile ? ticks() : nullptr;
             one_step(program_.steps[i], i);
             if (start) add_ticks(start, i);
+            if (program_.observed) tell_observer(i);
         }
         b_.CreateRet(b_.getInt64(0));
     }
@@ -52,6 +53,22 @@ class ProgramPrinter {
         llvm::Value* at = b_.CreateConstInBoundsGEP1_64(b_.getInt64Ty(), sums, step);
         llvm::Value* spent = b_.CreateSub(ticks(), start);
         b_.CreateStore(b_.CreateAdd(b_.CreateLoad(b_.getInt64Ty(), at), spent), at);
+    }
+
+    // Calls StepContext::after_step, and ends the program where it asks for that.
+    void tell_observer(std::size_t step) {
+        constexpr std::uint64_t field = offsetof(StepContext, after_step) / sizeof(void*);
+        llvm::Value* after = b_.CreateLoad(
+            b_.getPtrTy(), b_.CreateConstInBoundsGEP1_64(b_.getPtrTy(), context_, field));
+        auto* type =
+            llvm::FunctionType::get(b_.getInt64Ty(), {b_.getPtrTy(), b_.getInt64Ty()}, false);
+        llvm::Value* end = b_.CreateCall(type, after, {context_, b_.getInt64(step)});
+        auto* stop = llvm::BasicBlock::Create(*impl_.context, "observed", step_);
+        auto* next = llvm::BasicBlock::Create(*impl_.context, "next", step_);
+        b_.CreateCondBr(b_.CreateICmpEQ(end, b_.getInt64(0)), next, stop);
+        b_.SetInsertPoint(stop);
+        b_.CreateRet(b_.getInt64(1));
+        b_.SetInsertPoint(next);
     }
 
     void one_step(const Step& s, std::size_t number) {
@@ -142,6 +159,7 @@ LlvmModule::LlvmModule(const Program& program, const Machine& machine)
     impl_->context = std::make_unique<llvm::LLVMContext>();
     impl_->module = std::make_unique<llvm::Module>(program.name, *impl_->context);
     impl_->machine = machine;
+    impl_->quick = program.quick;
     auto target = llvm_codegen::target_machine(machine);
     impl_->module->setDataLayout(target->createDataLayout());
     impl_->module->setTargetTriple(target->getTargetTriple().str());

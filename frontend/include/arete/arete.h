@@ -2,6 +2,7 @@
 #pragma once
 
 #include "compiler/grad/grad.h"
+#include "compiler/graph/pp.h"
 #include "compiler/ops/convolution.h"
 #include "compiler/ops/elementwise.h"
 #include "compiler/ops/indexing.h"

@@ -1,0 +1,75 @@
+#include "compiler/pipeline/inspect.h"
+
+#include <algorithm>
+#include <unordered_set>
+
+namespace arete {
+
+namespace {
+
+bool has_slot(const std::vector<SlotValue>& list, int slot) {
+    return std::any_of(list.begin(), list.end(),
+                       [&](const SlotValue& v) { return v.slot == slot; });
+}
+
+}  // namespace
+
+std::vector<SlotValue> stored_by(const Compiled& compiled, std::size_t step) {
+    const Step& s = compiled.program.steps[step];
+    if (s.kind != Step::Kind::Kernel) return {};
+    std::vector<SlotValue> out;
+    for (const Part& part : s.parts)
+        for (const loops::StoreTo& store : part.nest.stores) {
+            const int slot = part.slots[static_cast<std::size_t>(store.buffer)];
+            if (has_slot(out, slot)) continue;
+            const Expr& updated = compiled.new_values[static_cast<std::size_t>(slot)];
+            out.push_back(
+                {slot, updated ? updated : compiled.slot_values[static_cast<std::size_t>(slot)]});
+        }
+    return out;
+}
+
+std::vector<SlotValue> read_by(const Compiled& compiled, std::size_t step) {
+    const Step& s = compiled.program.steps[step];
+    if (s.kind != Step::Kind::Kernel) return {};
+    const std::vector<SlotValue> stored = stored_by(compiled, step);
+    std::vector<SlotValue> out;
+    for (int slot : s.slots) {
+        if (has_slot(out, slot)) continue;
+        const auto n = static_cast<std::size_t>(slot);
+        const bool updates = has_slot(stored, slot);
+        // A variable may have been updated before: its readers see the new value then.
+        const bool shared = compiled.program.slots[n].kind == Slot::Kind::Shared;
+        if (updates && !shared) continue;
+        bool changed = false;
+        for (std::size_t before = 0; compiled.new_values[n] && before < step; ++before)
+            changed = changed || has_slot(stored_by(compiled, before), slot);
+        out.push_back({slot, changed ? compiled.new_values[n] : compiled.slot_values[n]});
+    }
+    return out;
+}
+
+std::vector<std::shared_ptr<const Node>> nodes_of_step(const Compiled& compiled, std::size_t step) {
+    const std::vector<SlotValue> read = read_by(compiled, step);
+    const auto is_read = [&](const Expr& e) {
+        return std::any_of(read.begin(), read.end(),
+                           [&](const SlotValue& v) { return v.value && same(v.value, e); });
+    };
+    std::vector<Expr> roots;
+    for (const SlotValue& v : stored_by(compiled, step)) roots.push_back(v.value);
+    std::unordered_set<const Node*> inside;
+    std::vector<Expr> pending = roots;
+    while (!pending.empty()) {
+        const Expr e = pending.back();
+        pending.pop_back();
+        if (is_read(e) || !inside.insert(&e.node()).second) continue;
+        pending.insert(pending.end(), e.node().inputs.begin(), e.node().inputs.end());
+    }
+    std::vector<std::shared_ptr<const Node>> out;
+    const Graph graph(roots);
+    for (const auto& node : graph.nodes())
+        if (inside.count(node.get())) out.push_back(node);
+    return out;
+}
+
+}  // namespace arete

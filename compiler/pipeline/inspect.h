@@ -1,0 +1,26 @@
+// What a compiled step computes, in terms of the graph.
+#pragma once
+
+#include <vector>
+
+#include "compiler/pipeline/compile.h"
+
+namespace arete {
+
+/// A slot that a step reads or stores to, with the value that it stands for.
+struct SlotValue {
+    int slot = -1;
+    Expr value;
+};
+
+/// What step `step` stores, each slot once; nothing for copies and zeroing.
+std::vector<SlotValue> stored_by(const Compiled& compiled, std::size_t step);
+/// What kernel `step` may read, each slot once: its parameters but for those that it only stores
+/// to. Of a variable that it updates in place, the old value.
+std::vector<SlotValue> read_by(const Compiled& compiled, std::size_t step);
+
+/// The nodes whose values step `step` computes: those stored, and what is inlined into them.
+/// Inputs first.
+std::vector<std::shared_ptr<const Node>> nodes_of_step(const Compiled& compiled, std::size_t step);
+
+}  // namespace arete

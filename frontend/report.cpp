@@ -1,0 +1,291 @@
+#include "frontend/report.h"
+
+#include <algorithm>
+#include <map>
+#include <unordered_map>
+
+#include "compiler/codegen/llvm/module.h"
+#include "compiler/graph/pp.h"
+#include "compiler/pipeline/inspect.h"
+#include "compiler/pipeline/memory.h"
+#include "frontend/json.h"
+
+namespace arete {
+
+namespace {
+
+// The graph at one point of the pipeline.
+struct Moment {
+    std::string title;
+    std::vector<Expr> roots;  // outputs, then new values
+};
+
+struct Rewrite {
+    std::string pass, rule, algebra, before, after, where, type, line;
+};
+
+// Texts stay readable, and the page small.
+std::string shortened(std::string text, std::size_t most = 400) {
+    return text.size() <= most ? text : text.substr(0, most - 3) + "...";
+}
+
+std::string lines_of(const Node& n) {
+    std::string out;
+    for (const Loc& l : n.locs) out += (out.empty() ? "" : " ") + l.str();
+    return out;
+}
+
+void write_graph(JsonWriter& j, const Moment& stage, const FunctionGraph& f,
+                 const std::unordered_map<const Node*, std::vector<int>>& kernels) {
+    const Graph graph(stage.roots);
+    static constexpr const char* kinds[] = {"input", "shared", "constant", "apply"};
+    j.open('{').pair("title", stage.title).key("nodes").open('[');
+    for (const auto& node : graph.nodes()) {
+        const Node& n = *node;
+        j.open('{').pair("op", n.op->name).pair("kind", kinds[static_cast<int>(n.op->kind)]);
+        if (!n.name.empty()) j.pair("name", n.name);
+        if (n.op->kind == OpInfo::Kind::Constant)
+            j.pair("value", shortened(pp(Expr(node)), 40));
+        else if (const std::string attrs = n.attrs.str(); !attrs.empty())
+            j.pair("attrs", shortened(attrs, 200));
+        std::string type;
+        for (const TensorType& t : n.types) type += (type.empty() ? "" : ", ") + t.str();
+        j.pair("type", type).pair("line", lines_of(n));
+        j.key("inputs").open('[');
+        for (const Expr& e : n.inputs) j.value(graph.id(e));
+        for (const Region& r : n.regions)
+            for (const Expr& e : r.results) j.value(graph.id(e));
+        j.close(']');
+        if (const auto it = kernels.find(node.get()); it != kernels.end()) {
+            j.key("steps").open('[');
+            for (int k : it->second) j.value(k);
+            j.close(']');
+        }
+        j.close('}');
+    }
+    j.close(']').key("roots").open('[');
+    for (std::size_t k = 0; k < stage.roots.size(); ++k) {
+        const bool output = k < f.outputs.size();
+        const std::string label =
+            output ? fmt::format("output {}", k)
+                   : fmt::format("new {}", f.updates[k - f.outputs.size()].first.node().name);
+        j.open('{').pair("id", graph.id(stage.roots[k])).pair("label", label).close('}');
+    }
+    j.close(']').close('}');
+}
+
+// The text of each LLVM function, or of each function of an assembly listing, that belongs to a
+// step: their names start with "k<step>_".
+std::map<int, std::string> by_step(const std::string& text, bool assembly) {
+    std::map<int, std::string> out;
+    const auto step_of = [](std::string_view name) {
+        if (name.size() < 3 || name[0] != 'k') return -1;
+        int number = 0;
+        std::size_t i = 1;
+        for (; i < name.size() && name[i] >= '0' && name[i] <= '9'; ++i)
+            number = 10 * number + (name[i] - '0');
+        return i > 1 && i < name.size() && name[i] == '_' ? number : -1;
+    };
+    int now = -1;
+    std::size_t at = 0;
+    while (at < text.size()) {
+        std::size_t end = text.find('\n', at);
+        if (end == std::string::npos) end = text.size();
+        const std::string_view line(text.data() + at, end - at);
+        at = end + 1;
+        if (assembly) {
+            // A function begins with its label; others begin with a dot or belong to it.
+            if (!line.empty() && line[0] != '\t' && line[0] != '.' && line[0] != '#' &&
+                line.find(':') != std::string_view::npos)
+                now = step_of(line);
+            const bool noise = line.substr(0, 2) == "\t." || line.substr(0, 5) == ".Lfun" ||
+                               line.substr(0, 3) == "\t# " || line.substr(0, 2) == "# ";
+            if (noise) continue;
+        } else if (line.substr(0, 7) == "define ") {
+            const std::size_t name = line.find('@');
+            now = name == std::string_view::npos ? -1 : step_of(line.substr(name + 1));
+        }
+        if (now >= 0) out[now] += std::string(line) + "\n";
+        if (!assembly && line == "}") now = -1;
+    }
+    return out;
+}
+
+void write_step(JsonWriter& j, const ReportSource& source, const Compiled& compiled,
+                std::size_t number, const Graph& final_graph, const std::string& llvm,
+                const std::string& assembly) {
+    const Step& s = compiled.program.steps[number];
+    static constexpr const char* kinds[] = {"kernel", "copy", "zero"};
+    const char* kind = kinds[static_cast<int>(s.kind)];
+    const bool kernel = s.kind == Step::Kind::Kernel;
+    j.open('{').pair("number", static_cast<int>(number)).pair("kind", kind);
+    j.pair("name", s.name()).pair("lines", s.lines);
+    j.pair("flops", s.flops).pair("bytes", s.bytes);
+    const std::vector<SlotValue> stored = stored_by(compiled, number);
+    const auto slot = [&](int n) -> const Slot& {
+        return compiled.program.slots[static_cast<std::size_t>(n)];
+    };
+    // In terms of the operands, as the loops name them.
+    const loops::Code& code = kernel && s.kernel.body.empty()
+                                  ? static_cast<const loops::Code&>(s.parts.at(0).nest)
+                                  : static_cast<const loops::Code&>(s.kernel);
+    PrettyPrint names;
+    for (const SlotValue& v : read_by(compiled, number)) {
+        const auto k = std::find(s.slots.begin(), s.slots.end(), v.slot) - s.slots.begin();
+        names.names.emplace_back(v.value, code.buffers[static_cast<std::size_t>(k)].name);
+    }
+    j.key("computes").open('[');
+    for (const SlotValue& v : stored)
+        j.open('{')
+            .pair("text", shortened(pp(v.value, names)))
+            .pair("type", v.value.type().str())
+            .pair("in_place", slot(v.slot).kind == Slot::Kind::Shared)
+            .close('}');
+    j.close(']').key("operands").open('[');
+    static constexpr const char* places[] = {"input", "shared", "output", "constant", "arena"};
+    for (std::size_t k = 0; k < s.slots.size(); ++k) {
+        const Slot& at = slot(s.slots[k]);
+        j.open('{')
+            .pair("name", at.name)
+            .pair("type", type_name(at.dtype, at.sizes))
+            .pair("place", places[static_cast<int>(at.kind)])
+            .close('}');
+    }
+    j.close(']').key("nodes").open('[');
+    for (const auto& node : nodes_of_step(compiled, number))
+        if (final_graph.contains(*node)) j.value(final_graph.id(*node));
+    j.close(']');
+    if (kernel) {
+        std::string nests;
+        for (const Part& p : s.parts) nests += (nests.empty() ? "" : "\n") + to_string(p.nest);
+        j.pair("nest", nests);
+        if (!s.kernel.body.empty()) j.pair("schedule", to_string(s.kernel));
+        if (!llvm.empty()) j.pair("llvm", llvm);
+        if (!assembly.empty()) j.pair("asm", assembly);
+    }
+    if (number < source.costs.size() && source.costs[number].calls > 0) {
+        const StepCost& c = source.costs[number];
+        double all = 0;
+        for (const StepCost& o : source.costs) all += o.ms;
+        const double us = 1e3 * c.ms / static_cast<double>(c.calls);
+        j.pair("calls", c.calls).pair("us", us);
+        j.pair("share", all > 0 ? c.ms / all : 0.0);
+        j.pair("gflops", us > 0 ? s.flops / us * 1e-3 : 0.0);
+        j.pair("gbytes", us > 0 ? s.bytes / us * 1e-3 : 0.0);
+    }
+    j.close('}');
+}
+
+void write_memory(JsonWriter& j, const MemoryPlan& plan) {
+    j.open('{').pair("arena", plan.arena_bytes).pair("live", plan.live_bytes);
+    j.pair("copied", plan.shared_copied_bytes).key("buffers").open('[');
+    for (const PlannedBuffer& b : plan.buffers)
+        j.open('{')
+            .pair("name", b.name)
+            .pair("type", b.type)
+            .pair("bytes", b.bytes)
+            .pair("offset", b.offset)
+            .pair("first", b.first)
+            .pair("last", b.last)
+            .close('}');
+    j.close(']').close('}');
+}
+
+}  // namespace
+
+std::string report_data(const ReportSource& source) {
+    const FunctionGraph& f = source.graph;
+    std::vector<Moment> stages{{"as written", f.outputs}};
+    for (const auto& [variable, value] : f.updates) stages[0].roots.push_back(value);
+    std::vector<Rewrite> rewrites;
+    CompileRequest request = source.request;
+    request.options.dump.clear();
+    request.profile = request.observed = false;  // kernels without what measures them
+    request.on_graph_pass = [&](const GraphPass& pass) {
+        stages.push_back(
+            {fmt::format("after {}", pass.name), {pass.after.begin(), pass.after.end()}});
+        for (const RewriteLog::Firing& r : pass.log.firings) {
+            const PrettyPair both = pp_pair(r.from, r.to);
+            std::string where;
+            for (const std::string& w : both.where)
+                where += (where.empty() ? "" : "\n") + shortened(w);
+            rewrites.push_back({std::string(pass.name), r.rule->name, r.rule->comment,
+                                shortened(both.first), shortened(both.second), where,
+                                r.from.type().str(), r.where});
+        }
+    };
+    Compiled compiled = compile(request);
+    const Graph final_graph(stages.back().roots);
+    std::unordered_map<const Node*, std::vector<int>> kernels;
+    for (std::size_t k = 0; k < compiled.program.steps.size(); ++k)
+        for (const auto& node : nodes_of_step(compiled, k))
+            kernels[node.get()].push_back(static_cast<int>(k));
+    std::map<int, std::string> llvm, assembly;
+    if (request.schedule) {
+        LlvmModule module(compiled.program, request.machine);
+        module.optimize(false);
+        llvm = by_step(module.ir(), false);
+        assembly = by_step(module.assembly(), true);
+    }
+
+    JsonWriter j;
+    j.open('{').pair("function", request.name).pair("line", f.loc.str());
+    j.pair("cpu", request.machine.cpu).pair("vector_bytes", request.machine.vector_bytes);
+    j.key("arguments").open('[');
+    for (const Expr& e : f.inputs) {
+        TensorType t = e.type();
+        const auto it = request.binding.sizes.find(e.node().id);
+        if (it != request.binding.sizes.end()) t.shape.assign(it->second.begin(), it->second.end());
+        j.value(fmt::format("{}: {}", e.node().name, t.str()));
+    }
+    j.close(']').key("results").open('[');
+    for (std::size_t k = 0; k < f.outputs.size(); ++k)
+        j.value(fmt::format("output {}: {}", k, stages.back().roots[k].type().str()));
+    j.close(']').key("updates").open('[');
+    for (const auto& [variable, value] : f.updates)
+        j.value(fmt::format("{}: {}", variable.node().name, variable.type().str()));
+    j.close(']');
+    // Times of the compilation that the function runs with, where there is one.
+    j.key("passes").open('[');
+    for (const PassTime& p : source.ran ? source.ran->compiled().passes : compiled.passes)
+        j.open('{').pair("name", p.name).pair("ms", p.ms).close('}');
+    j.close(']').key("graphs").open('[');
+    for (std::size_t k = 0; k < stages.size(); ++k)
+        write_graph(j, stages[k], f, k + 1 == stages.size() ? kernels : decltype(kernels){});
+    j.close(']').key("rewrites").open('[');
+    for (const Rewrite& r : rewrites)
+        j.open('{')
+            .pair("pass", r.pass)
+            .pair("rule", r.rule)
+            .pair("algebra", r.algebra)
+            .pair("before", r.before)
+            .pair("after", r.after)
+            .pair("where", r.where)
+            .pair("type", r.type)
+            .pair("line", r.line)
+            .close('}');
+    j.close(']').key("steps").open('[');
+    for (std::size_t k = 0; k < compiled.program.steps.size(); ++k) {
+        const int n = static_cast<int>(k);
+        write_step(j, source, compiled, k, final_graph, llvm[n], assembly[n]);
+    }
+    j.close(']').key("memory");
+    write_memory(j, memory_plan(compiled.program));
+    return j.close('}').text();
+}
+
+std::string report_page(const ReportSource& source) {
+    std::string page = report_html;
+    const auto put = [&](std::string_view mark, const std::string& text) {
+        const std::size_t at = page.find(mark);
+        ARETE_CHECK(at != std::string::npos, "the page has no {}", mark);
+        page.replace(at, mark.size(), text);
+    };
+    // The data last: it may contain anything.
+    put("/*style*/", report_style);
+    put("/*script*/", report_script);
+    put("/*data*/", report_data(source));
+    return page;
+}
+
+}  // namespace arete

@@ -1,0 +1,10 @@
+# Writes a C++ file that holds the page's parts as strings: cmake -DOUT=... -DDIR=... -P embed.cmake
+file(READ ${DIR}/page.html html)
+file(READ ${DIR}/style.css style)
+file(READ ${DIR}/page.js script)
+set(text "// Made by frontend/report/embed.cmake.\n#include \"frontend/report.h\"\n\nnamespace arete {\n\n")
+foreach(part html style script)
+    string(APPEND text "const char* const report_${part} = R\"arete(${${part}})arete\";\n")
+endforeach()
+string(APPEND text "\n}  // namespace arete\n")
+file(WRITE ${OUT} "${text}")
