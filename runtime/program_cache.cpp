@@ -42,9 +42,11 @@ class KeyWriter {
         machine();
         // Here, too: the graph has the sizes, and options change what is checked and shown.
         [[maybe_unused]] const auto& [name, inputs, outputs, updates, binding, machine_, options,
-                                      profile, schedule] = request_;
+                                      profile, schedule, quick, observed, rules,
+                                      on_graph_pass] = request_;
         out_.text(name);
         out_.number(profile);
+        out_.number(quick);
         for (std::size_t n : {inputs.size(), outputs.size(), updates.size()}) out_.number(n);
         number_ids();
         for (const auto& node : graph_.nodes()) one(*node);
@@ -152,8 +154,9 @@ using Files = std::map<std::string_view, const char*>;
 // Members by name, as in the key: a new one does not compile until it is kept, or known to be of no
 // use to a program that has been compiled.
 void write_program(ByteWriter& out, const Compiled& compiled, const Graph& graph) {
-    [[maybe_unused]] const auto& [program, shared, constants, checks, passes, dumped] = compiled;
-    const auto& [name, slots, steps, arena_bytes, profile] = program;
+    [[maybe_unused]] const auto& [program, shared, constants, checks, passes, slot_values, new_values,
+                                  dumped] = compiled;
+    [[maybe_unused]] const auto& [name, slots, steps, arena_bytes, profile, observed, quick] = program;
     out.text(name);
     out.number(arena_bytes);
     out.number(profile);
@@ -332,7 +335,8 @@ std::uint64_t digest(std::string_view bytes, std::uint64_t seed) {
 }
 
 ProgramCache::ProgramCache(const CompileRequest& request) {
-    if (request.options.cache_dir.empty() || !request.options.dump.empty() || !request.schedule)
+    if (request.options.cache_dir.empty() || !request.options.dump.empty() || !request.schedule ||
+        request.observed || !request.rules.empty() || request.on_graph_pass)
         return;
     std::vector<Expr> roots = request.outputs;
     for (const auto& [variable, value] : request.updates) roots.push_back(value);

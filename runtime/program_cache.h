@@ -22,10 +22,9 @@ class ProgramCache {
         std::string object;  ///< the machine code
     };
 
-    /// Inactive where options.cache_dir is empty, stages are dumped, steps or passes observed (which takes all
-    /// passes), rules are the user's own, the
-    /// request is for the interpreter, or ops in the graph are not Arete's own: what those do is
-    /// not known from their names.
+    /// Inactive where options.cache_dir is empty, stages are dumped or passes or steps observed
+    /// (which takes all passes), the request is for the interpreter, or rules, or ops in the graph,
+    /// are not Arete's own: what those do is not known from their names.
     explicit ProgramCache(const CompileRequest& request);
 
     bool active() const { return !file_.empty(); }
