@@ -154,6 +154,37 @@ const std::vector<Case>& cases() {
          {},
          [](E x, E) { return gradient(log(take(softmax(x), labels({1}), 1)), x); },
          [](const Numbers& x, const Numbers&) { return one_hot_minus_softmax(x, 1); }},
+        {{"softmax_grad_of_sum"},
+         "gradient of log(softmax(x))[0, 1] + 3 softmax(x)[0, 0]",
+         {0, -200, 1, 0.5},
+         {},
+         [](E x, E) {
+             const Expr p = softmax(x);
+             return grad(log(p(0, 1)) + 3 * p(0, 0), x);
+         },
+         [](const Numbers& x, const Numbers&) {
+             Numbers out = one_hot_minus_softmax(x, 1);
+             const Numbers s = softmax_of(x), other = one_hot_minus_softmax(x, 0);
+             for (std::size_t i = 0; i < x.size(); ++i) out[i] += 3 * s[0] * other[i];
+             return out;
+         }},
+        {{"softmax_grad_of_difference"},
+         "gradient of sum(y * p) - sum(y * log(p)), for p = softmax(x)",
+         {0, -200, 1, 0.5},
+         {0, 1, 0, 0},
+         [](E x, E y) {
+             const Expr p = softmax(x);
+             return grad(sum(y * p) - sum(y * log(p)), x);
+         },
+         [](const Numbers& x, const Numbers& y) {
+             const Numbers s = softmax_of(x);
+             const L chosen = std::inner_product(s.begin(), s.end(), y.begin(), L(0)),
+                     weights = std::accumulate(y.begin(), y.end(), L(0));
+             Numbers out;
+             for (std::size_t i = 0; i < x.size(); ++i)
+                 out.push_back(s[i] * (y[i] - chosen) - (y[i] - s[i] * weights));
+             return out;
+         }},
         // two elements that differ become equal
         {{"argmax_softmax"},
          "argmax(softmax(x))",
