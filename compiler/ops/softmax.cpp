@@ -24,10 +24,16 @@ int axis_of(const Node& node) {
     return static_cast<int>(node.attrs.get<std::int64_t>("axis"));
 }
 
+bool may_agree(const Dim& a, const Dim& b) {
+    return !differ(a, b);
+}
+
 std::vector<TensorType> infer_softmax(const InferArgs& a) {
     if (!is_float(a.type(0).dtype)) a.error("needs a float: " + a.describe(0));
     for (std::size_t i = 1; i < a.inputs.size(); ++i)
-        if (a.type(i).dtype != a.type(0).dtype || a.type(i).rank() != a.type(0).rank())
+        if (a.type(i).dtype != a.type(0).dtype ||
+            !std::equal(a.type(i).shape.begin(), a.type(i).shape.end(), a.type(0).shape.begin(),
+                        a.type(0).shape.end(), may_agree))
             a.error(fmt::format("types differ: {}, {}", a.describe(0), a.describe(i)));
     return {a.type(0)};
 }

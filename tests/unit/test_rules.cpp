@@ -342,6 +342,21 @@ const std::vector<Written>& corpus() {
          }},
         {"softmax_grad_of_picked",
          [](E x, E) { return grad(sum(log(softmax(x)(all, slice(1, 6, 2)))), x); }},
+        {"softmax_grad_of_sum",
+         [](E x, E y) {
+             const Expr p = softmax(x);
+             return grad(sum(p * y + log(p)), x);
+         }},
+        {"softmax_grad_of_sum",
+         [](E x, E) {
+             const Expr p = softmax(x);
+             return grad(sum(p * log(p)), x);
+         }},
+        {"softmax_grad_of_difference",
+         [](E x, E y) {
+             const Expr p = softmax(x);
+             return grad(sum(p * y - y * log(p)), x);
+         }},
         {"softmax_grad_of_log", [](E x, E) { return grad(sum(log(softmax(x))), x); }},
         {"softmax_grad_of_log", [](E x, E y) { return grad(-sum(y * log(softmax(x, 0))), x); }},
         {"exp_over_sum", [](E x, E) { return exp(x) / sum(exp(x), 1, true); }},
