@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <unordered_map>
 
 #include <fmt/format.h>
 
@@ -175,7 +176,7 @@ class Search {
         extents.push_back(extent(t.inner) / (vectors * t.lanes));
         extents.push_back(t.lanes);
         // By value: for each vector the first one with the same.
-        std::vector<std::vector<std::int64_t>> first(nest_.values.size());
+        std::unordered_map<ValueId, std::vector<std::int64_t>> first;
         double work = 0;
         for (ValueId id : outside_ids_) {
             const Instr& i = nest_.values[static_cast<std::size_t>(id)];
@@ -190,7 +191,7 @@ class Search {
                                    Index(v * t.lanes);
                         },
                         extents));
-            std::vector<std::int64_t>& own = first[static_cast<std::size_t>(id)];
+            std::vector<std::int64_t>& own = first[id];
             double distinct = 0;
             for (std::int64_t v = 0; v < vectors; ++v) {
                 auto same = [&](std::int64_t u) {
@@ -199,9 +200,10 @@ class Search {
                         return false;
                     bool equal = true;
                     auto compare = [&](ValueId arg) {
-                        const auto& of = first[static_cast<std::size_t>(arg)];
-                        equal = equal && (of.empty() || of[static_cast<std::size_t>(u)] ==
-                                                            of[static_cast<std::size_t>(v)]);
+                        const auto it = first.find(arg);
+                        equal = equal &&
+                                (it == first.end() || it->second[static_cast<std::size_t>(u)] ==
+                                                          it->second[static_cast<std::size_t>(v)]);
                     };
                     for (int k = 0; k < arity(i.op); ++k)
                         compare(i.args[static_cast<std::size_t>(k)]);
