@@ -8,6 +8,7 @@
 
 #include "compiler/ops/philox.h"
 #include "compiler/ops/random.h"
+#include "compiler/pipeline/compile.h"
 
 using namespace arete;
 
@@ -119,5 +120,29 @@ TEST_CASE("random draws: every element has the words of Philox that random.h pro
             CHECK(out[3].data<float>()[e] ==
                   doctest::Approx(radius * std::cos(angle)).epsilon(1e-5));
         }
+    }
+}
+
+TEST_CASE("random draws: kernels make four numbers of each block, however wide vectors are") {
+    for (int bytes : {16, 32, 64}) {
+        CAPTURE(bytes);
+        RandomStream random(1);
+        const auto x = matrix<float>("x", {100, 30});
+        // Elementwise work that walks other operands otherwise has a kernel of its own.
+        const Expr u = random.uniform({100, 30});
+        CompileRequest r{.name = "draw", .inputs = {x}, .outputs = {x * u + mean(x, 0)}};
+        r.binding.sizes[x.node().id] = {100, 30};
+        r.machine.vector_bytes = bytes;
+        const Compiled c = compile(r);
+        int draws = 0;
+        for (const Step& s : c.program.steps) {
+            if (s.nest.name != "random_uniform") continue;
+            ++draws;
+            const std::string& tiling = s.kernel.comment;
+            CHECK_MESSAGE((tiling.find(" 64 at a time") != std::string::npos ||
+                           tiling.find(" 128 at a time") != std::string::npos),
+                          tiling);
+        }
+        CHECK(draws == 1);
     }
 }
