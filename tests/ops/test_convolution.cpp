@@ -2,7 +2,7 @@
 // of sizes, steps, borders, dilations and groups in a table; its gradients, and theirs.
 #include <doctest/doctest.h>
 
-#include "compiler/pipeline/compile.h"
+#include "compiler/fuse/fusion.h"
 #include "tests/support.h"
 
 using namespace arete;
@@ -207,11 +207,13 @@ TEST_CASE("addresses of convolutions in groups are sums, with what follows in on
     const auto x = tensor4<float>("x", {2, 8, 9, 9}), w = tensor4<float>("w", {12, 2, 3, 3});
     const auto b = vector<float>("b", {12});
     const Expr y = relu(conv2d(x, w, {.num_groups = 4}) + dimshuffle(b, {'x', 0, 'x', 'x'}));
-    CompileRequest r{.name = "groups", .inputs = {x, w, b}, .outputs = {y}, .schedule = false};
-    for (const Expr& e : r.inputs) r.binding.sizes[e.node().id] = concrete(e.shape());
-    const Compiled c = compile(r);
-    REQUIRE(c.program.steps.size() == 1);
-    const std::string nest = loops::to_string(c.program.steps[0].nest);
+    const Graph graph({y});
+    const Fusion fusion = fuse(graph, graph.outputs());
+    REQUIRE(fusion.groups.size() == 1);
+    const std::string nest = loops::to_string(
+        lower_nest(
+            fusion.groups[0].roots, [&](const Expr& e) { return fusion.stored(e); }, "groups")
+            .nest);
     CHECK_MESSAGE(nest.find("max.f32") != std::string::npos, nest);
     CHECK_MESSAGE(nest.find(")/") == std::string::npos, nest);
 }
