@@ -296,6 +296,9 @@ class Descriptor {
         return true;
     }
 
+    /// Makes the file the one that was used last.
+    void touch() { (void)::futimens(fd_, nullptr); }
+
     bool write(std::string_view from) {
         while (!from.empty()) {
             const ssize_t n = ::write(fd_, from.data(), from.size());
@@ -334,6 +337,39 @@ std::uint64_t digest(std::string_view bytes, std::uint64_t seed) {
     return h;
 }
 
+void trim_cache(const std::string& folder, std::uint64_t limit) noexcept try {
+    struct File {
+        std::filesystem::file_time_type used;
+        std::uint64_t bytes;
+        std::filesystem::path path;
+    };
+    std::vector<File> files;
+    std::uint64_t total = 0;
+    std::error_code error;
+    // Other processes may remove files meanwhile: what cannot be asked is not there.
+    for (std::filesystem::directory_iterator it(folder, error), end; !error && it != end;
+         it.increment(error)) {
+        // Programs, and what a process that was killed has left of one.
+        if (it->path().filename().string().find(".arete") == std::string::npos) continue;
+        std::error_code gone;
+        const bool regular = it->is_regular_file(gone);
+        const File file{it->last_write_time(gone), it->file_size(gone), it->path()};
+        if (gone || !regular) continue;
+        total += file.bytes;
+        files.push_back(file);
+    }
+    if (total <= limit) return;
+    std::sort(files.begin(), files.end(),
+              [](const File& a, const File& b) { return a.used < b.used; });
+    for (const File& file : files) {
+        if (total <= limit / 4 * 3) break;
+        std::filesystem::remove(file.path, error);
+        total -= file.bytes;
+    }
+} catch (const std::exception&) {
+    // No memory: another time.
+}
+
 ProgramCache::ProgramCache(const CompileRequest& request) {
     if (request.options.cache_dir.empty() || !request.options.dump.empty() || !request.schedule ||
         request.observed || !request.rules.empty() || request.on_graph_pass)
@@ -358,6 +394,7 @@ std::optional<ProgramCache::Entry> ProgramCache::load() const try {
     Descriptor descriptor(file_, O_RDONLY | O_CLOEXEC);
     std::string bytes;
     if (!descriptor.ok() || !descriptor.read(bytes)) return std::nullopt;
+    descriptor.touch();
     ByteReader file(bytes);
     if (file.take(magic.size()) != magic) return std::nullopt;
     const auto checksum = file.number<std::uint64_t>();
@@ -395,6 +432,8 @@ void ProgramCache::store(const Compiled& compiled, std::string_view object) cons
     const bool written =
         descriptor.write(head.bytes) && descriptor.write(rest.bytes) && descriptor.close();
     if (!written || ::rename(temporary.c_str(), file_.c_str()) != 0) ::unlink(temporary.c_str());
+    // To look at all files takes a while: about one store in sixteen does.
+    if (digest(key_, name_seeds[0]) % 16 == 0) trim_cache(folder_, cache_limit);
 } catch (const NoKey&) {
 } catch (const std::exception&) {
     // No memory, or no such path: the program runs all the same.

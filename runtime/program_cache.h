@@ -39,6 +39,12 @@ class ProgramCache {
     std::string folder_, file_, key_;
 };
 
+/// Where the cache's files in `folder` have more than `limit` bytes together, removes those that
+/// were not used for longest until they have three quarters of it. Other files are left alone. Now
+/// and then store() does so with `cache_limit`. Never throws.
+void trim_cache(const std::string& folder, std::uint64_t limit) noexcept;
+inline constexpr std::uint64_t cache_limit = std::uint64_t{1} << 30;
+
 /// A digest of Arete's sources and its compiler, made when Arete is built.
 extern const char* const build_id;
 

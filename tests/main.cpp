@@ -1,6 +1,7 @@
 // main() of all test binaries. Each run has an empty cache of compiled programs, so that what is
 // tested was compiled by this build, and leaves none behind.
 #define DOCTEST_CONFIG_IMPLEMENT
+#include <cstdio>
 #include <cstdlib>
 #include <filesystem>
 #include <string>

@@ -1,11 +1,13 @@
-// Rows of convolution. Padding is an op of its own, so that the sums have no conditions. The
-// gradient with respect to the images is a convolution of the padded gradient where the filter
+// Rows of convolution. Padding becomes an op of its own before the graph is fused, so that the sums
+// have no conditions; until then it is part of the convolution, whose gradient then leaves it out.
+// The gradient with respect to the images is a convolution of the padded gradient where the filter
 // moves by 1; elsewhere, and with respect to the filters, it is an op of its own.
 #include "compiler/ops/convolution.h"
 
 #include "compiler/ops/columns.h"
 #include "compiler/ops/elementwise.h"
 #include "compiler/ops/families.h"
+#include "compiler/ops/indexing.h"
 #include "compiler/ops/movement.h"
 #include "compiler/ops/sliding.h"
 
@@ -16,7 +18,7 @@ using loops::Reduction;
 using loops::Value;
 namespace ir = loops;
 
-extern const OpDef conv2d_op, conv2d_grad_weights_op, pad2d_op;
+extern const OpDef conv2d_op, conv2d_padded_op, conv2d_grad_weights_op, pad2d_op;
 
 Sliding Sliding::of(const Attrs& attrs) {
     Sliding s{.flip = attrs.get<bool>("filter_flip")};
@@ -77,10 +79,25 @@ void require_inside(const InferArgs& a, const Shape& image, const Shape& filter,
     }
 }
 
+// A shape with rows above and below, and columns left and right.
+Shape padded_shape(Shape shape, const Shape& pad) {
+    for (std::size_t k : {0, 1}) {
+        Dim& d = shape[shape.size() - 2 + k];
+        d = d + pad[2 * k] + pad[2 * k + 1];
+    }
+    return shape;
+}
+
+Expr padded(const Expr& x, const Shape& pad, Loc loc) {
+    return pad == Shape(4, Dim(0)) ? x : apply(pad2d_op, {x}, {{"pad", pad}}, loc);
+}
+
 std::vector<TensorType> infer_conv2d(const InferArgs& a) {
     require_images(a);
     const Sliding s = Sliding::of(a.attrs);
-    const Shape &x = a.type(0).shape, &w = a.type(1).shape;
+    const Shape& w = a.type(1).shape;
+    const Shape x = a.attrs.has("pad") ? padded_shape(a.type(0).shape, a.attrs.get<Shape>("pad"))
+                                       : a.type(0).shape;
     require_inside(a, x, w, s);
     if (differ(channels(x), channels(w)))
         a.error(fmt::format("numbers of channels differ: {}, {}", a.describe(0), a.describe(1)));
@@ -141,6 +158,48 @@ Expr filter_gradient(const Expr& x, const Expr& g, const Sliding& s, const Shape
     Attrs attrs = s.attrs();
     if (s.steps()) attrs = attrs.with("sizes", Shape{last_two(filter, 0), last_two(filter, 1)});
     return apply(conv2d_grad_weights_op, {x, g}, attrs, {});
+}
+
+// A convolution of images with `pad` around them; negative padding takes away.
+Expr convolution(const Expr& x, const Expr& w, const Sliding& s, const Shape& pad, Loc loc = {}) {
+    if (pad == Shape(4, Dim(0))) return apply(conv2d_op, {x, w}, s.attrs(), loc);
+    return apply(conv2d_padded_op, {x, w}, s.attrs().with("pad", pad), loc);
+}
+
+// Sizes are numbers here. Where the padding is negative, as it is in the gradient of a convolution
+// whose padding is wider than the filter reaches, pixels are left out.
+Expr expand_conv2d_padded(const Node& n) {
+    Expr x = n.inputs[0];
+    Shape pad = n.attrs.get<Shape>("pad"), starts(x.shape().size(), Dim(0)), inside = x.shape();
+    for (std::size_t i = 0; i < 4; ++i) {
+        if (pad[i].value() >= 0) continue;
+        const std::size_t axis = starts.size() - 2 + i / 2;
+        if (i % 2 == 0) starts[axis] = Dim(0) - pad[i];
+        inside[axis] = inside[axis] + pad[i];
+        pad[i] = 0;
+    }
+    if (inside != x.shape()) x = slice_window(x, starts, Ints(starts.size(), 1), inside, n.loc());
+    return apply(conv2d_op, {padded(x, pad, n.loc()), n.inputs[1]}, Sliding::of(n.attrs).attrs(),
+                 n.loc());
+}
+
+// Of the images' gradient only what is inside of the padding is computed.
+std::vector<Expr> pullback_conv2d_padded(const PullbackArgs& a) {
+    Sliding s = Sliding::of(a.node.attrs);
+    const Shape& pad = a.node.attrs.get<Shape>("pad");
+    const Expr &x = a.x[0], &w = a.x[1], &g = a.g[0];
+    const Expr filters = filter_gradient(padded(x, pad, {}), g, s, w.shape());
+    if (s.steps()) {
+        Shape starts(x.shape().size(), Dim(0));
+        for (std::size_t k : {0, 1}) starts[starts.size() - 2 + k] = pad[2 * k];
+        const Expr whole = image_gradient(g, w, s, padded_shape(x.shape(), pad));
+        return {slice_window(whole, starts, Ints(starts.size(), 1), x.shape(), {}), filters};
+    }
+    Shape rest;
+    for (std::size_t i = 0; i < 4; ++i)
+        rest.push_back(s.span(last_two(w.shape(), i / 2), i / 2) - Dim(1) - pad[i]);
+    s.flip = !s.flip;
+    return {convolution(g, swap_channels(w), s, rest), filters};
 }
 
 std::vector<Expr> pullback_conv2d(const PullbackArgs& a) {
@@ -300,6 +359,14 @@ constinit const OpDef conv2d_op{
     .lower = lower_conv2d,
     .pullback = pullback_conv2d,
     .samples = conv2d_samples};
+constinit const OpDef conv2d_padded_op{
+    .info = {.name = "conv2d_padded"},
+    .doc = "conv2d of images with attr pad, rows and columns of zeros, around them",
+    .arity = 2,
+    .infer = infer_conv2d,
+    .expand = expand_conv2d_padded,
+    .pullback = pullback_conv2d_padded,
+    .samples = conv2d_samples};
 constinit const OpDef conv2d_grad_weights_op{
     .info = {.name = "conv2d_grad_weights", .traits = Trait::Reduces},
     .doc = "gradient of conv2d with respect to its filters, from images and the gradient",
@@ -319,12 +386,6 @@ constinit const OpDef conv2d_grad_input_op{
 // ---- builders
 
 namespace {
-
-Expr padded(const Expr& x, const Shape& pad, Loc loc) {
-    bool any = false;
-    for (const Dim& d : pad) any = any || !(d == Dim(0));
-    return any ? apply(pad2d_op, {x}, {{"pad", pad}}, loc) : x;
-}
 
 // conv2d's arguments: what can be wrong with them is said in the user's terms, not in those of the
 // ops that the call is made of.
@@ -428,10 +489,10 @@ Expr conv2d(const Operand& x, const Operand& w, const Conv2dOptions& o) {
     const DType t = float_of(image.dtype());
     Expr a = cast(at(image, loc), t), b = cast(at(filter, loc), t);
     const std::int64_t groups = o.num_groups;
-    if (groups == 1) return apply(conv2d_op, {padded(a, pad, loc), b}, s.attrs(), loc);
+    if (groups == 1) return convolution(a, b, s, pad, loc);
     a = split(a, 1, groups, loc);
     b = split(b, 0, groups, loc);
-    const Expr y = apply(conv2d_op, {padded(a, pad, loc), b}, s.attrs(), loc);
+    const Expr y = convolution(a, b, s, pad, loc);
     Shape shape = y.shape();
     shape[2] = filter.shape()[0];
     shape.erase(shape.begin() + 1);
@@ -439,7 +500,8 @@ Expr conv2d(const Operand& x, const Operand& w, const Conv2dOptions& o) {
 }
 
 std::span<const OpDef* const> convolution_ops() {
-    static constexpr std::array rows = {&conv2d_op, &conv2d_grad_weights_op, &conv2d_grad_input_op};
+    static constexpr std::array rows = {&conv2d_op, &conv2d_padded_op, &conv2d_grad_weights_op,
+                                        &conv2d_grad_input_op};
     return rows;
 }
 

@@ -95,7 +95,7 @@ class Search {
             t.inner = axes[i];
             t.over_reduction = over_reduction;
             for (std::int64_t vectors : {1, 2, 3, 4, 5, 6, 8, 16}) {
-                if (vectors == 16 && !quotients_) break;  // more than registers hold
+                if (vectors == 16 && (!quotients_ || lanes_ > 4)) break;  // needless code otherwise
                 t.block = vectors * lanes_;
                 if (vectors > 1 && t.block > extent(t.inner) + lanes_ - 1) break;
                 consider_tiles(t);

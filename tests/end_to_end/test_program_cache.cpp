@@ -6,6 +6,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <csignal>
 #include <cstdlib>
 #include <filesystem>
@@ -267,6 +268,41 @@ TEST_CASE("a disk that is full leaves no file behind") {
     CHECK(folder.files().empty());
     same_outcome(full, run(options));
     CHECK(folder.files().size() == 1);
+}
+
+TEST_CASE("a cache that has grown too large loses what was not used for longest") {
+    using Clock = fs::file_time_type::clock;
+    Folder folder;
+    const Options options = caching_in(folder.path);
+    run(options);
+    const std::string used = folder.files().at(0);
+    const auto age = [](const std::string& path, int hours) {
+        fs::last_write_time(path, Clock::now() - std::chrono::hours(hours));
+    };
+    age(used, 100);
+    CHECK(run(options).from_cache == 1);  // now it is the last one used
+    CHECK(fs::last_write_time(used) > Clock::now() - std::chrono::hours(1));
+    const std::uint64_t size = fs::file_size(used);
+    std::vector<std::string> old;
+    for (int k = 0; k < 7; ++k) {
+        old.push_back(fmt::format("{}/{:032x}.arete{}", folder.path, k, k == 3 ? ".17.1" : ""));
+        write(old.back(), std::string(size, 'x'));
+        age(old.back(), 50 - k);
+    }
+    const std::string foreign = folder.path + "/notes.txt";
+    write(foreign, std::string(size, 'x'));
+    age(foreign, 1000);
+    trim_cache(folder.path, 8 * size);
+    CHECK(folder.files().size() == 9);
+    trim_cache(folder.path, 8 * size - 1);  // down to five
+    CHECK(folder.files().size() == 6);
+    for (int k = 0; k < 7; ++k) CHECK(fs::exists(old[static_cast<std::size_t>(k)]) == (k >= 3));
+    CHECK(fs::exists(foreign));
+    CHECK(run(options).from_cache == 1);
+    trim_cache(folder.path, 0);
+    CHECK(folder.files() == std::vector{foreign});
+    trim_cache(folder.path + "/none", 0);
+    CHECK(run(options).from_cache == 0);
 }
 
 TEST_CASE("the cache is off where the environment says so, and where stages are dumped") {

@@ -6,8 +6,10 @@
 #include <arete/arete.h>
 #include <doctest/doctest.h>
 
+#include "compiler/fuse/fusion.h"
 #include "compiler/ops/philox.h"
 #include "compiler/ops/random.h"
+#include "compiler/schedule/schedule.h"
 
 using namespace arete;
 
@@ -119,5 +121,27 @@ TEST_CASE("random draws: every element has the words of Philox that random.h pro
             CHECK(out[3].data<float>()[e] ==
                   doctest::Approx(radius * std::cos(angle)).epsilon(1e-5));
         }
+    }
+}
+
+TEST_CASE("random draws: kernels make four numbers of each block, however wide vectors are") {
+    RandomStream random(1);
+    const auto x = matrix<float>("x", {100, 30});
+    // Elementwise work that walks other operands otherwise has a kernel of its own.
+    const Expr u = random.uniform({100, 30}), y = x * u + mean(x, 0);
+    const Graph graph({y});
+    const Fusion fusion = fuse(graph, graph.outputs());
+    CHECK(fusion.stored(u));
+    const loops::Nest nest = lower_nest(
+                                 {&u, 1}, [&](const Expr& e) { return fusion.stored(e); }, "draw")
+                                 .nest;
+    for (int bytes : {16, 32, 64}) {
+        CAPTURE(bytes);
+        Machine machine;
+        machine.vector_bytes = bytes;
+        const std::string tiling = schedule(nest, machine).comment;
+        CHECK_MESSAGE((tiling.find(" 64 at a time") != std::string::npos ||
+                       tiling.find(" 128 at a time") != std::string::npos),
+                      tiling);
     }
 }

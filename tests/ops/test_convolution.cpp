@@ -2,6 +2,7 @@
 // of sizes, steps, borders, dilations and groups in a table; its gradients, and theirs.
 #include <doctest/doctest.h>
 
+#include "compiler/fuse/fusion.h"
 #include "tests/support.h"
 
 using namespace arete;
@@ -200,4 +201,19 @@ TEST_CASE("sizes of conv2d are symbolic where the operands' are") {
         CHECK(out[0].shape() == Sizes{sizes[0], 6, (sizes[2] + 1) / 2, sizes[3]});
         CHECK(out[1].shape() == Sizes{6, 2, 3, 3});
     }
+}
+
+TEST_CASE("addresses of convolutions in groups are sums, with what follows in one kernel") {
+    const auto x = tensor4<float>("x", {2, 8, 9, 9}), w = tensor4<float>("w", {12, 2, 3, 3});
+    const auto b = vector<float>("b", {12});
+    const Expr y = relu(conv2d(x, w, {.num_groups = 4}) + dimshuffle(b, {'x', 0, 'x', 'x'}));
+    const Graph graph({y});
+    const Fusion fusion = fuse(graph, graph.outputs());
+    REQUIRE(fusion.groups.size() == 1);
+    const std::string nest = loops::to_string(
+        lower_nest(
+            fusion.groups[0].roots, [&](const Expr& e) { return fusion.stored(e); }, "groups")
+            .nest);
+    CHECK_MESSAGE(nest.find("max.f32") != std::string::npos, nest);
+    CHECK_MESSAGE(nest.find(")/") == std::string::npos, nest);
 }
