@@ -16,6 +16,8 @@ namespace {
 constexpr std::int64_t line_bytes = 64;
 // Pieces shorter than this, one row apart, are too short for the processor's own prefetching.
 constexpr std::int64_t long_run = 1024;
+// Bytes that take long enough to work on for the next as many to come from memory.
+constexpr double enough_ahead = 64 << 10;
 // Accumulators that wait are on the stack of the thread that runs the kernel.
 constexpr std::int64_t scratch_limit = 128 << 10;
 
@@ -62,6 +64,9 @@ class Traffic {
 
     double all_bytes() const { return all_bytes_; }
 
+    /// What is much smaller than the last cache is still there since the call before.
+    bool from_memory() const { return all_bytes_ > static_cast<double>(m_.l3_bytes) / 8; }
+
     /// Elements of `v` in one register tile.
     std::int64_t tile_size(Var v) const {
         if (!t_.over_reduction && t_.lanes > 1) {
@@ -99,6 +104,19 @@ class Traffic {
         return bytes;
     }
 
+    bool asks_ahead(const Blocking& b) const {
+        return b.cut >= 0 && b.cut == nest_.reduce_axes.back();
+    }
+
+    /// Bytes of the next block, which are asked for while this one is worked on.
+    double ahead_bytes(const Blocking& b) const {
+        double bytes = 0;
+        if (!asks_ahead(b)) return bytes;
+        for (const Instr* i : operands_)
+            if (walks_far(nest_, t_, *i, b.cut)) bytes += footprint(*i, block_of(b));
+        return bytes;
+    }
+
     double cycles(const Blocking& b) const {
         const std::vector<Step> steps = steps_of(b);
         std::vector<std::vector<std::int64_t>> boxes{nest_.extents};
@@ -111,10 +129,10 @@ class Traffic {
         const double near =
             misses(steps, boxes, 0.75 * static_cast<double>(m_.l1_bytes), b, false) /
             m_.l2_bytes_per_cycle;
-        double far = misses(steps, boxes, std::max(0.25 * l2, 0.75 * l2 - waiting), b, false) /
+        double far = misses(steps, boxes, std::max(0.1 * l2, 0.6 * l2 - waiting - ahead_bytes(b)),
+                            b, false) /
                      m_.l3_bytes_per_cycle;
-        // What is much smaller than the last cache is still there since the call before.
-        if (all_bytes_ > l3 / 8)
+        if (from_memory())
             far += misses(steps, boxes, 0.75 * l3, b, true) / m_.memory_bytes_per_cycle;
         // Arithmetic hides what is moved, the better the nearer it comes from.
         double cycles = std::max({t_.cycles, near, far}) + 0.05 * near + 0.3 * far;
@@ -227,10 +245,25 @@ class Traffic {
     }
 
     // Memory gives a fraction of its bandwidth to short pieces far apart. In blocks, the pieces of
-    // the next block are asked for while this one is worked on.
+    // the next block are asked for while this one is worked on, which must take a while.
     double slowness(const Instr& load, const Blocking& b) const {
-        const bool ahead = b.cut >= 0 && b.cut == nest_.reduce_axes.back();
-        return !ahead && walks_far(nest_, t_, load, nest_.reduce_axes.back()) ? 3 : 1;
+        if (!walks_far(nest_, t_, load, nest_.reduce_axes.back())) return 1;
+        if (!asks_ahead(b)) return 3;
+        const std::vector<std::int64_t> box = block_of(b);
+        const auto size = static_cast<std::int64_t>(
+            size_of(nest_.buffers[static_cast<std::size_t>(load.target)].dtype));
+        const bool long_enough = box[static_cast<std::size_t>(t_.inner)] * size >= long_run;
+        return long_enough && footprint(load, box) >= enough_ahead ? 1 : 1.5;
+    }
+
+    // What one block of the cut reduction runs over.
+    std::vector<std::int64_t> block_of(const Blocking& b) const {
+        std::vector<std::int64_t> box = nest_.extents;
+        box[static_cast<std::size_t>(b.cut)] = b.cut_size;
+        for (std::size_t k = 0; k < b.cut_at; ++k)
+            box[static_cast<std::size_t>(b.loops[k].axis)] =
+                b.loops[k].part == Blocking::Part::Chunks ? b.chunk : tile_size(b.loops[k].axis);
+        return box;
     }
 
     const Nest& nest_;
@@ -289,20 +322,28 @@ Blocking choose_blocking(const Nest& nest, const Tiling& t, const Machine& machi
     if (traffic.all_bytes() < static_cast<double>(machine.l2_bytes) / 2 || is_vector(t, cut) ||
         cut == t.unroll)
         return plain;
-    plain.cycles = traffic.cycles(plain);
     Blocking best = plain;
+    // Of the outermost loop: all, and the elements of a rest, which runs after it on one thread.
     auto iterations = [&](const Blocking& b) {
         const Blocking::Loop& first = b.loops.front();
         const std::int64_t size =
             first.part == Blocking::Part::Chunks ? b.chunk : traffic.tile_size(first.axis);
-        return ceil_div(nest.extents[static_cast<std::size_t>(first.axis)], size);
+        const std::int64_t extent = nest.extents[static_cast<std::size_t>(first.axis)];
+        return std::pair{ceil_div(extent, size),
+                         static_cast<double>(extent % size) / static_cast<double>(extent)};
     };
+    best.cycles = traffic.cycles(plain) * (1 + iterations(plain).second);
     auto consider = [&](Blocking b) {
-        // A few iterations for the threads: four, or as many as there are without blocks.
-        if (b.cut >= 0 && (iterations(b) < std::min<std::int64_t>(4, iterations(plain)) ||
-                           traffic.waiting_bytes(b) > scratch_limit))
+        // A few iterations for the threads: four, or as many as there are without blocks. Room for
+        // accumulators that wait, for a block and for the next.
+        if (b.cut >= 0 &&
+            (iterations(b).first < std::min<std::int64_t>(4, iterations(plain).first) ||
+             traffic.waiting_bytes(b) > scratch_limit ||
+             2 * traffic.ahead_bytes(b) > 0.4 * static_cast<double>(machine.l2_bytes)))
             return;
-        b.cycles = traffic.cycles(b);
+        // Pieces of a matrix that the last cache holds come in time without being asked for early.
+        if (b.cut >= 0 && traffic.ahead_bytes(b) > 0 && !traffic.from_memory()) return;
+        b.cycles = traffic.cycles(b) * (1 + iterations(b).second);
         // Blocks cost code: they must be worth it.
         if (b.cycles * (best.cut < 0 ? 1.03 : 1) < best.cycles) best = b;
     };
@@ -321,7 +362,7 @@ Blocking choose_blocking(const Nest& nest, const Tiling& t, const Machine& machi
             if (b.loops.front().axis != t.inner || t.over_reduction || t.outer >= 0 || t.lanes == 1)
                 continue;
             const std::int64_t tiles = traffic.tiles(t.inner);
-            for (const std::int64_t wanted : {4, 8, 16, 32}) {
+            for (const std::int64_t wanted : {4, 5, 6, 7, 8, 10, 12, 16, 20, 25, 32}) {
                 const std::int64_t chunks = ceil_div(tiles, wanted);
                 Blocking c = b;
                 c.chunk = ceil_div(tiles, chunks) * t.block;
