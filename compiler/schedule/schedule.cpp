@@ -552,14 +552,34 @@ class Emitter {
     Statements update(const std::vector<Local>& locals) {
         if (t_.lanes == 1 || !t_.over_reduction)
             return over_elements([&](const Index& slot) { return fold(locals, slot, 0, -1); });
-        // Tile by tile for each vector, so that what a vector needs is loaded close to its use.
-        return over_vectors(block_elements(block_size_),
-                            [&](const Index& p, const Index& lane, std::int64_t active) {
-                                set_vector_axes(block_start_, p);
-                                return over_tiles(0, 0, [&](const Index& slot) {
-                                    return fold(locals, slot * t_.lanes + lane, lane, active);
-                                });
-                            });
+        // Tile by tile for each vector, so that what a vector needs is loaded close to its use; the
+        // longer axis of the tile outside, so that few of one factor are held while the other's
+        // pass.
+        std::vector<std::size_t> order(t_.tiles.size());
+        std::iota(order.begin(), order.end(), 0);
+        std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) {
+            return tile_size_[a] > tile_size_[b];
+        });
+        return over_vectors(block_elements(block_size_), [&](const Index& p, const Index& lane,
+                                                             std::int64_t active) {
+            set_vector_axes(block_start_, p);
+            std::vector<Index> at(order.size());
+            std::function<Statements(std::size_t)> each = [&](std::size_t position) {
+                if (position == order.size()) {
+                    Index slot;
+                    for (std::size_t k = 0; k < at.size(); ++k) slot = slot * tile_size_[k] + at[k];
+                    return fold(locals, slot * t_.lanes + lane, lane, active);
+                }
+                const std::size_t k = order[position];
+                return repeat(nest_.var_names[static_cast<std::size_t>(t_.tiles[k].axis)] + "t",
+                              tile_size_[k], 1, 0, LoopKind::Unrolled, [&](const Index& number) {
+                                  at[k] = number;
+                                  var(t_.tiles[k].axis) = tile_start_[k] + number;
+                                  return each(position + 1);
+                              });
+            };
+            return each(0);
+        });
     }
 
     // active >= 0: lanes from `active` on must leave their partial sum as it is.
