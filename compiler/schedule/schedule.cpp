@@ -433,6 +433,7 @@ class Emitter {
                                 block_start_ = start;
                                 block_size_ = size;
                                 Statements out = row_prefetches();
+                                append(out, block_prefetches());
                                 append(out, reduce_axis(position + skip, locals));
                                 return out;
                             });
@@ -512,6 +513,62 @@ class Emitter {
                     out.push_back(Stmt::make_prefetch({i.target, clone.index(i.index), 2}));
                 }
             }
+        }
+        return out;
+    }
+
+    // Where partial sums run over one block of the reduction after another, ask for the next
+    // block's part of an operand that comes from memory; loops that repeat this one share the work.
+    Statements block_prefetches() {
+        Statements out;
+        if (!t_.over_reduction || b_.cut < 0 || phase_ != Phase::Accumulate) return out;
+        for (const Instr& i : nest_.values) {
+            if (i.op != Op::Load || i.index.coefficient(t_.inner) != 1) continue;
+            if (t_.outer >= 0 && i.index.coefficient(t_.outer) != extent(t_.inner)) continue;
+            const Buffer& b = nest_.buffers[static_cast<std::size_t>(i.target)];
+            const auto size = static_cast<std::int64_t>(size_of(b.dtype));
+            const std::int64_t line = std::max<std::int64_t>(1, 64 / size);
+            const std::int64_t lines = (block_elements(block_size_) + line - 1) / line;
+            bool values = false;
+            i.index.for_each_value([&](ValueId) { values = true; });
+            if (values || b.elements() * size < machine_.l3_bytes / 8) continue;
+            std::int64_t repeats = 1;
+            Index repeat_number;
+            for (std::size_t at = b_.cut_at; at < b_.loops.size(); ++at) {
+                const Var v = b_.loops[at].axis;
+                if (i.index.uses(v)) continue;
+                const std::size_t k = tile_of(v);
+                const std::int64_t step = k < t_.tiles.size() ? t_.tiles[k].size : 1;
+                const std::int64_t count = (extent(v) + step - 1) / step;
+                repeat_number = repeat_number * count + loop_numbers_[at];
+                repeats *= count;
+            }
+            // Too many repetitions would ask for the same line again and again.
+            if (repeats > lines) continue;
+            const std::int64_t each = (lines + repeats - 1) / repeats;
+            set_vector_axes(block_start_, Index(0));
+            std::vector<std::size_t> moving;
+            std::int64_t rows = 1;
+            for (std::size_t k = 0; k < t_.tiles.size(); ++k) {
+                var(t_.tiles[k].axis) = tile_start_[k];
+                if (!i.index.uses(t_.tiles[k].axis)) continue;
+                moving.push_back(k);
+                rows *= tile_size_[k];
+            }
+            // Taps of a filter overlap: what one of them reads is nearly all.
+            if (moving.size() > 1) continue;
+            const std::int64_t stride =
+                moving.empty() ? 0 : i.index.coefficient(t_.tiles[moving[0]].axis);
+            if (!moving.empty() && std::abs(stride) < line) rows = 1;
+            Cloner clone = cloner();
+            const Index next =
+                clone.index(i.index) + Index(i.index.coefficient(b_.cut) * b_.cut_size);
+            for (std::int64_t row = 0; row < rows; ++row)
+                for (std::int64_t q = 0; q < each; ++q)
+                    out.push_back(Stmt::make_prefetch(
+                        {i.target,
+                         next + Index(row * stride + q * line) + repeat_number * (each * line),
+                         2}));
         }
         return out;
     }
