@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <map>
+#include <numeric>
 
 #include <fmt/format.h>
 
@@ -16,6 +17,8 @@ namespace {
 constexpr std::int64_t line_bytes = 64;
 // Pieces shorter than this, one row apart, are too short for the processor's own prefetching.
 constexpr std::int64_t long_run = 1024;
+// Places of a cache for one address, as in most.
+constexpr std::int64_t ways = 8;
 // Bytes that take long enough to work on for the next as many to come from memory.
 constexpr double enough_ahead = 64 << 10;
 // Accumulators that wait are on the stack of the thread that runs the kernel.
@@ -203,20 +206,30 @@ class Traffic {
         return counts;
     }
 
-    // Bytes of the cache lines that an operand touches in a box.
-    double footprint(const Instr& load, const std::vector<std::int64_t>& box) const {
+    // Bytes of the cache lines that an operand touches in a box. `occupied`: of the cache that they
+    // take. Rows a multiple of a large power of two apart share few of a cache's sets, and push
+    // each other out while the rest of it is empty.
+    double footprint(const Instr& load, const std::vector<std::int64_t>& box,
+                     bool occupied = false) const {
         const Buffer& b = nest_.buffers[static_cast<std::size_t>(load.target)];
         const auto size = static_cast<std::int64_t>(size_of(b.dtype));
-        double rows = 1;
-        std::int64_t run = 1;
-        for (const auto& [distance, n] : directions(load, box)) {
-            if (distance == 1)
-                run = n;
-            else
-                rows *= static_cast<double>(n);
+        const std::map<std::int64_t, std::int64_t> counts = directions(load, box);
+        const auto run = counts.find(1);
+        const std::int64_t elements = run == counts.end() ? 1 : run->second;
+        const auto lines = static_cast<double>(ceil_div(elements * size, line_bytes) * line_bytes);
+        double rows = 1, taken = lines, span = lines;
+        for (const auto& [distance, n] : counts) {
+            if (distance == 1 || n == 1) continue;
+            rows *= static_cast<double>(n);
+            const auto apart = static_cast<double>(distance * size);
+            if (distance > 0 && apart > 2 * span)
+                taken = std::max(
+                    taken, static_cast<double>(std::gcd(distance * size, m_.l2_bytes / ways)));
+            taken *= static_cast<double>(n);
+            span = std::max(span, apart * static_cast<double>(n));
         }
-        return std::min(rows * static_cast<double>(ceil_div(run * size, line_bytes) * line_bytes),
-                        static_cast<double>(b.elements() * size));
+        if (occupied) return taken;
+        return std::min(rows * lines, static_cast<double>(b.elements() * size));
     }
 
     // Bytes that a cache of this capacity has to fetch. The outermost loop whose body's data fit
@@ -227,7 +240,7 @@ class Traffic {
         std::size_t level = 0;
         auto all = [&](const std::vector<std::int64_t>& box) {
             double sum = 0;
-            for (const Instr* i : operands_) sum += footprint(*i, box);
+            for (const Instr* i : operands_) sum += footprint(*i, box, true);
             return sum;
         };
         while (level < steps.size() && all(boxes[level]) > capacity) ++level;
