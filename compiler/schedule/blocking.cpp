@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <map>
+#include <numeric>
 
 #include <fmt/format.h>
 
@@ -16,6 +17,10 @@ namespace {
 constexpr std::int64_t line_bytes = 64;
 // Pieces shorter than this, one row apart, are too short for the processor's own prefetching.
 constexpr std::int64_t long_run = 1024;
+// Places of a cache for one address, as in most.
+constexpr std::int64_t ways = 8;
+// Bytes that take long enough to work on for the next as many to come from memory.
+constexpr double enough_ahead = 64 << 10;
 // Accumulators that wait are on the stack of the thread that runs the kernel.
 constexpr std::int64_t scratch_limit = 128 << 10;
 
@@ -62,6 +67,9 @@ class Traffic {
 
     double all_bytes() const { return all_bytes_; }
 
+    /// What is much smaller than the last cache is still there since the call before.
+    bool from_memory() const { return all_bytes_ > static_cast<double>(m_.l3_bytes) / 8; }
+
     /// Elements of `v` in one register tile.
     std::int64_t tile_size(Var v) const {
         if (!t_.over_reduction && t_.lanes > 1) {
@@ -99,6 +107,19 @@ class Traffic {
         return bytes;
     }
 
+    bool asks_ahead(const Blocking& b) const {
+        return b.cut >= 0 && b.cut == nest_.reduce_axes.back();
+    }
+
+    /// Bytes of the next block, which are asked for while this one is worked on.
+    double ahead_bytes(const Blocking& b) const {
+        double bytes = 0;
+        if (!asks_ahead(b)) return bytes;
+        for (const Instr* i : operands_)
+            if (walks_far(nest_, t_, *i, b.cut)) bytes += footprint(*i, block_of(b));
+        return bytes;
+    }
+
     double cycles(const Blocking& b) const {
         const std::vector<Step> steps = steps_of(b);
         std::vector<std::vector<std::int64_t>> boxes{nest_.extents};
@@ -111,10 +132,10 @@ class Traffic {
         const double near =
             misses(steps, boxes, 0.75 * static_cast<double>(m_.l1_bytes), b, false) /
             m_.l2_bytes_per_cycle;
-        double far = misses(steps, boxes, std::max(0.25 * l2, 0.75 * l2 - waiting), b, false) /
+        double far = misses(steps, boxes, std::max(0.1 * l2, 0.6 * l2 - waiting - ahead_bytes(b)),
+                            b, false) /
                      m_.l3_bytes_per_cycle;
-        // What is much smaller than the last cache is still there since the call before.
-        if (all_bytes_ > l3 / 8)
+        if (from_memory())
             far += misses(steps, boxes, 0.75 * l3, b, true) / m_.memory_bytes_per_cycle;
         // Arithmetic hides what is moved, the better the nearer it comes from.
         double cycles = std::max({t_.cycles, near, far}) + 0.05 * near + 0.3 * far;
@@ -185,20 +206,30 @@ class Traffic {
         return counts;
     }
 
-    // Bytes of the cache lines that an operand touches in a box.
-    double footprint(const Instr& load, const std::vector<std::int64_t>& box) const {
+    // Bytes of the cache lines that an operand touches in a box. `occupied`: of the cache that they
+    // take. Rows a multiple of a large power of two apart share few of a cache's sets, and push
+    // each other out while the rest of it is empty.
+    double footprint(const Instr& load, const std::vector<std::int64_t>& box,
+                     bool occupied = false) const {
         const Buffer& b = nest_.buffers[static_cast<std::size_t>(load.target)];
         const auto size = static_cast<std::int64_t>(size_of(b.dtype));
-        double rows = 1;
-        std::int64_t run = 1;
-        for (const auto& [distance, n] : directions(load, box)) {
-            if (distance == 1)
-                run = n;
-            else
-                rows *= static_cast<double>(n);
+        const std::map<std::int64_t, std::int64_t> counts = directions(load, box);
+        const auto run = counts.find(1);
+        const std::int64_t elements = run == counts.end() ? 1 : run->second;
+        const auto lines = static_cast<double>(ceil_div(elements * size, line_bytes) * line_bytes);
+        double rows = 1, taken = lines, span = lines;
+        for (const auto& [distance, n] : counts) {
+            if (distance == 1 || n == 1) continue;
+            rows *= static_cast<double>(n);
+            const auto apart = static_cast<double>(distance * size);
+            if (distance > 0 && apart > 2 * span)
+                taken = std::max(
+                    taken, static_cast<double>(std::gcd(distance * size, m_.l2_bytes / ways)));
+            taken *= static_cast<double>(n);
+            span = std::max(span, apart * static_cast<double>(n));
         }
-        return std::min(rows * static_cast<double>(ceil_div(run * size, line_bytes) * line_bytes),
-                        static_cast<double>(b.elements() * size));
+        if (occupied) return taken;
+        return std::min(rows * lines, static_cast<double>(b.elements() * size));
     }
 
     // Bytes that a cache of this capacity has to fetch. The outermost loop whose body's data fit
@@ -209,7 +240,7 @@ class Traffic {
         std::size_t level = 0;
         auto all = [&](const std::vector<std::int64_t>& box) {
             double sum = 0;
-            for (const Instr* i : operands_) sum += footprint(*i, box);
+            for (const Instr* i : operands_) sum += footprint(*i, box, true);
             return sum;
         };
         while (level < steps.size() && all(boxes[level]) > capacity) ++level;
@@ -227,10 +258,25 @@ class Traffic {
     }
 
     // Memory gives a fraction of its bandwidth to short pieces far apart. In blocks, the pieces of
-    // the next block are asked for while this one is worked on.
+    // the next block are asked for while this one is worked on, which must take a while.
     double slowness(const Instr& load, const Blocking& b) const {
-        const bool ahead = b.cut >= 0 && b.cut == nest_.reduce_axes.back();
-        return !ahead && walks_far(nest_, t_, load, nest_.reduce_axes.back()) ? 3 : 1;
+        if (!walks_far(nest_, t_, load, nest_.reduce_axes.back())) return 1;
+        if (!asks_ahead(b)) return 3;
+        const std::vector<std::int64_t> box = block_of(b);
+        const auto size = static_cast<std::int64_t>(
+            size_of(nest_.buffers[static_cast<std::size_t>(load.target)].dtype));
+        const bool long_enough = box[static_cast<std::size_t>(t_.inner)] * size >= long_run;
+        return long_enough && footprint(load, box) >= enough_ahead ? 1 : 1.5;
+    }
+
+    // What one block of the cut reduction runs over.
+    std::vector<std::int64_t> block_of(const Blocking& b) const {
+        std::vector<std::int64_t> box = nest_.extents;
+        box[static_cast<std::size_t>(b.cut)] = b.cut_size;
+        for (std::size_t k = 0; k < b.cut_at; ++k)
+            box[static_cast<std::size_t>(b.loops[k].axis)] =
+                b.loops[k].part == Blocking::Part::Chunks ? b.chunk : tile_size(b.loops[k].axis);
+        return box;
     }
 
     const Nest& nest_;
@@ -289,20 +335,28 @@ Blocking choose_blocking(const Nest& nest, const Tiling& t, const Machine& machi
     if (traffic.all_bytes() < static_cast<double>(machine.l2_bytes) / 2 || is_vector(t, cut) ||
         cut == t.unroll)
         return plain;
-    plain.cycles = traffic.cycles(plain);
     Blocking best = plain;
+    // Of the outermost loop: all, and the elements of a rest, which runs after it on one thread.
     auto iterations = [&](const Blocking& b) {
         const Blocking::Loop& first = b.loops.front();
         const std::int64_t size =
             first.part == Blocking::Part::Chunks ? b.chunk : traffic.tile_size(first.axis);
-        return ceil_div(nest.extents[static_cast<std::size_t>(first.axis)], size);
+        const std::int64_t extent = nest.extents[static_cast<std::size_t>(first.axis)];
+        return std::pair{ceil_div(extent, size),
+                         static_cast<double>(extent % size) / static_cast<double>(extent)};
     };
+    best.cycles = traffic.cycles(plain) * (1 + iterations(plain).second);
     auto consider = [&](Blocking b) {
-        // A few iterations for the threads: four, or as many as there are without blocks.
-        if (b.cut >= 0 && (iterations(b) < std::min<std::int64_t>(4, iterations(plain)) ||
-                           traffic.waiting_bytes(b) > scratch_limit))
+        // A few iterations for the threads: four, or as many as there are without blocks. Room for
+        // accumulators that wait, for a block and for the next.
+        if (b.cut >= 0 &&
+            (iterations(b).first < std::min<std::int64_t>(4, iterations(plain).first) ||
+             traffic.waiting_bytes(b) > scratch_limit ||
+             2 * traffic.ahead_bytes(b) > 0.4 * static_cast<double>(machine.l2_bytes)))
             return;
-        b.cycles = traffic.cycles(b);
+        // Pieces of a matrix that the last cache holds come in time without being asked for early.
+        if (b.cut >= 0 && traffic.ahead_bytes(b) > 0 && !traffic.from_memory()) return;
+        b.cycles = traffic.cycles(b) * (1 + iterations(b).second);
         // Blocks cost code: they must be worth it.
         if (b.cycles * (best.cut < 0 ? 1.03 : 1) < best.cycles) best = b;
     };
@@ -321,7 +375,7 @@ Blocking choose_blocking(const Nest& nest, const Tiling& t, const Machine& machi
             if (b.loops.front().axis != t.inner || t.over_reduction || t.outer >= 0 || t.lanes == 1)
                 continue;
             const std::int64_t tiles = traffic.tiles(t.inner);
-            for (const std::int64_t wanted : {4, 8, 16, 32}) {
+            for (const std::int64_t wanted : {4, 5, 6, 7, 8, 10, 12, 16, 20, 25, 32}) {
                 const std::int64_t chunks = ceil_div(tiles, wanted);
                 Blocking c = b;
                 c.chunk = ceil_div(tiles, chunks) * t.block;

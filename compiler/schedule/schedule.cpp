@@ -432,6 +432,7 @@ class Emitter {
                                 block_start_ = start;
                                 block_size_ = size;
                                 Statements out = row_prefetches();
+                                append(out, block_prefetches());
                                 append(out, reduce_axis(position + skip, locals));
                                 return out;
                             });
@@ -515,6 +516,62 @@ class Emitter {
         return out;
     }
 
+    // Where partial sums run over one block of the reduction after another, ask for the next
+    // block's part of an operand that comes from memory; loops that repeat this one share the work.
+    Statements block_prefetches() {
+        Statements out;
+        if (!t_.over_reduction || b_.cut < 0 || phase_ != Phase::Accumulate) return out;
+        for (const Instr& i : nest_.values) {
+            if (i.op != Op::Load || i.index.coefficient(t_.inner) != 1) continue;
+            if (t_.outer >= 0 && i.index.coefficient(t_.outer) != extent(t_.inner)) continue;
+            const Buffer& b = nest_.buffers[static_cast<std::size_t>(i.target)];
+            const auto size = static_cast<std::int64_t>(size_of(b.dtype));
+            const std::int64_t line = std::max<std::int64_t>(1, 64 / size);
+            const std::int64_t lines = (block_elements(block_size_) + line - 1) / line;
+            bool values = false;
+            i.index.for_each_value([&](ValueId) { values = true; });
+            if (values || b.elements() * size < machine_.l3_bytes / 8) continue;
+            std::int64_t repeats = 1;
+            Index repeat_number;
+            for (std::size_t at = b_.cut_at; at < b_.loops.size(); ++at) {
+                const Var v = b_.loops[at].axis;
+                if (i.index.uses(v)) continue;
+                const std::size_t k = tile_of(v);
+                const std::int64_t step = k < t_.tiles.size() ? t_.tiles[k].size : 1;
+                const std::int64_t count = (extent(v) + step - 1) / step;
+                repeat_number = repeat_number * count + loop_numbers_[at];
+                repeats *= count;
+            }
+            // Too many repetitions would ask for the same line again and again.
+            if (repeats > lines) continue;
+            const std::int64_t each = (lines + repeats - 1) / repeats;
+            set_vector_axes(block_start_, Index(0));
+            std::vector<std::size_t> moving;
+            std::int64_t rows = 1;
+            for (std::size_t k = 0; k < t_.tiles.size(); ++k) {
+                var(t_.tiles[k].axis) = tile_start_[k];
+                if (!i.index.uses(t_.tiles[k].axis)) continue;
+                moving.push_back(k);
+                rows *= tile_size_[k];
+            }
+            // Taps of a filter overlap: what one of them reads is nearly all.
+            if (moving.size() > 1) continue;
+            const std::int64_t stride =
+                moving.empty() ? 0 : i.index.coefficient(t_.tiles[moving[0]].axis);
+            if (!moving.empty() && std::abs(stride) < line) rows = 1;
+            Cloner clone = cloner();
+            const Index next =
+                clone.index(i.index) + Index(i.index.coefficient(b_.cut) * b_.cut_size);
+            for (std::int64_t row = 0; row < rows; ++row)
+                for (std::int64_t q = 0; q < each; ++q)
+                    out.push_back(Stmt::make_prefetch(
+                        {i.target,
+                         next + Index(row * stride + q * line) + repeat_number * (each * line),
+                         2}));
+        }
+        return out;
+    }
+
     // After a short sum the results are due before a large array has come to the cache: ask for
     // their places, and for what they replace, when the sum begins.
     Statements result_prefetches() {
@@ -551,14 +608,34 @@ class Emitter {
     Statements update(const std::vector<Local>& locals) {
         if (t_.lanes == 1 || !t_.over_reduction)
             return over_elements([&](const Index& slot) { return fold(locals, slot, 0, -1); });
-        // Tile by tile for each vector, so that what a vector needs is loaded close to its use.
-        return over_vectors(block_elements(block_size_),
-                            [&](const Index& p, const Index& lane, std::int64_t active) {
-                                set_vector_axes(block_start_, p);
-                                return over_tiles(0, 0, [&](const Index& slot) {
-                                    return fold(locals, slot * t_.lanes + lane, lane, active);
-                                });
-                            });
+        // Tile by tile for each vector, so that what a vector needs is loaded close to its use; the
+        // longer axis of the tile outside, so that few of one factor are held while the other's
+        // pass.
+        std::vector<std::size_t> order(t_.tiles.size());
+        std::iota(order.begin(), order.end(), 0);
+        std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) {
+            return tile_size_[a] > tile_size_[b];
+        });
+        return over_vectors(block_elements(block_size_), [&](const Index& p, const Index& lane,
+                                                             std::int64_t active) {
+            set_vector_axes(block_start_, p);
+            std::vector<Index> at(order.size());
+            std::function<Statements(std::size_t)> each = [&](std::size_t position) {
+                if (position == order.size()) {
+                    Index slot;
+                    for (std::size_t k = 0; k < at.size(); ++k) slot = slot * tile_size_[k] + at[k];
+                    return fold(locals, slot * t_.lanes + lane, lane, active);
+                }
+                const std::size_t k = order[position];
+                return repeat(nest_.var_names[static_cast<std::size_t>(t_.tiles[k].axis)] + "t",
+                              tile_size_[k], 1, 0, LoopKind::Unrolled, [&](const Index& number) {
+                                  at[k] = number;
+                                  var(t_.tiles[k].axis) = tile_start_[k] + number;
+                                  return each(position + 1);
+                              });
+            };
+            return each(0);
+        });
     }
 
     // active >= 0: lanes from `active` on must leave their partial sum as it is.

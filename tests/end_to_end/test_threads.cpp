@@ -61,6 +61,44 @@ TEST_CASE("threads: products and sums of large matrices") {
     });
 }
 
+TEST_CASE("threads: a weight and images that no second-level cache holds") {
+    // The loops around these are blocked where the caches are of a common size. Sums in double
+    // precision say whether every block, chunk and rest was done once.
+    same_bits([](const Options& options) {
+        Generator random(4);
+        const auto x = matrix<float>("x"), w = matrix<float>("w"), g = matrix<float>("g"),
+                   a = matrix<float>("a");
+        const auto images = tensor4<float>("images"), maps = tensor4<float>("maps");
+        const auto filters = tensor4<float>("filters", {20, 1, 5, 5});
+        const auto wide = [](const Expr& e) { return cast(e, DType::F64); };
+        const std::vector<std::pair<Expr, Expr>> pairs{
+            {dot(x, w), dot(wide(x), wide(w))},
+            {dot(g, w.T()), dot(wide(g), wide(w).T())},
+            {dot(x.T(), g), dot(wide(x).T(), wide(g))},
+            {dot(a, w), dot(wide(a), wide(w))},
+            {Lop(conv2d(images, filters), {filters}, maps)[0],
+             Lop(conv2d(wide(images), wide(filters)), {filters}, wide(maps))[0]}};
+        std::vector<Expr> outputs;
+        for (const auto& [narrow, exact] : pairs) {
+            outputs.push_back(narrow);
+            outputs.push_back(max(abs(wide(narrow) - exact)) / max(abs(exact)));
+        }
+        const Function f = function({.inputs = {x, w, g, a, images, maps, filters},
+                                     .outputs = outputs,
+                                     .on_unused_input = OnUnusedInput::ignore,
+                                     .options = options});
+        const auto normal = [&](const Sizes& sizes) { return random.normal(sizes, 0, 1); };
+        const auto results =
+            f(normal({10, 1021}), normal({1021, 1370}), normal({10, 1370}), normal({67, 1021}),
+              normal({101, 1, 28, 28}), normal({101, 20, 24, 24}), normal({20, 1, 5, 5}));
+        for (std::size_t k = 1; k < results.size(); k += 2) {
+            CAPTURE(k);
+            CHECK(results[k].item<double>() < 1e-5);
+        }
+        return results;
+    });
+}
+
 TEST_CASE("threads: a fully-connected net in training") {
     same_bits([](const Options& options) {
         Generator random(5);

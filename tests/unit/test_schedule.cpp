@@ -198,6 +198,9 @@ TEST_CASE("schedule: blocks for the caches") {
     wide.vector_registers = 32;
     wide.masked_memory = true;
     contains(blocks(by_filters(256, 1, 20, 28, 5), wide), "blocks of");
+    // Rows a power of two apart share a few sets of the cache.
+    const auto square = matrix<float>("s", {1024, 1024}), other = matrix<float>("o", {1024, 1024});
+    contains(blocks(dot(square.T(), other), wide), "blocks of");
     CHECK(blocks(by_filters(2, 1, 20, 28, 5), wide).find("blocks of") == std::string::npos);
     check("filters", by_filters(7, 3, 23, 9, 3));
     check("filters and more", 1 - 0.5f * by_filters(7, 3, 23, 9, 3));
