@@ -36,6 +36,29 @@ std::vector<Segment> segments(std::int64_t extent, std::int64_t tile) {
 
 constexpr double line_bytes = 64;  // of a cache
 
+// How an access moves with each variable: the search asks thousands of times.
+class Walk {
+  public:
+    Walk(const Index& e, std::size_t vars) : index_(&e), of_(vars) {
+        for (std::size_t v = 0; v < vars; ++v) {
+            const Var var = static_cast<Var>(v);
+            of_[v] = {e.coefficient(var), e.uses(var), e.uses_nested(var)};
+        }
+    }
+    const Index& index() const { return *index_; }
+    std::int64_t coefficient(Var v) const { return of_[static_cast<std::size_t>(v)].coefficient; }
+    bool uses(Var v) const { return of_[static_cast<std::size_t>(v)].uses; }
+    bool uses_nested(Var v) const { return of_[static_cast<std::size_t>(v)].nested; }
+
+  private:
+    struct Move {
+        std::int64_t coefficient = 0;
+        bool uses = false, nested = false;
+    };
+    const Index* index_;
+    std::vector<Move> of_;
+};
+
 class Search {
   public:
     Search(const Nest& nest, const Machine& machine) : nest_(nest), m_(machine) {
@@ -52,7 +75,7 @@ class Search {
             const Instr& i = nest_.values[static_cast<std::size_t>(id)];
             for (Var v : nest_.axes) quotients_ |= i.op == Op::IndexOf && i.index.uses_nested(v);
         }
-        for (const StoreTo& s : nest.stores) stores_.push_back(&s.index);
+        for (const StoreTo& s : nest.stores) stores_.emplace_back(s.index, nest.extents.size());
         // Lanes follow the widest type that is stored or accumulated; bytes are computed wider.
         std::size_t widest = 4;
         for (const StoreTo& s : nest.stores)
@@ -79,11 +102,11 @@ class Search {
   private:
     std::int64_t extent(Var v) const { return nest_.extents[static_cast<std::size_t>(v)]; }
 
-    void collect(const std::vector<ValueId>& roots, std::vector<const Index*>& loads,
-                 double& work) {
+    void collect(const std::vector<ValueId>& roots, std::vector<Walk>& loads, double& work) {
         for (ValueId id : needed(nest_, roots)) {
             const Instr& i = nest_.values[static_cast<std::size_t>(id)];
-            if (i.op == Op::Load || i.op == Op::LoadIf) loads.push_back(&i.index);
+            if (i.op == Op::Load || i.op == Op::LoadIf)
+                loads.emplace_back(i.index, nest_.extents.size());
             if (arity(i.op) > 0) work += i.op == Op::Div || i.op == Op::Sqrt ? 8 : 1;
         }
     }
@@ -119,7 +142,7 @@ class Search {
         for (Var v : nest_.axes)
             if (v != t.inner && v != t.outer && extent(v) > 1 &&
                 std::any_of(inside_.begin(), inside_.end(),
-                            [&](const Index* e) { return !e->uses(v); }))
+                            [&](const Walk& e) { return !e.uses(v); }))
                 reused.push_back(v);
         static constexpr std::int64_t sizes[] = {2, 3, 4, 5, 6, 7, 8, 10, 12};
         std::int64_t vectors = t.over_reduction ? 1 : vectors_of(t, t.block);
@@ -155,7 +178,7 @@ class Search {
     }
 
     // Cycles to read (or write) one vector's worth of an access.
-    double access_cycles(const Tiling& t, const Index& e, bool store) const {
+    double access_cycles(const Tiling& t, const Walk& e, bool store) const {
         const double port = 1 / m_.loads_per_cycle;
         if (t.lanes == 1) return port;
         bool in = e.uses(t.inner), out = t.outer >= 0 && e.uses(t.outer);
@@ -170,13 +193,27 @@ class Search {
         if (stride == 0) return 3 * port;
         if (stride > 1) return store ? t.lanes * per_lane : 2 * static_cast<double>(stride) * port;
         if (t.outer < 0 || e.coefficient(t.outer) == extent(t.inner))
-            return t.over_reduction ? port * crossings(t, e) : port;
+            return t.over_reduction ? port * crossings(t, e.index()) : port;
         double runs = std::max(
             1.0, static_cast<double>(t.lanes) / static_cast<double>(extent(t.inner)) + 0.5);
         return port * (2 * runs - 1);
     }
 
-    bool in_vectors(const Tiling& t, const Index& e) const {
+    // access_cycles of the loads inside the reduction, which tiles do not change.
+    const std::vector<double>& loads_inside(const Tiling& t) const {
+        const Var inner = t.lanes > 1 ? t.inner : -1;
+        if (inner != loads_inner_ || t.outer != loads_outer_ ||
+            t.over_reduction != loads_over_reduction_) {
+            loads_.clear();
+            for (const Walk& e : inside_) loads_.push_back(access_cycles(t, e, false));
+            loads_inner_ = inner;
+            loads_outer_ = t.outer;
+            loads_over_reduction_ = t.over_reduction;
+        }
+        return loads_;
+    }
+
+    bool in_vectors(const Tiling& t, const Walk& e) const {
         return t.lanes > 1 && (e.uses(t.inner) || (t.outer >= 0 && e.uses(t.outer)));
     }
 
@@ -244,7 +281,7 @@ class Search {
         const double vectors = static_cast<double>(vectors_of(t, block));
         double tile = 1;
         for (std::int64_t s : sizes) tile *= static_cast<double>(s);
-        auto copies = [&](const Index& e) {
+        auto copies = [&](const Walk& e) {
             double n = in_vectors(t, e) ? vectors : 1;
             for (std::size_t k = 0; k < sizes.size(); ++k)
                 if (e.uses(t.tiles[k].axis)) n *= static_cast<double>(sizes[k]);
@@ -253,7 +290,9 @@ class Search {
         double total = 0;
         if (!nest_.accumulators.empty()) {
             double load = 0;
-            for (const Index* e : inside_) load += copies(*e) * access_cycles(t, *e, false);
+            const std::vector<double>& each_load = loads_inside(t);
+            for (std::size_t k = 0; k < inside_.size(); ++k)
+                load += copies(inside_[k]) * each_load[k];
             const double count = static_cast<double>(nest_.accumulators.size());
             // A product that feeds a sum is one instruction with it.
             double arithmetic = tile * vectors * std::max(count, inside_work_ + count - 1);
@@ -274,11 +313,11 @@ class Search {
             // Registers beyond the machine's spill: one store and one load a step each.
             double live = tile * (t.over_reduction ? 1 : vectors) * count + 2;
             double reused = 0;
-            for (const Index* e : inside_) {
-                if (!in_vectors(t, *e) || copies(*e) >= tile * vectors) continue;
+            for (const Walk& e : inside_) {
+                if (!in_vectors(t, e) || copies(e) >= tile * vectors) continue;
                 // Of two factors that are vectors, all of one are held while the other's pass.
                 const double held =
-                    t.over_reduction ? copies(*e) / vectors : std::min(copies(*e), vectors * 2);
+                    t.over_reduction ? copies(e) / vectors : std::min(copies(e), vectors * 2);
                 reused = !t.over_reduction || reused == 0 ? std::max(reused, held)
                                                           : std::min(reused, held);
             }
@@ -299,17 +338,17 @@ class Search {
                 after.lanes = 1;
             }
         }
-        for (const Index* e : outside_) each += access_cycles(after, *e, false);
-        for (const Index* e : stores_) each += access_cycles(after, *e, true);
+        for (const Walk& e : outside_) each += access_cycles(after, e, false);
+        for (const Walk& e : stores_) each += access_cycles(after, e, true);
         return total + outside * each;
     }
 
     // The last tiled axis walks the results one by one.
     bool finishes_in_vectors(const Tiling& t) const {
         return t.over_reduction && !t.tiles.empty() && t.tiles.back().size > 2 &&
-               std::all_of(stores_.begin(), stores_.end(), [&](const Index* e) {
+               std::all_of(stores_.begin(), stores_.end(), [&](const Walk& e) {
                    Var v = t.tiles.back().axis;
-                   return e->coefficient(v) == 1 && !e->uses_nested(v);
+                   return e.coefficient(v) == 1 && !e.uses_nested(v);
                });
     }
 
@@ -366,7 +405,11 @@ class Search {
     bool quotients_ = false;            // of an axis, among the values outside
     std::vector<ValueId> outside_ids_;  // what the stores need, operands first
     std::vector<ValueId> inside_roots_;
-    std::vector<const Index*> inside_, outside_, stores_;
+    std::vector<Walk> inside_, outside_, stores_;
+    // loads_inside of the last vector space asked for
+    mutable std::vector<double> loads_;
+    mutable Var loads_inner_ = -2, loads_outer_ = -2;
+    mutable bool loads_over_reduction_ = false;
     double inside_work_ = 0, outside_work_ = 0;
     Tiling best_;
     bool found_ = false;
