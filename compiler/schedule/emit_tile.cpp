@@ -1,0 +1,233 @@
+// What one register tile does: accumulators, the steps of the reduction, what follows it.
+#include <algorithm>
+
+#include "compiler/core/error.h"
+#include "compiler/schedule/emitter.h"
+
+namespace arete {
+
+Emitter::Statements Emitter::emit_tile() {
+    if (nest_.accumulators.empty())
+        return over_elements([&](const Index&) {
+            Cloner clone = cloner();
+            return stores(clone);
+        });
+    std::int64_t slots = tile_count();
+    if (lanes_are_spatial())
+        slots *= (block_elements(block_size_) + t_.lanes - 1) / t_.lanes * t_.lanes;
+    bool partial = t_.lanes > 1 && t_.over_reduction;
+    std::vector<Local> locals;
+    for (const Accumulator& a : nest_.accumulators) {
+        DType t = nest_.values[static_cast<std::size_t>(a.element)].dtype;
+        std::string n = std::to_string(locals.size());
+        Local l;
+        l.best = k_.add_buffer({"acc" + n, t, {partial ? slots * t_.lanes : slots}, true});
+        if (a.reduction == Reduction::ArgMax || a.reduction == Reduction::ArgMin)
+            l.where = k_.add_buffer({"arg" + n, DType::I32, {slots}, true});
+        if (partial)
+            l.total = k_.add_buffer(
+                {"sum" + n, t, {(slots + 2 * t_.lanes - 1) / t_.lanes * t_.lanes}, true});
+        locals.push_back(l);
+    }
+    Statements out;
+    if (phase_ == Phase::Whole) {
+        out = result_prefetches();
+        append(out, initialise(locals, partial));
+    } else
+        append(out, exchange(locals, partial, false));
+    if (phase_ != Phase::Finish) append(out, reduce_axis(0, locals));
+    if (phase_ == Phase::Accumulate) {
+        append(out, exchange(locals, partial, true));
+        return out;
+    }
+    if (partial) append(out, combine_lanes(locals));
+    auto results = [&](const Index& slot) {
+        Cloner clone = cloner();
+        for (const Local& l : locals)
+            clone.accs.push_back(k_.load(partial        ? l.total
+                                         : l.where >= 0 ? l.where
+                                                        : l.best,
+                                         slot));
+        return clone;
+    };
+    auto finish = [&](const Index& slot) {
+        Cloner clone = results(slot);
+        return stores(clone);
+    };
+    if (stores_wait(locals)) {
+        append(out, over_elements([&](const Index& slot) {
+                   Cloner clone = results(slot);
+                   const ValueId value = clone.store(nest_.stores[0]).value;
+                   return Statements{Stmt::make_store({locals[0].best, slot, value, {}})};
+               }));
+        append(out, over_elements([&](const Index& slot) {
+                   StoreTo store = nest_.stores[0];
+                   Cloner clone = cloner();
+                   store.index = clone.index(store.index);
+                   store.value = k_.load(locals[0].best, slot).id;
+                   return Statements{Stmt::make_store(store)};
+               }));
+        return out;
+    }
+    if (!t_.vector_finish) {
+        append(out, over_elements(finish));
+        return out;
+    }
+    const std::size_t last = t_.tiles.size() - 1;
+    append(out, over_tiles(0, last, 0, [&](const Index& slot) {
+               return over_vectors(tile_size_[last],
+                                   [&](const Index& p, const Index&, std::int64_t) {
+                                       var(t_.tiles[last].axis) = tile_start_[last] + p;
+                                       return finish(slot * tile_size_[last] + p);
+                                   });
+           }));
+    return out;
+}
+
+bool Emitter::stores_wait(const std::vector<Local>& locals) const {
+    if (!lanes_are_spatial() || block_elements(block_size_) % t_.lanes == 0 || tile_count() == 1 ||
+        nest_.stores.size() != 1 || locals.size() != 1 || locals[0].where >= 0 ||
+        !nest_.checks.empty())
+        return false;
+    const StoreTo& s = nest_.stores[0];
+    const ValueId root = s.value;
+    const std::vector<ValueId> ids = needed(nest_, {&root, 1});
+    return !s.combine &&
+           k_.buffers[static_cast<std::size_t>(s.buffer)].dtype ==
+               k_.buffers[static_cast<std::size_t>(locals[0].best)].dtype &&
+           std::any_of(ids.begin(), ids.end(), [&](ValueId id) {
+               const Instr& i = nest_.values[static_cast<std::size_t>(id)];
+               return i.op == Op::Load && i.index == s.index;  // the new value may take its place
+           });
+}
+
+Emitter::Statements Emitter::initialise(const std::vector<Local>& locals, bool partial) {
+    return over_elements([&](const Index& slot) {
+        Statements s;
+        for (std::size_t a = 0; a < locals.size(); ++a) {
+            const Local& l = locals[a];
+            DType t = k_.buffers[static_cast<std::size_t>(l.best)].dtype;
+            Value start = identity_value(k_, nest_.accumulators[a].reduction, t);
+            if (partial) {
+                append(s, over_vectors(t_.lanes, [&](const Index& p, const Index&, std::int64_t) {
+                           return Statements{
+                               Stmt::make_store({l.best, slot * t_.lanes + p, start.id, {}})};
+                       }));
+            } else {
+                s.push_back(Stmt::make_store({l.best, slot, start.id, {}}));
+            }
+            if (l.where >= 0)
+                s.push_back(Stmt::make_store(
+                    {l.where, slot, k_.constant(DType::I32, std::int64_t{0}).id, {}}));
+        }
+        return s;
+    });
+}
+
+Emitter::Statements Emitter::exchange(const std::vector<Local>& locals, bool partial, bool back) {
+    auto move = [&](const Index& slot) {
+        Statements s;
+        const Index place = waiting_tile_ * waiting_slots_ + slot;
+        for (std::size_t a = 0; a < locals.size(); ++a) {
+            const int best = locals[a].best, waiting = waiting_[a];
+            s.push_back(back ? Stmt::make_store({waiting, place, k_.load(best, slot).id, {}})
+                             : Stmt::make_store({best, slot, k_.load(waiting, place).id, {}}));
+        }
+        return s;
+    };
+    return over_elements([&](const Index& slot) {
+        if (!partial) return move(slot);
+        return over_vectors(t_.lanes, [&](const Index& p, const Index&, std::int64_t) {
+            return move(slot * t_.lanes + p);
+        });
+    });
+}
+
+Emitter::Statements Emitter::combine_lanes(const std::vector<Local>& locals) {
+    Statements s;
+    for (std::size_t a = 0; a < locals.size(); ++a)
+        s.push_back(Stmt::make_fold({locals[a].best, locals[a].total, tile_count(), t_.lanes,
+                                     nest_.accumulators[a].reduction}));
+    return s;
+}
+
+Emitter::Statements Emitter::reduce_axis(std::size_t position, const std::vector<Local>& locals) {
+    if (position == nest_.reduce_axes.size()) return update(locals);
+    Var v = nest_.reduce_axes[position];
+    if (vector_axis(v)) {
+        std::size_t skip = t_.outer >= 0 ? 2 : 1;
+        return segments(v, t_.block, LoopKind::Serial, [&](const Index& start, std::int64_t size) {
+            block_start_ = start;
+            block_size_ = size;
+            Statements out = row_prefetches();
+            append(out, block_prefetches());
+            append(out, reduce_axis(position + skip, locals));
+            return out;
+        });
+    }
+    const Range all = range(v);
+    return repeat(nest_.var_names[static_cast<std::size_t>(v)], all.size, 1, 0,
+                  v == t_.unroll ? LoopKind::Unrolled : LoopKind::Serial, [&](const Index& at) {
+                      var(v) = all.start + at;
+                      Statements out = prefetches(v);
+                      append(out, reduce_axis(position + 1, locals));
+                      return out;
+                  });
+}
+
+Emitter::Statements Emitter::update(const std::vector<Local>& locals) {
+    if (t_.lanes == 1 || !t_.over_reduction)
+        return over_elements([&](const Index& slot) { return fold(locals, slot, 0, -1); });
+    // Tile by tile for each vector, so that what a vector needs is loaded close to its use; the
+    // longer axis of the tile outside, so that few of one factor are held while the other's
+    // pass.
+    std::vector<std::size_t> order(t_.tiles.size());
+    std::iota(order.begin(), order.end(), 0);
+    std::stable_sort(order.begin(), order.end(),
+                     [&](std::size_t a, std::size_t b) { return tile_size_[a] > tile_size_[b]; });
+    return over_vectors(
+        block_elements(block_size_), [&](const Index& p, const Index& lane, std::int64_t active) {
+            set_vector_axes(block_start_, p);
+            std::vector<Index> at(order.size());
+            std::function<Statements(std::size_t)> each = [&](std::size_t position) {
+                if (position == order.size()) {
+                    Index slot;
+                    for (std::size_t k = 0; k < at.size(); ++k) slot = slot * tile_size_[k] + at[k];
+                    return fold(locals, slot * t_.lanes + lane, lane, active);
+                }
+                const std::size_t k = order[position];
+                return repeat(nest_.var_names[static_cast<std::size_t>(t_.tiles[k].axis)] + "t",
+                              tile_size_[k], 1, 0, LoopKind::Unrolled, [&](const Index& number) {
+                                  at[k] = number;
+                                  var(t_.tiles[k].axis) = tile_start_[k] + number;
+                                  return each(position + 1);
+                              });
+            };
+            return each(0);
+        });
+}
+
+Emitter::Statements Emitter::fold(const std::vector<Local>& locals, const Index& slot,
+                                  const Index& lane, std::int64_t active) {
+    Cloner clone = cloner();
+    Index position;
+    for (Var v : nest_.reduce_axes) position = position * extent(v) + var(v);
+    Statements out;
+    for (std::size_t a = 0; a < locals.size(); ++a) {
+        const Accumulator& acc = nest_.accumulators[a];
+        Value element = clone.value(acc.element);
+        Statements step =
+            accumulate(k_, acc.reduction, element, locals[a].best, locals[a].where, slot, position);
+        if (active >= 0 && active < t_.lanes) {
+            // Chosen last, so that it is the mask of the addition.
+            Value inside = lt(k_.index(lane), k_.constant(DType::I64, active));
+            for (Stmt& s : step)
+                s.store.value =
+                    select(inside, {&k_, s.store.value}, k_.load(s.store.buffer, slot)).id;
+        }
+        append(out, std::move(step));
+    }
+    return out;
+}
+
+}  // namespace arete

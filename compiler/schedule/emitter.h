@@ -1,0 +1,197 @@
+// The loops that a tiling and a blocking mean. Private to compiler/schedule.
+#pragma once
+
+#include <functional>
+#include <numeric>
+#include <string>
+#include <vector>
+
+#include "compiler/loops/kernel.h"
+#include "compiler/schedule/blocking.h"
+#include "compiler/schedule/machine.h"
+#include "compiler/schedule/tiling.h"
+
+namespace arete {
+
+using namespace loops;
+
+/// Emits the kernel of one nest. The loops over blocks and tiles are in emitter.cpp, what one
+/// register tile does in emit_tile.cpp, and what it asks the memory for ahead in prefetch.cpp.
+class Emitter {
+  public:
+    // block: an axis that a loop around the kernel walks, the kernel's variable 0; -1: none.
+    Emitter(const Nest& nest, const Tiling& tiling, const Blocking& blocking,
+            const Machine& machine, Var block)
+        : nest_(nest), t_(tiling), b_(blocking), machine_(machine) {
+        k_.name = nest.name;
+        k_.buffers = nest.buffers;
+        vars_.resize(nest.extents.size());
+        if (block >= 0) var(block) = Index::var(k_.add_var("block", extent(block)));
+        ranges_.resize(nest.extents.size());
+        loop_numbers_.resize(blocking.loops.size());
+        for (Var v = 0; v < static_cast<int>(nest.extents.size()); ++v) range(v).size = extent(v);
+    }
+
+    Kernel run() {
+        k_.body = emit_axis(0, true);
+        return std::move(k_);
+    }
+
+  private:
+    using Statements = std::vector<Stmt>;
+
+    // What of an axis the code that is being made runs over: all, a chunk, a block.
+    struct Range {
+        Index start;
+        std::int64_t size = 1;
+    };
+
+    // What becomes of a register tile: all of it, or, where the reduction is cut, one block of the
+    // sums, or what follows the last one.
+    enum class Phase { Whole, Accumulate, Finish };
+
+    std::int64_t extent(Var v) const { return nest_.extents[static_cast<std::size_t>(v)]; }
+    Index& var(Var v) { return vars_[static_cast<std::size_t>(v)]; }
+    Range& range(Var v) { return ranges_[static_cast<std::size_t>(v)]; }
+    bool vector_axis(Var v) const { return t_.lanes > 1 && (v == t_.inner || v == t_.outer); }
+    std::size_t tile_of(Var v) const {
+        std::size_t k = 0;
+        while (k < t_.tiles.size() && t_.tiles[k].axis != v) ++k;
+        return k;
+    }
+
+    static void append(Statements& to, Statements from) {
+        for (Stmt& s : from) to.push_back(std::move(s));
+    }
+
+    // `body` repeated `count` times; the loop variable scaled by `step` plus `offset` is given to
+    // it.
+    Statements repeat(const std::string& name, std::int64_t count, std::int64_t step,
+                      std::int64_t offset, LoopKind kind,
+                      const std::function<Statements(const Index&)>& body);
+
+    // The main part of a range of an axis cut into tiles of `size`, then the rest.
+    Statements segments(
+        Var v, std::int64_t size, LoopKind kind,
+        const std::function<Statements(const Index& start, std::int64_t size)>& body);
+
+    Statements emit_axis(std::size_t position, bool outermost);
+
+    // All tiles of the loops inside, for one block of the reduction after another; their
+    // accumulators wait in scratch memory.
+    Statements emit_blocks(std::size_t position);
+
+    // Sets the axes of the vector space to the p-th element of the current block.
+    void set_vector_axes(const Index& start, const Index& p);
+
+    std::int64_t block_elements(std::int64_t block) const {
+        return t_.outer >= 0 ? block * extent(t_.inner) : block;
+    }
+
+    // The vectors of a block: whole ones, then one with lanes to spare.
+    Statements over_vectors(std::int64_t elements,
+                            const std::function<Statements(const Index& p, const Index& lane,
+                                                           std::int64_t active)>& body);
+
+    // The register tile: its unrolled axes, numbering their combinations by `slot`.
+    Statements over_tiles(std::size_t k, const Index& slot,
+                          const std::function<Statements(const Index& slot)>& body) {
+        return over_tiles(k, t_.tiles.size(), slot, body);
+    }
+    Statements over_tiles(std::size_t k, std::size_t end, const Index& slot,
+                          const std::function<Statements(const Index& slot)>& body) {
+        if (k == end) return body(slot);
+        return repeat(nest_.var_names[static_cast<std::size_t>(t_.tiles[k].axis)] + "t",
+                      tile_size_[k], 1, 0, LoopKind::Unrolled, [&](const Index& at) {
+                          var(t_.tiles[k].axis) = tile_start_[k] + at;
+                          return over_tiles(k + 1, end, slot * tile_size_[k] + at, body);
+                      });
+    }
+
+    std::int64_t tile_count() const {
+        return std::accumulate(tile_size_.begin(), tile_size_.end(), std::int64_t{1},
+                               std::multiplies<>());
+    }
+
+    Cloner cloner() {
+        Cloner c(nest_, k_);
+        c.vars = vars_;
+        return c;
+    }
+
+    Statements stores(Cloner& clone) {
+        Statements out;
+        for (const CheckThat& c : nest_.checks) out.push_back(Stmt::make_check(clone.check(c)));
+        for (const StoreTo& s : nest_.stores) out.push_back(Stmt::make_store(clone.store(s)));
+        return out;
+    }
+
+    bool lanes_are_spatial() const { return t_.lanes > 1 && !t_.over_reduction; }
+
+    // Runs body for each element slot of the tile, vectors included where the lanes are spatial.
+    Statements over_elements(const std::function<Statements(const Index& slot)>& body);
+
+    struct Local {
+        int best = -1, where = -1, total = -1;
+    };
+
+    Statements emit_tile();
+
+    // A masked load that overlaps the vector of a masked store shortly before has to wait for it,
+    // even where no element is shared: rows updated in place, with lanes to spare, are all computed
+    // before the first is stored.
+    bool stores_wait(const std::vector<Local>& locals) const;
+
+    Statements initialise(const std::vector<Local>& locals, bool partial);
+
+    // Accumulators from where they wait, or back there.
+    Statements exchange(const std::vector<Local>& locals, bool partial, bool back);
+
+    Statements combine_lanes(const std::vector<Local>& locals);
+
+    Statements reduce_axis(std::size_t position, const std::vector<Local>& locals);
+
+    // A panel of a matrix too large for the cache is walked in short pieces far apart, which the
+    // processor does not foresee: ask for the pieces of a few steps ahead, or, where the reduction
+    // is cut, for those of the next block, which there is time to fetch from memory.
+    Statements prefetches(Var v);
+
+    // Lanes of partial sums walk several rows of a matrix side by side. Where hardly more is done
+    // with a row than reading it from memory, ask for the rows of the next tile meanwhile.
+    Statements row_prefetches();
+
+    // Where partial sums run over one block of the reduction after another, ask for the next
+    // block's part of an operand that comes from memory; loops that repeat this one share the work.
+    Statements block_prefetches();
+
+    // After a short sum the results are due before a large array has come to the cache: ask for
+    // their places, and for what they replace, when the sum begins.
+    Statements result_prefetches();
+
+    // One step of the reduction for every element of the tile.
+    Statements update(const std::vector<Local>& locals);
+
+    // active >= 0: lanes from `active` on must leave their partial sum as it is.
+    Statements fold(const std::vector<Local>& locals, const Index& slot, const Index& lane,
+                    std::int64_t active);
+
+    const Nest& nest_;
+    const Tiling& t_;
+    const Blocking& b_;
+    const Machine& machine_;
+    Kernel k_;
+    std::vector<Index> vars_;          // of the nest, in terms of the kernel's
+    std::vector<Range> ranges_;        // by the nest's variable
+    Index tile_number_;                // of the segment being made
+    std::vector<Index> loop_numbers_;  // the same for each of b_.loops
+    Phase phase_ = Phase::Whole;
+    std::vector<int> waiting_;        // scratch buffers, by accumulator
+    std::int64_t waiting_slots_ = 0;  // elements of it a tile
+    Index waiting_tile_;              // number of the tile among those that wait
+    Index block_start_;
+    std::int64_t block_size_ = 1;
+    std::vector<Index> tile_start_;
+    std::vector<std::int64_t> tile_size_;
+};
+
+}  // namespace arete
