@@ -136,6 +136,18 @@ CheckThat Cloner::check(const CheckThat& c) {
     return {value(c.ok).id, c.code, index(c.element)};
 }
 
+Nest same_loops(const Nest& nest) {
+    Nest out;
+    out.name = nest.name;
+    out.buffers = nest.buffers;
+    out.extents = nest.extents;
+    out.var_names = nest.var_names;
+    out.axes = nest.axes;
+    out.reduce_axes = nest.reduce_axes;
+    out.sequential = nest.sequential;
+    return out;
+}
+
 void clone_body(const Nest& from, Nest& to, std::vector<Index> vars) {
     Cloner clone(from, to);
     clone.vars = std::move(vars);

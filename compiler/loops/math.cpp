@@ -76,14 +76,7 @@ void expand_math(Nest& nest) {
     for (const Instr& i : nest.values) any = any || is_transcendental(i.op);
     if (!any) return;
 
-    Nest out;
-    out.buffers = nest.buffers;
-    out.extents = nest.extents;
-    out.var_names = nest.var_names;
-    out.name = nest.name;
-    out.axes = nest.axes;
-    out.reduce_axes = nest.reduce_axes;
-    out.sequential = nest.sequential;
+    Nest out = same_loops(nest);
 
     // Ids are a topological order, also of the values inside indices.
     std::vector<Value> copies;

@@ -57,6 +57,9 @@ struct Nest : Code {
     bool sequential = false;
 };
 
+/// A nest of the same buffers and axes that computes nothing yet.
+Nest same_loops(const Nest& nest);
+
 /// A nest as text.
 std::string to_string(const Nest& nest);
 /// Throws an InternalError where a nest is malformed: types, ids, accumulators that use

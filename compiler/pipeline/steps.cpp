@@ -235,10 +235,25 @@ class ProgramBuilder {
         return slot;
     }
 
+    // What destroys an old value comes after everything that reads it, and after every check.
+    void verify_writers(const std::vector<int>& order) const {
+        std::vector<std::size_t> position(order.size());
+        for (std::size_t k = 0; k < order.size(); ++k)
+            position[static_cast<std::size_t>(order[k])] = k;
+        for (const auto& [variable, writer] : writers_)
+            for (std::size_t w = 0; w < works_.size(); ++w)
+                ARETE_CHECK(static_cast<int>(w) == writer ||
+                                !(may_fail(works_[w]) || reads(works_[w], variable)) ||
+                                position[w] < position[static_cast<std::size_t>(writer)],
+                            "{}: '{}' changes before its last reader", request_.name,
+                            variable.node().name);
+    }
+
     void emit() {
         std::vector<int> order = topological_order(static_cast<int>(works_.size()), edges_);
         ARETE_CHECK(order.size() == works_.size(), "{}: steps depend on each other in a circle",
                     request_.name);
+        verify_writers(order);
         for (int w : order) {
             const Work& work = works_[static_cast<std::size_t>(w)];
             Step step;

@@ -50,14 +50,7 @@ bool mergeable(const Nest& nest, const std::vector<const Index*>& all, Var outer
 // The nest with axes[at] merged into axes[at + 1].
 Nest merge(const Nest& nest, std::vector<Var> Nest::*axes, std::size_t at) {
     Var outer = (nest.*axes)[at], inner = (nest.*axes)[at + 1];
-    Nest out;
-    out.name = nest.name;
-    out.buffers = nest.buffers;
-    out.extents = nest.extents;
-    out.var_names = nest.var_names;
-    out.axes = nest.axes;
-    out.reduce_axes = nest.reduce_axes;
-    out.sequential = nest.sequential;
+    Nest out = same_loops(nest);
     (out.*axes).erase((out.*axes).begin() + static_cast<std::ptrdiff_t>(at));
     out.extents[static_cast<std::size_t>(inner)] *= nest.extents[static_cast<std::size_t>(outer)];
     out.var_names[static_cast<std::size_t>(inner)] =

@@ -42,6 +42,7 @@ class Grouper {
         }
         for (std::size_t g = 1; g < groups_.size(); ++g) join_whole(static_cast<int>(g));
         std::erase_if(groups_, [](const Group& g) { return g.members.empty(); });
+        check_order();
         std::vector<Step> merged;
         for (Group& g : groups_) merged.push_back(merge(g));
         p_.steps = std::move(merged);
@@ -119,6 +120,21 @@ class Grouper {
         std::stable_partition(out.begin(), out.end(),
                               [&](int i) { return early[static_cast<std::size_t>(i)] != 0; });
         return out;
+    }
+
+    // Every step still comes after those that it depends on: readers before the writer that follows
+    // them, checks before what they guard.
+    void check_order() const {
+        std::vector<std::size_t> position(p_.steps.size());
+        std::size_t next = 0;
+        for (const Group& g : groups_)
+            for (const Member& m : g.members) position[static_cast<std::size_t>(m.step)] = next++;
+        ARETE_CHECK(next == p_.steps.size(), "{}: steps were lost", p_.name);
+        for (std::size_t i = 0; i < after_.size(); ++i)
+            for (int before : after_[i])
+                ARETE_CHECK(position[static_cast<std::size_t>(before)] < position[i],
+                            "{}: {} runs before {}", p_.name, p_.steps[i].name(),
+                            p_.steps[static_cast<std::size_t>(before)].name());
     }
 
     bool changes_shared(int i) const {
@@ -212,7 +228,9 @@ class Grouper {
         if (small(only.step) && small(i)) return false;
         for (Var u : part(only.step).nest.axes)
             for (Var v : part(i).nest.axes)
-                for (std::int64_t blocks : common_blocks(extent(only.step, u), extent(i, v))) {
+                for (std::int64_t blocks :
+                     common_blocks(extent(only.step, u), extent(i, v),
+                                   elementwise(only.step) && elementwise(i))) {
                     only.axis = u;
                     g.blocks = blocks;
                     if (!fits(g, i, v, boundary)) break;
@@ -228,15 +246,18 @@ class Grouper {
 
     // Into how many equal blocks both axes can be cut, most first; of the shorter one a block has
     // few elements, so that it stays in the nearest cache.
-    static std::vector<std::int64_t> common_blocks(std::int64_t a, std::int64_t b) {
+    static std::vector<std::int64_t> common_blocks(std::int64_t a, std::int64_t b, bool long_ones) {
         std::vector<std::int64_t> out;
-        for (std::int64_t size : {1, 2, 4, 5, 8, 10, 16}) {
+        for (std::int64_t size : {1, 2, 4, 5, 8, 10, 16, 128, 500, 512, 1000, 1024, 2048}) {
+            if (size > 16 && !long_ones) break;
             const std::int64_t blocks = std::min(a, b) / size;
             if (blocks >= least_blocks && a % blocks == 0 && b % blocks == 0) out.push_back(blocks);
         }
         out.erase(std::unique(out.begin(), out.end()), out.end());
         return out;
     }
+
+    bool elementwise(int i) { return part(i).nest.accumulators.empty(); }
 
     std::int64_t extent(int i, Var v) { return part(i).nest.extents[static_cast<std::size_t>(v)]; }
 

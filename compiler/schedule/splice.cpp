@@ -11,14 +11,7 @@ namespace arete {
 using namespace loops;
 
 Nest take_block(const Nest& nest, Var axis, std::int64_t blocks) {
-    Nest out;
-    out.name = nest.name;
-    out.buffers = nest.buffers;
-    out.extents = nest.extents;
-    out.var_names = nest.var_names;
-    out.axes = nest.axes;
-    out.reduce_axes = nest.reduce_axes;
-    out.sequential = nest.sequential;
+    Nest out = same_loops(nest);
     std::vector<Index> vars;
     for (Var v = 0; v < static_cast<int>(nest.extents.size()); ++v) vars.push_back(Index::var(v));
     const std::int64_t all = nest.extents[static_cast<std::size_t>(axis)], size = all / blocks;

@@ -136,6 +136,18 @@ TEST_CASE("groups: a large softmax is one kernel, a row at a time") {
     CHECK(blocked(p)->slots.size() == 2);
 }
 
+TEST_CASE("groups: an elementwise chain with several outputs is one kernel") {
+    const auto x = vector<float>("x", {64000});
+    const Expr a = tanh(x), b = exp(a) + x;
+    const Program p = check({{x}, {a, b, a * b}, {}});
+    CHECK(kernels(p) == 1);
+    REQUIRE(blocked(p));
+    CHECK(blocked(p)->parts.size() == 3);
+    const auto m = matrix<float>("m", {96, 700});
+    const Expr c = sigmoid(m);
+    CHECK(kernels(check({{m}, {c, c + m, sum(sqr(c), 1)}, {}})) == 1);
+}
+
 TEST_CASE("groups: cross-entropy, forward and backward, is at most two kernels") {
     const auto x = matrix<float>("x", {64, 1500});
     const auto y = vector<std::int32_t>("y", {64});
