@@ -17,21 +17,6 @@ constexpr double huge = 1e10;
 // Results as a whole: what rules and kernels round differently may grow from one to the next.
 constexpr double whole_tolerance = 1e-2;
 
-std::string shortened(std::string text) {
-    constexpr std::size_t most = 160;
-    return text.size() <= most ? text : text.substr(0, most - 3) + "...";
-}
-
-std::string number(const Array& a, std::int64_t i) {
-    return visit(a.dtype(), [&](auto tag) {
-        const auto v = a.data<decltype(tag)>()[i];
-        if constexpr (std::is_same_v<decltype(tag), std::uint8_t>)
-            return std::to_string(static_cast<int>(v));
-        else
-            return fmt::format("{}", v);
-    });
-}
-
 // The shared variables that a call updates, to be put back where it fails.
 class Snapshot {
   public:
@@ -150,7 +135,7 @@ std::optional<ValueDifference> first_difference(const Array& is, const Array& wa
         } else {
             differs = is.as_int(i) != was.as_int(i);
         }
-        if (differs) return ValueDifference{i, number(was, i), number(is, i)};
+        if (differs) return ValueDifference{i, element_text(was, i), element_text(is, i)};
     }
     return std::nullopt;
 }

@@ -25,9 +25,7 @@ struct Rewrite {
 };
 
 // Texts stay readable, and the page small.
-std::string shortened(std::string text, std::size_t most = 400) {
-    return text.size() <= most ? text : text.substr(0, most - 3) + "...";
-}
+constexpr std::size_t most_text = 400;
 
 std::string lines_of(const Node& n) {
     std::string out;
@@ -137,7 +135,7 @@ void write_step(JsonWriter& j, const ReportSource& source, const Compiled& compi
     j.key("computes").open('[');
     for (const SlotValue& v : stored)
         j.open('{')
-            .pair("text", shortened(pp(v.value, names)))
+            .pair("text", shortened(pp(v.value, names), most_text))
             .pair("type", v.value.type().str())
             .pair("in_place", slot(v.slot).kind == Slot::Kind::Shared)
             .close('}');
@@ -208,10 +206,10 @@ std::string report_data(const ReportSource& source) {
             const PrettyPair both = pp_pair(r.from, r.to);
             std::string where;
             for (const std::string& w : both.where)
-                where += (where.empty() ? "" : "\n") + shortened(w);
+                where += (where.empty() ? "" : "\n") + shortened(w, most_text);
             rewrites.push_back({std::string(pass.name), r.rule->name, r.rule->comment,
-                                shortened(both.first), shortened(both.second), where,
-                                r.from.type().str(), r.where});
+                                shortened(both.first, most_text), shortened(both.second, most_text),
+                                where, r.from.type().str(), r.where});
         }
     };
     Compiled compiled = compile(request);

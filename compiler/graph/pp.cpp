@@ -202,28 +202,18 @@ constexpr Notation notations[] = {
     {"shape", size_of_axis},  {"arange", sequence},
 };
 
-std::string number(const Array& a, std::int64_t i) {
-    return visit(a.dtype(), [&](auto tag) {
-        const auto v = a.data<decltype(tag)>()[i];
-        if constexpr (std::is_same_v<decltype(tag), std::uint8_t>)
-            return std::to_string(static_cast<int>(v));
-        else
-            return fmt::format("{}", v);
-    });
-}
-
 Text leaf(const Node& n) {
     if (n.op->kind != OpInfo::Kind::Constant)
         return {n.name.empty() ? "<" + n.types[0].str() + ">" : n.name, Atom};
     constexpr std::int64_t shown = 8;
     const Array& value = n.attrs.get<Array>("value");
     if (value.rank() == 0) {
-        std::string text = number(value, 0);
+        std::string text = element_text(value, 0);
         return {text, text[0] == '-' ? Prefix : Atom};
     }
     if (value.rank() > 1 || value.size() > shown) return {"<" + n.types[0].str() + ">", Atom};
     std::vector<std::string> items;
-    for (std::int64_t i = 0; i < value.size(); ++i) items.push_back(number(value, i));
+    for (std::int64_t i = 0; i < value.size(); ++i) items.push_back(element_text(value, i));
     return {fmt::format("[{}]", fmt::join(items, ", ")), Atom};
 }
 
@@ -379,6 +369,20 @@ PrettyPair pp_pair(const Expr& first, const Expr& second) {
 
 std::string to_dot(const Expr& e) {
     return to_dot(Graph({e}));
+}
+
+std::string element_text(const Array& a, std::int64_t i) {
+    return visit(a.dtype(), [&](auto tag) {
+        const auto v = a.data<decltype(tag)>()[i];
+        if constexpr (std::is_same_v<decltype(tag), std::uint8_t>)
+            return std::to_string(static_cast<int>(v));
+        else
+            return fmt::format("{}", v);
+    });
+}
+
+std::string shortened(std::string text, std::size_t most) {
+    return text.size() <= most ? text : text.substr(0, most - 3) + "...";
 }
 
 }  // namespace arete

@@ -47,4 +47,10 @@ std::string debugprint(const std::vector<Expr>& outputs, const DebugPrint& optio
 /// Graphviz source of everything that `e` needs.
 std::string to_dot(const Expr& e);
 
+/// The i-th element as text, bytes as numbers.
+std::string element_text(const Array& a, std::int64_t i);
+
+/// The text, or its beginning and dots where it is longer than `most` characters.
+std::string shortened(std::string text, std::size_t most = 160);
+
 }  // namespace arete

@@ -8,8 +8,11 @@
 
 #include "compiler/fuse/fusion.h"
 #include "compiler/pipeline/compile.h"
+#include "tests/unit/programs.h"
 
 using namespace arete;
+using arete::test::kernels;
+using arete::test::program;
 
 namespace {
 
@@ -28,23 +31,6 @@ Fused fused(const std::vector<Expr>& outputs) {
     return f;
 }
 
-/// The program of a whole function, after all passes, unscheduled.
-Program program(std::vector<Expr> inputs, std::vector<Expr> outputs,
-                std::vector<std::pair<Expr, Expr>> updates = {}) {
-    CompileRequest r;
-    r.name = "f";
-    for (const Expr& e : inputs) r.binding.sizes[e.node().id] = concrete(e.shape());
-    r.inputs = std::move(inputs);
-    r.outputs = std::move(outputs);
-    r.updates = std::move(updates);
-    r.schedule = false;
-    return compile(r).program;
-}
-int kernels(const Program& p) {
-    return static_cast<int>(std::count_if(p.steps.begin(), p.steps.end(), [](const Step& s) {
-        return s.kind == Step::Kind::Kernel;
-    }));
-}
 bool copies(const Program& p) {
     return std::any_of(p.steps.begin(), p.steps.end(),
                        [](const Step& s) { return s.kind == Step::Kind::Copy; });

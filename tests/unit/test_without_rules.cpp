@@ -10,23 +10,12 @@
 
 #include "compiler/pipeline/compile.h"
 #include "compiler/rewrite/rewrite.h"
+#include "tests/unit/programs.h"
 
 using namespace arete;
+using arete::test::program;
 
 namespace {
-
-/// The program of a whole function, unscheduled.
-Program program(std::vector<Expr> inputs, std::vector<Expr> outputs,
-                std::vector<std::pair<Expr, Expr>> updates = {}) {
-    CompileRequest r;
-    r.name = "f";
-    for (const Expr& e : inputs) r.binding.sizes[e.node().id] = concrete(e.shape());
-    r.inputs = std::move(inputs);
-    r.outputs = std::move(outputs);
-    r.updates = std::move(updates);
-    r.schedule = false;
-    return compile(r).program;
-}
 
 /// The one nest of a program that consists of nothing else.
 loops::Nest only_nest(const Program& p) {

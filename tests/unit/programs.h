@@ -1,0 +1,31 @@
+// Programs of whole functions, for tests that look at their nests and kernels.
+#pragma once
+
+#include <algorithm>
+#include <utility>
+#include <vector>
+
+#include "compiler/pipeline/compile.h"
+
+namespace arete::test {
+
+/// The program of a whole function, after all passes, unscheduled.
+inline Program program(std::vector<Expr> inputs, std::vector<Expr> outputs,
+                       std::vector<std::pair<Expr, Expr>> updates = {}) {
+    CompileRequest r;
+    r.name = "f";
+    for (const Expr& e : inputs) r.binding.sizes[e.node().id] = concrete(e.shape());
+    r.inputs = std::move(inputs);
+    r.outputs = std::move(outputs);
+    r.updates = std::move(updates);
+    r.schedule = false;
+    return compile(r).program;
+}
+
+inline int kernels(const Program& p) {
+    return static_cast<int>(std::count_if(p.steps.begin(), p.steps.end(), [](const Step& s) {
+        return s.kind == Step::Kind::Kernel;
+    }));
+}
+
+}  // namespace arete::test
