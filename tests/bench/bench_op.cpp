@@ -6,9 +6,11 @@
 #include <benchmark/benchmark.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <functional>
 #include <optional>
+#include <string_view>
 #include <vector>
 
 #include <arete/arete.h>
@@ -16,6 +18,7 @@
 #include "compiler/codegen/llvm/module.h"
 #include "compiler/ops/random.h"
 #include "tests/bench/limits.h"
+#include "tests/bench/shapes.h"
 
 using namespace arete;
 
@@ -110,60 +113,29 @@ double bytes_of(std::initializer_list<Expr> operands) {
 
 // ---- products
 
-enum class Product { NN, NT, TN, Update };
-
-/// A layer of m rows with a weight [k, n]: its output x w (NN), the gradient of its input g w'
-/// (NT), of its weight x' g (TN), and the weight's update with that (Update).
-Work product(Product what, std::int64_t m, std::int64_t k, std::int64_t n) {
-    const auto x = matrix<float>("x", {m, k}), g = matrix<float>("g", {m, n}),
-               w = matrix<float>("w", {k, n});
+Work product(const ProductShape& p) {
+    const auto x = matrix<float>("x", {p.m, p.k}), g = matrix<float>("g", {p.m, p.n}),
+               w = matrix<float>("w", {p.k, p.n});
     Work out;
-    out.flops = 2.0 * static_cast<double>(m * k * n);
-    switch (what) {
+    out.flops = flops(p);
+    switch (p.product) {
         case Product::NN: out.inputs = {x, w}, out.outputs = {dot(x, w)}; break;
         case Product::NT: out.inputs = {g, w}, out.outputs = {dot(g, w.T())}; break;
         case Product::TN: out.inputs = {x, g}, out.outputs = {dot(x.T(), g)}; break;
         case Product::Update: {
-            const auto s = shared(ones<float>({k, n}), "s");
+            const auto s = shared(ones<float>({p.k, p.n}), "s");
             out.inputs = {x, g};
             out.updates = {{s, s - 1e-6F * dot(x.T(), g)}};
             out.others = 2 * elements(w);
             break;
         }
     }
-    out.bytes = bytes_of({x, g, w}) + (what == Product::Update ? bytes_of({w}) : 0);
+    out.bytes = bytes_of({x, g, w}) + (p.product == Product::Update ? bytes_of({w}) : 0);
     return out;
 }
 
-void add_product(Product what, std::int64_t m, std::int64_t k, std::int64_t n,
-                 const std::string& group = "") {
-    static constexpr const char* names[] = {"NN", "NT", "TN", "update"};
-    add(fmt::format("{}{}/{}x{}x{}", group, names[static_cast<int>(what)], m, k, n),
-        [=] { return product(what, m, k, n); });
-}
-
 void add_products() {
-    for (const std::int64_t batch : {10, 256}) {
-        const std::int64_t layers[][2] = {{640, 1000},  {1000, 1000}, {784, 100},   {640, 100},
-                                          {1000, 10},   {784, 2500},  {2500, 2000}, {2000, 1500},
-                                          {1500, 1000}, {1000, 500},  {500, 10}};
-        for (const Product p : {Product::NN, Product::NT, Product::TN, Product::Update})
-            for (const auto& [k, n] : layers) add_product(p, batch, k, n);
-    }
-    // A weight that no cache holds.
-    for (const Product p : {Product::NN, Product::NT, Product::TN, Product::Update})
-        add_product(p, 10, 5000, 4000);
-    for (const Product p : {Product::NN, Product::NT, Product::TN})
-        for (const std::int64_t side : {256, 512, 1024}) add_product(p, side, side, side);
-    // Sizes that fit no vector and no tile, one axis after another and all together.
-    for (const std::int64_t s : {1,  2,  3,  5,  7,  8,  13, 15, 16, 17,  23,  31,  32, 33,
-                                 47, 48, 49, 63, 64, 65, 79, 96, 97, 113, 127, 128, 130})
-        for (const Product p : {Product::NN, Product::NT, Product::TN}) {
-            add_product(p, s, s, s, "odd/all/");
-            add_product(p, s, 128, 128, "odd/m/");
-            add_product(p, 128, s, 128, "odd/k/");
-            add_product(p, 128, 128, s, "odd/n/");
-        }
+    for (const auto& [name, p] : all_products()) add(name, [p = p] { return product(p); });
     const std::int64_t batched[][4] = {{32, 64, 64, 64}, {64, 10, 128, 128}, {7, 33, 65, 31}};
     for (const auto& [b, m, k, n] : batched)
         add(fmt::format("batched/{}x{}x{}x{}", b, m, k, n), [b = b, m = m, k = k, n = n] {
@@ -194,19 +166,15 @@ void add_products() {
 
 // ---- convolutions
 
-struct Conv {
-    std::int64_t n, ci, side, co, filter;
-};
-
-Work conv(const std::string& what, const Conv& c) {
-    const std::int64_t out = c.side - c.filter + 1;
+Work conv(const std::string& what, const ConvShape& c) {
+    const std::int64_t out = c.out();
     const auto x = tensor4<float>("x", {c.n, c.ci, c.side, c.side}),
                w = tensor4<float>("w", {c.co, c.ci, c.filter, c.filter}),
                g = tensor4<float>("g", {c.n, c.co, out, out});
     const auto b = vector<float>("b", {c.co});
     const Expr y = conv2d(x, w);
     Work work;
-    work.flops = 2.0 * static_cast<double>(c.n * c.co * out * out * c.ci * c.filter * c.filter);
+    work.flops = flops(c);
     work.bytes = bytes_of({x, w, g});
     if (what == "forward") {
         work.inputs = {x, w}, work.outputs = {y};
@@ -222,18 +190,11 @@ Work conv(const std::string& what, const Conv& c) {
 }
 
 void add_convolutions() {
-    const std::pair<const char*, Conv> layers[] = {{"conv1", {0, 1, 28, 20, 5}},
-                                                   {"conv2", {0, 20, 12, 40, 5}},
-                                                   {"conv_odd", {0, 7, 15, 11, 3}}};
-    for (const auto& [name, layer] : layers)
-        for (const std::int64_t batch : {10, 256})
-            for (const char* what : {"forward", "pool_bias_relu", "by_weights", "by_data"}) {
-                Conv c = layer;
-                c.n = batch;
-                const bool odd = (c.side - c.filter + 1) % 2 != 0;
-                if (odd && std::string(what) == "pool_bias_relu") continue;
-                add(fmt::format("{}/{}/{}", name, what, batch), [=] { return conv(what, c); });
-            }
+    for (const auto& [name, c] : all_convolutions())
+        for (const char* what : {"forward", "pool_bias_relu", "by_weights", "by_data"}) {
+            if (c.out() % 2 != 0 && std::string(what) == "pool_bias_relu") continue;
+            add(convolution_name(name, what, c), [=, c = c] { return conv(what, c); });
+        }
 }
 
 // ---- elementwise, reductions, softmax, random numbers
@@ -323,6 +284,13 @@ int bench(int argc, char** argv) {
     int n = static_cast<int>(flags.size());
     benchmark::Initialize(&n, pointers.data());
     if (benchmark::ReportUnrecognizedArguments(n, pointers.data())) return 2;
+    const bool plain = std::none_of(argv + 1, argv + argc, [](std::string_view flag) {
+        return flag.starts_with("--benchmark_format=") && !flag.ends_with("=console");
+    });
+    if (!plain) {  // for programs: the library's own format, and nothing else
+        benchmark::RunSpecifiedBenchmarks();
+        return 0;
+    }
     fmt::print("fma {:.1f} GFLOP/s; reads", limits().fma_gflops());
     for (const Limits::Level& l : limits().levels()) fmt::print(" {} {:.0f}", l.name, l.gbytes);
     fmt::print(" GB/s\n");
