@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <chrono>
 #include <cstring>
+#include <mutex>
+#include <tuple>
 
 #include "runtime/program_cache.h"
 
@@ -13,6 +15,16 @@ namespace {
 void run_parallel(StepContext* context, void (*body)(void*, std::int64_t), void* table,
                   std::int64_t chunks) {
     static_cast<ThreadPool*>(context->pool)->run(body, table, chunks);
+}
+
+void keep_lowest(StepContext* c, std::int64_t code, std::int64_t element) {
+    // Failures are rare: one lock serves all programs.
+    static std::mutex mutex;
+    const std::lock_guard lock(mutex);
+    if (c->failed && std::tie(c->code, c->element) <= std::tie(code, element)) return;
+    c->failed = 1;
+    c->code = code;
+    c->element = element;
 }
 
 // Machine code for a scheduled program.
@@ -65,6 +77,7 @@ Executable::Executable(Compiled compiled, std::string_view object, const Machine
     }
     context_.pool = pool_.get();
     context_.parallel = run_parallel;
+    context_.fail = keep_lowest;
     ticks_.resize(program.steps.size());
     context_.ticks = ticks_.data();
 }
@@ -182,14 +195,8 @@ void Executable::interpret_all() {
         for (int n : s.slots) pointers.push_back(slot(n));
         pointers.resize(plain_[k].buffers.size(), nullptr);
         loops::Failure f = interpret(plain_[k], pointers);
-        if (!f.failed) {
-            if (observed(k)) return;
-            continue;
-        }
-        context_.failed = 1;
-        context_.code = f.code;
-        context_.element = f.element;
-        return;
+        if (f.failed) return keep_lowest(&context_, f.code, f.element);
+        if (observed(k)) return;
     }
 }
 

@@ -41,6 +41,7 @@ class Grouper {
             place(i);
         }
         for (std::size_t g = 1; g < groups_.size(); ++g) join_whole(static_cast<int>(g));
+        for (std::size_t g = groups_.size(); g-- > 0;) join_reader(static_cast<int>(g));
         std::erase_if(groups_, [](const Group& g) { return g.members.empty(); });
         check_order();
         std::vector<Step> merged;
@@ -201,6 +202,17 @@ class Grouper {
                !part(m.step).nest.sequential;
     }
 
+    // What a check passes on is clamped to what it allows, so a kernel may use it before the
+    // program stops; but it must not have changed a shared variable by then.
+    bool checked_too_late(const Group& g, int i) {
+        bool checks = step(i).checks, changes = changes_shared(i);
+        for (const Member& m : g.members) {
+            checks = checks || step(m.step).checks;
+            changes = changes || changes_shared(m.step);
+        }
+        return checks && changes;
+    }
+
     void add(int g, Member m, double cycles) {
         Group& group = groups_[static_cast<std::size_t>(g)];
         group.members.push_back(m);
@@ -210,8 +222,7 @@ class Grouper {
 
     bool join_by_blocks(int number, int i, std::string& boundary) {
         Group& g = groups_[static_cast<std::size_t>(number)];
-        if (!can_hold(g) || g.in_a_row || step(i).checks || step(g.members[0].step).checks)
-            return false;
+        if (!can_hold(g) || g.in_a_row || checked_too_late(g, i)) return false;
         bool linked = false;
         for (const Member& m : g.members) linked = linked || !handed_on(m.step, i).empty();
         if (!linked) return false;
@@ -315,14 +326,7 @@ class Grouper {
         if (!small(i) || !small(first))
             return refuse(fmt::format("{} is large enough to be split over threads",
                                       part(small(i) ? first : i).nest.name));
-        // What a check passes on is clamped to what it allows, so a kernel may use it before the
-        // program stops; but it must not have changed a shared variable by then.
-        bool checks = step(i).checks, changes = changes_shared(i);
-        for (const Member& m : g.members) {
-            checks = checks || step(m.step).checks;
-            changes = changes || changes_shared(m.step);
-        }
-        if (checks && changes) return refuse("checked before a shared variable changes");
+        if (checked_too_late(g, i)) return refuse("checked before a shared variable changes");
         std::set<int> slots;
         for (const Member& m : g.members)
             for (const auto& [s, use] : uses_[static_cast<std::size_t>(m.step)]) slots.insert(s);
@@ -357,10 +361,36 @@ class Grouper {
             for (const Member& m : from.members) {
                 for (const Member& t : to.members)
                     linked = linked || !handed_on(t.step, m.step).empty();
-                all = all && fits(to, m.step, m.axis, why) && pays(m.step, m.axis, to, why);
+                all = all && !checked_too_late(to, m.step) && fits(to, m.step, m.axis, why) &&
+                      pays(m.step, m.axis, to, why);
             }
             if (!linked || !all) continue;
             for (const Member& m : from.members) add(g, m, cycles(m.step, m.axis, to.blocks));
+            from.members.clear();
+            return;
+        }
+    }
+
+    // A step alone, the check of labels say, whose first reader turned out to run by blocks: it
+    // goes to the front of that reader's group.
+    void join_reader(int number) {
+        Group& from = groups_[static_cast<std::size_t>(number)];
+        if (from.members.size() != 1 || from.blocks > 1 || !can_hold(from)) return;
+        const int i = from.members[0].step;
+        int first = static_cast<int>(groups_.size());
+        for (std::size_t k = 0; k < after_.size(); ++k)
+            if (std::find(after_[k].begin(), after_[k].end(), i) != after_[k].end())
+                first = std::min(first, group_of_[k]);
+        if (first == static_cast<int>(groups_.size())) return;
+        Group& to = groups_[static_cast<std::size_t>(first)];
+        if (to.blocks == 1 || !can_hold(to) || checked_too_late(to, i)) return;
+        std::string why;
+        for (Var v : part(i).nest.axes) {
+            if (!fits(to, i, v, why) || !pays(i, v, to, why)) continue;
+            to.members.insert(to.members.begin(), {i, v});
+            to.cycles += cycles(i, v, to.blocks);
+            to.boundary = std::move(from.boundary);
+            group_of_[static_cast<std::size_t>(i)] = first;
             from.members.clear();
             return;
         }

@@ -60,8 +60,10 @@ struct Program {
 /// What compiled code and the interpreter share with the caller of a program.
 struct StepContext {
     std::int64_t failed = 0;
-    std::int64_t code = 0;     ///< of the first check that failed
-    std::int64_t element = 0;  ///< what the check told
+    std::int64_t code = 0;     ///< of the lowest check that failed
+    std::int64_t element = 0;  ///< the lowest that it told
+    /// Called by each check that fails, from any thread: keeps the lowest (code, element).
+    void (*fail)(StepContext* context, std::int64_t code, std::int64_t element) = nullptr;
     void* pool = nullptr;
     /// Runs body(table, chunk) for all chunks, on any threads.
     void (*parallel)(StepContext* context, void (*body)(void* table, std::int64_t chunk),

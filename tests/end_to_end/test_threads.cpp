@@ -7,7 +7,10 @@
 #include <arete/arete.h>
 #include <doctest/doctest.h>
 
+#include "tests/support.h"
+
 using namespace arete;
+using arete::test::message_of;
 
 namespace {
 
@@ -199,4 +202,21 @@ TEST_CASE("threads: two functions that share variables, and one function called 
     fourth.join();
     CHECK(bad + bad_too == 0);
     CHECK(a.get_value().equals(full<float>({1000}, 3 * calls)));
+}
+
+TEST_CASE("threads: of several indices out of range the first is reported, whoever finds it") {
+    const auto x = matrix<float>("x", {64, 1500});
+    const auto y = vector<std::int32_t>("y", {64});
+    const Expr cost = mean(categorical_crossentropy(softmax(x), y));
+    const Array logits = Generator(4).normal({64, 1500}, 0, 1);
+    Array labels(DType::I32, {64});
+    for (int i = 0; i < 64; ++i) labels.data<std::int32_t>()[i] = i < 41 ? 23 * i : 1500 + i;
+    for (const int n : {1, 2, 3}) {
+        const Function f = function(
+            {.inputs = {x, y}, .outputs = {cost, grad(cost, {x})[0]}, .options = threads(n)});
+        CHECK(f.stats().kernels == 0);
+        for (int again = 0; again < 5; ++again)
+            CHECK(message_of([&] { f(logits, labels); }).find("index 1541") != std::string::npos);
+        CHECK(f.stats().kernels == 2);
+    }
 }

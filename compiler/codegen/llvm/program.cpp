@@ -28,6 +28,9 @@ class ProgramPrinter {
         table_ = step_->getArg(0);
         context_ = step_->getArg(1);
         b_.SetInsertPoint(llvm::BasicBlock::Create(*impl_.context, "entry", step_));
+        both_ = b_.CreateAlloca(llvm::ArrayType::get(pointer, 2), nullptr, "table_and_context");
+        b_.CreateStore(table_, both_);
+        b_.CreateStore(context_, b_.CreateConstInBoundsGEP1_64(pointer, both_, 1));
         for (std::size_t i = 0; i < program_.steps.size(); ++i) {
             llvm::Value* start = program_.profile ? ticks() : nullptr;
             one_step(program_.steps[i], i);
@@ -114,7 +117,7 @@ class ProgramPrinter {
         return args;
     }
 
-    // A function of (table, chunk) for the pool, and the call that hands it over.
+    // A function of ({table, context}, chunk) for the pool, and the call that hands it over.
     void call_parallel(const Region& region, const Step& s) {
         llvm::Type* pointer = b_.getPtrTy();
         auto* type = llvm::FunctionType::get(b_.getVoidTy(), {pointer, b_.getInt64Ty()}, false);
@@ -130,8 +133,8 @@ class ProgramPrinter {
         };
         llvm::Value* begin = edge(body->getArg(1));
         llvm::Value* end = edge(b.CreateAdd(body->getArg(1), b.getInt64(1)));
-        llvm::Value* no_context = llvm::ConstantPointerNull::get(b.getPtrTy());
-        b.CreateCall(region.function, arguments(b, body->getArg(0), no_context, s, begin, end));
+        llvm::Value *table = slot(b, body->getArg(0), 0), *context = slot(b, body->getArg(0), 1);
+        b.CreateCall(region.function, arguments(b, table, context, s, begin, end));
         b.CreateRetVoid();
 
         constexpr std::uint64_t field = offsetof(StepContext, parallel) / sizeof(void*);
@@ -140,7 +143,7 @@ class ProgramPrinter {
         auto* run_type = llvm::FunctionType::get(
             b_.getVoidTy(), {pointer, pointer, pointer, b_.getInt64Ty()}, false);
         b_.CreateCall(run_type, run,
-                      {context_, body, table_, b_.getInt64(static_cast<std::uint64_t>(chunks))});
+                      {context_, body, both_, b_.getInt64(static_cast<std::uint64_t>(chunks))});
     }
 
     LlvmModule::Impl& impl_;
@@ -150,6 +153,7 @@ class ProgramPrinter {
     llvm::Function* step_ = nullptr;
     llvm::Value* table_ = nullptr;
     llvm::Value* context_ = nullptr;
+    llvm::Value* both_ = nullptr;  // what a chunk gets
 };
 
 }  // namespace

@@ -1,9 +1,12 @@
 // Scheduled loops to LLVM IR: statements, loops, values. Memory accesses are in access.cpp.
 #include "compiler/codegen/llvm/region.h"
 
+#include <cstddef>
+
 #include <llvm/IR/Intrinsics.h>
 
 #include "compiler/core/error.h"
+#include "compiler/schedule/program.h"
 
 namespace arete::llvm_codegen {
 
@@ -111,10 +114,10 @@ void RegionPrinter::statement(const Stmt& s) {
                 pointers_[static_cast<std::size_t>(s.prefetch.buffer)],
                 scalar_address(address(s.prefetch.index)));
             // A read of data; LLVM's locality is 3 for the first cache, 2 for the second.
-            b_.CreateIntrinsic(llvm::Intrinsic::prefetch, {at->getType()},
-                               {at, b_.getInt32(0),
-                                b_.getInt32(static_cast<std::uint32_t>(4 - s.prefetch.cache)),
-                                b_.getInt32(1)});
+            b_.CreateIntrinsic(
+                llvm::Intrinsic::prefetch, {at->getType()},
+                {at, b_.getInt32(0), b_.getInt32(static_cast<std::uint32_t>(4 - s.prefetch.cache)),
+                 b_.getInt32(1)});
             break;
         }
     }
@@ -182,20 +185,16 @@ void RegionPrinter::check(const loops::CheckThat& c) {
     llvm::Value* ok = value(c.ok);
     llvm::Value* element = scalar_address(address(c.element));
     auto* failed = llvm::BasicBlock::Create(ctx, "failed", function_);
-    auto* first = llvm::BasicBlock::Create(ctx, "first", function_);
     auto* next = llvm::BasicBlock::Create(ctx, "checked", function_);
     b_.CreateCondBr(ok, next, failed);
     b_.SetInsertPoint(failed);
-    // Elements are visited in order, so the first failure is the lowest.
-    llvm::Value* before = b_.CreateLoad(b_.getInt64Ty(), context_);
-    b_.CreateCondBr(b_.CreateICmpEQ(before, b_.getInt64(0)), first, next);
-    b_.SetInsertPoint(first);
-    auto put = [&](unsigned field, llvm::Value* v) {
-        b_.CreateStore(v, b_.CreateConstInBoundsGEP1_64(b_.getInt64Ty(), context_, field));
-    };
-    put(0, b_.getInt64(1));
-    put(1, b_.getInt64(static_cast<std::uint64_t>(c.code)));
-    put(2, element);
+    llvm::Type* pointer = b_.getPtrTy();
+    constexpr std::uint64_t field = offsetof(StepContext, fail) / sizeof(void*);
+    llvm::Value* fail =
+        b_.CreateLoad(pointer, b_.CreateConstInBoundsGEP1_64(pointer, context_, field));
+    auto* type =
+        llvm::FunctionType::get(b_.getVoidTy(), {pointer, b_.getInt64Ty(), b_.getInt64Ty()}, false);
+    b_.CreateCall(type, fail, {context_, b_.getInt64(static_cast<std::uint64_t>(c.code)), element});
     b_.CreateBr(next);
     b_.SetInsertPoint(next);
 }
