@@ -5,6 +5,7 @@
 #include <fstream>
 #include <mutex>
 
+#include "compiler/schedule/group.h"
 #include "frontend/modes.h"
 #include "frontend/report.h"
 
@@ -126,27 +127,23 @@ class Function::Impl {
 
     std::string report() const {
         std::lock_guard lock(mutex_);
-        CompileRequest request;
-        if (last_) {
-            request = request_for(last_->name, last_->sizes, last_->scalars);
-        } else {
-            std::vector<Sizes> sizes;
-            for (const Expr& e : graph_.inputs) {
-                if (!is_static(e.shape()) || !graph_.size_scalars.empty())
-                    fail<ArgumentError>(graph_.loc,
-                                        "report: function '{}' has not been called, and the sizes "
-                                        "of its argument '{}' are not known: call it first",
-                                        graph_.name, e.node().name);
-                sizes.push_back(concrete(e.shape()));
-            }
-            request = request_for(graph_.name, sizes, std::vector<std::int64_t>(sizes.size()));
-        }
-        ReportSource source{graph_, std::move(request), {}, nullptr};
+        ReportSource source{graph_, last_request("report"), {}, nullptr};
         if (last_) {
             source.ran = last_->executable.get();
             if (source.ran->compiled().program.profile) source.costs = source.ran->costs();
         }
         return report_page(source);
+    }
+
+    KernelPlan plan(const Machine& machine) const {
+        std::lock_guard lock(mutex_);
+        CompileRequest request = last_request("plan");
+        request.machine = machine;
+        request.schedule = true;
+        request.profile = request.observed = false;
+        request.options.dump.clear();
+        const Compiled compiled = compile(request);
+        return {kernel_count(compiled.program), groups_text(compiled.program)};
     }
 
   private:
@@ -216,6 +213,21 @@ class Function::Impl {
             if (sizes_matter_[i]) r.binding.scalars[graph_.inputs[i].node().id] = scalars[i];
         }
         return r;
+    }
+
+    // Of the specialisation that ran last, or of static sizes; `what` asks for it.
+    CompileRequest last_request(std::string_view what) const {
+        if (last_) return request_for(last_->name, last_->sizes, last_->scalars);
+        std::vector<Sizes> sizes;
+        for (const Expr& e : graph_.inputs) {
+            if (!is_static(e.shape()) || !graph_.size_scalars.empty())
+                fail<ArgumentError>(graph_.loc,
+                                    "{}: function '{}' has not been called, and the sizes of its "
+                                    "argument '{}' are not known: call it first",
+                                    what, graph_.name, e.node().name);
+            sizes.push_back(concrete(e.shape()));
+        }
+        return request_for(graph_.name, sizes, std::vector<std::int64_t>(sizes.size()));
     }
 
     Specialisation& compile_for(std::span<const Array> inputs) {
@@ -305,6 +317,11 @@ std::vector<KernelProfile> Function::profile() const {
 std::vector<MemoryPlan> Function::memory() const {
     if (!impl_) fail<ArgumentError>({}, "memory of an empty Function");
     return impl_->memory();
+}
+
+KernelPlan Function::plan(const Machine& machine) const {
+    if (!impl_) fail<ArgumentError>({}, "plan of an empty Function");
+    return impl_->plan(machine);
 }
 
 void Function::report(const std::string& path) const {

@@ -12,6 +12,7 @@
 #include "compiler/pipeline/memory.h"
 #include "compiler/pipeline/pass_time.h"
 #include "compiler/rewrite/rewrite.h"
+#include "compiler/schedule/machine.h"
 
 namespace arete {
 
@@ -96,8 +97,15 @@ std::vector<OpClassProfile> by_op_class(const std::vector<KernelProfile>& profil
 /// A table of the kernels, slowest first, and one of the op classes.
 std::string to_string(const std::vector<KernelProfile>& profile);
 
+/// The kernels of a step on some machine.
+struct KernelPlan {
+    int kernels = 0;
+    std::string text;  ///< what each does and makes, as ARETE_DUMP=fusion writes it
+};
+
 /// A compiled function. Copies share the compiled code. Thread-safe: concurrent calls of one
 /// function run one after another.
+
 class Function {
   public:
     /// Compiles on the first call with new shapes, checks the arguments, runs, returns one Array an
@@ -130,6 +138,10 @@ class Function {
     /// that has not been called must have static sizes. An ArgumentError where the file cannot be
     /// written.
     void report(const std::string& path) const;
+    /// The kernels that the specialisation that ran last would be on another machine: its processor
+    /// at another level, or a GPU (gpu_multiprocessor()). Only planned, not translated. A function
+    /// that has not been called must have static sizes.
+    KernelPlan plan(const Machine& machine) const;
 
     class Impl;
     explicit Function(std::shared_ptr<Impl> impl) : impl_(std::move(impl)) {}

@@ -102,9 +102,7 @@ std::unique_ptr<Executable> Executable::make(const CompileRequest& request,
 }
 
 int Executable::kernels() const {
-    return static_cast<int>(
-        std::count_if(compiled_.program.steps.begin(), compiled_.program.steps.end(),
-                      [](const Step& s) { return s.kind == Step::Kind::Kernel; }));
+    return kernel_count(compiled_.program);
 }
 
 void Executable::fill_table(std::span<void* const> inputs, std::span<void* const> outputs) {

@@ -42,8 +42,8 @@ class KeyWriter {
         machine();
         // Here, too: the graph has the sizes, and options change what is checked and shown.
         [[maybe_unused]] const auto& [name, inputs, outputs, updates, binding, machine_, options,
-                                      profile, schedule, quick, observed, rules,
-                                      on_graph_pass] = request_;
+                                      profile, schedule, quick, observed, rules, on_graph_pass] =
+            request_;
         out_.text(name);
         out_.number(profile);
         out_.number(quick);
@@ -59,15 +59,15 @@ class KeyWriter {
     void machine() {
         const auto& [triple, cpu, features, vector_bytes, vector_registers, masked_memory,
                      fma_per_cycle, loads_per_cycle, fma_latency, l1_bytes, l2_bytes, l3_bytes,
-                     l2_bytes_per_cycle, l3_bytes_per_cycle, memory_bytes_per_cycle] =
-            request_.machine;
+                     l2_bytes_per_cycle, l3_bytes_per_cycle, memory_bytes_per_cycle, launch_cycles,
+                     scratch_bytes] = request_.machine;
         for (const std::string* v : {&triple, &cpu, &features}) out_.text(*v);
         for (int v : {vector_bytes, vector_registers, int{masked_memory}, fma_latency})
             out_.number(v);
         for (double v : {fma_per_cycle, loads_per_cycle, l2_bytes_per_cycle, l3_bytes_per_cycle,
-                         memory_bytes_per_cycle})
+                         memory_bytes_per_cycle, launch_cycles})
             out_.number(v);
-        for (std::int64_t v : {l1_bytes, l2_bytes, l3_bytes}) out_.number(v);
+        for (std::int64_t v : {l1_bytes, l2_bytes, l3_bytes, scratch_bytes}) out_.number(v);
     }
 
     // Ids differ from process to process; their order does not, and is all that counts.
@@ -154,9 +154,10 @@ using Files = std::map<std::string_view, const char*>;
 // Members by name, as in the key: a new one does not compile until it is kept, or known to be of no
 // use to a program that has been compiled.
 void write_program(ByteWriter& out, const Compiled& compiled, const Graph& graph) {
-    [[maybe_unused]] const auto& [program, shared, constants, checks, passes, slot_values, new_values,
-                                  dumped] = compiled;
-    [[maybe_unused]] const auto& [name, slots, steps, arena_bytes, profile, observed, quick] = program;
+    [[maybe_unused]] const auto& [program, shared, constants, checks, passes, slot_values,
+                                  new_values, dumped] = compiled;
+    [[maybe_unused]] const auto& [name, slots, steps, arena_bytes, profile, observed, quick] =
+        program;
     out.text(name);
     out.number(arena_bytes);
     out.number(profile);

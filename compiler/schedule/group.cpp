@@ -21,8 +21,6 @@ namespace {
 
 // Blocks are handed to threads whole: fewer would leave some of them idle.
 constexpr std::int64_t least_blocks = 8;
-// Scratch lives on the stack of the thread.
-constexpr std::int64_t scratch_bytes = 256 << 10;
 // A function of very many nests is slow to compile.
 constexpr std::size_t most_parts = 48;
 // How far back a step looks for a kernel to join.
@@ -284,7 +282,8 @@ class Grouper {
             return false;
         }
         const double whole = part(i).cycles, cut = cycles(i, axis, g.blocks);
-        if (cut <= 1.05 * whole + 0.02 * g.cycles) return true;
+        const double saved = m_.launch_cycles * static_cast<double>(g.blocks);
+        if (cut <= 1.05 * whole + 0.02 * g.cycles + saved) return true;
         boundary =
             fmt::format("{} costs {:.3g} times as much in {} blocks of {}", name, cut / whole,
                         g.blocks, part(i).nest.var_names[static_cast<std::size_t>(axis)]);
@@ -441,7 +440,7 @@ class Grouper {
         }
         std::stable_sort(inner.begin(), inner.end(),
                          [&](int a, int b) { return slot(a).bytes() < slot(b).bytes(); });
-        std::int64_t left = scratch_bytes;
+        std::int64_t left = m_.scratch_bytes;
         for (int s : inner) {
             const std::int64_t bytes = static_cast<std::int64_t>(slot(s).bytes()) / g.blocks;
             if (bytes > left) break;

@@ -24,8 +24,33 @@ struct Machine {
     double l2_bytes_per_cycle = 32;  ///< that a core reads from there
     double l3_bytes_per_cycle = 16;
     double memory_bytes_per_cycle = 8;
+    /// That one more kernel costs each core which runs a block of it.
+    double launch_cycles = 0;
+    /// What one block of a kernel may keep to itself: on a thread's stack, or in the memory that a
+    /// GPU's thread block shares.
+    std::int64_t scratch_bytes = 256 << 10;
 
     friend bool operator==(const Machine&, const Machine&) = default;
 };
+
+/// One streaming multiprocessor of a GPU of compute capability 9.0 (H100), its warps seen as
+/// vectors of 32 floats: what plans for a GPU are made from (Function::plan). Figures: NVIDIA H100
+/// Tensor Core GPU Architecture, 2022, for 132 multiprocessors at 1.755 GHz.
+inline Machine gpu_multiprocessor() {
+    Machine m;
+    m.triple = "nvptx64-nvidia-cuda";
+    m.cpu = "sm_90";
+    m.vector_bytes = 32 * 4;
+    m.vector_registers = 128;  // of each of 16 warps: four for every scheduler
+    m.masked_memory = true;
+    m.fma_per_cycle = 4;
+    m.loads_per_cycle = 1;
+    m.l1_bytes = m.scratch_bytes = 227 << 10;
+    m.l2_bytes = m.l3_bytes = 50 << 20;
+    m.l2_bytes_per_cycle = m.l3_bytes_per_cycle = 24;
+    m.memory_bytes_per_cycle = 14;
+    m.launch_cycles = 4400;  // 2.5 us, in a graph of kernels
+    return m;
+}
 
 }  // namespace arete

@@ -16,4 +16,10 @@ std::string Step::name() const {
     return fmt::format("{}_and_{}_more", longest.nest.name, parts.size() - 1);
 }
 
+int kernel_count(const Program& program) {
+    return static_cast<int>(
+        std::count_if(program.steps.begin(), program.steps.end(),
+                      [](const Step& s) { return s.kind == Step::Kind::Kernel; }));
+}
+
 }  // namespace arete

@@ -57,6 +57,9 @@ struct Program {
     bool quick = false;     ///< compile fast rather than to fast code
 };
 
+/// Steps that run kernels.
+int kernel_count(const Program& program);
+
 /// What compiled code and the interpreter share with the caller of a program.
 struct StepContext {
     std::int64_t failed = 0;

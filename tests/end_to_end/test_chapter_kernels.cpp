@@ -14,6 +14,7 @@ namespace {
 
 struct Step {
     int kernels = 0;
+    int gpu_kernels = 0;  // in the plan for a GPU
     std::string program;  // as ARETE_DUMP=loops writes it after the last pass
 };
 
@@ -21,7 +22,8 @@ struct Step {
 Step compiled(const std::string& name, const std::string& cpu) {
     const NetRow* row = find_net(name);
     REQUIRE(row);
-    const auto folder = std::filesystem::temp_directory_path() / fmt::format("arete_kernels_{}_{}", name, cpu);
+    const auto folder =
+        std::filesystem::temp_directory_path() / fmt::format("arete_kernels_{}_{}", name, cpu);
     std::filesystem::remove_all(folder);
     Options options;
     options.cpu = cpu;
@@ -36,7 +38,13 @@ Step compiled(const std::string& name, const std::string& cpu) {
     const Function train =
         net.train_function(data, row->eta, {.lmbda = row->lmbda, .options = options});
     train(std::int64_t{0});
-    Step out{train.stats().kernels, {}};
+    Step out{train.stats().kernels, 0, {}};
+    if (cpu == "native") {
+        const KernelPlan gpu = train.plan(gpu_multiprocessor());
+        INFO(gpu.text);
+        out.gpu_kernels = gpu.kernels;
+        CHECK(gpu.text.find(fmt::format("{} kernels;", gpu.kernels)) != std::string::npos);
+    }
     for (const auto& file : std::filesystem::directory_iterator(folder))
         if (file.path().string().find("_memory.txt") != std::string::npos) {
             std::stringstream text;
@@ -63,12 +71,20 @@ Step compiled(const std::string& name, const std::string& cpu) {
 }  // namespace
 
 TEST_CASE("chapter nets: a training step is a dozen kernels, and stores no gradient of a weight") {
-    const std::pair<const char*, int> most[] = {
-        {"shallow", 5},  {"basic_conv", 12}, {"omit_fc", 12},      {"dbl_conv", 12},
-        {"dropout", 14}, {"ciresan", 16},    {"dbl_conv_relu", 12}};
-    for (const auto& [name, kernels] : most) {
+    struct Most {
+        const char* net;
+        int kernels, gpu_kernels;
+    };
+    const Most most[] = {{"shallow", 5, 5},        {"basic_conv", 12, 12}, {"omit_fc", 12, 12},
+                         {"dbl_conv", 12, 12},     {"dropout", 14, 15},    {"ciresan", 16, 16},
+                         {"dbl_conv_relu", 12, 12}};
+    for (const auto& [name, kernels, gpu_kernels] : most) {
         INFO(name);
-        CHECK(compiled(name, "native").kernels <= kernels);
+        const Step step = compiled(name, "native");
+        CHECK(step.kernels <= kernels);
+        CHECK(step.gpu_kernels > 0);
+        CHECK(step.gpu_kernels <= gpu_kernels);
+        MESSAGE(fmt::format("{}: {} kernels, {} on a GPU", name, step.kernels, step.gpu_kernels));
     }
     // Nor with narrow vectors.
     CHECK(compiled("shallow", "baseline").kernels <= 5);

@@ -1,7 +1,6 @@
 // Programs of whole functions, for tests that look at their nests and kernels.
 #pragma once
 
-#include <algorithm>
 #include <utility>
 #include <vector>
 
@@ -20,12 +19,6 @@ inline Program program(std::vector<Expr> inputs, std::vector<Expr> outputs,
     r.updates = std::move(updates);
     r.schedule = false;
     return compile(r).program;
-}
-
-inline int kernels(const Program& p) {
-    return static_cast<int>(std::count_if(p.steps.begin(), p.steps.end(), [](const Step& s) {
-        return s.kind == Step::Kind::Kernel;
-    }));
 }
 
 }  // namespace arete::test

@@ -11,7 +11,6 @@
 #include "tests/unit/programs.h"
 
 using namespace arete;
-using arete::test::kernels;
 using arete::test::program;
 
 namespace {
@@ -112,7 +111,7 @@ TEST_CASE("fusion: an update belongs to the kernel of its gradient and is writte
     const auto x = matrix<float>("x", {32, 50}), g = matrix<float>("g", {32, 20});
     const auto w = shared(zeros<float>({50, 20}), "w");
     const Program p = program({x, g}, {}, {{w, w - 0.1f * dot(x.T(), g)}});
-    CHECK(kernels(p) == 1);
+    CHECK(kernel_count(p) == 1);
     CHECK(!copies(p));
     CHECK(p.arena_bytes == 0);
     // Not where other elements of the old value are still read.
@@ -122,18 +121,18 @@ TEST_CASE("fusion: an update belongs to the kernel of its gradient and is writte
     // Decay and the old value as an output keep it in place: the reader runs first.
     const Program r = program({x, g}, {sum(w)}, {{w, 0.9f * w - 0.1f * dot(x.T(), g)}});
     CHECK(!copies(r));
-    CHECK(kernels(r) == 2);
+    CHECK(kernel_count(r) == 2);
 }
 
 TEST_CASE("fusion: a layer is one kernel, softmax and its cost a few") {
     const auto x = matrix<float>("x", {32, 50});
     const auto y = vector<std::int32_t>("y", {32});
     const auto w = shared(zeros<float>({50, 10}), "w"), b = shared(zeros<float>({10}), "b");
-    CHECK(kernels(program({x}, {sigmoid(dot(x, w) + b)})) == 1);
+    CHECK(kernel_count(program({x}, {sigmoid(dot(x, w) + b)})) == 1);
     const Expr cost = mean(categorical_crossentropy(softmax(dot(x, w) + b), y));
     const auto g = grad(cost, {w, b});
     const Program p = program({x, y}, {cost}, {{w, w - 0.1f * g[0]}, {b, b - 0.1f * g[1]}});
-    CHECK(kernels(p) <= 12);
+    CHECK(kernel_count(p) <= 12);
     // Checks of the labels come before the first write to a shared variable.
     bool written = false;
     for (const Step& s : p.steps) {

@@ -17,7 +17,6 @@
 
 using namespace arete;
 using arete::test::difference;
-using arete::test::kernels;
 using arete::test::message_of;
 using loops::Index;
 
@@ -97,12 +96,12 @@ std::vector<Array> run(const Compiled& c, const Case& of, bool scheduled) {
     return out;
 }
 
-/// Grouped and scheduled for two machines, the program gives what its nests give one by one.
-/// Returns the program of the wide machine.
+/// Grouped and scheduled for three machines, a GPU's multiprocessor among them, the program gives
+/// what its nests give one by one. Returns the program of the wide machine.
 Program check(const Case& c) {
     const std::vector<Array> expected = run(compiled(c, false), c, false);
     REQUIRE(!expected.empty());
-    for (const Machine& m : {Machine{}, wide()}) {
+    for (const Machine& m : {Machine{}, wide(), gpu_multiprocessor()}) {
         const Compiled grouped = compiled(c, true, m);
         verify_groups(grouped.program);
         const std::vector<Array> got = run(grouped, c, true);
@@ -123,7 +122,7 @@ const Step* blocked(const Program& p) {
 TEST_CASE("groups: a large softmax is one kernel, a row at a time") {
     const auto x = matrix<float>("x", {64, 1500});
     const Program p = check({{x}, {softmax(x)}, {}});
-    CHECK(kernels(p) == 1);
+    CHECK(kernel_count(p) == 1);
     REQUIRE(blocked(p));
     CHECK(blocked(p)->blocks == 64);
     // The exponentials, their sums and the maxima are never stored whole.
@@ -136,12 +135,12 @@ TEST_CASE("groups: an elementwise chain with several outputs is one kernel") {
     const auto x = vector<float>("x", {64000});
     const Expr a = tanh(x), b = exp(a) + x;
     const Program p = check({{x}, {a, b, a * b}, {}});
-    CHECK(kernels(p) == 1);
+    CHECK(kernel_count(p) == 1);
     REQUIRE(blocked(p));
     CHECK(blocked(p)->parts.size() == 3);
     const auto m = matrix<float>("m", {96, 700});
     const Expr c = sigmoid(m);
-    CHECK(kernels(check({{m}, {c, c + m, sum(sqr(c), 1)}, {}})) == 1);
+    CHECK(kernel_count(check({{m}, {c, c + m, sum(sqr(c), 1)}, {}})) == 1);
 }
 
 TEST_CASE("groups: cross-entropy, forward and backward, is one pass over the logits") {
@@ -155,7 +154,7 @@ TEST_CASE("groups: cross-entropy, forward and backward, is one pass over the log
             passes += p.slots[static_cast<std::size_t>(slot)].kind == Slot::Kind::Input &&
                       p.slots[static_cast<std::size_t>(slot)].number == 0;
     CHECK(passes == 1);
-    CHECK(kernels(p) == 2);  // that one, which checks the labels, too, and the mean
+    CHECK(kernel_count(p) == 2);  // that one, which checks the labels, too, and the mean
 }
 
 TEST_CASE("groups: convolution, pooling and activation run image by image") {
@@ -179,7 +178,7 @@ TEST_CASE("groups: one pass over a weight forms the data gradient and the update
     const auto x = matrix<float>("x", {4, 240}), g = matrix<float>("g", {4, 300});
     const auto w = shared(Generator(1).normal({240, 300}, 0, 1), "w");
     const Program p = check({{x, g}, {dot(g, w.T())}, {{w, w - 0.1f * dot(x.T(), g)}}});
-    CHECK(kernels(p) == 1);
+    CHECK(kernel_count(p) == 1);
     REQUIRE(blocked(p));
     const Step& s = *blocked(p);
     // The reader of the old weight comes first.
@@ -202,7 +201,7 @@ TEST_CASE("groups: values used in other pieces than they are made in keep kernel
     const Expr h = exp(x) * tanh(x);
     // The second reads columns where the first makes rows.
     const Program p = check({{x}, {h, sum(h, 0)}, {}});
-    CHECK(kernels(p) == 2);
+    CHECK(kernel_count(p) == 2);
     CHECK(p.steps.at(1).boundary.find("in different pieces") != std::string::npos);
 }
 
@@ -212,7 +211,7 @@ TEST_CASE("groups: small nests run in a row; a shared variable changes after all
     const auto w = shared(Generator(1).normal({20, 7}, 0, 1), "w");
     const Expr cost = mean(categorical_crossentropy(softmax(dot(x, w)), y));
     const Program p = check({{x, y}, {cost}, {{w, w - 0.1f * grad(cost, {w})[0]}}});
-    CHECK(kernels(p) == 2);
+    CHECK(kernel_count(p) == 2);
     REQUIRE(p.steps.size() == 2);
     CHECK(p.steps[0].checks);
     CHECK(!p.steps[1].checks);
