@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "compiler/fuse/siblings.h"
 #include "compiler/ops/leaves.h"
 
 namespace arete {
@@ -209,7 +210,9 @@ bool Fusion::stored(const Expr& e) const {
 }
 
 Fusion fuse(const Graph& graph, std::span<const Expr> keep) {
-    return Fuser(graph, keep).run();
+    Fusion out = Fuser(graph, keep).run();
+    merge_siblings(out, keep);
+    return out;
 }
 
 std::string to_string(const Fusion& fusion) {
@@ -217,7 +220,6 @@ std::string to_string(const Fusion& fusion) {
     const Graph& g = *fusion.graph;
     for (std::size_t k = 0; k < fusion.groups.size(); ++k) {
         const Group& group = fusion.groups[k];
-        const Node& root = group.roots[0].node();
         // The group's nodes: from the roots down to stored values.
         std::vector<int> members, stack;
         std::vector<char> seen(g.size(), 0);
@@ -231,12 +233,17 @@ std::string to_string(const Fusion& fusion) {
                 if (!fusion.stored(e)) stack.push_back(g.id(e));
         }
         std::sort(members.begin(), members.end());
-        out += fmt::format("group {} -> {} {}\n", k, root.types[0].str(), root.name);
+        out += fmt::format("group {} ->", k);
+        for (const Expr& r : group.roots)
+            out += fmt::format("{} {} {}", &r == group.roots.data() ? "" : ",", r.type().str(),
+                               r.node().op->name);
+        out += "\n";
         for (int i : members)
             out += fmt::format("    %{} = {} : {}\n", i,
                                g.nodes()[static_cast<std::size_t>(i)]->op->name,
                                g.nodes()[static_cast<std::size_t>(i)]->types[0].str());
-        out += fmt::format("  stored: {}\n", fusion.reasons[static_cast<std::size_t>(g.id(root))]);
+        for (const Expr& r : group.roots)
+            out += fmt::format("  stored: {}\n", fusion.reasons[static_cast<std::size_t>(g.id(r))]);
     }
     return out;
 }

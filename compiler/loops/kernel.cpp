@@ -183,6 +183,18 @@ Value identity_value(Code& code, Reduction reduction, DType t) {
     return code.append(std::move(constant));
 }
 
+int best_of(const Nest& nest, int k) {
+    const Accumulator& own = nest.accumulators[static_cast<std::size_t>(k)];
+    if (own.reduction != Reduction::Max && own.reduction != Reduction::Min) return k;
+    const Reduction position =
+        own.reduction == Reduction::Max ? Reduction::ArgMax : Reduction::ArgMin;
+    for (std::size_t i = 0; i < nest.accumulators.size(); ++i)
+        if (nest.accumulators[i].reduction == position &&
+            nest.accumulators[i].element == own.element)
+            return static_cast<int>(i);
+    return k;
+}
+
 std::vector<Stmt> accumulate(Kernel& k, Reduction reduction, Value element, int best, int where,
                              const Index& slot, const Index& position) {
     DType t = element.dtype();
@@ -190,9 +202,10 @@ std::vector<Stmt> accumulate(Kernel& k, Reduction reduction, Value element, int 
     if (reduction == Reduction::ArgMax || reduction == Reduction::ArgMin) {
         bool is_max = reduction == Reduction::ArgMax;
         Value better = is_max ? lt(old, element) : lt(element, old);
-        if (is_float(t)) better = better | (ne(element, element) & eq(old, old));
+        // A NaN is better than any number, and none is better than a NaN.
+        if (is_float(t)) better = (!(is_max ? le(element, old) : le(old, element))) & eq(old, old);
         Value at = select(better, cast(k.index(position), DType::I32), k.load(where, slot));
-        Value extreme = combine(is_max ? Reduction::Max : Reduction::Min, old, element);
+        Value extreme = select(better, element, old);
         return {Stmt::make_store({where, slot, at.id, {}}),
                 Stmt::make_store({best, slot, extreme.id, {}})};
     }
@@ -217,20 +230,31 @@ Kernel naive(const Nest& nest) {
     Index position;
     for (Var v : nest.reduce_axes)
         position = position * nest.extents[static_cast<std::size_t>(v)] + Index::var(v);
-    for (const Accumulator& a : nest.accumulators) {
+    struct Local {
+        int best = -1, where = -1;
+    };
+    std::vector<Local> locals(nest.accumulators.size());
+    for (std::size_t i = 0; i < locals.size(); ++i) {
+        if (best_of(nest, static_cast<int>(i)) != static_cast<int>(i)) continue;
+        const Accumulator& a = nest.accumulators[i];
         Value element = clone.value(a.element);
         bool positions = a.reduction == Reduction::ArgMax || a.reduction == Reduction::ArgMin;
-        std::string number = std::to_string(clone.accs.size());
-        int best = k.add_buffer({"acc" + number, element.dtype(), {}, true});
-        int where = positions ? k.add_buffer({"arg" + number, DType::I32, {}, true}) : -1;
+        std::string number = std::to_string(i);
+        Local& l = locals[i];
+        l.best = k.add_buffer({"acc" + number, element.dtype(), {}, true});
+        if (positions) l.where = k.add_buffer({"arg" + number, DType::I32, {}, true});
         Value start = identity_value(k, a.reduction, element.dtype());
-        body.push_back(Stmt::make_store({best, 0, start.id, {}}));
+        body.push_back(Stmt::make_store({l.best, 0, start.id, {}}));
         if (positions)
             body.push_back(
-                Stmt::make_store({where, 0, k.constant(DType::I32, std::int64_t{0}).id, {}}));
-        for (Stmt& s : accumulate(k, a.reduction, element, best, where, 0, position))
+                Stmt::make_store({l.where, 0, k.constant(DType::I32, std::int64_t{0}).id, {}}));
+        for (Stmt& s : accumulate(k, a.reduction, element, l.best, l.where, 0, position))
             inner.push_back(std::move(s));
-        clone.accs.push_back(k.load(positions ? where : best, 0));
+    }
+    for (std::size_t i = 0; i < locals.size(); ++i) {
+        const Local& l = locals[i];
+        const auto shared = static_cast<std::size_t>(best_of(nest, static_cast<int>(i)));
+        clone.accs.push_back(k.load(l.where >= 0 ? l.where : locals[shared].best, 0));
     }
     auto wrap = [](const std::vector<Var>& axes, std::vector<Stmt> statements) {
         for (auto it = axes.rbegin(); it != axes.rend(); ++it) {

@@ -65,6 +65,10 @@ struct Kernel : Code {
 /// The plain translation: serial loops in the order of the axes, one scalar accumulator each.
 Kernel naive(const Nest& nest);
 
+/// The accumulator whose running extreme is that of accumulator k: k itself, or, for Max and Min,
+/// one that looks for the position of the same element. One comparison then serves both.
+int best_of(const Nest& nest, int k);
+
 /// Statements that fold `element` into local buffers at `slot`: `best` holds the value so far and,
 /// for ArgMax and ArgMin, `where` the position of it. A sum of products becomes fused
 /// multiply-adds, here for every consumer, so that all round alike.

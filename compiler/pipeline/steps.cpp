@@ -103,27 +103,40 @@ class ProgramBuilder {
         return at;
     }
 
-    // The group may write variable s where it would store `value`: it reads s at that element only.
-    bool may_write_in_place(int group, const Expr& value, const Expr& s) const {
-        const LoweredNest& l = groups_[static_cast<std::size_t>(group)];
-        if (l.zero_first || l.nest.stores.size() != 1) return false;
-        if (!same(l.buffers[static_cast<std::size_t>(l.nest.stores[0].buffer)], value))
-            return false;
-        std::vector<loops::ValueId> roots{l.nest.stores[0].value};
-        std::vector<loops::ValueId> inside;
-        for (const loops::Accumulator& a : l.nest.accumulators) inside.push_back(a.element);
-        auto reads_s = [&](loops::ValueId id) {
+    // The group may write variable s where it would store `value`: it reads s at that element only,
+    // and whatever else it stores can be stored before.
+    bool may_write_in_place(int group, const Expr& value, const Expr& s) {
+        LoweredNest& l = groups_[static_cast<std::size_t>(group)];
+        if (l.zero_first) return false;
+        auto loads = [&](loops::ValueId id, const Expr& variable) {
             const loops::Instr& i = l.nest.values[static_cast<std::size_t>(id)];
             return (i.op == loops::Op::Load || i.op == loops::Op::LoadIf) &&
-                   same(l.buffers[static_cast<std::size_t>(i.target)], s);
+                   same(l.buffers[static_cast<std::size_t>(i.target)], variable);
         };
+        std::vector<loops::StoreTo>& stores = l.nest.stores;
+        const auto own = std::find_if(stores.begin(), stores.end(), [&](const loops::StoreTo& t) {
+            return same(l.buffers[static_cast<std::size_t>(t.buffer)], value);
+        });
+        if (own == stores.end()) return false;
+        std::vector<loops::ValueId> inside;
+        for (const loops::Accumulator& a : l.nest.accumulators) inside.push_back(a.element);
         // Inside a reduction every element of s may be read for each result.
         for (loops::ValueId id : needed(l.nest, inside))
-            if (reads_s(id)) return false;
-        for (loops::ValueId id : needed(l.nest, roots))
-            if (reads_s(id) &&
-                !(l.nest.values[static_cast<std::size_t>(id)].index == l.nest.stores[0].index))
-                return false;
+            if (loads(id, s)) return false;
+        bool last = true;  // no later store reads s
+        for (auto t = stores.begin(); t != stores.end(); ++t)
+            for (loops::ValueId id : needed(l.nest, {&t->value, 1})) {
+                if (!loads(id, s)) continue;
+                if (!(l.nest.values[static_cast<std::size_t>(id)].index == own->index))
+                    return false;
+                last = last && t <= own;
+            }
+        if (last) return true;
+        // It goes last, unless it reads what another store has changed by then.
+        for (const auto& [variable, writer] : writers_)
+            for (loops::ValueId id : needed(l.nest, {&own->value, 1}))
+                if (writer == group && loads(id, variable)) return false;
+        std::rotate(own, own + 1, stores.end());
         return true;
     }
 

@@ -16,18 +16,19 @@ Emitter::Statements Emitter::emit_tile() {
     if (lanes_are_spatial())
         slots *= (block_elements(block_size_) + t_.lanes - 1) / t_.lanes * t_.lanes;
     bool partial = t_.lanes > 1 && t_.over_reduction;
-    std::vector<Local> locals;
-    for (const Accumulator& a : nest_.accumulators) {
-        DType t = nest_.values[static_cast<std::size_t>(a.element)].dtype;
-        std::string n = std::to_string(locals.size());
-        Local l;
+    std::vector<Local> locals(nest_.accumulators.size());
+    for (std::size_t a = 0; a < locals.size(); ++a) {
+        if (best_of(nest_, static_cast<int>(a)) != static_cast<int>(a)) continue;
+        const Accumulator& acc = nest_.accumulators[a];
+        DType t = nest_.values[static_cast<std::size_t>(acc.element)].dtype;
+        std::string n = std::to_string(a);
+        Local& l = locals[a];
         l.best = k_.add_buffer({"acc" + n, t, {partial ? slots * t_.lanes : slots}, true});
-        if (a.reduction == Reduction::ArgMax || a.reduction == Reduction::ArgMin)
+        if (acc.reduction == Reduction::ArgMax || acc.reduction == Reduction::ArgMin)
             l.where = k_.add_buffer({"arg" + n, DType::I32, {slots}, true});
         if (partial)
             l.total = k_.add_buffer(
                 {"sum" + n, t, {(slots + 2 * t_.lanes - 1) / t_.lanes * t_.lanes}, true});
-        locals.push_back(l);
     }
     Statements out;
     if (phase_ == Phase::Whole) {
@@ -43,11 +44,14 @@ Emitter::Statements Emitter::emit_tile() {
     if (partial) append(out, combine_lanes(locals));
     auto results = [&](const Index& slot) {
         Cloner clone = cloner();
-        for (const Local& l : locals)
+        for (std::size_t a = 0; a < locals.size(); ++a) {
+            const Local& l = locals[a];
+            const auto shared = static_cast<std::size_t>(best_of(nest_, static_cast<int>(a)));
             clone.accs.push_back(k_.load(partial        ? l.total
                                          : l.where >= 0 ? l.where
-                                                        : l.best,
+                                                        : locals[shared].best,
                                          slot));
+        }
         return clone;
     };
     auto finish = [&](const Index& slot) {
@@ -106,6 +110,7 @@ Emitter::Statements Emitter::initialise(const std::vector<Local>& locals, bool p
         Statements s;
         for (std::size_t a = 0; a < locals.size(); ++a) {
             const Local& l = locals[a];
+            if (l.best < 0) continue;
             DType t = k_.buffers[static_cast<std::size_t>(l.best)].dtype;
             Value start = identity_value(k_, nest_.accumulators[a].reduction, t);
             if (partial) {
@@ -214,6 +219,7 @@ Emitter::Statements Emitter::fold(const std::vector<Local>& locals, const Index&
     for (Var v : nest_.reduce_axes) position = position * extent(v) + var(v);
     Statements out;
     for (std::size_t a = 0; a < locals.size(); ++a) {
+        if (locals[a].best < 0) continue;
         const Accumulator& acc = nest_.accumulators[a];
         Value element = clone.value(acc.element);
         Statements step =

@@ -131,6 +131,7 @@ class Emitter {
     // Runs body for each element slot of the tile, vectors included where the lanes are spatial.
     Statements over_elements(const std::function<Statements(const Index& slot)>& body);
 
+    // Scratch of an accumulator; best is -1 where it shares another's.
     struct Local {
         int best = -1, where = -1, total = -1;
     };

@@ -62,11 +62,12 @@ std::string groups_text(const Program& program) {
         out += "\n";
         for (const Part& p : s.parts) {
             std::string makes;
-            for (const auto& [slot, use] : uses_of(p))
-                if (use.written) {
-                    const Slot& to = program.slots[static_cast<std::size_t>(slot)];
-                    makes = fmt::format("{} {}", to.name, type_name(to.dtype, to.sizes));
-                }
+            for (const loops::StoreTo& store : p.nest.stores) {
+                const int slot = p.slots[static_cast<std::size_t>(store.buffer)];
+                const Slot& to = program.slots[static_cast<std::size_t>(slot)];
+                makes += fmt::format("{}{} {}", makes.empty() ? "" : ", ", to.name,
+                                     type_name(to.dtype, to.sizes));
+            }
             out += fmt::format("    {} -> {}, about {:.0f} cycles\n", p.nest.name, makes, p.cycles);
         }
         for (int slot : s.scratch) {

@@ -117,6 +117,25 @@ TEST_CASE("updates: one that reads another, transposed, shifted and reduced") {
     }
 }
 
+TEST_CASE("updates: several from one loop, whichever reads the others") {
+    for (const Mode mode : modes) {
+        const Array one = ramp({37}), two = ramp({37}, 100);
+        const auto a = var(one, "a"), b = var(two, "b");
+        function({.updates = {{a, 2 * a}, {b, b + a}}, .mode = mode})();
+        CHECK(a.get_value().equals(ramp({37}, 0, 2)));
+        CHECK(b.get_value().equals(ramp({37}, 100, 2)));
+        function({.updates = {{b, b - a}, {a, a * 3}}, .mode = mode})();
+        CHECK(a.get_value().equals(ramp({37}, 0, 6)));
+        CHECK(b.get_value().equals(ramp({37}, 100, 0)));
+        // Neither can change first.
+        const Function both =
+            function({.outputs = {a - b}, .updates = {{a, a + b}, {b, b - a}}, .mode = mode});
+        CHECK(both()[0].equals(ramp({37}, -100, 6)));
+        CHECK(a.get_value().equals(ramp({37}, 100, 6)));
+        CHECK(b.get_value().equals(ramp({37}, 100, -6)));
+    }
+}
+
 TEST_CASE("updates: a matrix product into its own operand") {
     for (const Mode mode : modes) {
         const Array m = Array(Floats{1, 1, 0, 0, 1, 1, 0, 0, 1}, {3, 3});

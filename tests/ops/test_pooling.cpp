@@ -145,3 +145,48 @@ TEST_CASE("gradients of pool2d's gradients are right") {
                       },
                       {x}) < 1e-6);
 }
+
+TEST_CASE("an extreme and its position, found together: the first one, NaN above all") {
+    constexpr float inf = std::numeric_limits<float>::infinity();
+    constexpr float nan = std::numeric_limits<float>::quiet_NaN();
+    constexpr float values[] = {0.5f, -inf, 2, nan, 2, inf, -3, 0.5f, -inf, -3};
+    const Sizes sizes{6, 9, 37};
+    Generator random(3);
+    for (const double special : {0.0, 0.02, 0.3, 1.0})
+        for (const int axis : {0, 1, 2})
+            for (const bool largest : {true, false}) {
+                INFO(special, " of all, along ", axis, ", largest: ", largest);
+                Array data = random.uniform(sizes, -2, 2);
+                const Array which = random.uniform(sizes, 0, 10),
+                            rare = random.uniform(sizes, 0, 1);
+                for (std::int64_t i = 0; i < data.size(); ++i)
+                    if (rare.data<float>()[i] < special)
+                        data.data<float>()[i] =
+                            values[static_cast<std::size_t>(which.data<float>()[i]) % 10];
+                const auto x = tensor3<float>("x", {6, 9, 37});
+                const Expr best = largest ? max(x, axis) : min(x, axis);
+                const Expr where = largest ? argmax(x, axis) : argmin(x, axis);
+                Sizes kept = sizes;
+                kept.erase(kept.begin() + axis);
+                Array value(DType::F32, kept), place(DType::I64, kept);
+                const std::int64_t step = axis == 0 ? 9 * 37 : axis == 1 ? 37 : 1;
+                for (std::int64_t o = 0; o < value.size(); ++o) {
+                    const float* at = data.data<float>() + o / step * step * sizes[axis] + o % step;
+                    std::int64_t first = 0;
+                    for (std::int64_t k = 1; k < sizes[axis]; ++k) {
+                        const float now = at[first * step], next = at[k * step];
+                        if (std::isnan(now)) break;
+                        if (std::isnan(next) || (largest ? now < next : next < now)) first = k;
+                    }
+                    value.data<float>()[o] = at[first * step];
+                    place.data<std::int64_t>()[o] = first;
+                }
+                for (const Mode mode : {Mode::fast_run, Mode::interpret}) {
+                    const Function f =
+                        function({.inputs = {x}, .outputs = {best, where}, .mode = mode});
+                    const std::vector<Array> got = f.call(std::vector<Array>{data});
+                    CHECK(difference(got[0], value) == 0);
+                    CHECK(got[1].equals(place));
+                }
+            }
+}

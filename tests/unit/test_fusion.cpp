@@ -104,7 +104,76 @@ TEST_CASE("fusion: what is expensive is not computed twice") {
     const Expr a = x * 2;  // cheap: computing it again costs no more than loading it
     const Fused f = fused({exp(a) + 1, tanh(a)});
     CHECK(!f.stored(a));
-    CHECK(f.groups() == 2);
+    CHECK(f.groups() == 1);
+}
+
+TEST_CASE("fusion: values of the same loops over the same elements are one group") {
+    const auto x = matrix<float>("x", {64, 100}), y = matrix<float>("y", {64, 100});
+    const Fused both = fused({sum(x, 1), sum(sqr(x) * y, 1), max(x, 1)});
+    CHECK(both.groups() == 1);
+    CHECK(both.fusion.groups[0].roots.size() == 3);
+    CHECK(fused({sum(x), prod(x)}).groups() == 1);
+    CHECK(fused({x + y, x * y, tanh(y)}).groups() == 1);
+    // A position comes with the extreme, but keeps sums from having lanes.
+    CHECK(fused({max(x, 1), argmax(x, 1)}).groups() == 1);
+    CHECK(fused({min(x), argmin(x)}).groups() == 1);
+    CHECK(fused({max(x, 1), argmin(x, 1)}).groups() == 2);
+    CHECK(fused({sum(x, 1), argmax(x, 1)}).groups() == 2);
+    // Other elements, other loops, nothing in common.
+    CHECK(fused({sum(x, 1), max(x(slice(2, 64)), 1)}).groups() == 2);
+    CHECK(fused({sum(x, 1), sum(x, 0)}).groups() == 2);
+    CHECK(fused({tanh(x), exp(y)}).groups() == 2);
+    // Doubles would halve the lanes of the floats.
+    CHECK(fused({x * 2, cast(x, DType::F64) + 1}).groups() == 2);
+    // Products keep their registers for themselves.
+    const auto v = matrix<float>("v", {100, 30}), w = matrix<float>("w", {100, 30});
+    CHECK(fused({dot(x, v), dot(x, w)}).groups() == 2);
+}
+
+TEST_CASE("fusion: groups that need each other stay apart") {
+    const auto x = matrix<float>("x", {64, 100}), y = matrix<float>("y", {64, 100});
+    CHECK(fused({sum(exp(x), 1) + max(x, 1)}).groups() == 2);
+    CHECK(fused({sum(x * dimshuffle(max(x, 1), {0, 'x'}), 1)}).groups() == 2);
+    // Either of two pairs, not both.
+    const Expr a = sum(x, 1), b = sum(y, 1);
+    const Expr c = sum(x * dimshuffle(b, {0, 'x'}), 1), d = sum(y * dimshuffle(a, {0, 'x'}), 1);
+    const Fused f = fused({dot(c, d)});
+    CHECK(f.groups() == 4);
+    // Producers come first.
+    std::vector<const Node*> made;
+    for (const Group& g : f.fusion.groups) {
+        std::vector<Expr> pending = g.roots;
+        for (std::size_t i = 0; i < pending.size(); ++i)
+            for (const Expr& e : pending[i].node().inputs) {
+                if (!f.stored(e))
+                    pending.push_back(e);
+                else if (!e.node().is_leaf())
+                    CHECK(std::find(made.begin(), made.end(), &e.node()) != made.end());
+            }
+        for (const Expr& r : g.roots) made.push_back(&r.node());
+    }
+}
+
+TEST_CASE("fusion: a sibling does not keep an update from its place") {
+    const auto g = vector<float>("g", {100});
+    const auto w = shared(zeros<float>({100}), "w");
+    // h is needed by what reads the old w, so it cannot be made beside the new one.
+    const Expr h = tanh(g);
+    const Program p = program({g}, {h, sum(h * w)}, {{w, w - 0.1f * g}});
+    CHECK(!copies(p));
+    CHECK(kernels(p) == 3);
+    const Program q = program({g}, {h}, {{w, w - 0.1f * g}});
+    CHECK(!copies(q));
+    CHECK(kernels(q) == 1);
+    // Two variables in one nest: what is read by both changes last.
+    const auto v = shared(zeros<float>({100}), "v");
+    for (const bool swapped : {false, true}) {
+        std::vector<std::pair<Expr, Expr>> updates{{w, 2 * w}, {v, v + w}};
+        if (swapped) std::swap(updates[0], updates[1]);
+        const Program r = program({}, {}, updates);
+        CHECK(!copies(r));
+        CHECK(kernels(r) == 1);
+    }
 }
 
 TEST_CASE("fusion: an update belongs to the kernel of its gradient and is written in place") {

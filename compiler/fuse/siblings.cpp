@@ -1,0 +1,287 @@
+#include "compiler/fuse/siblings.h"
+
+#include <algorithm>
+#include <limits>
+#include <optional>
+
+#include "compiler/graph/order.h"
+
+namespace arete {
+
+namespace {
+
+using loops::Index;
+using loops::Nest;
+using loops::Reduction;
+using loops::ValueId;
+
+// More values than this want more registers, and pointers, than there are.
+constexpr std::size_t most_roots = 4;
+// Kernels stay of a size that compiles quickly.
+constexpr std::size_t most_instructions = 200;
+
+// What a nest loads in its innermost loops, by values of the graph.
+struct Read {
+    Expr from;
+    const Index* at;
+};
+
+std::vector<Read> innermost_reads(const LoweredNest& l) {
+    const Nest& n = l.nest;
+    std::vector<ValueId> roots;
+    for (const loops::Accumulator& a : n.accumulators) roots.push_back(a.element);
+    if (roots.empty())
+        for (const loops::StoreTo& s : n.stores) roots.push_back(s.value);
+    std::vector<Read> out;
+    for (ValueId id : needed(n, roots)) {
+        const loops::Instr& i = n.values[static_cast<std::size_t>(id)];
+        if (i.op == loops::Op::Load || i.op == loops::Op::LoadIf)
+            out.push_back({l.buffers[static_cast<std::size_t>(i.target)], &i.index});
+    }
+    return out;
+}
+
+std::vector<std::int64_t> extents_of(const Nest& n, const std::vector<loops::Var>& axes) {
+    std::vector<std::int64_t> out;
+    for (loops::Var v : axes) out.push_back(n.extents[static_cast<std::size_t>(v)]);
+    return out;
+}
+
+// Another element in each iteration of all loops: no operand of a contraction has that.
+bool walks_all(const Nest& n, const Index& at) {
+    auto used = [&](loops::Var v) { return at.uses(v); };
+    bool known = true;  // the addresses of two nests can be compared
+    at.for_each_value([&](ValueId) { known = false; });
+    return known && std::all_of(n.axes.begin(), n.axes.end(), used) &&
+           std::all_of(n.reduce_axes.begin(), n.reduce_axes.end(), used);
+}
+
+bool is_position(Reduction r) {
+    return r == Reduction::ArgMax || r == Reduction::ArgMin;
+}
+
+// Lanes are as wide as the widest result: narrow ones must not pay for a wide one.
+std::size_t widest(const Nest& n) {
+    std::size_t out = 4;
+    for (const loops::StoreTo& s : n.stores)
+        out = std::max(out, size_of(n.buffers[static_cast<std::size_t>(s.buffer)].dtype));
+    for (const loops::Accumulator& a : n.accumulators)
+        out = std::max(out, size_of(n.values[static_cast<std::size_t>(a.element)].dtype));
+    return out;
+}
+
+class Merger {
+  public:
+    Merger(Fusion& fusion, std::span<const Expr> keep) : f_(fusion), g_(*fusion.graph) {
+        owners_.resize(g_.size());
+        seen_by_.assign(g_.size(), -1);
+        std::vector<char> kept(g_.size(), 0);
+        for (const Expr& e : keep) kept[id(e)] = 1;
+        for (const Group& group : f_.groups) {
+            Item item;
+            item.roots = group.roots;
+            for (const Expr& r : group.roots) {
+                owners_[id(r)].push_back(static_cast<int>(items_.size()));
+                item.kept = item.kept || kept[id(r)];
+                item.first = std::min(item.first, static_cast<int>(id(r)));
+                item.last = std::max(item.last, static_cast<int>(id(r)));
+            }
+            collect(item);
+            items_.push_back(std::move(item));
+        }
+    }
+
+    void run() {
+        std::vector<std::vector<int>> readers(g_.size());
+        for (std::size_t k = 0; k < items_.size(); ++k) {
+            if (!items_[k].apart)
+                for (int operand : items_[k].inputs)
+                    readers[static_cast<std::size_t>(operand)].push_back(static_cast<int>(k));
+            for (int operand : items_[k].inputs)
+                for (int owner : owners_[static_cast<std::size_t>(operand)])
+                    items_[static_cast<std::size_t>(owner)].last_result = false;
+        }
+        bool merged = false;
+        for (const std::vector<int>& who : readers)
+            for (std::size_t i = 0; i < who.size(); ++i)
+                for (std::size_t j = i + 1; j < who.size(); ++j)
+                    merged = merge(who[i], who[j]) || merged;
+        if (merged) rebuild();
+    }
+
+  private:
+    struct Item {
+        std::vector<Expr> roots;
+        std::vector<int> inputs;  // stored values, by node, ascending
+        int first = std::numeric_limits<int>::max(), last = -1;  // of the roots
+        bool kept = false;
+        bool apart = false;       // can have no siblings
+        bool last_result = true;  // no other group reads it
+        bool gone = false;        // part of another
+        std::optional<LoweredNest> nest;
+    };
+
+    std::size_t id(const Expr& e) const { return static_cast<std::size_t>(g_.id(e)); }
+    const Node& node(int i) const { return *g_.nodes()[static_cast<std::size_t>(i)]; }
+
+    // What the group reads, and whether it is of a kind that stays alone.
+    void collect(Item& item) {
+        std::vector<int> stack;
+        std::size_t members = 0;
+        const int number = static_cast<int>(items_.size());
+        for (const Expr& r : item.roots) stack.push_back(g_.id(r));
+        while (!stack.empty()) {
+            const int i = stack.back();
+            stack.pop_back();
+            int& by = seen_by_[static_cast<std::size_t>(i)];
+            if (by == number) continue;
+            by = number;
+            ++members;
+            const OpInfo& op = *node(i).op;
+            item.apart = item.apart || op.has(Trait::Checks) || op.has(Trait::Scatters) ||
+                         op.has(Trait::Random);
+            for (const Expr& e : node(i).inputs) {
+                if (f_.stored(e))
+                    item.inputs.push_back(g_.id(e));
+                else
+                    stack.push_back(g_.id(e));
+            }
+        }
+        sort_inputs(item);
+        item.apart = item.apart || members > most_instructions;
+    }
+
+    static void sort_inputs(Item& item) {
+        std::sort(item.inputs.begin(), item.inputs.end());
+        item.inputs.erase(std::unique(item.inputs.begin(), item.inputs.end()), item.inputs.end());
+    }
+
+    int final(int k) const {
+        while (items_[static_cast<std::size_t>(k)].gone) k = into_[static_cast<std::size_t>(k)];
+        return k;
+    }
+
+    // Whether group `from` needs what group `to` makes, at any distance.
+    bool needs(int from, int to) const {
+        const Item& goal = items_[static_cast<std::size_t>(to)];
+        std::vector<char> seen(items_.size(), 0);
+        std::vector<int> stack{from};
+        while (!stack.empty()) {
+            const int k = stack.back();
+            stack.pop_back();
+            if (k == to) return true;
+            const Item& item = items_[static_cast<std::size_t>(k)];
+            // Operands have lower numbers than what is made of them.
+            if (seen[static_cast<std::size_t>(k)]++ || item.last < goal.first) continue;
+            for (int operand : item.inputs)
+                for (int owner : owners_[static_cast<std::size_t>(operand)])
+                    stack.push_back(final(owner));
+        }
+        return false;
+    }
+
+    const LoweredNest& nest(Item& item) const {
+        if (!item.nest) item.nest = lower(item.roots);
+        return *item.nest;
+    }
+    LoweredNest lower(std::span<const Expr> roots) const {
+        return lower_nest(
+            roots, [this](const Expr& e) { return f_.stored(e); }, "siblings");
+    }
+
+    bool merge(int one, int other) {
+        const int a = final(one), b = final(other);
+        if (a == b) return false;
+        Item &x = items_[static_cast<std::size_t>(a)], &y = items_[static_cast<std::size_t>(b)];
+        if (x.roots.size() + y.roots.size() > most_roots ||
+            !(x.roots[0].shape() == y.roots[0].shape()))
+            return false;
+        // A new value is written over the old one after all that read the old one, which must not
+        // wait for what is made beside the new value.
+        if ((x.kept && !y.last_result) || (y.kept && !x.last_result)) return false;
+        const LoweredNest &m = nest(x), &n = nest(y);
+        if (!same_loops(m, n) || needs(a, b) || needs(b, a)) return false;
+        std::vector<Expr> roots = x.roots;
+        roots.insert(roots.end(), y.roots.begin(), y.roots.end());
+        LoweredNest both = lower(roots);
+        if (!worth(both.nest, m.nest, n.nest)) return false;
+        x.roots = std::move(roots);
+        x.inputs.insert(x.inputs.end(), y.inputs.begin(), y.inputs.end());
+        sort_inputs(x);
+        x.first = std::min(x.first, y.first);
+        x.last = std::max(x.last, y.last);
+        x.kept = x.kept || y.kept;
+        x.last_result = x.last_result && y.last_result;
+        x.nest = std::move(both);
+        y.gone = true;
+        into_.resize(items_.size(), -1);
+        into_[static_cast<std::size_t>(b)] = a;
+        return true;
+    }
+
+    // The same iterations, and an operand of which both read the same element in each of them.
+    static bool same_loops(const LoweredNest& m, const LoweredNest& n) {
+        const Nest &a = m.nest, &b = n.nest;
+        if (a.axes.empty() && a.reduce_axes.empty()) return false;
+        if (extents_of(a, a.axes) != extents_of(b, b.axes) ||
+            extents_of(a, a.reduce_axes) != extents_of(b, b.reduce_axes))
+            return false;
+        const std::vector<Read> other = innermost_reads(n);
+        for (const Read& r : innermost_reads(m))
+            for (const Read& s : other)
+                if (same(r.from, s.from) && *r.at == *s.at && walks_all(a, *r.at)) return true;
+        return false;
+    }
+
+    static bool worth(const Nest& both, const Nest& m, const Nest& n) {
+        if (both.values.size() > most_instructions) return false;
+        // Positions are found element by element. An extreme of the same elements comes with them;
+        // anything else is better off with lanes of partial results.
+        bool positions = false, others = false;
+        for (std::size_t k = 0; k < both.accumulators.size(); ++k) {
+            const bool p = is_position(both.accumulators[k].reduction);
+            positions = positions || p;
+            others =
+                others || (!p && loops::best_of(both, static_cast<int>(k)) == static_cast<int>(k));
+        }
+        if (positions && others) return false;
+        return positions || widest(m) == widest(n);
+    }
+
+    void rebuild() {
+        std::vector<int> position(items_.size(), -1);
+        std::vector<Group> groups;
+        for (std::size_t k = 0; k < items_.size(); ++k) {
+            if (items_[k].gone) continue;
+            position[k] = static_cast<int>(groups.size());
+            groups.push_back({items_[k].roots});
+        }
+        Edges edges;
+        for (std::size_t k = 0; k < items_.size(); ++k) {
+            if (items_[k].gone) continue;
+            for (int operand : items_[k].inputs)
+                for (int owner : owners_[static_cast<std::size_t>(operand)])
+                    edges.emplace_back(position[static_cast<std::size_t>(final(owner))],
+                                       position[k]);
+        }
+        const std::vector<int> order = topological_order(static_cast<int>(groups.size()), edges);
+        ARETE_CHECK(order.size() == groups.size(), "fuse: groups need each other");
+        f_.groups.clear();
+        for (int k : order) f_.groups.push_back(std::move(groups[static_cast<std::size_t>(k)]));
+    }
+
+    Fusion& f_;
+    const Graph& g_;
+    std::vector<Item> items_;
+    std::vector<int> into_;                 // by group that is gone: the one it is part of
+    std::vector<std::vector<int>> owners_;  // by node: the groups that store its results
+    std::vector<int> seen_by_;              // by node: the last group that was found to compute it
+};
+
+}  // namespace
+
+void merge_siblings(Fusion& fusion, std::span<const Expr> keep) {
+    Merger(fusion, keep).run();
+}
+
+}  // namespace arete
