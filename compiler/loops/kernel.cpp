@@ -148,6 +148,38 @@ Nest same_loops(const Nest& nest) {
     return out;
 }
 
+Nest with_values(const Nest& nest,
+                 const std::function<Value(const Instr&, std::span<const Value>)>& replace) {
+    Nest out = same_loops(nest);
+    // Ids are a topological order, also of the values inside indices.
+    std::vector<Value> copies;
+    auto copy_index = [&](const Index& e) {
+        return e.substitute(
+            [&](Index::Kind kind, int id) {
+                return kind == Index::Kind::Var
+                           ? Index::var(id)
+                           : Index::value(copies.at(static_cast<std::size_t>(id)).id);
+            },
+            out.extents);
+    };
+    auto copy_id = [&](ValueId id) { return copies.at(static_cast<std::size_t>(id)).id; };
+    for (const Instr& old : nest.values) {
+        const auto n = static_cast<std::size_t>(arity(old.op));
+        std::array<Value, 3> args;
+        for (std::size_t k = 0; k < n; ++k)
+            args[k] = copies.at(static_cast<std::size_t>(old.args[k]));
+        const Value other = replace(old, {args.data(), n});
+        copies.push_back(other ? other : out.copy(old, {args.data(), n}, copy_index(old.index)));
+    }
+    for (const Accumulator& a : nest.accumulators)
+        out.accumulators.push_back({a.reduction, copy_id(a.element), a.dtype});
+    for (const CheckThat& c : nest.checks)
+        out.checks.push_back({copy_id(c.ok), c.code, copy_index(c.element)});
+    for (const StoreTo& s : nest.stores)
+        out.stores.push_back({s.buffer, copy_index(s.index), copy_id(s.value), s.combine});
+    return out;
+}
+
 void clone_body(const Nest& from, Nest& to, std::vector<Index> vars) {
     Cloner clone(from, to);
     clone.vars = std::move(vars);

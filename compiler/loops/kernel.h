@@ -1,6 +1,7 @@
 // The imperative form: loops, stores and checks. What the printers print and the interpreter runs.
 #pragma once
 
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -97,6 +98,11 @@ class Cloner {
     Code& to_;
     std::unordered_map<ValueId, Value> done_;
 };
+
+/// A copy of a nest in which other values take the place of some: `replace` gets an instruction and
+/// its operands in the copy, and gives its value there, or none where it stays.
+Nest with_values(const Nest& nest,
+                 const std::function<Value(const Instr&, std::span<const Value>)>& replace);
 
 /// Copies what a nest computes into `to`, which has its buffers and axes already, with the
 /// variables of `from` replaced.

@@ -3,6 +3,7 @@
 #include <limits>
 
 #include "compiler/core/error.h"
+#include "compiler/loops/kernel.h"
 #include "compiler/loops/math_parts.h"
 
 namespace arete::loops {
@@ -75,39 +76,9 @@ void expand_math(Nest& nest) {
     bool any = false;
     for (const Instr& i : nest.values) any = any || is_transcendental(i.op);
     if (!any) return;
-
-    Nest out = same_loops(nest);
-
-    // Ids are a topological order, also of the values inside indices.
-    std::vector<Value> copies;
-    auto copy_index = [&](const Index& e) {
-        return e.substitute(
-            [&](Index::Kind kind, int id) {
-                return kind == Index::Kind::Var
-                           ? Index::var(id)
-                           : Index::value(copies.at(static_cast<std::size_t>(id)).id);
-            },
-            out.extents);
-    };
-    auto copy_id = [&](ValueId id) { return copies.at(static_cast<std::size_t>(id)).id; };
-    for (const Instr& old : nest.values) {
-        const std::size_t n = static_cast<std::size_t>(arity(old.op));
-        std::array<Value, 3> args;
-        for (std::size_t k = 0; k < n; ++k)
-            args[k] = copies.at(static_cast<std::size_t>(old.args[k]));
-        if (is_transcendental(old.op)) {
-            copies.push_back(expand(old.op, {args.data(), n}));
-        } else {
-            copies.push_back(out.copy(old, {args.data(), n}, copy_index(old.index)));
-        }
-    }
-    for (const Accumulator& a : nest.accumulators)
-        out.accumulators.push_back({a.reduction, copy_id(a.element), a.dtype});
-    for (const CheckThat& c : nest.checks)
-        out.checks.push_back({copy_id(c.ok), c.code, copy_index(c.element)});
-    for (const StoreTo& s : nest.stores)
-        out.stores.push_back({s.buffer, copy_index(s.index), copy_id(s.value), s.combine});
-    nest = std::move(out);
+    nest = with_values(nest, [](const Instr& old, std::span<const Value> args) {
+        return is_transcendental(old.op) ? expand(old.op, args) : Value{};
+    });
 }
 
 }  // namespace arete::loops

@@ -14,7 +14,7 @@ using loops::Index;
 using loops::Value;
 namespace ir = loops;
 
-extern const OpDef conv2d_columns_op, columns_to_image_op, columns_to_phases_op;
+extern const OpDef conv2d_columns_op, add_taps_op, add_taps_by_phase_op;
 
 namespace {
 
@@ -46,75 +46,92 @@ Value lower_columns(Lowering& l, std::span<const Index> out) {
     return l.reduce(ir::Reduction::Sum, l.load(0, filter) * l.load(1, gradient));
 }
 
-std::vector<TensorType> infer_image(const InferArgs& a) {
+// How one axis of a filter met one axis of images: axis `taps` of the columns counts the former's
+// taps, axis `places` where it stood.
+struct Taps {
+    std::size_t taps, places;
+    bool flip;
+    std::int64_t step, dilation;
+
+    static Taps of(const Attrs& a) {
+        return {static_cast<std::size_t>(a.get<std::int64_t>("taps")),
+                static_cast<std::size_t>(a.get<std::int64_t>("places")), a.get<bool>("flip"),
+                a.get<std::int64_t>("step"), a.get<std::int64_t>("dilation")};
+    }
+    // The places' axis once that of the taps is gone.
+    std::size_t pixels() const { return places - 1; }
+    Index stored(const Index& tap, std::int64_t count) const {
+        return flip ? Index(count - 1) - tap : tap;
+    }
+};
+
+std::vector<TensorType> infer_pixels(const InferArgs& a) {
     const Shape& c = a.type(0).shape;
-    const Shape& image = a.attrs.get<Shape>("sizes");
-    const std::size_t r = c.size();
-    if (r != 6 && r != 7) a.error("needs columns of rank 6, or 7 with groups: " + a.describe(0));
-    const Sliding s = Sliding::of(a.attrs);
-    for (std::size_t k : {0, 1})
-        if (differ(c[r - 2 + k], s.places(image[k], c[r - 4 + k], k)))
-            a.error(
-                fmt::format("not the columns of images {}: {}", to_string(image), a.describe(0)));
-    Shape out(c.begin(), c.end() - 4);
-    out.insert(out.end(), image.begin(), image.end());
+    const Dim& pixels = a.attrs.get<Dim>("pixels");
+    const Taps t = Taps::of(a.attrs);
+    if (t.taps >= t.places || t.places >= c.size())
+        a.error("no axes of taps and of places after it: " + a.describe(0));
+    const Dim span = (c[t.taps] - Dim(1)) * Dim(t.dilation) + Dim(1);
+    if (differ(c[t.places], floordiv(pixels - span, Dim(t.step)) + Dim(1)))
+        a.error(
+            fmt::format("not the taps that met {} pixels: {}", pixels.str(), a.describe(0)));
+    Shape out = c;
+    out[t.places] = pixels;
+    out.erase(out.begin() + static_cast<std::ptrdiff_t>(t.taps));
     return {{a.type(0).dtype, out}};
 }
 
-// out[n,ci,i,j] = sum over ky, kx of columns[n,ci,ky,kx,y,x] of those places (y, x) at which the
-// tap (ky, kx) met the pixel (i, j).
-Value lower_image(Lowering& l, std::span<const Index> out) {
-    const Sizes c = l.shape(0);
-    const Sliding s = Sliding::of(l.node.attrs);
-    if (count(c) == 0) return zero(l);
-    std::vector<Index> at(out.begin(), out.end() - 2);
-    std::vector<Index> places;
-    Guard guard(l.code);
-    for (std::size_t k : {0, 1}) {
-        const std::int64_t taps = c[c.size() - 4 + k];
-        const Index tap = l.reduce_axis(k ? "kx" : "ky", taps);
-        const Index moved = out[out.size() - 2 + k] - tap * s.dilation[k];
-        if (s.step[k] > 1) guard.require(ir::eq(l.code.index(l.mod(moved, s.step[k])), 0.0));
-        places.push_back(guard.inside(l.floordiv(moved, s.step[k]), last_two(c, k)));
-        at.push_back(s.stored(tap, taps));
-    }
-    at.insert(at.end(), places.begin(), places.end());
-    return l.reduce(ir::Reduction::Sum, guard.load(l, 0, at));
+// Where in the columns an element of the result finds this tap at this place.
+std::vector<Index> columns_at(const Taps& t, std::vector<Index> out, const Index& tap,
+                              const Index& place) {
+    out[t.pixels()] = place;
+    out.insert(out.begin() + static_cast<std::ptrdiff_t>(t.taps), tap);
+    return out;
 }
 
-// Images cut by phase: pixel i = q * step + r of an axis is at [q, r], and a last q may be beyond
-// the image's end.
+// out[.., pixel, ..] = sum over taps of columns[.., tap, .., place, ..], of the place at which the
+// tap met the pixel.
+Value lower_pixels(Lowering& l, std::span<const Index> out) {
+    const Sizes c = l.shape(0);
+    const Taps t = Taps::of(l.node.attrs);
+    if (count(c) == 0) return zero(l);
+    Guard guard(l.code);
+    const Index tap = l.reduce_axis("tap", c[t.taps]);
+    const Index moved = out[t.pixels()] - tap * t.dilation;
+    if (t.step > 1) guard.require(ir::eq(l.code.index(l.mod(moved, t.step)), 0.0));
+    const Index place = guard.inside(l.floordiv(moved, t.step), c[t.places]);
+    return l.reduce(
+        ir::Reduction::Sum,
+        guard.load(l, 0, columns_at(t, {out.begin(), out.end()}, t.stored(tap, c[t.taps]), place)));
+}
+
+// Pixels cut by phase: pixel i = q * step + r is at [q, r], and a last q may be beyond the end.
 std::vector<TensorType> infer_phases(const InferArgs& a) {
-    TensorType t = infer_image(a)[0];
-    const Sliding s = Sliding::of(a.attrs);
-    if (s.dilation != Ints{1, 1}) a.error("needs filters that are not dilated");
-    const Dim h = last_two(t.shape, 0), w = last_two(t.shape, 1);
-    t.shape.resize(t.shape.size() - 2);
-    for (std::size_t k : {0, 1}) {
-        const Dim step(s.step[k]), &pixels = k ? w : h;
-        t.shape.insert(t.shape.end(), {floordiv(pixels + step - Dim(1), step), step});
-    }
-    return {t};
+    TensorType type = infer_pixels(a)[0];
+    const Taps t = Taps::of(a.attrs);
+    if (t.dilation != 1) a.error("needs filters that are not dilated");
+    Dim& pixels = type.shape[t.pixels()];
+    pixels = floordiv(pixels + Dim(t.step - 1), Dim(t.step));
+    type.shape.insert(type.shape.begin() + static_cast<std::ptrdiff_t>(t.places), Dim(t.step));
+    return {type};
 }
 
 // The taps that meet pixels of phase r are r, r + step, r + 2 step, ...; the j-th of them does so
 // at the place q - j. So every address is a sum, and no tap is tried in vain but for the last.
 Value lower_phases(Lowering& l, std::span<const Index> out) {
     const Sizes c = l.shape(0);
-    const Sliding s = Sliding::of(l.node.attrs);
+    const Taps t = Taps::of(l.node.attrs);
     if (count(c) == 0) return zero(l);
-    std::vector<Index> at(out.begin(), out.end() - 4);
-    std::vector<Index> places;
     Guard guard(l.code);
-    for (std::size_t k : {0, 1}) {
-        const std::int64_t taps = c[c.size() - 4 + k];
-        const Index &q = out[out.size() - 4 + 2 * k], &r = out[out.size() - 3 + 2 * k];
-        const Index j = l.reduce_axis(k ? "jx" : "jy", (taps + s.step[k] - 1) / s.step[k]);
-        at.push_back(s.stored(guard.inside(r + j * s.step[k], taps), taps));
-        places.push_back(guard.inside(q - j, last_two(c, k)));
-    }
-    at.insert(at.end(), places.begin(), places.end());
-    return l.reduce(ir::Reduction::Sum, guard.load(l, 0, at));
+    std::vector<Index> at(out.begin(), out.end());
+    const Index q = at[t.pixels()], r = at[t.pixels() + 1];
+    at.erase(at.begin() + static_cast<std::ptrdiff_t>(t.pixels()) + 1);
+    const std::int64_t taps = c[t.taps];
+    const Index j = l.reduce_axis("j", (taps + t.step - 1) / t.step);
+    const Index tap = guard.inside(r + j * t.step, taps);
+    const Index place = guard.inside(q - j, c[t.places]);
+    return l.reduce(ir::Reduction::Sum,
+                    guard.load(l, 0, columns_at(t, std::move(at), t.stored(tap, taps), place)));
 }
 
 std::vector<Sample> columns_samples() {
@@ -164,43 +181,51 @@ constinit const OpDef conv2d_columns_op{
     .infer = infer_columns,
     .lower = lower_columns,
     .samples = columns_samples};
-constinit const OpDef columns_to_image_op{
-    .info = {.name = "columns_to_image", .traits = Trait::Reduces},
-    .doc = "columns added up where they overlap in images with attr sizes",
-    .infer = infer_image,
-    .lower = lower_image,
+constinit const OpDef add_taps_op{
+    .info = {.name = "add_taps", .traits = Trait::Reduces},
+    .doc = "columns added up along axis taps where they meet the same of attr pixels",
+    .infer = infer_pixels,
+    .lower = lower_pixels,
     .samples = image_samples};
 
-constinit const OpDef columns_to_phases_op{
-    .info = {.name = "columns_to_phases", .traits = Trait::Reduces},
-    .doc = "columns_to_image of a filter that steps, with the pixels cut by phase",
+constinit const OpDef add_taps_by_phase_op{
+    .info = {.name = "add_taps_by_phase", .traits = Trait::Reduces},
+    .doc = "add_taps of a filter that steps, with the pixels cut by phase",
     .infer = infer_phases,
     .lower = lower_phases,
     .samples = image_samples};
 
-Expr conv2d_grad_input_by_columns(const Operand& w, const Operand& g, const Sliding& sliding,
+// Rows first: taken together, the two sums would have as many terms as the filter has taps.
+Expr conv2d_grad_input_by_columns(const Operand& w, const Operand& g, const Sliding& s,
                                   const Shape& image) {
-    const Expr columns = apply(conv2d_columns_op, {w.expr(), g.expr()}, {}, w.loc);
-    const Attrs attrs = sliding.attrs().with("sizes", image);
-    if (!sliding.steps() || sliding.dilation != Ints{1, 1})
-        return apply(columns_to_image_op, {columns}, attrs, w.loc);
-    const Expr phases = apply(columns_to_phases_op, {columns}, attrs, w.loc);
+    const bool by_phase = s.steps() && s.dilation == Ints{1, 1};
+    Expr e = apply(conv2d_columns_op, {w.expr(), g.expr()}, {}, w.loc);
+    const std::int64_t taps = e.rank() - 4;
+    for (std::size_t k : {0, 1})
+        e = apply(by_phase ? add_taps_by_phase_op : add_taps_op, {e},
+                  {{"taps", taps},
+                   {"places", static_cast<std::int64_t>(e.rank()) - (k ? 1 : 2)},
+                   {"pixels", image[k]},
+                   {"step", s.step[k]},
+                   {"dilation", s.dilation[k]},
+                   {"flip", s.flip}},
+                  w.loc);
+    if (!by_phase) return e;
     // [..., qy, ry, qx, rx] to [..., y, x], and off with what is beyond the image.
-    Shape whole = phases.shape();
+    Shape whole = e.shape();
     const Dim h = whole[whole.size() - 4] * whole[whole.size() - 3],
               wide = last_two(whole, 0) * last_two(whole, 1);
     whole.resize(whole.size() - 4);
     Shape sizes = whole;
     whole.insert(whole.end(), {h, wide});
     sizes.insert(sizes.end(), image.begin(), image.end());
-    const Expr pixels = reshape(at(phases, w.loc), whole);
+    const Expr pixels = reshape(at(e, w.loc), whole);
     if (whole == sizes) return pixels;
     return slice_window(pixels, Shape(sizes.size(), Dim(0)), Ints(sizes.size(), 1), sizes, w.loc);
 }
 
 std::span<const OpDef* const> columns_ops() {
-    static constexpr std::array rows = {&conv2d_columns_op, &columns_to_image_op,
-                                        &columns_to_phases_op};
+    static constexpr std::array rows = {&conv2d_columns_op, &add_taps_op, &add_taps_by_phase_op};
     return rows;
 }
 

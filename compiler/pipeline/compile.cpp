@@ -90,6 +90,10 @@ void lower(State& s) {
             std::string(g.roots[0].node().op->name)));
 }
 
+void form_fmas(State& s) {
+    for (LoweredNest& l : s.nests) loops::form_fma(l.nest);
+}
+
 void expand_transcendentals(State& s) {
     for (LoweredNest& l : s.nests) loops::expand_math(l.nest);
 }
@@ -103,8 +107,7 @@ void build_steps(State& s) {
 
 void group(State& s) {
     // Who watches steps wants to see every value.
-    if (s.request.schedule && !s.request.observed)
-        group_steps(s.out.program, s.request.machine);
+    if (s.request.schedule && !s.request.observed) group_steps(s.out.program, s.request.machine);
 }
 
 void schedule_kernels(State& s) {
@@ -128,6 +131,7 @@ constexpr Pass passes[] = {
     {"specialize", specialize, Shows::Graph, unless_quick},
     {"fuse", fuse_groups, Shows::Fusion},
     {"lower", lower, Shows::Nests},
+    {"form_fma", form_fmas, Shows::Nests},
     {"expand_math", expand_transcendentals, Shows::Nests},
     {"steps", build_steps, Shows::Program},
     {"group", group, Shows::Groups},

@@ -55,14 +55,17 @@ std::vector<Var> default_order(const Nest& nest, const Tiling& t) {
 class Traffic {
   public:
     Traffic(const Nest& nest, const Tiling& tiling, const Machine& machine)
-        : nest_(nest), t_(tiling), m_(machine) {
+        : nest_(nest), t_(tiling), m_(machine), whole_(nest.extents.size(), 1) {
+        // What a loop around the kernel walks stands still here.
+        for (const auto* axes : {&nest.axes, &nest.reduce_axes})
+            for (Var v : *axes) whole_[static_cast<std::size_t>(v)] = extent(v);
         std::vector<ValueId> roots;
         for (const Accumulator& a : nest.accumulators) roots.push_back(a.element);
         for (ValueId id : needed(nest, roots)) {
             const Instr& i = nest.values[static_cast<std::size_t>(id)];
             if (i.op == Op::Load || i.op == Op::LoadIf) operands_.push_back(&i);
         }
-        for (const Instr* i : operands_) all_bytes_ += footprint(*i, nest.extents);
+        for (const Instr* i : operands_) all_bytes_ += footprint(*i, whole_);
     }
 
     double all_bytes() const { return all_bytes_; }
@@ -122,7 +125,7 @@ class Traffic {
 
     double cycles(const Blocking& b) const {
         const std::vector<Step> steps = steps_of(b);
-        std::vector<std::vector<std::int64_t>> boxes{nest_.extents};
+        std::vector<std::vector<std::int64_t>> boxes{whole_};
         for (const Step& s : steps) {
             boxes.push_back(boxes.back());
             boxes.back()[static_cast<std::size_t>(s.axis)] = s.to;
@@ -164,7 +167,7 @@ class Traffic {
 
     std::vector<Step> steps_of(const Blocking& b) const {
         std::vector<Step> steps;
-        std::vector<std::int64_t> left = nest_.extents;
+        std::vector<std::int64_t> left = whole_;
         auto add = [&](Var v, std::int64_t to) {
             std::int64_t& now = left[static_cast<std::size_t>(v)];
             to = std::min(to, now);
@@ -271,7 +274,7 @@ class Traffic {
 
     // What one block of the cut reduction runs over.
     std::vector<std::int64_t> block_of(const Blocking& b) const {
-        std::vector<std::int64_t> box = nest_.extents;
+        std::vector<std::int64_t> box = whole_;
         box[static_cast<std::size_t>(b.cut)] = b.cut_size;
         for (std::size_t k = 0; k < b.cut_at; ++k)
             box[static_cast<std::size_t>(b.loops[k].axis)] =
@@ -282,6 +285,7 @@ class Traffic {
     const Nest& nest_;
     const Tiling& t_;
     const Machine& m_;
+    std::vector<std::int64_t> whole_;  // extents, by variable
     std::vector<const Instr*> operands_;
     double all_bytes_ = 0;
 };

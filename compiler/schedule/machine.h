@@ -28,7 +28,7 @@ struct Machine {
     double launch_cycles = 0;
     /// What one block of a kernel may keep to itself: on a thread's stack, or in the memory that a
     /// GPU's thread block shares.
-    std::int64_t scratch_bytes = 256 << 10;
+    std::int64_t scratch_bytes = 384 << 10;
 
     friend bool operator==(const Machine&, const Machine&) = default;
 };

@@ -69,6 +69,7 @@ class Search {
         std::vector<ValueId> outside_roots;
         for (const StoreTo& s : nest.stores) outside_roots.push_back(s.value);
         collect(inside_roots_, inside_, inside_work_);
+        find_conditions();
         collect(outside_roots, outside_, outside_work_);
         outside_ids_ = needed(nest_, outside_roots);
         for (ValueId id : outside_ids_) {
@@ -111,6 +112,55 @@ class Search {
         }
     }
 
+    // Conditions of guarded loads cost what the lanes make of them: those of a whole vector next to
+    // nothing, those that are known when code is made nothing. So they are not counted as work.
+    void find_conditions() {
+        std::vector<ValueId> guards;
+        for (ValueId id : needed(nest_, inside_roots_))
+            if (const Instr& i = nest_.values[static_cast<std::size_t>(id)]; i.op == Op::LoadIf) {
+                guards.push_back(i.args[0]);
+                inside_work_ -= 1;
+            }
+        for (ValueId id : needed(nest_, guards)) {
+            const Instr& g = nest_.values[static_cast<std::size_t>(id)];
+            if (g.op != Op::And && g.op != Op::Le && g.op != Op::Lt) continue;
+            inside_work_ -= 1;
+            for (std::size_t k : {0, 1})
+                if (const Instr& a = nest_.values[static_cast<std::size_t>(g.args[k])];
+                    a.op == Op::IndexOf &&
+                    std::none_of(conditions_.begin(), conditions_.end(),
+                                 [&](const Walk& c) { return c.index() == a.index; }))
+                    conditions_.emplace_back(a.index, nest_.extents.size());
+        }
+    }
+
+    // Whether a condition's lanes are on or off in a way that is known when code is made.
+    bool known(const Tiling& t, const Walk& condition) const {
+        if (extent(t.outer >= 0 ? t.outer : t.inner) > t.block) return false;
+        const Var unrolled = reduction_to_unroll(t);
+        for (const auto* axes : {&nest_.axes, &nest_.reduce_axes})
+            for (Var v : *axes)
+                if (v != t.inner && v != t.outer && v != unrolled && condition.uses(v))
+                    return false;
+        return true;
+    }
+
+    // Instructions a step for conditions; `copies` tells how often a tile has an access.
+    template <class Copies>
+    double work_of_conditions(const Tiling& t, const Copies& copies) const {
+        constexpr double mask_registers = 6;
+        double work = 0, masks = 0;
+        for (const Walk& c : conditions_) {
+            if (in_vectors(t, c)) {
+                if (!known(t, c)) work += 4 * copies(c);
+            } else {
+                work += 2 * copies(c);
+                if (t.lanes > 1) masks += copies(c);
+            }
+        }
+        return work + std::max(0.0, masks - mask_registers) * 3;
+    }
+
     void consider_spaces(const std::vector<Var>& axes, bool over_reduction) {
         for (std::size_t i = 0; i < axes.size(); ++i) {
             Tiling t;
@@ -144,6 +194,10 @@ class Search {
                 std::any_of(inside_.begin(), inside_.end(),
                             [&](const Walk& e) { return !e.uses(v); }))
                 reused.push_back(v);
+        // With nothing to reuse, more sums at a time still hide the latency of an addition.
+        if (reused.empty() && !conditions_.empty() && !t.over_reduction)
+            for (Var v : nest_.axes)
+                if (v != t.inner && v != t.outer && extent(v) > 1) reused.push_back(v);
         static constexpr std::int64_t sizes[] = {2, 3, 4, 5, 6, 7, 8, 10, 12};
         std::int64_t vectors = t.over_reduction ? 1 : vectors_of(t, t.block);
         for (std::size_t i = 0; i < reused.size(); ++i)
@@ -295,7 +349,8 @@ class Search {
                 load += copies(inside_[k]) * each_load[k];
             const double count = static_cast<double>(nest_.accumulators.size());
             // A product that feeds a sum is one instruction with it.
-            double arithmetic = tile * vectors * std::max(count, inside_work_ + count - 1);
+            double arithmetic = tile * vectors * std::max(count, inside_work_ + count - 1) +
+                                work_of_conditions(t, copies);
             double chain = m_.fma_latency * (t.over_reduction ? vectors : 1);
             double step = std::max({arithmetic / m_.fma_per_cycle, load, chain, 1.0}) + 0.3;
             // Where both factors are vectors, they arrive late now and then: few loads are better.
@@ -311,7 +366,9 @@ class Search {
             }
             total += steps * step;
             // Registers beyond the machine's spill: one store and one load a step each.
-            double live = tile * (t.over_reduction ? 1 : vectors) * count + 2;
+            // Masked loads are no operands of an addition: they pass through registers.
+            double live =
+                tile * (t.over_reduction ? 1 : vectors) * count + (conditions_.empty() ? 2 : 8);
             double reused = 0;
             for (const Walk& e : inside_) {
                 if (!in_vectors(t, e) || copies(e) >= tile * vectors) continue;
@@ -406,6 +463,7 @@ class Search {
     std::vector<ValueId> outside_ids_;  // what the stores need, operands first
     std::vector<ValueId> inside_roots_;
     std::vector<Walk> inside_, outside_, stores_;
+    std::vector<Walk> conditions_;  // of the guarded loads inside
     // loads_inside of the last vector space asked for
     mutable std::vector<double> loads_;
     mutable Var loads_inner_ = -2, loads_outer_ = -2;

@@ -257,6 +257,38 @@ llvm::Value* RegionPrinter::load(const Instr& i) {
     return from_memory(v, i.dtype);
 }
 
+// `otherwise` with the lanes that are on, which are known, from consecutive elements. A load of no
+// more than these needs no mask, which costs a load of its own on some processors, and crosses
+// fewer cache lines.
+llvm::Value* RegionPrinter::load_known(llvm::Type* element, llvm::Value* pointer, const Address& a,
+                                       const llvm::Constant& on, llvm::Value* otherwise) {
+    std::int64_t first = 0, last = lanes_;
+    auto is_on = [&](std::int64_t l) {
+        return on.getAggregateElement(static_cast<unsigned>(l))->isOneValue();
+    };
+    while (first < lanes_ && !is_on(first)) ++first;
+    while (last > first && !is_on(last - 1)) --last;
+    if (first == last) return otherwise;
+    auto* full = llvm::FixedVectorType::get(element, static_cast<unsigned>(lanes_));
+    llvm::Align align(module_.getDataLayout().getTypeAllocSize(element));
+    const std::int64_t length = last - first;
+    bool gaps = false;
+    for (std::int64_t l = first; l < last; ++l) gaps = gaps || !is_on(l);
+    if (gaps || (length & (length - 1)) != 0) {
+        llvm::Value* at = b_.CreateGEP(element, pointer, scalar_address(a));
+        return b_.CreateMaskedLoad(full, at, align, const_cast<llvm::Constant*>(&on), otherwise);
+    }
+    Address start = a;
+    start.constant += first;
+    llvm::Value* run =
+        load_run(element, b_.CreateGEP(element, pointer, scalar_address(start)), length);
+    if (length == lanes_) return run;
+    std::vector<int> place;
+    for (std::int64_t l = 0; l < lanes_; ++l)
+        place.push_back(static_cast<int>(l >= first && l < last ? lanes_ + l - first : l));
+    return b_.CreateShuffleVector(otherwise, run, place);
+}
+
 // Where the guard is false a scalar load reads a zero of our own, and vector lanes are masked off.
 llvm::Value* RegionPrinter::load_if(const Instr& i) {
     llvm::Type* element = memory_type(i.dtype);
@@ -289,9 +321,13 @@ llvm::Value* RegionPrinter::load_if(const Instr& i) {
                 std::vector<llvm::Constant*> here;
                 for (std::int64_t l = 0; l < lanes_; ++l)
                     here.push_back(b_.getInt1(l >= lane && l < lane + length));
-                llvm::Value* at = b_.CreateGEP(element, pointer, scalar_address(b));
-                v = b_.CreateMaskedLoad(type, at, align,
-                                        b_.CreateAnd(on, llvm::ConstantVector::get(here)), v);
+                llvm::Value* off = b_.CreateAnd(on, llvm::ConstantVector::get(here));
+                if (const auto* known = llvm::dyn_cast<llvm::Constant>(off)) {
+                    v = load_known(element, pointer, b, *known, v);
+                } else {
+                    llvm::Value* at = b_.CreateGEP(element, pointer, scalar_address(b));
+                    v = b_.CreateMaskedLoad(type, at, align, off, v);
+                }
                 lane += length;
             }
             return from_memory(v, i.dtype);

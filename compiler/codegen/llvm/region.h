@@ -63,6 +63,8 @@ class RegionPrinter {
     llvm::Value* to_memory(llvm::Value* v, DType t);
     llvm::Value* load_scalar(llvm::Type* type, llvm::Value* pointer);
     llvm::Value* load_run(llvm::Type* element, llvm::Value* pointer, std::int64_t length);
+    llvm::Value* load_known(llvm::Type* element, llvm::Value* pointer, const Address& a,
+                            const llvm::Constant& on, llvm::Value* otherwise);
     llvm::Value* load_pattern(llvm::Type* element, llvm::Value* pointer, const Address& a);
     llvm::Value* gather(llvm::Type* element, llvm::Value* pointer, const Address& a);
     void store(const loops::StoreTo& s);

@@ -1,0 +1,78 @@
+// Products that one sum reads become fused multiply-adds with it.
+#include "compiler/loops/kernel.h"
+#include "compiler/loops/math.h"
+
+namespace arete::loops {
+
+namespace {
+
+class FmaFormer {
+  public:
+    explicit FmaFormer(const Nest& nest) : nest_(nest), uses_(nest.values.size(), 0) {
+        std::vector<ValueId> roots;
+        auto add_root = [&](ValueId id) { roots.push_back(id); };
+        for (const Accumulator& a : nest.accumulators) add_root(a.element);
+        for (const CheckThat& c : nest.checks) {
+            add_root(c.ok);
+            c.element.for_each_value(add_root);
+        }
+        for (const StoreTo& s : nest.stores) {
+            add_root(s.value);
+            s.index.for_each_value(add_root);
+        }
+        for (ValueId id : roots) ++uses_[static_cast<std::size_t>(id)];
+        for (ValueId id : needed(nest, roots)) {
+            const Instr& i = at(id);
+            for (int k = 0; k < arity(i.op); ++k)
+                ++uses_[static_cast<std::size_t>(i.args[static_cast<std::size_t>(k)])];
+            i.index.for_each_value([&](ValueId v) { ++uses_[static_cast<std::size_t>(v)]; });
+        }
+    }
+
+    /// The operand of a sum that is fused with it, or -1. Of two products neither is: a * b - b * a
+    /// stays zero, and what is symmetric stays so.
+    int product(const Instr& i) const {
+        if ((i.op != Op::Add && i.op != Op::Sub) || !is_float(i.dtype)) return -1;
+        const bool first = at(i.args[0]).op == Op::Mul, second = at(i.args[1]).op == Op::Mul;
+        if (first == second) return -1;
+        const int k = first ? 0 : 1;
+        return uses_[static_cast<std::size_t>(i.args[static_cast<std::size_t>(k)])] == 1 ? k : -1;
+    }
+
+    bool any() const {
+        for (std::size_t id = 0; id < nest_.values.size(); ++id)
+            if (uses_[id] > 0 && product(nest_.values[id]) >= 0) return true;
+        return false;
+    }
+
+  private:
+    const Instr& at(ValueId id) const { return nest_.values[static_cast<std::size_t>(id)]; }
+
+    const Nest& nest_;
+    std::vector<int> uses_;
+};
+
+}  // namespace
+
+void form_fma(Nest& nest) {
+    const FmaFormer former(nest);
+    if (!former.any()) return;
+    nest = with_values(nest, [&](const Instr& old, std::span<const Value> args) -> Value {
+        const int k = former.product(old);
+        if (k < 0) return {};
+        Code& code = *args[0].code;
+        const Instr product =
+            code.values[static_cast<std::size_t>(args[static_cast<std::size_t>(k)].id)];
+        if (product.op != Op::Mul) return {};
+        Value a{&code, product.args[0]}, b{&code, product.args[1]},
+            c = args[static_cast<std::size_t>(1 - k)];
+        if (old.op == Op::Sub && k == 0) c = -c;
+        if (old.op == Op::Sub && k == 1) {
+            const bool constant = code.values[static_cast<std::size_t>(b.id)].op == Op::Const;
+            (constant ? b : a) = constant ? -b : -a;
+        }
+        return fma(a, b, c);
+    });
+}
+
+}  // namespace arete::loops
