@@ -88,9 +88,6 @@ void lower(State& s) {
         s.nests.push_back(lower_nest(
             g.roots, [&](const Expr& e) { return s.fusion.stored(e); },
             std::string(g.roots[0].node().op->name)));
-}
-
-void form_fmas(State& s) {
     for (LoweredNest& l : s.nests) loops::form_fma(l.nest);
 }
 
@@ -131,7 +128,6 @@ constexpr Pass passes[] = {
     {"specialize", specialize, Shows::Graph, unless_quick},
     {"fuse", fuse_groups, Shows::Fusion},
     {"lower", lower, Shows::Nests},
-    {"form_fma", form_fmas, Shows::Nests},
     {"expand_math", expand_transcendentals, Shows::Nests},
     {"steps", build_steps, Shows::Program},
     {"group", group, Shows::Groups},

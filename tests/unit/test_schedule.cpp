@@ -9,9 +9,11 @@
 #include "compiler/fuse/lower.h"
 #include "compiler/loops/kernel.h"
 #include "compiler/loops/math.h"
+#include "compiler/ops/columns.h"
 #include "compiler/ops/leaves.h"
 #include "compiler/ops/op.h"
 #include "compiler/ops/random.h"
+#include "compiler/ops/sliding.h"
 #include "compiler/rewrite/specialize_shapes.h"
 #include "compiler/schedule/schedule.h"
 #include "tests/support.h"
@@ -202,6 +204,15 @@ TEST_CASE("schedule: blocks for the caches") {
     const auto square = matrix<float>("s", {1024, 1024}), other = matrix<float>("o", {1024, 1024});
     contains(blocks(dot(square.T(), other), wide), "blocks of");
     CHECK(blocks(by_filters(2, 1, 20, 28, 5), wide).find("blocks of") == std::string::npos);
+    // Of what a loop around the kernel walks, one block counts: here few images, which fit.
+    const Expr filters = tensor4<float>("w", {40, 20, 5, 5}),
+               gradient = tensor4<float>("g", {256, 40, 8, 8});
+    const Expr columns = apply(*find_op("conv2d_columns"), {filters, gradient}, {}, {});
+    const LoweredNest product = lower_nest(
+        {&columns, 1}, [](const Expr& e) { return e.node().is_leaf(); }, "kernel");
+    const loops::Nest block = take_block(product.nest, product.nest.axes[0], 128);
+    const auto around = static_cast<loops::Var>(block.extents.size()) - 1;
+    CHECK(schedule(block, wide, around).comment.find("blocks of") == std::string::npos);
     check("filters", by_filters(7, 3, 23, 9, 3));
     check("filters and more", 1 - 0.5f * by_filters(7, 3, 23, 9, 3));
 }
@@ -213,6 +224,8 @@ TEST_CASE("schedule: convolutions, pools and gathers") {
     const auto gradients = grad(sum(conv2d(x, w)), {x, w});
     check("gradient by x", gradients[0]);
     check("gradient by w", gradients[1]);
+    check("gradient by x, as a product and shifted sums",
+          conv2d_grad_input_by_columns(w, tensor4<float>("g", {2, 4, 7, 10}), {}, {9, 11}));
     check("pool2d", pool2d(x, {2, 3}));
     check("slices", x(1, all, slice(7, none, -2), slice(1, 10, 3)) + 1);
     check("concatenation", concatenate({x, x * 2}, 1));
