@@ -134,6 +134,8 @@ class Interpreter {
             if (s.kind == Stmt::Kind::Store) {
                 roots.push_back(s.store.value);
                 s.store.index.for_each_value([&](ValueId v) { roots.push_back(v); });
+            } else if (s.kind == Stmt::Kind::Transpose) {
+                s.transpose.at.for_each_value([&](ValueId v) { roots.push_back(v); });
             } else {
                 roots.push_back(s.check.ok);
                 s.check.element.for_each_value([&](ValueId v) { roots.push_back(v); });
@@ -163,6 +165,16 @@ class Interpreter {
         }
     }
 
+    void transpose(const TransposeTile& t) {
+        const DType type = k_.buffers[static_cast<std::size_t>(t.from)].dtype;
+        for (std::int64_t r = 0; r < t.rows; ++r)
+            for (std::int64_t c = 0; c < t.columns; ++c)
+                write(read(type, pointers_[static_cast<std::size_t>(t.from)],
+                           checked(t.from, t.at + Index(r * t.from_stride + c))),
+                      pointers_[static_cast<std::size_t>(t.to)],
+                      checked(t.to, t.place + Index(c * t.to_stride + r)));
+    }
+
     void body(const std::vector<Stmt>& statements) {
         for (const Stmt& s : statements) {
             if (s.kind == Stmt::Kind::Loop) {
@@ -178,6 +190,10 @@ class Interpreter {
                 continue;
             }
             evaluate_all(order_of(s));
+            if (s.kind == Stmt::Kind::Transpose) {
+                transpose(s.transpose);
+                continue;
+            }
             if (s.kind == Stmt::Kind::Check) {
                 if (slots_[static_cast<std::size_t>(s.check.ok)].i) continue;
                 Failure f{true, s.check.code, at(s.check.element)};

@@ -92,6 +92,13 @@ Stmt Stmt::make_prefetch(PrefetchAt p) {
     return s;
 }
 
+Stmt Stmt::make_transpose(TransposeTile t) {
+    Stmt s;
+    s.kind = Kind::Transpose;
+    s.transpose = std::move(t);
+    return s;
+}
+
 Value Cloner::value(ValueId id) {
     if (auto it = done_.find(id); it != done_.end()) return it->second;
     const Instr& old = from_.values[static_cast<std::size_t>(id)];

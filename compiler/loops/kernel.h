@@ -34,9 +34,31 @@ struct PrefetchAt {
     int cache = 1;  ///< the level that it is wanted in
 };
 
-/// A statement: a loop around statements, a store, a check, a fold, or a prefetch.
+/// Copies a small matrix, transposed: to[place + c * to_stride + r] = from[at + r * from_stride +
+/// c] for r < rows and c < columns. `to` is a local buffer, of which whole vectors are written:
+/// what lies beyond `rows` holds anything. One statement, so that a printer can do it in registers.
+struct TransposeTile {
+    int from = -1;
+    Index at;
+    std::int64_t from_stride = 0;
+    int to = -1;
+    Index place;
+    std::int64_t to_stride = 0;
+    std::int64_t rows = 1, columns = 1;  ///< at most as many as lanes
+    int lanes = 1;
+};
+
+/// A statement: a loop around statements, a store, a check, a fold, a prefetch, or a transposed
+/// copy.
 struct Stmt {
-    enum class Kind : std::uint8_t { Loop, Store, Check, Fold, Prefetch } kind = Kind::Loop;
+    enum class Kind : std::uint8_t {
+        Loop,
+        Store,
+        Check,
+        Fold,
+        Prefetch,
+        Transpose
+    } kind = Kind::Loop;
 
     // Loop
     Var var = -1;
@@ -49,12 +71,14 @@ struct Stmt {
     CheckThat check;
     FoldLanes fold;
     PrefetchAt prefetch;
+    TransposeTile transpose;
 
     static Stmt make_loop(Var v, LoopKind kind, std::vector<Stmt> body, int lanes = 0);
     static Stmt make_store(StoreTo s);
     static Stmt make_check(CheckThat c);
     static Stmt make_fold(FoldLanes f);
     static Stmt make_prefetch(PrefetchAt p);
+    static Stmt make_transpose(TransposeTile t);
 };
 
 struct Kernel : Code {
@@ -89,6 +113,8 @@ class Cloner {
     std::vector<int> buffers;  // by the old buffer
     std::vector<Index> shift;  // added to addresses, by the old buffer; empty: nothing is
     Value value(ValueId id);
+    /// From now on `id` is this value of the other Code.
+    void replace(ValueId id, Value by) { done_.insert_or_assign(id, by); }
     Index index(const Index& e);
     StoreTo store(const StoreTo& s);
     CheckThat check(const CheckThat& c);

@@ -70,6 +70,17 @@ class Printer {
                          f.lanes, buffer_name(static_cast<std::size_t>(f.from))));
     }
 
+    void transpose(const TransposeTile& t, int depth, std::set<ValueId>& done) {
+        std::vector<ValueId> roots;
+        t.at.for_each_value([&](ValueId v) { roots.push_back(v); });
+        values(roots, depth, done);
+        line(depth, fmt::format("{}[{}] = {} columns of {} rows, {} apart, of {}[{}], {} apart",
+                                buffer_name(static_cast<std::size_t>(t.to)), code_.str(t.place),
+                                t.columns, t.rows, t.from_stride,
+                                buffer_name(static_cast<std::size_t>(t.from)), code_.str(t.at),
+                                t.to_stride));
+    }
+
     void statements(const std::vector<Stmt>& body, int depth) {
         // A load may be stale once a store has happened, so instructions are named per statement.
         for (const Stmt& s : body) {
@@ -79,6 +90,7 @@ class Printer {
                 case Stmt::Kind::Store: store(s.store, depth, done); break;
                 case Stmt::Kind::Check: check(s.check, depth, done); break;
                 case Stmt::Kind::Fold: fold(s.fold, depth); break;
+                case Stmt::Kind::Transpose: transpose(s.transpose, depth, done); break;
                 case Stmt::Kind::Prefetch:
                     line(depth, fmt::format("prefetch {}[{}] to level {}",
                                             buffer_name(static_cast<std::size_t>(s.prefetch.buffer)),

@@ -107,6 +107,23 @@ void verify_body(const Kernel& k, const std::vector<Stmt>& body, bool outermost)
                             from.elements() >= s.fold.slots * s.fold.lanes &&
                             to.elements() >= s.fold.slots && to.elements() % s.fold.lanes == 0,
                         "{}: fold of {} into {}", k.name, from.name, to.name);
+        } else if (s.kind == Stmt::Kind::Transpose) {
+            const TransposeTile& t = s.transpose;
+            const Buffer &from = k.buffers.at(static_cast<std::size_t>(t.from)),
+                         &to = k.buffers.at(static_cast<std::size_t>(t.to));
+            ARETE_CHECK(to.local && from.dtype == to.dtype && t.rows > 0 && t.rows <= t.lanes &&
+                            t.columns > 0 && t.columns <= t.lanes && t.to_stride >= t.lanes,
+                        "{}: transposed copy of {} to {}", k.name, from.name, to.name);
+            std::vector<ValueId> roots;
+            t.at.for_each_value([&](ValueId v) { roots.push_back(v); });
+            verify_values(k, roots, k.name);
+            // Both ends of the matrix; whole vectors are written.
+            verify_address(k, t.from, t.at, k.name);
+            verify_address(k, t.from, t.at + Index((t.rows - 1) * t.from_stride + t.columns - 1),
+                           k.name);
+            verify_address(k, t.to, t.place, k.name);
+            verify_address(k, t.to, t.place + Index((t.columns - 1) * t.to_stride + t.lanes - 1),
+                           k.name);
         } else {
             ARETE_CHECK(s.var >= 0 && s.var < static_cast<int>(k.extents.size()), "{}", k.name);
             ARETE_CHECK(outermost || s.loop != LoopKind::Parallel, "{}: inner parallel loop", k.name);

@@ -7,6 +7,8 @@
 #include <fmt/format.h>
 
 #include "compiler/loops/kernel.h"
+#include "compiler/schedule/packing.h"
+#include "compiler/schedule/schedule.h"
 
 namespace arete {
 
@@ -23,6 +25,8 @@ constexpr std::int64_t ways = 8;
 constexpr double enough_ahead = 64 << 10;
 // Accumulators that wait are on the stack of the thread that runs the kernel.
 constexpr std::int64_t scratch_limit = 128 << 10;
+// Panels are, too.
+constexpr std::int64_t panel_limit = 512 << 10;
 
 std::int64_t ceil_div(std::int64_t a, std::int64_t b) {
     return (a + b - 1) / b;
@@ -247,6 +251,11 @@ class Traffic {
             return sum;
         };
         while (level < steps.size() && all(boxes[level]) > capacity) ++level;
+        // One step's data fit, be it barely: lines are not fetched again for each of their
+        // elements.
+        if (level == steps.size() && level > 0 && all(boxes[level]) > capacity &&
+            all(boxes[level]) <= capacity / 0.75)
+            --level;
         double total = 0;
         for (const Instr* i : operands_) {
             double bytes = footprint(*i, boxes[level]);
@@ -336,9 +345,11 @@ Blocking choose_blocking(const Nest& nest, const Tiling& t, const Machine& machi
         if (a.reduction == Reduction::ArgMax || a.reduction == Reduction::ArgMin) return plain;
     const Traffic traffic(nest, t, machine);
     const Var cut = nest.reduce_axes.front();
-    if (traffic.all_bytes() < static_cast<double>(machine.l2_bytes) / 2 || is_vector(t, cut) ||
-        cut == t.unroll)
+    if (traffic.all_bytes() < static_cast<double>(machine.l2_bytes) / 2) return plain;
+    if (is_vector(t, cut) || cut == t.unroll) {
+        plain.cycles = traffic.cycles(plain);
         return plain;
+    }
     Blocking best = plain;
     // Of the outermost loop: all, and the elements of a rest, which runs after it on one thread.
     auto iterations = [&](const Blocking& b) {
@@ -388,6 +399,87 @@ Blocking choose_blocking(const Nest& nest, const Tiling& t, const Machine& machi
                 c.cut_at = 1;
                 consider(c);
             }
+        }
+    }
+    return best;
+}
+
+std::optional<Blocking> choose_packing(const Nest& nest, const Tiling& t, const Machine& machine) {
+    const Nest seen = with_panels(nest, t);
+    Tiling without = t;
+    without.cycles -= t.packing;
+    const Traffic traffic(seen, without, machine);
+    const std::vector<Var> order = default_order(nest, t);
+    const bool parallel = t.cycles > parallel_cycles;
+    const auto steps = [&](const Blocking& b, std::size_t k) {
+        return b.loops[k].part == Blocking::Part::Chunks ? b.chunk
+                                                         : traffic.tile_size(b.loops[k].axis);
+    };
+    const auto trips = [&](const Blocking& b, std::size_t k) {
+        const std::int64_t all = b.loops[k].part == Blocking::Part::InChunk
+                                     ? b.chunk
+                                     : nest.extents[static_cast<std::size_t>(b.loops[k].axis)];
+        return ceil_div(all, steps(b, k));
+    };
+    std::int64_t most = 1;
+    for (Var v : order) most = std::max(most, traffic.tiles(v));
+    std::optional<Blocking> best;
+    auto consider = [&](Blocking b) {
+        if (parallel && trips(b, 0) < std::min<std::int64_t>(4, most)) return;
+        std::vector<std::int64_t> box = nest.extents;
+        double times = 1;
+        for (std::size_t k = 0; k < b.pack_at; ++k) {
+            box[static_cast<std::size_t>(b.loops[k].axis)] = steps(b, k);
+            times *= static_cast<double>(trips(b, k));
+        }
+        if (b.cut >= 0) {
+            box[static_cast<std::size_t>(b.cut)] = b.cut_size;
+            times *= static_cast<double>(
+                ceil_div(nest.extents[static_cast<std::size_t>(b.cut)], b.cut_size));
+            if (traffic.waiting_bytes(b) > scratch_limit) return;
+        }
+        double elements = 0, bytes = 0;
+        for (ValueId id : t.packed) {
+            const Instr& i = nest.values[static_cast<std::size_t>(id)];
+            const double n = panel_elements(i, t, box);
+            elements += n;
+            bytes += n * static_cast<double>(size_of(i.dtype));
+        }
+        if (bytes > static_cast<double>(std::min(machine.l2_bytes / 2, panel_limit))) return;
+        b.cycles = traffic.cycles(b) + times * elements * packing_cycles(t.lanes);
+        if (!best || b.cycles < best->cycles) best = b;
+    };
+    auto places = [&](Blocking b) {
+        for (b.pack_at = parallel ? 1 : 0; b.pack_at <= b.loops.size(); ++b.pack_at) {
+            b.cut = -1;
+            consider(b);
+            const Var cut = nest.reduce_axes.front();
+            const std::int64_t extent = nest.extents[static_cast<std::size_t>(cut)];
+            if (is_vector(t, cut) || cut == t.unroll) continue;
+            for (const std::int64_t target : {128, 256, 512}) {
+                if (2 * target > extent || b.pack_at == b.loops.size()) break;
+                b.cut = cut;
+                b.cut_size = even_block(extent, target);
+                b.cut_at = b.pack_at;
+                consider(b);
+            }
+        }
+    };
+    for (std::size_t first = 0; first < order.size(); ++first) {
+        Blocking b;
+        for (Var v : order) b.loops.push_back({v, Blocking::Part::Whole});
+        std::rotate(b.loops.begin(), b.loops.begin() + static_cast<std::ptrdiff_t>(first),
+                    b.loops.begin() + static_cast<std::ptrdiff_t>(first) + 1);
+        places(b);
+        // The first axis in a few pieces, with all others inside of each.
+        const Var v = b.loops.front().axis;
+        for (const std::int64_t pieces : {2, 4, 8}) {
+            if (traffic.tiles(v) < 2 * pieces) break;
+            Blocking c = b;
+            c.chunk = ceil_div(traffic.tiles(v), pieces) * traffic.tile_size(v);
+            c.loops.front().part = Blocking::Part::Chunks;
+            c.loops.push_back({v, Blocking::Part::InChunk});
+            places(c);
         }
     }
     return best;

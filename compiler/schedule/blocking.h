@@ -1,6 +1,7 @@
 // The loops around a register tile: their order, and their blocks for the caches.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -26,6 +27,9 @@ struct Blocking {
     loops::Var cut = -1;        ///< a reduction axis that is no vector; or -1
     std::int64_t cut_size = 0;  ///< steps of it in a block
     std::size_t cut_at = 0;
+    /// Operands that the tiling packs are packed before this loop, for each iteration of those
+    /// around it, or, where the reduction is cut, for each block of it.
+    std::size_t pack_at = 0;
     double cycles = 0;  ///< the estimate, with the traffic between the caches
 };
 
@@ -35,6 +39,11 @@ std::string to_string(const Blocking& blocking, const loops::Nest& nest);
 /// The order of the loops, and the blocks where operands larger than a cache would be read again
 /// and again, or in short pieces far apart, without them. Follows from footprints and cache sizes.
 Blocking choose_blocking(const loops::Nest& nest, const Tiling& tiling, const Machine& machine);
+
+/// The same for a tiling that packs operands: where in the loops, so that what is copied stays near
+/// until it has been used; nothing where there is no such place.
+std::optional<Blocking> choose_packing(const loops::Nest& nest, const Tiling& tiling,
+                                       const Machine& machine);
 
 /// True where an operand is a matrix whose rows are walked a few vectors at a time, along `axis`:
 /// the processor does not foresee the next piece, so that it has to be asked for.

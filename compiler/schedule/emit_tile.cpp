@@ -215,6 +215,7 @@ Emitter::Statements Emitter::update(const std::vector<Local>& locals) {
 Emitter::Statements Emitter::fold(const std::vector<Local>& locals, const Index& slot,
                                   const Index& lane, std::int64_t active) {
     Cloner clone = cloner();
+    read_panels(clone);
     Index position;
     for (Var v : nest_.reduce_axes) position = position * extent(v) + var(v);
     Statements out;

@@ -10,6 +10,14 @@ namespace arete {
 Emitter::Statements Emitter::emit_axis(std::size_t position, bool outermost) {
     if (position == b_.cut_at && b_.cut >= 0 && phase_ == Phase::Whole)
         return emit_blocks(position);
+    if (!t_.packed.empty() && position == b_.pack_at && b_.cut < 0 && !packed_) {
+        packed_ = true;
+        Statements out = pack();
+        // Whoever reads a panel has made it.
+        append(out, emit_axis(position, false));
+        packed_ = false;
+        return out;
+    }
     if (position == b_.loops.size()) return emit_tile();
     const Blocking::Loop& loop = b_.loops[position];
     const Var v = loop.axis;
@@ -86,7 +94,9 @@ Emitter::Statements Emitter::emit_blocks(std::size_t position) {
     append(out, segments(b_.cut, b_.cut_size, LoopKind::Serial,
                          [&](const Index& start, std::int64_t size) {
                              range(b_.cut) = {start, size};
-                             return emit_axis(position, false);
+                             Statements block = pack();
+                             append(block, emit_axis(position, false));
+                             return block;
                          }));
     range(b_.cut) = all;
     phase_ = Phase::Finish;

@@ -143,6 +143,21 @@ class Emitter {
     // before the first is stored.
     bool stores_wait(const std::vector<Local>& locals) const;
 
+    // Operands copied into panels for the loops from here on (packing.cpp).
+    struct Panel {
+        int buffer = -1;
+        std::vector<std::pair<Var, Range>> axes;  // of its rows, outermost first
+        Range lanes;                              // what it holds of the lanes' axis
+        std::int64_t block = 1;                   // lanes of a row, padded; more are a panel beside
+        std::int64_t rows = 1;
+    };
+    Statements pack();
+    Statements fill(const Panel& panel, const Instr& load);
+    // What the loops from b_.pack_at on walk of an axis.
+    Range span(Var v) const;
+    Index row_of(const Panel& panel) const;
+    void read_panels(Cloner& clone);
+
     Statements initialise(const std::vector<Local>& locals, bool partial);
 
     // Accumulators from where they wait, or back there.
@@ -186,6 +201,8 @@ class Emitter {
     Index tile_number_;                // of the segment being made
     std::vector<Index> loop_numbers_;  // the same for each of b_.loops
     Phase phase_ = Phase::Whole;
+    std::vector<Panel> panels_;  // as t_.packed
+    bool packed_ = false;
     std::vector<int> waiting_;        // scratch buffers, by accumulator
     std::int64_t waiting_slots_ = 0;  // elements of it a tile
     Index waiting_tile_;              // number of the tile among those that wait

@@ -11,8 +11,9 @@ Emitter::Statements Emitter::prefetches(Var v) {
     if (v != nest_.reduce_axes.back() || v == t_.unroll) return out;
     const bool blocks = v == b_.cut;
     const std::int64_t ahead = blocks ? b_.cut_size : 12;
-    for (const Instr& i : nest_.values) {
-        if (!walks_far(nest_, t_, i, v)) continue;
+    for (ValueId id = 0; id < static_cast<int>(nest_.values.size()); ++id) {
+        const Instr& i = nest_.values[static_cast<std::size_t>(id)];
+        if (!walks_far(nest_, t_, i, v) || t_.packs(id)) continue;
         const Buffer& b = nest_.buffers[static_cast<std::size_t>(i.target)];
         const auto size = static_cast<std::int64_t>(size_of(b.dtype));
         bool values = false;

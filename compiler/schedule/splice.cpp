@@ -65,6 +65,26 @@ class Splicer {
         k_.add_buffer(std::move(b));
     }
 
+    // Parts run one after the other: what one of them no longer needs serves the next, so that the
+    // stack holds the panels of one part, not of all. Small locals are registers.
+    int add_local(const Part& p, Buffer local, const std::vector<int>& in_use) {
+        constexpr std::int64_t large = 4096;
+        if (local.elements() >= large)
+            for (int b : large_locals_) {
+                Buffer& old = k_.buffers[static_cast<std::size_t>(b)];
+                if (old.dtype != local.dtype ||
+                    std::find(in_use.begin(), in_use.end(), b) != in_use.end())
+                    continue;
+                old.sizes = {std::max(old.elements(), local.elements())};
+                return b;
+            }
+        const bool keep = local.elements() >= large;
+        local.name = fmt::format("{}_{}", p.nest.name, local.name);
+        const int added = k_.add_buffer(std::move(local));
+        if (keep) large_locals_.push_back(added);
+        return added;
+    }
+
     std::vector<Stmt> part(const Part& p, double& cycles) {
         const bool cut = p.axis >= 0;
         const Nest nest = cut ? take_block(p.nest, p.axis, step_.blocks) : p.nest;
@@ -79,9 +99,7 @@ class Splicer {
         for (std::size_t b = 0; b < from.buffers.size(); ++b) {
             Index shift;
             if (from.buffers[b].local) {
-                Buffer local = from.buffers[b];
-                local.name = fmt::format("{}_{}", p.nest.name, local.name);
-                clone.buffers.push_back(k_.add_buffer(std::move(local)));
+                clone.buffers.push_back(add_local(p, from.buffers[b], clone.buffers));
             } else {
                 const auto at = std::find(slots_.begin(), slots_.end(), p.slots[b]);
                 clone.buffers.push_back(static_cast<int>(at - slots_.begin()));
@@ -116,6 +134,14 @@ class Splicer {
                 f.to = buffer(f.to);
                 return Stmt::make_fold(f);
             }
+            case Stmt::Kind::Transpose: {
+                TransposeTile t = s.transpose;
+                t.at = clone.index(t.at) + clone.shift[static_cast<std::size_t>(t.from)];
+                t.from = buffer(t.from);
+                t.place = clone.index(t.place);
+                t.to = buffer(t.to);
+                return Stmt::make_transpose(t);
+            }
             case Stmt::Kind::Prefetch: {
                 PrefetchAt p = s.prefetch;
                 p.index = clone.index(p.index) + clone.shift[static_cast<std::size_t>(p.buffer)];
@@ -131,6 +157,7 @@ class Splicer {
     const Machine& machine_;
     Kernel k_;
     std::vector<int> slots_;  // by buffer of the kernel, scratch included
+    std::vector<int> large_locals_;
     Index block_;
 };
 

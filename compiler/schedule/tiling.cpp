@@ -10,6 +10,8 @@
 #include <fmt/format.h>
 
 #include "compiler/loops/kernel.h"
+#include "compiler/schedule/packing.h"
+#include "compiler/schedule/schedule.h"
 
 namespace arete {
 
@@ -39,13 +41,14 @@ constexpr double line_bytes = 64;  // of a cache
 // How an access moves with each variable: the search asks thousands of times.
 class Walk {
   public:
-    Walk(const Index& e, std::size_t vars) : index_(&e), of_(vars) {
+    Walk(ValueId load, const Index& e, std::size_t vars) : load_(load), index_(&e), of_(vars) {
         for (std::size_t v = 0; v < vars; ++v) {
             const Var var = static_cast<Var>(v);
             of_[v] = {e.coefficient(var), e.uses(var), e.uses_nested(var)};
         }
     }
     const Index& index() const { return *index_; }
+    ValueId load() const { return load_; }  // -1: a store
     std::int64_t coefficient(Var v) const { return of_[static_cast<std::size_t>(v)].coefficient; }
     bool uses(Var v) const { return of_[static_cast<std::size_t>(v)].uses; }
     bool uses_nested(Var v) const { return of_[static_cast<std::size_t>(v)].nested; }
@@ -55,6 +58,7 @@ class Walk {
         std::int64_t coefficient = 0;
         bool uses = false, nested = false;
     };
+    ValueId load_;
     const Index* index_;
     std::vector<Move> of_;
 };
@@ -76,7 +80,7 @@ class Search {
             const Instr& i = nest_.values[static_cast<std::size_t>(id)];
             for (Var v : nest_.axes) quotients_ |= i.op == Op::IndexOf && i.index.uses_nested(v);
         }
-        for (const StoreTo& s : nest.stores) stores_.emplace_back(s.index, nest.extents.size());
+        for (const StoreTo& s : nest.stores) stores_.emplace_back(-1, s.index, nest.extents.size());
         // Lanes follow the widest type that is stored or accumulated; bytes are computed wider.
         std::size_t widest = 4;
         for (const StoreTo& s : nest.stores)
@@ -88,16 +92,22 @@ class Search {
         lanes_ = static_cast<int>(static_cast<std::size_t>(m_.vector_bytes) / widest);
     }
 
-    Tiling best() {
+    Tilings best() {
         // Checks run element by element, so that the first failure is the one reported.
         if (nest_.checks.empty()) {
             consider_spaces(nest_.axes, false);
             if (!positions_) consider_spaces(nest_.reduce_axes, true);
         }
         consider(Tiling{});  // scalar
-        best_.unroll = reduction_to_unroll(best_);
-        best_.vector_finish = finishes_in_vectors(best_);
-        return best_;
+        Tilings out{best_, {}};
+        if (found_packed_ && best_packed_.cycles < best_.cycles) out.packed = best_packed_;
+        auto finish = [&](Tiling& t) {
+            t.unroll = reduction_to_unroll(t);
+            t.vector_finish = finishes_in_vectors(t);
+        };
+        finish(out.plain);
+        if (out.packed) finish(*out.packed);
+        return out;
     }
 
   private:
@@ -107,7 +117,7 @@ class Search {
         for (ValueId id : needed(nest_, roots)) {
             const Instr& i = nest_.values[static_cast<std::size_t>(id)];
             if (i.op == Op::Load || i.op == Op::LoadIf)
-                loads.emplace_back(i.index, nest_.extents.size());
+                loads.emplace_back(id, i.index, nest_.extents.size());
             if (arity(i.op) > 0) work += i.op == Op::Div || i.op == Op::Sqrt ? 8 : 1;
         }
     }
@@ -167,11 +177,11 @@ class Search {
             t.lanes = lanes_;
             t.inner = axes[i];
             t.over_reduction = over_reduction;
-            for (std::int64_t vectors : {1, 2, 3, 4, 5, 6, 8, 16}) {
-                if (vectors == 16 && (!quotients_ || lanes_ > 4)) break;  // needless code otherwise
-                t.block = vectors * lanes_;
-                if (vectors > 1 && t.block > extent(t.inner) + lanes_ - 1) break;
-                consider_tiles(t);
+            consider_blocks(t);
+            t.packed = worth_packing(t.inner);
+            if (!t.packed.empty()) {
+                consider_blocks(t);
+                t.packed.clear();
             }
             if (i == 0 || extent(t.inner) >= 4 * lanes_) continue;
             t.outer = axes[i - 1];
@@ -182,6 +192,61 @@ class Search {
                 consider_tiles(t);
             }
         }
+    }
+
+    void consider_blocks(Tiling t) {
+        for (std::int64_t vectors : {1, 2, 3, 4, 5, 6, 8, 16}) {
+            if (vectors == 16 && (!quotients_ || lanes_ > 4)) break;  // needless code otherwise
+            t.block = vectors * lanes_;
+            if (vectors > 1 && t.block > extent(t.inner) + lanes_ - 1) break;
+            consider_tiles(t);
+        }
+    }
+
+    // Loads whose elements lanes along this axis would gather, if to copy them costs clearly less
+    // than what is done with them.
+    std::vector<ValueId> worth_packing(Var inner) const {
+        std::vector<ValueId> out;
+        if (nest_.accumulators.empty() || lanes_ == 1) return out;
+        double all = 1, copies = 0;
+        for (std::int64_t n : nest_.extents) all *= static_cast<double>(n);
+        for (const Walk& e : inside_) {
+            const Instr& i = nest_.values[static_cast<std::size_t>(e.load())];
+            if (packed_along(nest_, i, inner) < 0 ||
+                size_of(i.dtype) * static_cast<std::size_t>(lanes_) !=
+                    static_cast<std::size_t>(m_.vector_bytes))
+                continue;
+            double elements = 1;
+            for (Var v = 0; v < static_cast<int>(nest_.extents.size()); ++v)
+                if (e.uses(v)) elements *= static_cast<double>(extent(v));
+            copies += elements;
+            out.push_back(e.load());
+        }
+        if (copies * packing_cycles(lanes_) > 0.7 * all / (lanes_ * m_.fma_per_cycle)) out.clear();
+        return out;
+    }
+
+    // To copy what is packed, once, or for each of a few pieces of the work where threads share it
+    // along an axis that the operand does not have.
+    double packing(const Tiling& t, double cycles) const {
+        double sum = 0;
+        for (ValueId id : t.packed) {
+            const Instr& i = nest_.values[static_cast<std::size_t>(id)];
+            double pieces = 1;
+            for (Var v : nest_.axes)
+                if (i.index.uses(v)) pieces *= static_cast<double>(ceil_div(extent(v), step(t, v)));
+            const double times = cycles > parallel_cycles ? std::max(1.0, 4 / pieces) : 1;
+            sum += times * panel_elements(i, t, nest_.extents) * packing_cycles(lanes_);
+        }
+        return sum;
+    }
+
+    // Elements of an axis in one register tile.
+    std::int64_t step(const Tiling& t, Var v) const {
+        if (v == t.inner && t.lanes > 1 && !t.over_reduction) return t.block;
+        for (const Tiling::Tile& x : t.tiles)
+            if (x.axis == v) return x.size;
+        return 1;
     }
 
     // Register tiles over the spatial axes along which some operand is reused.
@@ -234,7 +299,7 @@ class Search {
     // Cycles to read (or write) one vector's worth of an access.
     double access_cycles(const Tiling& t, const Walk& e, bool store) const {
         const double port = 1 / m_.loads_per_cycle;
-        if (t.lanes == 1) return port;
+        if (t.lanes == 1 || (!t.packed.empty() && e.load() >= 0 && t.packs(e.load()))) return port;
         bool in = e.uses(t.inner), out = t.outer >= 0 && e.uses(t.outer);
         if (!in && !out) return port;
         double per_lane = store ? 1.5 : 2;
@@ -257,12 +322,13 @@ class Search {
     const std::vector<double>& loads_inside(const Tiling& t) const {
         const Var inner = t.lanes > 1 ? t.inner : -1;
         if (inner != loads_inner_ || t.outer != loads_outer_ ||
-            t.over_reduction != loads_over_reduction_) {
+            t.over_reduction != loads_over_reduction_ || t.packed != loads_packed_) {
             loads_.clear();
             for (const Walk& e : inside_) loads_.push_back(access_cycles(t, e, false));
             loads_inner_ = inner;
             loads_outer_ = t.outer;
             loads_over_reduction_ = t.over_reduction;
+            loads_packed_ = t.packed;
         }
         return loads_;
     }
@@ -439,6 +505,13 @@ class Search {
         each_tile(0, rest);
         // Each further copy of the tile's code costs compile time and instruction cache.
         t.cycles = cycles * (1 + 0.01 * (variants - 1));
+        if (!t.packed.empty()) {
+            t.packing = packing(t, t.cycles);
+            t.cycles += t.packing;
+            if (!found_packed_ || t.cycles < best_packed_.cycles) best_packed_ = t;
+            found_packed_ = true;
+            return;
+        }
         if (!found_ || t.cycles < best_.cycles) best_ = t;
         found_ = true;
     }
@@ -468,9 +541,10 @@ class Search {
     mutable std::vector<double> loads_;
     mutable Var loads_inner_ = -2, loads_outer_ = -2;
     mutable bool loads_over_reduction_ = false;
+    mutable std::vector<ValueId> loads_packed_;
     double inside_work_ = 0, outside_work_ = 0;
-    Tiling best_;
-    bool found_ = false;
+    Tiling best_, best_packed_;
+    bool found_ = false, found_packed_ = false;
 };
 
 }  // namespace
@@ -486,10 +560,14 @@ std::string to_string(const Tiling& t, const Nest& nest) {
     }
     for (const Tiling::Tile& tile : t.tiles)
         out += fmt::format("; tile {} by {}", name(tile.axis), tile.size);
+    for (ValueId id : t.packed) {
+        const Instr& i = nest.values[static_cast<std::size_t>(id)];
+        out += "; packs " + nest.buffers[static_cast<std::size_t>(i.target)].name;
+    }
     return out + fmt::format("; about {:.0f} cycles", t.cycles);
 }
 
-Tiling choose_tiling(const Nest& nest, const Machine& machine) {
+Tilings choose_tiling(const Nest& nest, const Machine& machine) {
     return Search(nest, machine).best();
 }
 

@@ -1,6 +1,8 @@
 // The choice of vector axis and register tile, by estimated cycles.
 #pragma once
 
+#include <algorithm>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -25,14 +27,29 @@ struct Tiling {
     /// Of partial sums: what follows the reduction runs in vectors along the last tiled axis.
     bool vector_finish = false;
     loops::Var unroll = -1;  ///< innermost reduction axis, unrolled; or -1
-    double cycles = 0;       ///< the estimate
+    /// Loads that read a copy of their operand in which a vector's elements lie side by side.
+    std::vector<loops::ValueId> packed;
+    double cycles = 0;   ///< the estimate
+    double packing = 0;  ///< of it, what copies take if each is made once
+
+    bool packs(loops::ValueId load) const {
+        return std::find(packed.begin(), packed.end(), load) != packed.end();
+    }
 };
 
 /// "16 lanes of x, joined rows of y, 4 to a block; tile co 5; 1200 cycles".
 std::string to_string(const Tiling& tiling, const loops::Nest& nest);
 
-/// The tiling of least estimated cost. Tile sizes follow from the machine's registers, ports and
-/// latencies and from the nest's strides; nothing is specific to an op.
-Tiling choose_tiling(const loops::Nest& nest, const Machine& machine);
+/// The tilings of least estimated cost: one that reads operands where they are, and one that packs
+/// some, if that is worth it in the nearest cache.
+struct Tilings {
+    Tiling plain;
+    std::optional<Tiling> packed;
+    const Tiling& best() const { return packed ? *packed : plain; }
+};
+
+/// Tile sizes follow from the machine's registers, ports and latencies and from the nest's strides;
+/// nothing is specific to an op.
+Tilings choose_tiling(const loops::Nest& nest, const Machine& machine);
 
 }  // namespace arete

@@ -108,6 +108,7 @@ void RegionPrinter::statement(const Stmt& s) {
         case Stmt::Kind::Store: store(s.store); break;
         case Stmt::Kind::Check: check(s.check); break;
         case Stmt::Kind::Fold: fold(s.fold); break;
+        case Stmt::Kind::Transpose: transpose(s.transpose); break;
         case Stmt::Kind::Prefetch: {
             llvm::Value* at = b_.CreateGEP(
                 memory_type(k_.buffers[static_cast<std::size_t>(s.prefetch.buffer)].dtype),

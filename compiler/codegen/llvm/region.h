@@ -70,6 +70,7 @@ class RegionPrinter {
     void store(const loops::StoreTo& s);
     void store_lanes(const loops::StoreTo& s, const Address& a, llvm::Value* v, bool local);
     void fold(const loops::FoldLanes& f);
+    void transpose(const loops::TransposeTile& t);
     llvm::Value* combine(loops::Reduction r, DType t, llvm::Value* a, llvm::Value* c);
     llvm::Value* mask() const;
 

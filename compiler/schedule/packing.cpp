@@ -1,0 +1,216 @@
+// Panels: operands that vectors would gather element by element, or fetch from rows far apart, are
+// copied to the stack, transposed in registers, where they are read often enough to pay for it.
+#include "compiler/schedule/packing.h"
+
+#include <algorithm>
+
+#include "compiler/core/error.h"
+#include "compiler/loops/kernel.h"
+#include "compiler/schedule/emitter.h"
+
+namespace arete {
+
+using namespace loops;
+
+namespace {
+
+std::int64_t round_up(std::int64_t n, std::int64_t to) {
+    return (n + to - 1) / to * to;
+}
+
+}  // namespace
+
+Var packed_along(const Nest& nest, const Instr& load, Var lanes) {
+    if (load.op != Op::Load || std::abs(load.index.coefficient(lanes)) < 2) return -1;
+    for (const StoreTo& s : nest.stores)
+        if (s.buffer == load.target) return -1;
+    Var along = -1;
+    for (const Index::Term& term : load.index.terms()) {
+        if (term.kind == Index::Kind::Value) continue;
+        if (term.kind != Index::Kind::Var || term.coefficient < 0) return -1;
+        const auto steps = nest.extents[static_cast<std::size_t>(term.id)];
+        if (term.coefficient == 1 && steps > 1 &&
+            (along < 0 || steps > nest.extents[static_cast<std::size_t>(along)]))
+            along = term.id;
+    }
+    return along;
+}
+
+// A square of as many rows as lanes: each is loaded, stored, and shuffled once for each bit of a
+// lane's number.
+double packing_cycles(int lanes) {
+    double bits = 0;
+    for (int l = 1; l < lanes; l *= 2) ++bits;
+    return (bits + 2) / lanes;
+}
+
+double panel_elements(const Instr& load, const Tiling& t, const std::vector<std::int64_t>& steps) {
+    double n = 1;
+    for (Var v = 0; v < static_cast<int>(steps.size()); ++v) {
+        if (!load.index.uses(v)) continue;
+        const std::int64_t own = steps[static_cast<std::size_t>(v)];
+        n *= static_cast<double>(
+            v != t.inner ? own : round_up(own, t.over_reduction ? t.lanes : t.block));
+    }
+    return n;
+}
+
+Nest with_panels(const Nest& nest, const Tiling& t) {
+    Nest out = nest;
+    for (ValueId id : t.packed) {
+        Instr& i = out.values[static_cast<std::size_t>(id)];
+        Index at = Index::var(t.inner);
+        const std::int64_t lanes = nest.extents[static_cast<std::size_t>(t.inner)];
+        std::int64_t stride = t.over_reduction ? round_up(lanes, t.lanes) : t.block;
+        auto append = [&](const std::vector<Var>& axes) {
+            for (auto v = axes.rbegin(); v != axes.rend(); ++v) {
+                if (*v == t.inner || !i.index.uses(*v)) continue;
+                at = at + Index::var(*v) * stride;
+                stride *= nest.extents[static_cast<std::size_t>(*v)];
+            }
+        };
+        append(nest.reduce_axes);
+        append(nest.axes);
+        Buffer b = nest.buffers[static_cast<std::size_t>(i.target)];
+        b.sizes = {round_up(stride * lanes, t.block)};
+        i.index = at;
+        i.target = out.add_buffer(std::move(b));
+    }
+    return out;
+}
+
+Emitter::Range Emitter::span(Var v) const {
+    for (std::size_t k = 0; k < b_.pack_at; ++k) {
+        const Blocking::Loop& l = b_.loops[k];
+        if (l.axis != v || l.part == Blocking::Part::Chunks) continue;
+        if (vector_axis(v)) return {block_start_, block_size_};
+        const std::size_t tile = tile_of(v);
+        if (tile < t_.tiles.size()) return {tile_start_[tile], tile_size_[tile]};
+        return {vars_[static_cast<std::size_t>(v)], 1};
+    }
+    return ranges_[static_cast<std::size_t>(v)];
+}
+
+Emitter::Statements Emitter::pack() {
+    Statements out;
+    if (t_.packed.empty()) return out;
+    panels_.resize(t_.packed.size());
+    for (std::size_t k = 0; k < panels_.size(); ++k) {
+        const Instr& load = nest_.values[static_cast<std::size_t>(t_.packed[k])];
+        Panel& p = panels_[k];
+        p.axes.clear();
+        for (const auto* axes : {&nest_.axes, &nest_.reduce_axes})
+            for (Var v : *axes)
+                if (v != t_.inner && load.index.uses(v)) p.axes.push_back({v, span(v)});
+        p.lanes = span(t_.inner);
+        p.block = t_.over_reduction ? round_up(p.lanes.size, t_.lanes)
+                                    : round_up(std::min(p.lanes.size, t_.block), t_.lanes);
+        p.rows = 1;
+        for (const auto& [v, range] : p.axes) p.rows *= range.size;
+        const std::int64_t elements = p.rows * round_up(p.lanes.size, p.block);
+        if (p.buffer < 0)
+            p.buffer = k_.add_buffer({"panel" + std::to_string(k),
+                                      nest_.buffers[static_cast<std::size_t>(load.target)].dtype,
+                                      {elements},
+                                      true});
+        std::int64_t& size = k_.buffers[static_cast<std::size_t>(p.buffer)].sizes[0];
+        size = std::max(size, elements);
+        append(out, fill(p, load));
+    }
+    return out;
+}
+
+Index Emitter::row_of(const Panel& p) const {
+    Index row;
+    for (const auto& [v, range] : p.axes)
+        row = row * range.size + vars_[static_cast<std::size_t>(v)] - range.start;
+    return row;
+}
+
+Emitter::Statements Emitter::fill(const Panel& p, const Instr& load) {
+    const Var along = packed_along(nest_, load, t_.inner);
+    const std::vector<Index> kept = vars_;
+    const auto name = [&](Var v) { return nest_.var_names[static_cast<std::size_t>(v)]; };
+    // Pieces of `size` of a range, then the rest.
+    auto pieces = [&](const std::string& what, const Range& range, std::int64_t size,
+                      const std::function<Statements(const Index&, std::int64_t)>& body) {
+        Statements out;
+        const std::int64_t whole = range.size / size, rest = range.size % size;
+        if (whole)
+            out = repeat(what, whole, size, 0, LoopKind::Serial,
+                         [&](const Index& at) { return body(at, size); });
+        if (rest) append(out, body(Index(whole * size), rest));
+        return out;
+    };
+    auto copy = [&](const Index& block, const Range& lanes, const Range& columns) {
+        return pieces(name(t_.inner), lanes, t_.lanes, [&](const Index& lane, std::int64_t rows) {
+            return pieces(name(along), columns, t_.lanes, [&](const Index& c, std::int64_t count) {
+                var(t_.inner) = lanes.start + lane;
+                var(along) = columns.start + c;
+                std::int64_t column = p.block;
+                for (std::size_t k = p.axes.size(); k-- > 0 && p.axes[k].first != along;)
+                    column *= p.axes[k].second.size;
+                TransposeTile t;
+                Cloner clone = cloner();
+                t.from = load.target;
+                t.at = clone.index(load.index);
+                t.from_stride = load.index.coefficient(t_.inner);
+                t.to = p.buffer;
+                t.place = block * (p.rows * p.block) + row_of(p) * p.block + lane;
+                t.to_stride = column;
+                t.rows = rows;
+                t.columns = count;
+                t.lanes = t_.lanes;
+                return Statements{Stmt::make_transpose(std::move(t))};
+            });
+        });
+    };
+    std::function<Statements(std::size_t)> each = [&](std::size_t k) -> Statements {
+        if (k < p.axes.size()) {
+            const auto& [v, range] = p.axes[k];
+            if (v == along || range.size == 1) {
+                if (v != along) var(v) = range.start;
+                return each(k + 1);
+            }
+            return repeat(name(v), range.size, 1, 0, LoopKind::Serial, [&](const Index& at) {
+                var(v) = range.start + at;
+                return each(k + 1);
+            });
+        }
+        const auto at = std::find_if(p.axes.begin(), p.axes.end(),
+                                     [&](const auto& axis) { return axis.first == along; });
+        const Range columns = at->second;
+        return pieces(name(t_.inner) + "b", p.lanes, p.block,
+                      [&](const Index& start, std::int64_t size) {
+                          // `start` is a multiple of the block.
+                          Index number = floordiv(start, p.block, k_.extents);
+                          return copy(number, {p.lanes.start + start, size}, columns);
+                      });
+    };
+    Statements out = each(0);
+    vars_ = kept;
+    return out;
+}
+
+void Emitter::read_panels(Cloner& clone) {
+    for (std::size_t k = 0; k < panels_.size(); ++k) {
+        const Panel& p = panels_[k];
+        Index place = row_of(p) * p.block;
+        if (t_.over_reduction || p.lanes.size <= p.block) {
+            place = place + vars_[static_cast<std::size_t>(t_.inner)] - p.lanes.start;
+        } else {
+            Index number;
+            for (std::size_t at = b_.pack_at; at < b_.loops.size(); ++at)
+                if (b_.loops[at].axis == t_.inner)
+                    number =
+                        number +
+                        loop_numbers_[at] *
+                            (b_.loops[at].part == Blocking::Part::Chunks ? b_.chunk / t_.block : 1);
+            place = place + number * (p.rows * p.block) +
+                    vars_[static_cast<std::size_t>(t_.inner)] - block_start_;
+        }
+        clone.replace(t_.packed[k], k_.load(p.buffer, place));
+    }
+}
+
+}  // namespace arete
