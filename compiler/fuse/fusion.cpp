@@ -1,7 +1,10 @@
 #include "compiler/fuse/fusion.h"
 
 #include <algorithm>
+#include <numeric>
 
+#include "compiler/fuse/costs.h"
+#include "compiler/fuse/recompute.h"
 #include "compiler/fuse/siblings.h"
 #include "compiler/ops/leaves.h"
 
@@ -9,10 +12,11 @@ namespace arete {
 
 namespace {
 
-std::int64_t elements(const Node& n) {
-    return count(concrete(n.types[0].shape));
-}
-
+// In a round the kernels are fixed: stored values, and reductions, which are computed once wherever
+// they end up. Each other value is read by the kernels that it reaches through values that are not
+// stored. What one kernel needs once an element is part of it; the rest is a problem of
+// keeping or recomputing. What that stores are further kernels in the next round; in the last round
+// nothing is stored any more.
 class Fuser {
   public:
     Fuser(const Graph& graph, std::span<const Expr> keep) : graph_(graph) {
@@ -20,187 +24,334 @@ class Fuser {
         out_.graph = &graph;
         out_.is_stored.assign(n, 0);
         out_.reasons.resize(n);
-        root_.assign(n, -1);
-        iterations_.assign(n, 0);
         kept_.assign(n, 0);
+        joins_.assign(n, 0);
+        straight_.assign(n, 0);
         reduction_of_.assign(n, -1);
-        evaluations_.assign(n, 0);
-        depth_.assign(n, 0);
-        for (const Expr& e : keep) kept_[id(e)] = 1;
+        readers_.resize(n);
+        value_of_.assign(n, -1);
+        for (const auto& node : graph.nodes()) {
+            elements_.push_back(elements(*node));
+            iterations_.push_back(iterations(*node));
+        }
+        for (const Expr& e : keep) kept_[at(graph.id(e))] = 1;
     }
 
     Fusion run() {
         const int n = static_cast<int>(graph_.size());
-        for (int i = 0; i < n; ++i) iterations_[static_cast<std::size_t>(i)] = iterations(i);
-        // Readers first, so that each producer knows the kernels it could join.
-        for (int i = n - 1; i >= 0; --i) decide(i);
+        store_always();
+        do {
+            stored_now_ = 0;
+            find_readers();
+            for (const std::vector<int>& region : regions()) decide(region);
+        } while (stored_now_ > 0);
         for (int i = 0; i < n; ++i)
-            if (!node(i).is_leaf() && out_.is_stored[static_cast<std::size_t>(i)])
+            if (!node(i).is_leaf() && stored(i))
                 for (std::size_t k = 0; k < node(i).types.size(); ++k)
-                    out_.groups.push_back(
-                        {{Expr(graph_.nodes()[static_cast<std::size_t>(i)], static_cast<int>(k))}});
+                    out_.groups.push_back({{Expr(graph_.nodes()[at(i)], static_cast<int>(k))}});
         return std::move(out_);
     }
 
   private:
-    const Node& node(int i) const { return *graph_.nodes()[static_cast<std::size_t>(i)]; }
-    std::size_t id(const Expr& e) const { return static_cast<std::size_t>(graph_.id(e)); }
+    // How often a kernel evaluates a value.
+    struct Reader {
+        int kernel;
+        std::int64_t evaluations;
+    };
 
-    // Iterations of a node's own loops: elements of the result times the reduction's.
-    std::int64_t iterations(int i) const {
-        const Node& n = node(i);
-        if (n.is_leaf() || !n.op->has(Trait::Reduces)) return n.is_leaf() ? 0 : elements(n);
-        Expr root(graph_.nodes()[static_cast<std::size_t>(i)]);
-        LoweredNest l = lower_nest(
-            {&root, 1}, [](const Expr&) { return true; }, "probe");
-        std::int64_t total = elements(n);
-        for (loops::Var v : l.nest.reduce_axes)
-            total *= l.nest.extents[static_cast<std::size_t>(v)];
-        return total;
-    }
+    static std::size_t at(int i) { return static_cast<std::size_t>(i); }
+    const Node& node(int i) const { return *graph_.nodes()[at(i)]; }
+    bool is(int i, Trait t) const { return node(i).op->has(t); }
+    bool stored(int i) const { return out_.is_stored[at(i)] != 0; }
+    // What is read by a kernel whatever else holds.
+    bool is_kernel(int i) const { return stored(i) || is(i, Trait::Reduces); }
+    // In memory, or an address of what is.
+    bool given(int i) const { return stored(i) || (is(i, Trait::View) && joins_[at(i)]); }
+    bool uniform(const Expr& e) const { return is_constant_scalar(e); }
 
     void store(int i, std::string reason) {
-        out_.is_stored[static_cast<std::size_t>(i)] = 1;
-        out_.reasons[static_cast<std::size_t>(i)] = std::move(reason);
-        root_[static_cast<std::size_t>(i)] = i;
-        if (node(i).op->has(Trait::Reduces)) reduction_of_[static_cast<std::size_t>(i)] = i;
+        out_.is_stored[at(i)] = 1;
+        out_.reasons[at(i)] = std::move(reason);
+        ++stored_now_;
     }
 
-    void join(int i, int root) {
-        root_[static_cast<std::size_t>(i)] = root;
-        std::int64_t most = 0;
-        for (int u : graph_.users(i)) most = std::max(most, reads(u));
-        evaluations_[static_cast<std::size_t>(i)] = most;
-        depth_[static_cast<std::size_t>(i)] = depth_below(i) + 1;
-    }
-
-    // Nodes between i and the root of its kernel. Kernels stay of a size that compiles quickly.
-    int depth_below(int i) const {
-        int most = 0;
-        for (int u : graph_.users(i)) most = std::max(most, depth_[static_cast<std::size_t>(u)]);
-        return most;
-    }
-
-    void decide(int i) {
-        const Node& n = node(i);
-        if (n.is_leaf()) {
-            out_.is_stored[static_cast<std::size_t>(i)] = 1;
-            return;
-        }
-        const std::vector<int>& users = graph_.users(i);
-        if (kept_[static_cast<std::size_t>(i)]) return store(i, "result of the function");
-        if (n.op->has(Trait::Checks)) return store(i, "checked before it is used");
-        if (n.op->has(Trait::Scatters)) return store(i, "scatter");
-        if (n.types.size() > 1) return store(i, "several results");
-        for (int u : users)
-            if (node(u).op->has(Trait::Scatters))
-                return store(i, fmt::format("read by {}", node(u).op->name));
+    // The boundaries that no cost can move.
+    void store_always() {
+        constexpr int deepest = 100;
         // In a kernel of their own random numbers are made four from a block; unless so many that
         // memory would cost more.
         constexpr std::int64_t most_drawn = std::int64_t{1} << 20;
-        if (n.op->has(Trait::Random) && elements(n) <= most_drawn)
-            return store(i, "random numbers");
-        if (n.op->has(Trait::Reduces)) return decide_reduction(i);
-        if (n.op->has(Trait::View)) return join(i, only_root(users));
-        const bool cheap = n.op->has(Trait::Cheap);
-        for (int u : users) {
-            double times = static_cast<double>(reads(u)) /
-                           static_cast<double>(std::max<std::int64_t>(1, elements(n)));
-            if (times <= 1 || (cheap && node(u).op->has(Trait::Cheap) && !feeds_contraction(u)))
+        std::vector<int> depth(graph_.size());  // nodes between a value and its kernel's result
+        for (int i = static_cast<int>(graph_.size()) - 1; i >= 0; --i) {
+            const Node& n = node(i);
+            if (n.is_leaf()) {
+                out_.is_stored[at(i)] = 1;
                 continue;
-            return store(i, fmt::format("%{} = {} reads each element {:.3g} times", u,
-                                        node(u).op->name, times));
-        }
-        if (users.size() > 1 && !(cheap && recomputing_is_loading(n)))
-            return store(
-                i, fmt::format("{} readers, and recomputing costs more than a load", users.size()));
-        for (int u : users)
-            if (feeds_contraction(u)) return store(i, "operand of a contraction");
-        constexpr int deepest = 100;
-        if (depth_below(i) >= deepest) return store(i, "the kernel that reads it is long enough");
-        const int root = only_root(users);
-        if (root < 0 && !cheap) return store(i, "its reader is in several kernels");
-        join(i, root);
-    }
-
-    // How often kernels evaluate an operand of node u: once an iteration of u's own loops, times
-    // the evaluations of u where it is inlined into others.
-    std::int64_t reads(int u) const {
-        const std::size_t k = static_cast<std::size_t>(u);
-        if (out_.is_stored[k]) return iterations_[k];
-        return evaluations_[k] * iterations_[k] / std::max<std::int64_t>(1, elements(node(u)));
-    }
-
-    // True where u, read through views, ends in a kernel that reads its operands more than once.
-    bool feeds_contraction(int u) const {
-        if (out_.is_stored[static_cast<std::size_t>(u)] && !node(u).op->has(Trait::Reduces))
-            return false;
-        if (node(u).op->has(Trait::Reduces)) {
-            for (const Expr& x : node(u).inputs)
-                if (elements(x.node()) > 1 && reads(u) > elements(x.node())) return true;
-            return false;
-        }
-        if (!node(u).op->has(Trait::View)) return false;
-        const std::vector<int>& users = graph_.users(u);
-        return std::any_of(users.begin(), users.end(), [&](int v) { return feeds_contraction(v); });
-    }
-
-    // A cheap node of at most one stored operand besides scalars: loading it costs the same.
-    bool recomputing_is_loading(const Node& n) const {
-        int loads = 0;
-        for (const Expr& x : n.inputs)
-            if (!is_constant_scalar(x) && elements(x.node()) > 1) ++loads;
-        return loads <= 1;
-    }
-
-    int only_root(const std::vector<int>& users) const {
-        int root = -1;
-        for (int u : users) {
-            int r = root_[static_cast<std::size_t>(u)];
-            if (r < 0 || (root >= 0 && r != root)) return -1;
-            root = r;
-        }
-        return root;
-    }
-
-    // A reduction joins the kernel of the elementwise work that follows it.
-    void decide_reduction(int i) {
-        const Node& n = node(i);
-        const std::vector<int>& users = graph_.users(i);
-        if (users.size() != 1)
-            return store(i, fmt::format("reduction with {} readers", users.size()));
-        int u = users[0];
-        const int root = root_[static_cast<std::size_t>(u)];
-        if (root < 0) return store(i, "its reader is in several kernels");
-        // Walk to the root: every step must keep the elements one to one.
-        for (int at = u;;) {
-            const Node& a = node(at);
-            if (a.op->has(Trait::Reduces) || a.op->has(Trait::Scatters) || a.op->has(Trait::Checks))
-                return store(i, fmt::format("reduction read by %{} = {}", at, a.op->name));
-            if (a.op->has(Trait::View) && !a.op->has(Trait::Alias))
-                return store(i, fmt::format("reduction read through %{} = {}", at, a.op->name));
-            if (elements(a) != elements(n) || !def(a).scalar) {
-                if (!a.op->has(Trait::Alias))
-                    return store(i, "reduction whose reader broadcasts it");
             }
-            if (at == root) break;
-            if (graph_.users(at).size() != 1) return store(i, "its reader has several readers");
-            at = graph_.users(at)[0];
+            for (int u : graph_.users(i)) depth[at(i)] = std::max(depth[at(i)], depth[at(u)] + 1);
+            const auto scatter = std::find_if(graph_.users(i).begin(), graph_.users(i).end(),
+                                              [&](int u) { return is(u, Trait::Scatters); });
+            if (kept_[at(i)])
+                store(i, "result of the function");
+            else if (is(i, Trait::Checks))
+                store(i, "checked before it is used");
+            else if (is(i, Trait::Scatters))
+                store(i, "scatter");
+            else if (n.types.size() > 1)
+                store(i, "several results");
+            else if (scatter != graph_.users(i).end())
+                store(i, fmt::format("read by {}", node(*scatter).op->name));
+            else if (is(i, Trait::Random) && elements_[at(i)] <= most_drawn)
+                store(i, "random numbers");
+            else if (depth[at(i)] > deepest && !is(i, Trait::View) && !is(i, Trait::Reduces))
+                // Kernels stay of a size that compiles quickly.
+                store(i, "the kernel that reads it is long enough");
+            if (is_kernel(i)) depth[at(i)] = 0;
         }
-        if (reduction_of_[static_cast<std::size_t>(root)] >= 0)
-            return store(i, "the kernel that reads it has a reduction already");
-        reduction_of_[static_cast<std::size_t>(root)] = i;
-        join(i, root);
+    }
+
+    void add_reader(int i, Reader r) {
+        std::vector<Reader>& all = readers_[at(i)];
+        auto it = std::lower_bound(all.begin(), all.end(), r.kernel,
+                                   [](const Reader& a, int kernel) { return a.kernel < kernel; });
+        if (it == all.end() || it->kernel != r.kernel)
+            all.insert(it, r);
+        else
+            it->evaluations = std::max(it->evaluations, r.evaluations);
+    }
+
+    // The kernels that read each value, and what is part of its only reader's kernel.
+    void find_readers() {
+        constexpr std::size_t most_readers = 64;
+        std::fill(reduction_of_.begin(), reduction_of_.end(), -1);
+        for (int i = static_cast<int>(graph_.size()) - 1; i >= 0; --i) {
+            joins_[at(i)] = straight_[at(i)] = 0;
+            readers_[at(i)].clear();
+            if (stored(i)) {
+                straight_[at(i)] = !node(i).is_leaf() && one_to_one(i);
+                continue;
+            }
+            bool alone = true, straight = true;
+            for (int u : graph_.users(i)) {
+                if (is_kernel(u))
+                    add_reader(i, {u, iterations_[at(u)]});
+                else
+                    for (const Reader& r : readers_[at(u)]) add_reader(i, r);
+                alone &= is_kernel(u) || joins_[at(u)];
+                straight &= straight_[at(u)] && elements_[at(u)] == elements_[at(i)];
+            }
+            const std::vector<Reader>& readers = readers_[at(i)];
+            if (readers.size() > most_readers && !is(i, Trait::View)) {
+                store(i, fmt::format("{} kernels read it", readers.size()));
+                straight_[at(i)] = one_to_one(i);
+                continue;
+            }
+            straight_[at(i)] = straight && one_to_one(i);
+            if (!alone || readers.size() != 1) continue;
+            const Reader& r = readers[0];
+            if (is(i, Trait::Reduces)) {
+                int& taken = reduction_of_[at(r.kernel)];
+                if (!straight || is(r.kernel, Trait::Reduces) || taken >= 0) continue;
+                taken = i;
+                joins_[at(i)] = 1;
+            } else {
+                joins_[at(i)] = is(i, Trait::View) || r.evaluations <= elements_[at(i)];
+            }
+        }
+        for (std::size_t i = 0; i < graph_.size(); ++i) {
+            const Node& n = *graph_.nodes()[i];
+            if (!n.is_leaf() && n.op->has(Trait::View) && !out_.is_stored[i])
+                joins_[i] |= std::all_of(n.inputs.begin(), n.inputs.end(),
+                                         [&](const Expr& e) { return given(graph_.id(e)); });
+        }
+    }
+
+    // Work after a reduction that can follow it in its kernel.
+    bool one_to_one(int i) const {
+        return !is(i, Trait::Reduces) && (def(node(i)).scalar || is(i, Trait::Alias));
+    }
+
+    // What is to be decided, in parts that do not depend on each other.
+    std::vector<std::vector<int>> regions() {
+        const int n = static_cast<int>(graph_.size());
+        std::vector<int> leader(graph_.size());
+        std::iota(leader.begin(), leader.end(), 0);
+        const auto find = [&](int i) {
+            while (leader[at(i)] != i) i = leader[at(i)] = leader[at(leader[at(i)])];
+            return i;
+        };
+        const auto open = [&](int i) { return !stored(i) && !joins_[at(i)]; };
+        for (int i = 0; i < n; ++i)
+            if (open(i))
+                for (int u : graph_.users(i))
+                    if (open(u) && !is(u, Trait::Reduces)) leader[at(find(u))] = find(i);
+        std::vector<std::vector<int>> out;
+        std::vector<int> number(graph_.size(), -1);
+        for (int i = 0; i < n; ++i) {
+            if (!open(i)) continue;
+            int& k = number[at(find(i))];
+            if (k < 0) {
+                k = static_cast<int>(out.size());
+                out.emplace_back();
+            }
+            out[at(k)].push_back(i);
+        }
+        return out;
+    }
+
+    // Evaluations of a value by a kernel that runs: a register tile of a contraction has each
+    // operand's element in common for several results, and a single number is computed before
+    // loops.
+    std::int64_t evaluated(int i, const Reader& r) const {
+        constexpr std::int64_t tile = 4;
+        if (elements_[at(i)] == 1) return 1;
+        if (r.evaluations <= elements_[at(i)] || !is(r.kernel, Trait::Reduces))
+            return r.evaluations;
+        return std::max(elements_[at(i)], r.evaluations / tile);
+    }
+
+    std::int64_t load_cost(int i, const Reader& r) const {
+        return costs_.move(node(i), std::min(elements_[at(i)], r.evaluations)) +
+               costs_.load(node(i)) * evaluated(i, r);
+    }
+
+    // What a kernel of its own would cost that stores value i.
+    std::int64_t store_cost(int i) {
+        if (is(i, Trait::View)) return KeepOrRecompute::never;
+        const std::int64_t own = elements_[at(i)];
+        std::int64_t total = Costs::nest + costs_.move(node(i), own);
+        if (is(i, Trait::Reduces)) return total;  // is computed once in any case
+        constexpr std::size_t most = 64;
+        std::vector<int> seen{i};
+        for (std::size_t k = 0; k < seen.size() && seen.size() < most; ++k) {
+            if (k > 0 && is(seen[k], Trait::Reduces)) continue;
+            if (k > 0 && given(seen[k])) {
+                total += load_cost(seen[k], {i, own});
+                continue;
+            }
+            total += costs_.work(node(seen[k])) * evaluated(seen[k], {i, own});
+            for (const Expr& e : node(seen[k]).inputs) {
+                const int id = graph_.id(e);
+                if (!uniform(e) && std::find(seen.begin(), seen.end(), id) == seen.end())
+                    seen.push_back(id);
+            }
+        }
+        return total;
+    }
+
+    bool always_reads(const Reader& r, int i) const {
+        return std::any_of(graph_.users(i).begin(), graph_.users(i).end(), [&](int u) {
+            if (is_kernel(u)) return u == r.kernel;
+            return joins_[at(u)] &&
+                   std::any_of(readers_[at(u)].begin(), readers_[at(u)].end(),
+                               [&](const Reader& of) { return of.kernel == r.kernel; });
+        });
+    }
+
+    void decide(const std::vector<int>& region) {
+        KeepOrRecompute problem;
+        std::vector<int> ids;
+        std::vector<std::vector<Reader>> readers;
+        const auto add = [&](int i, bool is_given) {
+            value_of_[at(i)] = static_cast<int>(ids.size());
+            ids.push_back(i);
+            problem.values.emplace_back().given = is_given;
+        };
+        for (int i : region) add(i, false);
+        const std::size_t open = ids.size();
+        for (std::size_t k = 0; k < open; ++k) {
+            const int i = ids[k];
+            KeepOrRecompute::Value v;
+            v.store = store_cost(i);
+            for (const Reader& r : readers_[at(i)]) {
+                v.loads.push_back({r.kernel, load_cost(i, r), always_reads(r, i)});
+                v.compute += is(i, Trait::Reduces) ? KeepOrRecompute::never
+                                                   : costs_.work(node(i)) * evaluated(i, r);
+            }
+            v.compute = std::min(v.compute, KeepOrRecompute::never);
+            v.readers = std::move(problem.values[k].readers);
+            problem.values[k] = std::move(v);
+            if (is(i, Trait::Reduces)) continue;
+            for (const Expr& e : node(i).inputs) {
+                const int x = graph_.id(e);
+                if (uniform(e)) continue;
+                if (value_of_[at(x)] < 0) add(x, true);
+                problem.values[at(value_of_[at(x)])].readers.push_back(static_cast<int>(k));
+            }
+        }
+        for (std::size_t k = open; k < ids.size(); ++k) load_given(problem, k, ids);
+        const std::vector<char> recomputed = minimum_cost(problem);
+        const std::int64_t least = problem.cost(recomputed);
+        for (std::size_t k = 0; k < open; ++k)
+            if (!recomputed[k] && problem.loads(k, recomputed) > 0)
+                store(ids[k], reason(problem, k, recomputed, least, ids[k]));
+        for (int i : ids) value_of_[at(i)] = -1;
+    }
+
+    // Kernels that would load a given value only for what they recompute.
+    void load_given(KeepOrRecompute& problem, std::size_t k, const std::vector<int>& ids) {
+        constexpr std::size_t most_users = 64;
+        KeepOrRecompute::Value& v = problem.values[k];
+        const int i = ids[k];
+        std::vector<Reader> all;
+        for (int reader : v.readers)
+            for (const Reader& r : readers_[at(ids[at(reader)])]) all.push_back(r);
+        std::sort(all.begin(), all.end(), [](const Reader& a, const Reader& b) {
+            return a.kernel != b.kernel ? a.kernel < b.kernel : a.evaluations > b.evaluations;
+        });
+        for (const Reader& r : all)
+            if (v.loads.empty() || v.loads.back().kernel != r.kernel)
+                v.loads.push_back({r.kernel, load_cost(i, r),
+                                   graph_.users(i).size() <= most_users && always_reads(r, i)});
+    }
+
+    std::string reason(const KeepOrRecompute& problem, std::size_t k, std::vector<char> choice,
+                       std::int64_t least, int i) const {
+        if (is(i, Trait::Reduces)) return why_apart(i);
+        const Reader& r = readers_[at(i)][0];
+        int loads = problem.loads(k, choice);
+        for (int u : problem.values[k].readers) loads += !choice[at(u)];
+        std::string text = fmt::format("{} kernels read it", loads);
+        if (loads == 1 && r.evaluations > elements_[at(i)])
+            text = fmt::format(
+                "%{} = {} reads each element {:.3g} times", r.kernel, node(r.kernel).op->name,
+                static_cast<double>(r.evaluations) /
+                    static_cast<double>(std::max<std::int64_t>(1, elements_[at(i)])));
+        choice[k] = 1;
+        const std::int64_t saved = problem.cost(choice) - least;
+        return saved >= KeepOrRecompute::never / 2
+                   ? text
+                   : fmt::format("{}; saves {} bytes over computing it there", text, saved);
+    }
+
+    // Why a reduction is not part of its reader's kernel.
+    std::string why_apart(int i) const {
+        const std::vector<int>& users = graph_.users(i);
+        if (readers_[at(i)].size() > 1)
+            return fmt::format("reduction that {} kernels read", readers_[at(i)].size());
+        for (int u : users) {
+            if (is(u, Trait::Reduces) || is(u, Trait::Scatters) || is(u, Trait::Checks))
+                return fmt::format("reduction read by %{} = {}", u, node(u).op->name);
+            if (is(u, Trait::View) && !is(u, Trait::Alias))
+                return fmt::format("reduction read through %{} = {}", u, node(u).op->name);
+            if (elements_[at(u)] != elements_[at(i)]) return "reduction whose reader broadcasts it";
+        }
+        if (reduction_of_[at(readers_[at(i)][0].kernel)] >= 0)
+            return "the kernel that reads it has a reduction already";
+        return "reduction whose reader is not computed with it";
     }
 
     const Graph& graph_;
     Fusion out_;
+    Costs costs_;
+    int stored_now_ = 0;
     std::vector<char> kept_;
-    std::vector<int> root_;          // kernel that an inlined node is part of, -1: several
-    std::vector<int> reduction_of_;  // the reduction in a root's kernel
-    std::vector<std::int64_t> iterations_;
-    std::vector<int> depth_;                 // of an inlined node below its root
-    std::vector<std::int64_t> evaluations_;  // of an inlined node, by its most eager reader
+    std::vector<char> joins_;     // part of its only reader's kernel, or an address
+    std::vector<char> straight_;  // keeps elements one to one up to the kernel's result
+    std::vector<int> reduction_of_;
+    std::vector<int> value_of_;
+    std::vector<std::int64_t> elements_, iterations_;
+    std::vector<std::vector<Reader>> readers_;  // by kernel
 };
 
 }  // namespace
@@ -212,39 +363,6 @@ bool Fusion::stored(const Expr& e) const {
 Fusion fuse(const Graph& graph, std::span<const Expr> keep) {
     Fusion out = Fuser(graph, keep).run();
     merge_siblings(out, keep);
-    return out;
-}
-
-std::string to_string(const Fusion& fusion) {
-    std::string out;
-    const Graph& g = *fusion.graph;
-    for (std::size_t k = 0; k < fusion.groups.size(); ++k) {
-        const Group& group = fusion.groups[k];
-        // The group's nodes: from the roots down to stored values.
-        std::vector<int> members, stack;
-        std::vector<char> seen(g.size(), 0);
-        for (const Expr& r : group.roots) stack.push_back(g.id(r));
-        while (!stack.empty()) {
-            int i = stack.back();
-            stack.pop_back();
-            if (seen[static_cast<std::size_t>(i)]++) continue;
-            members.push_back(i);
-            for (const Expr& e : g.nodes()[static_cast<std::size_t>(i)]->inputs)
-                if (!fusion.stored(e)) stack.push_back(g.id(e));
-        }
-        std::sort(members.begin(), members.end());
-        out += fmt::format("group {} ->", k);
-        for (const Expr& r : group.roots)
-            out += fmt::format("{} {} {}", &r == group.roots.data() ? "" : ",", r.type().str(),
-                               r.node().op->name);
-        out += "\n";
-        for (int i : members)
-            out += fmt::format("    %{} = {} : {}\n", i,
-                               g.nodes()[static_cast<std::size_t>(i)]->op->name,
-                               g.nodes()[static_cast<std::size_t>(i)]->types[0].str());
-        for (const Expr& r : group.roots)
-            out += fmt::format("  stored: {}\n", fusion.reasons[static_cast<std::size_t>(g.id(r))]);
-    }
     return out;
 }
 

@@ -26,15 +26,27 @@ struct Fusion {
     const Graph* graph = nullptr;
 };
 
-/// Decides by traits and sizes alone:
-/// - views are read through, never stored;
-/// - a producer is inlined into its only reader, unless the reader would compute it more than once
-///   an element (operands of contractions, broadcasts) and it costs more than a load;
-/// - cheap producers are inlined into several readers;
+/// Decides by traits, sizes and costs:
+/// - results, checks, scatters and what these read, random numbers, and what has several results
+/// are
+///   stored; views are read through, never stored;
 /// - a reduction takes the elementwise work after it into its own kernel, where that work has its
-///   shape and no other reduction.
+///   shape and no other reduction, and is stored otherwise;
+/// - what one kernel needs once an element is computed there;
+/// - whatever is left, because several kernels need it or one needs it several times, is stored or
+///   computed again, as costs least bytes: a minimum cut (recompute.h).
 /// Values in `keep` are stored whatever else holds. Sizes must be concrete.
 Fusion fuse(const Graph& graph, std::span<const Expr> keep);
+
+/// Ids of the nodes that a group computes, ascending.
+std::vector<int> members(const Fusion& fusion, const Group& group);
+
+/// Throws an InternalError where kernels made of these groups would not compute the graph: where a
+/// value is neither stored by one group nor computed by its readers' groups; a group reads what no
+/// group before it stores; one of `keep`, a check, a scatter or what it reads, or one of several
+/// results is not stored; a stored value has no reason; or a reduction that is not stored is
+/// computed by several groups, with another one, or is not one to one with the result of its group.
+void verify(const Fusion& fusion, std::span<const Expr> keep);
 
 /// Groups with the reason for each boundary, for ARETE_DUMP=fusion.
 std::string to_string(const Fusion& fusion);

@@ -36,8 +36,7 @@ enum class Trait : std::uint32_t {
     Scatters = 1 << 4,     ///< the lowering writes at computed places, one after another
     Checks = 1 << 5,       ///< the lowering can fail at run time; runs before any update
     Random = 1 << 6,       ///< a draw; needs a stream of its own
-    Cheap = 1 << 7,        ///< recomputing costs no more than a load
-    Increasing = 1 << 8,   ///< of one number: a < b gives f(a) < f(b), as real numbers
+    Increasing = 1 << 7,   ///< of one number: a < b gives f(a) < f(b), as real numbers
 };
 constexpr Trait operator|(Trait a, Trait b) {
     return static_cast<Trait>(static_cast<std::uint32_t>(a) | static_cast<std::uint32_t>(b));

@@ -93,7 +93,7 @@ std::vector<Sample> check_range_samples() {
 
 }  // namespace
 
-constinit const OpDef arange_op{.info = {.name = "arange", .traits = Trait::Cheap},
+constinit const OpDef arange_op{.info = {.name = "arange"},
                                 .doc = "attr start + k * attr step for k below attr size",
                                 .arity = 0,
                                 .infer = infer_arange,

@@ -48,7 +48,7 @@ std::vector<TensorType> infer_cast(const InferArgs& a) {
 
 // ---- arithmetic
 
-constinit const OpDef add_op{.info = {.name = "add", .traits = Trait::Commutative | Trait::Cheap},
+constinit const OpDef add_op{.info = {.name = "add", .traits = Trait::Commutative},
                              .doc = "a + b",
                              .arity = 2,
                              .infer = infer_elementwise,
@@ -58,7 +58,7 @@ constinit const OpDef add_op{.info = {.name = "add", .traits = Trait::Commutativ
                              },
                              .samples = binary_samples < operator+> };
 constinit const OpDef sub_op{
-    .info = {.name = "sub", .traits = Trait::Cheap},
+    .info = {.name = "sub"},
     .doc = "a - b",
     .arity = 2,
     .infer = infer_elementwise,
@@ -67,7 +67,7 @@ constinit const OpDef sub_op{
         return {a.g[0], -a.g[0]};
     },
     .samples = binary_samples<static_cast<Expr (*)(const Operand&, const Operand&)>(operator-)>};
-constinit const OpDef mul_op{.info = {.name = "mul", .traits = Trait::Commutative | Trait::Cheap},
+constinit const OpDef mul_op{.info = {.name = "mul", .traits = Trait::Commutative},
                              .doc = "a * b",
                              .arity = 2,
                              .infer = infer_elementwise,
@@ -111,21 +111,21 @@ constinit const OpDef mod_op{.info = {.name = "mod"},
                              },
                              .samples = binary_samples<mod, 5, 60, false>};
 constinit const OpDef neg_op{
-    .info = {.name = "neg", .traits = Trait::Cheap},
+    .info = {.name = "neg"},
     .doc = "minus a",
     .infer = infer_elementwise,
     .scalar = [](const ScalarArgs& x) { return x.dtype == DType::Bool ? x[0] : -x[0]; },
     .pullback = [](const PullbackArgs& a) -> std::vector<Expr> { return {-a.g[0]}; },
     .samples = unary_samples<static_cast<Expr (*)(const Operand&)>(operator-)>};
 constinit const OpDef abs_op{
-    .info = {.name = "abs", .traits = Trait::Cheap},
+    .info = {.name = "abs"},
     .doc = "|a|; slope 0 at 0",
     .infer = infer_elementwise,
     .scalar = [](const ScalarArgs& x) { return ir::abs(x[0]); },
     .pullback = [](const PullbackArgs& a) -> std::vector<Expr> { return {a.g[0] * sign(a.x[0])}; },
     .samples = unary_samples<abs>};
 constinit const OpDef sign_op{
-    .info = {.name = "sign", .traits = Trait::Cheap},
+    .info = {.name = "sign"},
     .doc = "-1, 0 or 1; NaN for NaN",
     .infer = infer_elementwise,
     .scalar =
@@ -138,7 +138,7 @@ constinit const OpDef sign_op{
     .pullback = no_gradient,
     .samples = unary_samples<sign, -20, 20, false>};
 constinit const OpDef sqr_op{
-    .info = {.name = "sqr", .traits = Trait::Cheap},
+    .info = {.name = "sqr"},
     .doc = "a * a",
     .infer = infer_elementwise,
     .scalar = [](const ScalarArgs& x) { return x[0] * x[0]; },
@@ -257,28 +257,28 @@ constinit const OpDef softplus_op{
 // ---- rounding and extremes
 
 constinit const OpDef floor_op{
-    .info = {.name = "floor", .traits = Trait::Cheap},
+    .info = {.name = "floor"},
     .doc = "largest integer not above a",
     .infer = infer_elementwise,
     .scalar = [](const ScalarArgs& x) { return is_float(x.dtype) ? ir::floor(x[0]) : x[0]; },
     .pullback = no_gradient,
     .samples = unary_samples<floor, -40, 40, false>};
 constinit const OpDef ceil_op{
-    .info = {.name = "ceil", .traits = Trait::Cheap},
+    .info = {.name = "ceil"},
     .doc = "smallest integer not below a",
     .infer = infer_elementwise,
     .scalar = [](const ScalarArgs& x) { return is_float(x.dtype) ? ir::ceil(x[0]) : x[0]; },
     .pullback = no_gradient,
     .samples = unary_samples<ceil, -40, 40, false>};
 constinit const OpDef round_op{
-    .info = {.name = "round", .traits = Trait::Cheap},
+    .info = {.name = "round"},
     .doc = "nearest integer, ties to even",
     .infer = infer_elementwise,
     .scalar = [](const ScalarArgs& x) { return is_float(x.dtype) ? ir::round(x[0]) : x[0]; },
     .pullback = no_gradient,
     .samples = unary_samples<round, -40, 40, false>};
 constinit const OpDef relu_op{
-    .info = {.name = "relu", .traits = Trait::Cheap},
+    .info = {.name = "relu"},
     .doc = "maximum(a, 0) with slope 0 at 0",
     .infer = infer_elementwise,
     .scalar = [](const ScalarArgs& x) { return ir::max(x[0], ir::literal(x[0], 0)); },
@@ -287,56 +287,56 @@ constinit const OpDef relu_op{
         return {where(a.y[0] > 0, a.g[0], 0)};
     },
     .samples = unary_samples<relu>};
-constinit const OpDef maximum_op{
-    .info = {.name = "maximum", .traits = Trait::Commutative | Trait::Cheap},
-    .doc = "the larger; NaN where either is NaN",
-    .arity = 2,
-    .infer = infer_elementwise,
-    .scalar = [](const ScalarArgs& x) { return ir::max(x[0], x[1]); },
-    .pullback = [](const PullbackArgs& a) -> std::vector<Expr> {
-        // maximum(z, 0) is relu, whose slope at 0 is 0; elsewhere a tie goes to the first.
-        double zero = 1;
-        bool relu_like = is_constant_scalar(a.x[1], &zero) && zero == 0;
-        Expr first = relu_like ? a.x[0] > a.x[1] : a.x[0] >= a.x[1];
-        return {where(first, a.g[0], 0), where(first, 0, a.g[0])};
-    },
-    .samples = binary_samples<maximum>};
-constinit const OpDef minimum_op{
-    .info = {.name = "minimum", .traits = Trait::Commutative | Trait::Cheap},
-    .doc = "the smaller; NaN where either is NaN",
-    .arity = 2,
-    .infer = infer_elementwise,
-    .scalar = [](const ScalarArgs& x) { return ir::min(x[0], x[1]); },
-    .pullback = [](const PullbackArgs& a) -> std::vector<Expr> {
-        Expr first = a.x[0] <= a.x[1];
-        return {where(first, a.g[0], 0), where(first, 0, a.g[0])};
-    },
-    .samples = binary_samples<minimum>};
+constinit const OpDef maximum_op{.info = {.name = "maximum", .traits = Trait::Commutative},
+                                 .doc = "the larger; NaN where either is NaN",
+                                 .arity = 2,
+                                 .infer = infer_elementwise,
+                                 .scalar = [](const ScalarArgs& x) { return ir::max(x[0], x[1]); },
+                                 .pullback = [](const PullbackArgs& a) -> std::vector<Expr> {
+                                     // maximum(z, 0) is relu, whose slope at 0 is 0; elsewhere a
+                                     // tie goes to the first.
+                                     double zero = 1;
+                                     bool relu_like =
+                                         is_constant_scalar(a.x[1], &zero) && zero == 0;
+                                     Expr first = relu_like ? a.x[0] > a.x[1] : a.x[0] >= a.x[1];
+                                     return {where(first, a.g[0], 0), where(first, 0, a.g[0])};
+                                 },
+                                 .samples = binary_samples<maximum>};
+constinit const OpDef minimum_op{.info = {.name = "minimum", .traits = Trait::Commutative},
+                                 .doc = "the smaller; NaN where either is NaN",
+                                 .arity = 2,
+                                 .infer = infer_elementwise,
+                                 .scalar = [](const ScalarArgs& x) { return ir::min(x[0], x[1]); },
+                                 .pullback = [](const PullbackArgs& a) -> std::vector<Expr> {
+                                     Expr first = a.x[0] <= a.x[1];
+                                     return {where(first, a.g[0], 0), where(first, 0, a.g[0])};
+                                 },
+                                 .samples = binary_samples<minimum>};
 
 // ---- comparisons and logic
 
-constinit const OpDef eq_op{.info = {.name = "eq", .traits = Trait::Commutative | Trait::Cheap},
+constinit const OpDef eq_op{.info = {.name = "eq", .traits = Trait::Commutative},
                             .doc = "a == b",
                             .arity = 2,
                             .infer = infer_elementwise_bool,
                             .scalar = [](const ScalarArgs& x) { return ir::eq(x[0], x[1]); },
                             .pullback = no_gradient,
                             .samples = binary_samples<eq, -20, 20, false>};
-constinit const OpDef neq_op{.info = {.name = "neq", .traits = Trait::Commutative | Trait::Cheap},
+constinit const OpDef neq_op{.info = {.name = "neq", .traits = Trait::Commutative},
                              .doc = "a != b",
                              .arity = 2,
                              .infer = infer_elementwise_bool,
                              .scalar = [](const ScalarArgs& x) { return ir::ne(x[0], x[1]); },
                              .pullback = no_gradient,
                              .samples = binary_samples<neq, -20, 20, false>};
-constinit const OpDef lt_op{.info = {.name = "lt", .traits = Trait::Cheap},
+constinit const OpDef lt_op{.info = {.name = "lt"},
                             .doc = "a < b",
                             .arity = 2,
                             .infer = infer_elementwise_bool,
                             .scalar = [](const ScalarArgs& x) { return ir::lt(x[0], x[1]); },
                             .pullback = no_gradient,
                             .samples = binary_samples < operator<, -20, 20, false> };
-constinit const OpDef le_op{.info = {.name = "le", .traits = Trait::Cheap},
+constinit const OpDef le_op{.info = {.name = "le"},
                             .doc = "a <= b",
                             .arity = 2,
                             .infer = infer_elementwise_bool,
@@ -344,7 +344,7 @@ constinit const OpDef le_op{.info = {.name = "le", .traits = Trait::Cheap},
                             .pullback = no_gradient,
                             .samples = binary_samples<operator<=, -20, 20, false>};
 constinit const OpDef and_op{
-    .info = {.name = "and", .traits = Trait::Commutative | Trait::Cheap},
+    .info = {.name = "and", .traits = Trait::Commutative},
     .doc = "a and b, of bool",
     .arity = 2,
     .infer = infer_logical,
@@ -353,7 +353,7 @@ constinit const OpDef and_op{
     .samples = binary_samples<static_cast<Expr (*)(const Operand&, const Operand&)>(operator&&),
                               -20, 20, false>};
 constinit const OpDef or_op{
-    .info = {.name = "or", .traits = Trait::Commutative | Trait::Cheap},
+    .info = {.name = "or", .traits = Trait::Commutative},
     .doc = "a or b, of bool",
     .arity = 2,
     .infer = infer_logical,
@@ -361,7 +361,7 @@ constinit const OpDef or_op{
     .pullback = no_gradient,
     .samples = binary_samples<static_cast<Expr (*)(const Operand&, const Operand&)>(operator||),
                               -20, 20, false>};
-constinit const OpDef xor_op{.info = {.name = "xor", .traits = Trait::Commutative | Trait::Cheap},
+constinit const OpDef xor_op{.info = {.name = "xor", .traits = Trait::Commutative},
                              .doc = "exactly one of a and b, of bool",
                              .arity = 2,
                              .infer = infer_logical,
@@ -369,14 +369,14 @@ constinit const OpDef xor_op{.info = {.name = "xor", .traits = Trait::Commutativ
                              .pullback = no_gradient,
                              .samples = binary_samples<logical_xor, -20, 20, false>};
 constinit const OpDef not_op{
-    .info = {.name = "not", .traits = Trait::Cheap},
+    .info = {.name = "not"},
     .doc = "not a, of bool",
     .infer = infer_logical,
     .scalar = [](const ScalarArgs& x) { return !x[0]; },
     .pullback = no_gradient,
     .samples = unary_samples<static_cast<Expr (*)(const Operand&)>(operator!), -20, 20, false>};
 constinit const OpDef where_op{
-    .info = {.name = "where", .traits = Trait::Cheap},
+    .info = {.name = "where"},
     .doc = "condition ? a : b",
     .arity = 3,
     .infer = infer_where,
@@ -388,7 +388,7 @@ constinit const OpDef where_op{
 
 // ---- conversion
 
-constinit const OpDef cast_op{.info = {.name = "cast", .traits = Trait::Cheap},
+constinit const OpDef cast_op{.info = {.name = "cast"},
                               .doc = "conversion to attr dtype; float to integer truncates",
                               .infer = infer_cast,
                               .scalar = [](const ScalarArgs& x) { return ir::cast(x[0], x.dtype); },
@@ -399,7 +399,7 @@ constinit const OpDef cast_op{.info = {.name = "cast", .traits = Trait::Cheap},
                                   return {cast(a.g[0], a.x[0].dtype())};
                               },
                               .samples = cast_samples};
-constinit const OpDef stop_gradient_op{.info = {.name = "stop_gradient", .traits = Trait::Cheap},
+constinit const OpDef stop_gradient_op{.info = {.name = "stop_gradient"},
                                        .doc = "a, a constant to gradients",
                                        .infer = infer_elementwise,
                                        .scalar = [](const ScalarArgs& x) { return x[0]; },

@@ -261,7 +261,7 @@ constinit const OpDef advanced_index_grad_op{
     },
     .samples = advanced_index_grad_samples};
 constinit const OpDef one_hot_rows_op{
-    .info = {.name = "one_hot_rows", .traits = Trait::Cheap},
+    .info = {.name = "one_hot_rows"},
     .doc = "row i is zero but for g[i] in column y[i]",
     .arity = 2,
     .infer = infer_one_hot_rows,

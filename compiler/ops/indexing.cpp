@@ -157,20 +157,20 @@ std::vector<Sample> dynamic_slice_grad_samples() {
 
 }  // namespace
 
-constinit const OpDef slice_op{.info = {.name = "slice", .traits = Trait::View | Trait::Cheap},
+constinit const OpDef slice_op{.info = {.name = "slice", .traits = Trait::View},
                                .doc = "attr sizes elements from attr starts in attr steps",
                                .infer = infer_slice,
                                .lower = lower_slice,
                                .pullback = pullback_slice,
                                .samples = slice_samples};
-constinit const OpDef slice_grad_op{.info = {.name = "slice_grad", .traits = Trait::Cheap},
+constinit const OpDef slice_grad_op{.info = {.name = "slice_grad"},
                                     .doc = "g in the window of a slice, zero around it",
                                     .infer = infer_slice_grad,
                                     .lower = lower_slice_grad,
                                     .pullback = pullback_slice_grad,
                                     .samples = slice_grad_samples};
 constinit const OpDef dynamic_slice_op{
-    .info = {.name = "dynamic_slice", .traits = Trait::View | Trait::Cheap},
+    .info = {.name = "dynamic_slice", .traits = Trait::View},
     .doc = "slice whose starts are the inputs after the first, one an axis",
     .arity = -1,
     .infer = infer_dynamic_slice,
@@ -178,7 +178,7 @@ constinit const OpDef dynamic_slice_op{
     .pullback = [](const PullbackArgs& a) { return pull_dynamic(dynamic_slice_grad_op, a); },
     .samples = dynamic_slice_samples};
 constinit const OpDef dynamic_slice_grad_op{
-    .info = {.name = "dynamic_slice_grad", .traits = Trait::Cheap},
+    .info = {.name = "dynamic_slice_grad"},
     .doc = "g in the window of a dynamic_slice, zero around it",
     .arity = -1,
     .infer = infer_slice_grad,

@@ -210,17 +210,16 @@ std::vector<Sample> shape_samples() {
 
 }  // namespace
 
-constinit const OpDef reshape_op{
-    .info = {.name = "reshape", .traits = Trait::View | Trait::Alias | Trait::Cheap},
-    .doc = "the same elements in row-major order under attr shape",
-    .infer = infer_reshape,
-    .lower = lower_reshape,
-    .pullback = [](const PullbackArgs& a) -> std::vector<Expr> {
-        return {reshape(a.g[0], a.x[0].shape())};
-    },
-    .samples = reshape_samples};
+constinit const OpDef reshape_op{.info = {.name = "reshape", .traits = Trait::View | Trait::Alias},
+                                 .doc = "the same elements in row-major order under attr shape",
+                                 .infer = infer_reshape,
+                                 .lower = lower_reshape,
+                                 .pullback = [](const PullbackArgs& a) -> std::vector<Expr> {
+                                     return {reshape(a.g[0], a.x[0].shape())};
+                                 },
+                                 .samples = reshape_samples};
 constinit const OpDef dimshuffle_op{
-    .info = {.name = "dimshuffle", .traits = Trait::View | Trait::Cheap},
+    .info = {.name = "dimshuffle", .traits = Trait::View},
     .doc = "axes reordered by attr order; -1 makes a new axis of size 1",
     .infer = infer_dimshuffle,
     .lower = lower_dimshuffle,
@@ -234,7 +233,7 @@ constinit const OpDef dimshuffle_op{
     },
     .samples = dimshuffle_samples};
 constinit const OpDef broadcast_to_op{
-    .info = {.name = "broadcast_to", .traits = Trait::View | Trait::Cheap},
+    .info = {.name = "broadcast_to", .traits = Trait::View},
     .doc = "x repeated to attr shape",
     .infer = infer_broadcast_to,
     .lower = lower_broadcast_to,
@@ -248,7 +247,7 @@ constinit const OpDef concatenate_op{.info = {.name = "concatenate"},
                                      .lower = lower_concatenate,
                                      .pullback = pullback_concatenate,
                                      .samples = concatenate_samples};
-constinit const OpDef shape_op{.info = {.name = "shape", .traits = Trait::Cheap},
+constinit const OpDef shape_op{.info = {.name = "shape"},
                                .doc = "the size of attr axis",
                                .infer = infer_shape,
                                .lower = lower_shape,

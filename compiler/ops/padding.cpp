@@ -74,7 +74,7 @@ std::vector<Sample> pad2d_samples() {
 }  // namespace
 
 constinit const OpDef pad2d_op{
-    .info = {.name = "pad2d", .traits = Trait::Cheap},
+    .info = {.name = "pad2d"},
     .doc = "attr pad rows and columns, of zeros or the lowest value, around the last two axes",
     .infer = infer_pad2d,
     .lower = lower_pad2d,

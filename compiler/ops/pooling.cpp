@@ -292,7 +292,7 @@ constinit const OpDef pool2d_argmax_op{
     .pullback = no_gradient,
     .samples = pool_samples<pool2d_argmax_op>};
 constinit const OpDef unpool2d_op{
-    .info = {.name = "unpool2d", .traits = Trait::Cheap},
+    .info = {.name = "unpool2d"},
     .doc = "each element at its position in its window, zero elsewhere",
     .arity = 2,
     .infer = infer_unpool2d,
@@ -325,7 +325,7 @@ constinit const OpDef pool2d_sum_op{.info = {.name = "pool2d_sum", .traits = Tra
                                         return {spread(a.g[0], a.node.attrs, a.x[0].shape())};
                                     },
                                     .samples = pool_samples<pool2d_sum_op>};
-constinit const OpDef pool2d_spread_op{.info = {.name = "pool2d_spread", .traits = Trait::Cheap},
+constinit const OpDef pool2d_spread_op{.info = {.name = "pool2d_spread"},
                                        .doc = "for each element, what the window that it is in has",
                                        .infer = infer_pool2d_spread,
                                        .lower = lower_pool2d_spread,

@@ -138,7 +138,7 @@ constexpr Pass passes[] = {
 void verify_after(const State& s, const Pass& pass) {
     switch (pass.shows) {
         case Shows::Graph: verify(Graph(s.roots), pass.name, infer_types); break;
-        case Shows::Fusion: break;
+        case Shows::Fusion: verify(s.fusion, s.kept()); break;
         case Shows::Nests:
             for (const LoweredNest& l : s.nests) verify(l.nest);
             break;
