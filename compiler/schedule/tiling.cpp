@@ -48,7 +48,7 @@ class Walk {
         }
     }
     const Index& index() const { return *index_; }
-    ValueId load() const { return load_; }  // -1: a store
+    ValueId load() const { return load_; }  // -1: a store, or a condition
     std::int64_t coefficient(Var v) const { return of_[static_cast<std::size_t>(v)].coefficient; }
     bool uses(Var v) const { return of_[static_cast<std::size_t>(v)].uses; }
     bool uses_nested(Var v) const { return of_[static_cast<std::size_t>(v)].nested; }
@@ -140,7 +140,7 @@ class Search {
                     a.op == Op::IndexOf &&
                     std::none_of(conditions_.begin(), conditions_.end(),
                                  [&](const Walk& c) { return c.index() == a.index; }))
-                    conditions_.emplace_back(a.index, nest_.extents.size());
+                    conditions_.emplace_back(-1, a.index, nest_.extents.size());
         }
     }
 
