@@ -25,8 +25,6 @@ constexpr std::int64_t ways = 8;
 constexpr double enough_ahead = 64 << 10;
 // Accumulators that wait are on the stack of the thread that runs the kernel.
 constexpr std::int64_t scratch_limit = 128 << 10;
-// Panels are, too.
-constexpr std::int64_t panel_limit = 512 << 10;
 
 std::int64_t ceil_div(std::int64_t a, std::int64_t b) {
     return (a + b - 1) / b;
@@ -438,15 +436,16 @@ std::optional<Blocking> choose_packing(const Nest& nest, const Tiling& t, const 
                 ceil_div(nest.extents[static_cast<std::size_t>(b.cut)], b.cut_size));
             if (traffic.waiting_bytes(b) > scratch_limit) return;
         }
-        double elements = 0, bytes = 0;
+        double copies = 0, bytes = 0;
         for (ValueId id : t.packed) {
             const Instr& i = nest.values[static_cast<std::size_t>(id)];
             const double n = panel_elements(i, t, box);
-            elements += n;
+            copies += n * packing_cycles(nest, i, t.lanes);
             bytes += n * static_cast<double>(size_of(i.dtype));
         }
-        if (bytes > static_cast<double>(std::min(machine.l2_bytes / 2, panel_limit))) return;
-        b.cycles = traffic.cycles(b) + times * elements * packing_cycles(t.lanes);
+        if (bytes > static_cast<double>(std::min(machine.l2_bytes / 2, 2 * machine.scratch_bytes)))
+            return;
+        b.cycles = traffic.cycles(b) + times * copies;
         if (!best || b.cycles < best->cycles) best = b;
     };
     auto places = [&](Blocking b) {

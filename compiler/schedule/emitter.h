@@ -19,21 +19,25 @@ using namespace loops;
 /// register tile does in emit_tile.cpp, and what it asks the memory for ahead in prefetch.cpp.
 class Emitter {
   public:
-    // block: an axis that a loop around the kernel walks, the kernel's variable 0; -1: none.
+    // block: an axis that a loop around the kernel walks, the kernel's variable 0; -1: none. The
+    // loops are added to a kernel of another part of the nest, or to an empty one.
     Emitter(const Nest& nest, const Tiling& tiling, const Blocking& blocking,
-            const Machine& machine, Var block)
-        : nest_(nest), t_(tiling), b_(blocking), machine_(machine) {
-        k_.name = nest.name;
-        k_.buffers = nest.buffers;
+            const Machine& machine, Var block, Kernel before)
+        : nest_(nest), t_(tiling), b_(blocking), machine_(machine), k_(std::move(before)) {
         vars_.resize(nest.extents.size());
-        if (block >= 0) var(block) = Index::var(k_.add_var("block", extent(block)));
+        if (k_.buffers.empty()) {
+            k_.name = nest.name;
+            k_.buffers = nest.buffers;
+            if (block >= 0) k_.add_var("block", extent(block));
+        }
+        if (block >= 0) var(block) = Index::var(0);
         ranges_.resize(nest.extents.size());
         loop_numbers_.resize(blocking.loops.size());
         for (Var v = 0; v < static_cast<int>(nest.extents.size()); ++v) range(v).size = extent(v);
     }
 
     Kernel run() {
-        k_.body = emit_axis(0, true);
+        append(k_.body, emit_axis(0, true));
         return std::move(k_);
     }
 

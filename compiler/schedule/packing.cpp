@@ -20,28 +20,37 @@ std::int64_t round_up(std::int64_t n, std::int64_t to) {
 
 }  // namespace
 
-Var packed_along(const Nest& nest, const Instr& load, Var lanes) {
-    if (load.op != Op::Load || std::abs(load.index.coefficient(lanes)) < 2) return -1;
-    for (const StoreTo& s : nest.stores)
-        if (s.buffer == load.target) return -1;
+bool can_pack(const Nest& nest, const Instr& load, Var lanes) {
+    if (load.op != Op::Load || std::abs(load.index.coefficient(lanes)) < 2) return false;
+    if (std::any_of(nest.stores.begin(), nest.stores.end(),
+                    [&](const StoreTo& s) { return s.buffer == load.target; }))
+        return false;
+    const auto& terms = load.index.terms();
+    return std::all_of(terms.begin(), terms.end(), [](const Index::Term& t) {
+        return t.kind == Index::Kind::Value || (t.kind == Index::Kind::Var && t.coefficient > 0);
+    });
+}
+
+Var packed_along(const Nest& nest, const Instr& load) {
     Var along = -1;
-    for (const Index::Term& term : load.index.terms()) {
-        if (term.kind == Index::Kind::Value) continue;
-        if (term.kind != Index::Kind::Var || term.coefficient < 0) return -1;
-        const auto steps = nest.extents[static_cast<std::size_t>(term.id)];
-        if (term.coefficient == 1 && steps > 1 &&
-            (along < 0 || steps > nest.extents[static_cast<std::size_t>(along)]))
-            along = term.id;
+    std::int64_t longest = 1;
+    for (const Index::Term& t : load.index.terms()) {
+        if (t.kind != Index::Kind::Var || t.coefficient != 1) continue;
+        if (const auto steps = nest.extents[static_cast<std::size_t>(t.id)]; steps > longest) {
+            along = t.id;
+            longest = steps;
+        }
     }
     return along;
 }
 
 // A square of as many rows as lanes: each is loaded, stored, and shuffled once for each bit of a
-// lane's number.
-double packing_cycles(int lanes) {
+// lane's number, two instructions a cycle.
+double packing_cycles(const Nest& nest, const Instr& load, int lanes) {
+    if (packed_along(nest, load) < 0) return 2;
     double bits = 0;
     for (int l = 1; l < lanes; l *= 2) ++bits;
-    return (bits + 2) / lanes;
+    return (bits + 2) / 2 / lanes;
 }
 
 double panel_elements(const Instr& load, const Tiling& t, const std::vector<std::int64_t>& steps) {
@@ -128,7 +137,7 @@ Index Emitter::row_of(const Panel& p) const {
 }
 
 Emitter::Statements Emitter::fill(const Panel& p, const Instr& load) {
-    const Var along = packed_along(nest_, load, t_.inner);
+    const Var along = packed_along(nest_, load);
     const std::vector<Index> kept = vars_;
     const auto name = [&](Var v) { return nest_.var_names[static_cast<std::size_t>(v)]; };
     // Pieces of `size` of a range, then the rest.
@@ -143,6 +152,16 @@ Emitter::Statements Emitter::fill(const Panel& p, const Instr& load) {
         return out;
     };
     auto copy = [&](const Index& block, const Range& lanes, const Range& columns) {
+        if (along < 0)
+            return pieces(name(t_.inner), lanes, t_.lanes, [&](const Index& lane, std::int64_t n) {
+                return over_vectors(n, [&](const Index& at, const Index&, std::int64_t) {
+                    var(t_.inner) = lanes.start + lane + at;
+                    Cloner clone = cloner();
+                    const Value element = k_.load(load.target, clone.index(load.index));
+                    const Index place = (block * p.rows + row_of(p)) * p.block + lane + at;
+                    return Statements{Stmt::make_store({p.buffer, place, element.id, {}})};
+                });
+            });
         return pieces(name(t_.inner), lanes, t_.lanes, [&](const Index& lane, std::int64_t rows) {
             return pieces(name(along), columns, t_.lanes, [&](const Index& c, std::int64_t count) {
                 var(t_.inner) = lanes.start + lane;
@@ -156,7 +175,7 @@ Emitter::Statements Emitter::fill(const Panel& p, const Instr& load) {
                 t.at = clone.index(load.index);
                 t.from_stride = load.index.coefficient(t_.inner);
                 t.to = p.buffer;
-                t.place = block * (p.rows * p.block) + row_of(p) * p.block + lane;
+                t.place = (block * p.rows + row_of(p)) * p.block + lane;
                 t.to_stride = column;
                 t.rows = rows;
                 t.columns = count;
@@ -179,7 +198,7 @@ Emitter::Statements Emitter::fill(const Panel& p, const Instr& load) {
         }
         const auto at = std::find_if(p.axes.begin(), p.axes.end(),
                                      [&](const auto& axis) { return axis.first == along; });
-        const Range columns = at->second;
+        const Range columns = at == p.axes.end() ? Range{} : at->second;
         return pieces(name(t_.inner) + "b", p.lanes, p.block,
                       [&](const Index& start, std::int64_t size) {
                           // `start` is a multiple of the block.

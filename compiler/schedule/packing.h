@@ -9,12 +9,16 @@
 
 namespace arete {
 
-/// The axis that an operand lies along in memory, if lanes along `lanes` would gather its elements
-/// one by one and it can be copied so that they lie side by side; -1 otherwise.
-loops::Var packed_along(const loops::Nest& nest, const loops::Instr& load, loops::Var lanes);
+/// Whether lanes along `lanes` would gather an operand's elements one by one, and it can be copied
+/// so that they lie side by side.
+bool can_pack(const loops::Nest& nest, const loops::Instr& load, loops::Var lanes);
 
-/// Cycles to copy one element into a panel.
-double packing_cycles(int lanes);
+/// The axis along which an operand lies in memory: it is copied by rows of that, transposed. -1
+/// where there is none: then element by element.
+loops::Var packed_along(const loops::Nest& nest, const loops::Instr& load);
+
+/// Cycles to copy one element of an operand into a panel.
+double packing_cycles(const loops::Nest& nest, const loops::Instr& load, int lanes);
 
 /// Elements that an operand's panel has where the axes from 0 on run over this many steps.
 double panel_elements(const loops::Instr& load, const Tiling& tiling,

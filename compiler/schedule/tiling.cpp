@@ -212,17 +212,16 @@ class Search {
         for (std::int64_t n : nest_.extents) all *= static_cast<double>(n);
         for (const Walk& e : inside_) {
             const Instr& i = nest_.values[static_cast<std::size_t>(e.load())];
-            if (packed_along(nest_, i, inner) < 0 ||
-                size_of(i.dtype) * static_cast<std::size_t>(lanes_) !=
-                    static_cast<std::size_t>(m_.vector_bytes))
+            if (!can_pack(nest_, i, inner) || size_of(i.dtype) * static_cast<std::size_t>(lanes_) !=
+                                                  static_cast<std::size_t>(m_.vector_bytes))
                 continue;
             double elements = 1;
             for (Var v = 0; v < static_cast<int>(nest_.extents.size()); ++v)
                 if (e.uses(v)) elements *= static_cast<double>(extent(v));
-            copies += elements;
+            copies += elements * packing_cycles(nest_, i, lanes_);
             out.push_back(e.load());
         }
-        if (copies * packing_cycles(lanes_) > 0.7 * all / (lanes_ * m_.fma_per_cycle)) out.clear();
+        if (copies > 0.7 * all / (lanes_ * m_.fma_per_cycle)) out.clear();
         return out;
     }
 
@@ -236,7 +235,7 @@ class Search {
             for (Var v : nest_.axes)
                 if (i.index.uses(v)) pieces *= static_cast<double>(ceil_div(extent(v), step(t, v)));
             const double times = cycles > parallel_cycles ? std::max(1.0, 4 / pieces) : 1;
-            sum += times * panel_elements(i, t, nest_.extents) * packing_cycles(lanes_);
+            sum += times * panel_elements(i, t, nest_.extents) * packing_cycles(nest_, i, lanes_);
         }
         return sum;
     }

@@ -88,6 +88,11 @@ TEST_CASE("bounds: odd sizes, products, convolutions and their gradients") {
         check("columns", {x}, {v[0]}, sum(x, 0));
         check("product", {x, w}, v, dot(x, w));
         check("product of transposed", {x, w}, v, dot(w, x));
+        const auto tall = matrix<float>("tall"), other = matrix<float>("other");
+        check("many rows", {tall, other},
+              {random.normal({70, n}, 0, 1), random.normal({37, n}, 0, 1)}, dot(tall, other.T()));
+        check("few columns", {tall, other},
+              {random.normal({70, 40}, 0, 1), random.normal({40, n}, 0, 1)}, dot(tall, other));
         check("softmax", {x}, {v[0]}, softmax(x));
         check("gradient", {x, w}, v, grad(sum(sqr(dot(x, w))), w));
         const auto image = tensor4<float>("image"), filter = tensor4<float>("filter");

@@ -102,6 +102,38 @@ TEST_CASE("threads: a weight and images that no second-level cache holds") {
     });
 }
 
+TEST_CASE("threads: operands that are packed, remainders with loops of their own") {
+    same_bits([](const Options& options) {
+        Generator random(5);
+        const auto wide = [](const Expr& e) { return cast(e, DType::F64); };
+        std::vector<Expr> inputs, outputs;
+        std::vector<Array> arguments;
+        // Of the second operand transposed: m, k, n; then as it is.
+        const std::int64_t sizes[][4] = {{256, 10, 1000, 1}, {300, 1100, 500, 1}, {513, 97, 75, 1},
+                                         {1000, 130, 33, 1}, {700, 500, 8, 0},    {700, 250, 17, 0},
+                                         {700, 250, 49, 0}};
+        for (const auto& [m, k, n, transposed] : sizes) {
+            const auto a = matrix<float>("a"), b = matrix<float>("b");
+            const auto product = [&](const Expr& x, const Expr& y) {
+                return dot(x, transposed ? y.T() : y);
+            };
+            const Expr exact = product(wide(a), wide(b));
+            outputs.push_back(product(a, b));
+            outputs.push_back(max(abs(wide(outputs.back()) - exact)) / max(abs(exact)));
+            inputs.insert(inputs.end(), {a, b});
+            arguments.push_back(random.normal({m, k}, 0, 1));
+            arguments.push_back(random.normal(transposed ? Sizes{n, k} : Sizes{k, n}, 0, 1));
+        }
+        const auto results =
+            function({.inputs = inputs, .outputs = outputs, .options = options}).call(arguments);
+        for (std::size_t k = 1; k < results.size(); k += 2) {
+            CAPTURE(k);
+            CHECK(results[k].item<double>() < 1e-5);
+        }
+        return results;
+    });
+}
+
 TEST_CASE("threads: a fully-connected net in training") {
     same_bits([](const Options& options) {
         Generator random(5);

@@ -162,12 +162,83 @@ TEST_CASE("schedule: contractions") {
     check("matrix and vector", dot(matrix<float>("m", {19, 45}), vector<float>("v", {45})));
 }
 
-TEST_CASE("schedule: blocks for the caches") {
-    const auto blocks = [](const Expr& e, const Machine& machine) {
-        LoweredNest l = lower_nest(
-            {&e, 1}, [](const Expr& x) { return x.node().is_leaf(); }, "kernel");
-        return schedule(l.nest, machine).comment;
+namespace {
+
+std::string comment_of(const Expr& e, const Machine& machine) {
+    LoweredNest l = lower_nest(
+        {&e, 1}, [](const Expr& x) { return x.node().is_leaf(); }, "kernel");
+    return schedule(l.nest, machine).comment;
+}
+
+/// A common processor with vectors of 16 floats.
+Machine wide_vectors() {
+    Machine m;
+    m.vector_bytes = 64;
+    m.vector_registers = 32;
+    m.masked_memory = true;
+    return m;
+}
+
+}  // namespace
+
+TEST_CASE("schedule: operands are packed where that pays, and only there") {
+    const auto product = [](std::int64_t m, std::int64_t k, std::int64_t n, bool transposed) {
+        const auto a = matrix<float>("a", {m, k});
+        return transposed ? dot(a, matrix<float>("b", {n, k}).T())
+                          : dot(a, matrix<float>("b", {k, n}));
     };
+    const auto packs = [](const Expr& e) {
+        const std::string text = comment_of(e, wide_vectors());
+        INFO(text);
+        return text.find("packs") != std::string::npos;
+    };
+    CHECK(packs(product(256, 10, 1000, true)));
+    CHECK(packs(product(256, 100, 640, true)));
+    CHECK(packs(product(1024, 1024, 1024, true)));
+    CHECK(packs(product(128, 128, 8, false)));
+    // Each element of the weight is used ten times: as long as it takes to copy it.
+    CHECK(!packs(product(10, 1000, 1000, true)));
+    CHECK(!packs(product(10, 1000, 1000, false)));
+    CHECK(!packs(product(256, 1000, 1000, false)));
+    check("short reduction", product(70, 10, 45, true));
+    check("rests of lanes, rows and columns", product(97, 35, 83, true));
+    check("few columns", product(61, 75, 7, false));
+    check("in pieces of the reduction", product(80, 1100, 20, true));
+    const auto x = tensor3<float>("x", {3, 50, 20}), y = tensor3<float>("y", {3, 33, 20});
+    check("batched", batched_dot(x, transpose(y, {0, 2, 1})));
+    const auto p = tensor3<float>("p", {40, 6, 5}), q = tensor3<float>("q", {34, 5, 6});
+    check("more than one axis",
+          sum(expand_dims(p, 1) * expand_dims(transpose(q, {0, 2, 1}), 0), {2, 3}));
+    const auto start = scalar<std::int64_t>("start");
+    const Expr rows = matrix<float>("data", {500, 24})(slice(start * 0, start * 0 + 60));
+    check("rows from a run-time index", dot(rows, matrix<float>("v", {40, 24}).T()));
+    check("doubles", dot(matrix<double>("s", {90, 20}), matrix<double>("t", {31, 20}).T()));
+}
+
+TEST_CASE("schedule: few elements beyond whole vectors have loops of their own") {
+    const auto product = [](std::int64_t n) {
+        return dot(matrix<float>("a", {128, 128}), matrix<float>("b", {128, n}));
+    };
+    const auto apart = [](const Expr& e) {
+        const std::string text = comment_of(e, wide_vectors());
+        INFO(text);
+        return text.find("; then ") != std::string::npos;
+    };
+    for (const std::int64_t n : {17, 18, 33, 49}) CHECK(apart(product(n)));
+    for (const std::int64_t n : {16, 31, 32, 127}) CHECK(!apart(product(n)));
+    const auto bias = [](std::int64_t n) { return vector<float>("bias", {n}); };
+    for (const std::int64_t n : {17, 18, 33}) {
+        INFO("n ", n);
+        check("and more", relu(product(n) + bias(n)));
+        check("transposed",
+              dot(matrix<float>("a", {40, 50}), matrix<float>("b", {n, 50}).T()) + bias(n));
+        check("maximum of sums",
+              max(expand_dims(matrix<float>("a", {60, 30}), 2) + matrix<float>("c", {30, n}), 1));
+    }
+}
+
+TEST_CASE("schedule: blocks for the caches") {
+    const auto blocks = comment_of;
     const auto contains = [](const std::string& text, const char* what) {
         INFO(text);
         CHECK(text.find(what) != std::string::npos);
@@ -193,10 +264,7 @@ TEST_CASE("schedule: blocks for the caches") {
                    g = tensor4<float>("g", {n, co, side + 1 - filter, side + 4 - filter});
         return Lop(conv2d(images, w), {w}, g)[0];
     };
-    Machine wide;
-    wide.vector_bytes = 64;
-    wide.vector_registers = 32;
-    wide.masked_memory = true;
+    const Machine wide = wide_vectors();
     contains(blocks(by_filters(256, 1, 20, 28, 5), wide), "blocks of");
     // Rows a power of two apart share a few sets of the cache.
     const auto square = matrix<float>("s", {1024, 1024}), other = matrix<float>("o", {1024, 1024});
