@@ -238,13 +238,15 @@ std::vector<Stmt> accumulate(Kernel& k, Reduction reduction, Value element, int 
                              const Index& slot, const Index& position) {
     DType t = element.dtype();
     Value old = k.load(best, slot);
-    if (reduction == Reduction::ArgMax || reduction == Reduction::ArgMin) {
-        bool is_max = reduction == Reduction::ArgMax;
+    const bool is_max = reduction == Reduction::Max || reduction == Reduction::ArgMax;
+    const bool is_min = reduction == Reduction::Min || reduction == Reduction::ArgMin;
+    if (where >= 0 || ((is_max || is_min) && is_float(t))) {
         Value better = is_max ? lt(old, element) : lt(element, old);
         // A NaN is better than any number, and none is better than a NaN.
         if (is_float(t)) better = (!(is_max ? le(element, old) : le(old, element))) & eq(old, old);
-        Value at = select(better, cast(k.index(position), DType::I32), k.load(where, slot));
         Value extreme = select(better, element, old);
+        if (where < 0) return {Stmt::make_store({best, slot, extreme.id, {}})};
+        Value at = select(better, cast(k.index(position), DType::I32), k.load(where, slot));
         return {Stmt::make_store({where, slot, at.id, {}}),
                 Stmt::make_store({best, slot, extreme.id, {}})};
     }

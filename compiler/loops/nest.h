@@ -11,8 +11,7 @@ namespace arete::loops {
 
 /// How elements are combined. Sums of f32 accumulate in f32. Max and Min propagate NaN; ArgMax
 /// and ArgMin give the position (i32, row-major over the reduction axes) of the first extreme, a
-/// NaN counting as extreme, as in NumPy. Of zeros, Max and Min give the one of IEEE 754's maximum
-/// and minimum, or, beside the position of the same element, the first.
+/// NaN counting as extreme, as in NumPy. Zeros of both signs are equal: Max and Min give either.
 enum class Reduction : std::uint8_t { Sum, Prod, Max, Min, ArgMax, ArgMin };
 
 std::string_view name(Reduction r);

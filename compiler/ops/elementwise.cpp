@@ -44,6 +44,13 @@ std::vector<TensorType> infer_cast(const InferArgs& a) {
     return {{a.attrs.get<DType>("dtype"), a.type(0).shape}};
 }
 
+// As a choice, which passes NaN on and is one instruction of most processors; a maximum, which
+// orders zeros too, is several.
+loops::Value relu_value(const ScalarArgs& x) {
+    const loops::Value zero = ir::literal(x[0], 0);
+    return ir::select(ir::lt(x[0], zero), zero, x[0]);
+}
+
 }  // namespace
 
 // ---- arithmetic
@@ -281,7 +288,7 @@ constinit const OpDef relu_op{
     .info = {.name = "relu"},
     .doc = "maximum(a, 0) with slope 0 at 0",
     .infer = infer_elementwise,
-    .scalar = [](const ScalarArgs& x) { return ir::max(x[0], ir::literal(x[0], 0)); },
+    .scalar = relu_value,
     .pullback = [](const PullbackArgs& a) -> std::vector<Expr> {
         // Through the result, so that the argument need not be kept.
         return {where(a.y[0] > 0, a.g[0], 0)};

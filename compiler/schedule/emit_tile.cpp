@@ -1,5 +1,6 @@
 // What one register tile does: accumulators, the steps of the reduction, what follows it.
 #include <algorithm>
+#include <limits>
 
 #include "compiler/core/error.h"
 #include "compiler/schedule/emitter.h"
@@ -30,13 +31,16 @@ Emitter::Statements Emitter::emit_tile() {
             l.total = k_.add_buffer(
                 {"sum" + n, t, {(slots + 2 * t_.lanes - 1) / t_.lanes * t_.lanes}, true});
     }
+    const bool at_once = short_window();
     Statements out;
     if (phase_ == Phase::Whole) {
         out = result_prefetches();
-        append(out, initialise(locals, partial));
+        if (!at_once)
+            append(out, over_elements(
+                            [&](const Index& slot) { return initialise(locals, slot, partial); }));
     } else
         append(out, exchange(locals, partial, false));
-    if (phase_ != Phase::Finish) append(out, reduce_axis(0, locals));
+    if (phase_ != Phase::Finish && !at_once) append(out, reduce_axis(0, locals));
     if (phase_ == Phase::Accumulate) {
         append(out, exchange(locals, partial, true));
         return out;
@@ -58,6 +62,14 @@ Emitter::Statements Emitter::emit_tile() {
         Cloner clone = results(slot);
         return stores(clone);
     };
+    if (at_once) {
+        append(out, over_elements([&](const Index& slot) {
+                   Statements s = window(locals, slot);
+                   append(s, finish(slot));
+                   return s;
+               }));
+        return out;
+    }
     if (stores_wait(locals)) {
         append(out, over_elements([&](const Index& slot) {
                    Cloner clone = results(slot);
@@ -105,28 +117,27 @@ bool Emitter::stores_wait(const std::vector<Local>& locals) const {
            });
 }
 
-Emitter::Statements Emitter::initialise(const std::vector<Local>& locals, bool partial) {
-    return over_elements([&](const Index& slot) {
-        Statements s;
-        for (std::size_t a = 0; a < locals.size(); ++a) {
-            const Local& l = locals[a];
-            if (l.best < 0) continue;
-            DType t = k_.buffers[static_cast<std::size_t>(l.best)].dtype;
-            Value start = identity_value(k_, nest_.accumulators[a].reduction, t);
-            if (partial) {
-                append(s, over_vectors(t_.lanes, [&](const Index& p, const Index&, std::int64_t) {
-                           return Statements{
-                               Stmt::make_store({l.best, slot * t_.lanes + p, start.id, {}})};
-                       }));
-            } else {
-                s.push_back(Stmt::make_store({l.best, slot, start.id, {}}));
-            }
-            if (l.where >= 0)
-                s.push_back(Stmt::make_store(
-                    {l.where, slot, k_.constant(DType::I32, std::int64_t{0}).id, {}}));
+Emitter::Statements Emitter::initialise(const std::vector<Local>& locals, const Index& slot,
+                                        bool partial) {
+    Statements s;
+    for (std::size_t a = 0; a < locals.size(); ++a) {
+        const Local& l = locals[a];
+        if (l.best < 0) continue;
+        DType t = k_.buffers[static_cast<std::size_t>(l.best)].dtype;
+        Value start = identity_value(k_, nest_.accumulators[a].reduction, t);
+        if (partial) {
+            append(s, over_vectors(t_.lanes, [&](const Index& p, const Index&, std::int64_t) {
+                       return Statements{
+                           Stmt::make_store({l.best, slot * t_.lanes + p, start.id, {}})};
+                   }));
+        } else {
+            s.push_back(Stmt::make_store({l.best, slot, start.id, {}}));
         }
-        return s;
-    });
+        if (l.where >= 0)
+            s.push_back(
+                Stmt::make_store({l.where, slot, k_.constant(DType::I32, std::int64_t{0}).id, {}}));
+    }
+    return s;
 }
 
 Emitter::Statements Emitter::exchange(const std::vector<Local>& locals, bool partial, bool back) {
@@ -154,6 +165,63 @@ Emitter::Statements Emitter::combine_lanes(const std::vector<Local>& locals) {
         s.push_back(Stmt::make_fold({locals[a].best, locals[a].total, tile_count(), t_.lanes,
                                      nest_.accumulators[a].reduction}));
     return s;
+}
+
+bool Emitter::short_window() const {
+    if (phase_ != Phase::Whole || t_.over_reduction || !t_.tiles.empty()) return false;
+    std::int64_t steps = 1;
+    if (t_.lanes > 1) steps = (block_elements(block_size_) + t_.lanes - 1) / t_.lanes;
+    for (Var v : nest_.reduce_axes) steps *= extent(v);
+    constexpr std::int64_t most = 40;
+    return steps <= most;
+}
+
+Emitter::Statements Emitter::window(const std::vector<Local>& locals, const Index& slot) {
+    std::int64_t steps = 1;
+    for (Var v : nest_.reduce_axes) steps *= extent(v);
+    auto go_to = [&](std::int64_t step) {
+        for (auto v = nest_.reduce_axes.rbegin(); v != nest_.reduce_axes.rend(); ++v) {
+            var(*v) = Index(step % extent(*v));
+            step /= extent(*v);
+        }
+    };
+    Statements out;
+    std::vector<Local> one_by_one = locals;
+    for (std::size_t a = 0; a < locals.size(); ++a) {
+        const Accumulator& acc = nest_.accumulators[a];
+        const DType t = nest_.values[static_cast<std::size_t>(acc.element)].dtype;
+        if (locals[a].best < 0 || locals[a].where >= 0 || !is_float(t) ||
+            (acc.reduction != Reduction::Max && acc.reduction != Reduction::Min))
+            continue;
+        std::vector<Value> elements;
+        for (std::int64_t step = 0; step < steps; ++step) {
+            go_to(step);
+            Cloner clone = cloner();
+            read_panels(clone);
+            elements.push_back(clone.value(acc.element));
+        }
+        out.push_back(
+            Stmt::make_store({locals[a].best, slot, extreme(acc.reduction, elements).id, {}}));
+        one_by_one[a].best = -1;
+    }
+    append(out, initialise(one_by_one, slot, false));
+    for (std::int64_t step = 0; step < steps; ++step) {
+        go_to(step);
+        append(out, fold(one_by_one, slot, 0, -1));
+    }
+    return out;
+}
+
+Value Emitter::extreme(Reduction reduction, const std::vector<Value>& elements) {
+    Value best = elements[0], numbers;
+    for (std::size_t k = 0; k < elements.size(); ++k) {
+        const Value e = elements[k];
+        if (k > 0) best = select(reduction == Reduction::Max ? lt(best, e) : lt(e, best), e, best);
+        const Value number = eq(e, e);
+        numbers = k == 0 ? number : numbers & number;
+    }
+    const Value nan = k_.constant(best.dtype(), std::numeric_limits<double>::quiet_NaN());
+    return select(numbers, best, nan);
 }
 
 Emitter::Statements Emitter::reduce_axis(std::size_t position, const std::vector<Local>& locals) {

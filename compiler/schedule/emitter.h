@@ -158,7 +158,8 @@ class Emitter {
     Index row_of(const Panel& panel) const;
     void read_panels(Cloner& clone);
 
-    Statements initialise(const std::vector<Local>& locals, bool partial);
+    // Accumulators of one element.
+    Statements initialise(const std::vector<Local>& locals, const Index& slot, bool partial);
 
     // Accumulators from where they wait, or back there.
     Statements exchange(const std::vector<Local>& locals, bool partial, bool back);
@@ -166,6 +167,16 @@ class Emitter {
     Statements combine_lanes(const std::vector<Local>& locals);
 
     Statements reduce_axis(std::size_t position, const std::vector<Local>& locals);
+
+    // The whole reduction is a few instructions that reuse nothing, the window of a pooling:
+    // without loops, and one vector of results after another, so that few values are held. What its
+    // steps load in common is loaded once.
+    bool short_window() const;
+    Statements window(const std::vector<Local>& locals, const Index& slot);
+
+    // The largest or smallest of a few floats, NaN where there is one. NaNs are looked for by
+    // themselves: two comparisons an element, one of which serves two, instead of three in a row.
+    Value extreme(Reduction reduction, const std::vector<Value>& elements);
 
     // A panel of a matrix too large for the cache is walked in short pieces far apart, which the
     // processor does not foresee: ask for the pieces of a few steps ahead, or, where the reduction

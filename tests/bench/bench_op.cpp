@@ -16,6 +16,7 @@
 #include <arete/arete.h>
 
 #include "compiler/codegen/llvm/module.h"
+#include "compiler/ops/op.h"
 #include "compiler/ops/random.h"
 #include "tests/bench/limits.h"
 #include "tests/bench/shapes.h"
@@ -178,10 +179,15 @@ Work conv(const std::string& what, const ConvShape& c) {
     work.bytes = bytes_of({x, w, g});
     if (what == "forward") {
         work.inputs = {x, w}, work.outputs = {y};
-    } else if (what == "pool_bias_relu") {
+    } else if (what.starts_with("pool_bias_relu")) {
         const Expr z = relu(pool2d(y, {2, 2}) + dimshuffle(b, {'x', 0, 'x', 'x'}));
         work.inputs = {x, w, b}, work.outputs = {z};
         work.bytes = bytes_of({x, w, b, z});
+        if (what.ends_with("argmax")) {  // as in training: where the gradient will go
+            work.outputs.push_back(
+                apply(*find_op("pool2d_argmax"), {y}, {{"pool", Ints{2, 2}}}, {}));
+            work.bytes += bytes_of({z});
+        }
     } else {
         const bool weights = what == "by_weights";
         work.inputs = {weights ? x : w, g}, work.outputs = Lop(y, {weights ? w : x}, g);
@@ -191,8 +197,9 @@ Work conv(const std::string& what, const ConvShape& c) {
 
 void add_convolutions() {
     for (const auto& [name, c] : all_convolutions())
-        for (const char* what : {"forward", "pool_bias_relu", "by_weights", "by_data"}) {
-            if (c.out() % 2 != 0 && std::string(what) == "pool_bias_relu") continue;
+        for (const char* what :
+             {"forward", "pool_bias_relu", "pool_bias_relu_argmax", "by_weights", "by_data"}) {
+            if (c.out() % 2 != 0 && std::string(what).starts_with("pool_bias_relu")) continue;
             add(convolution_name(name, what, c), [=, c = c] { return conv(what, c); });
         }
 }

@@ -119,3 +119,23 @@ TEST_CASE("bounds: strided slices and their gradients") {
             check("gradient", {x}, {v}, g);
         }
 }
+
+TEST_CASE("bounds: every second or third element of rows joined end to end") {
+    Generator random(4);
+    for (const std::int64_t width : {2, 4, 6, 8, 12, 16, 20, 24, 26, 40, 48, 66})
+        for (const std::array<std::int64_t, 2> window :
+             {std::array<std::int64_t, 2>{2, 2}, {1, 2}, {3, 2}, {2, 3}}) {
+            INFO(width, " columns, windows of ", window[0], " by ", window[1]);
+            const auto x = tensor3<float>("x");
+            const std::vector<Array> v{random.normal({3, 12, width}, 0, 1)};
+            const Expr y = pool2d(x, window), odd = x(all, all, slice(1, none, 2));
+            check("pool", {x}, v, y);
+            check("gradient", {x}, v, grad(sum(sqr(y)), x));
+            check("columns", {x}, v, odd * 2);
+            const std::vector<Expr> outputs{y, grad(sum(sqr(y)), x), odd * 2};
+            const auto native = function({.inputs = {x}, .outputs = outputs}).call(v);
+            const auto expected =
+                function({.inputs = {x}, .outputs = outputs, .mode = Mode::interpret}).call(v);
+            for (std::size_t k = 0; k < native.size(); ++k) CHECK(native[k].equals(expected[k]));
+        }
+}

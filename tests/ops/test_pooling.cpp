@@ -187,6 +187,9 @@ TEST_CASE("an extreme and its position, found together: the first one, NaN above
                     const std::vector<Array> got = f.call(std::vector<Array>{data});
                     CHECK(difference(got[0], value) == 0);
                     CHECK(got[1].equals(place));
+                    const Function alone =
+                        function({.inputs = {x}, .outputs = {best}, .mode = mode});
+                    CHECK(difference(alone.call(std::vector<Array>{data})[0], value) == 0);
                 }
             }
 }

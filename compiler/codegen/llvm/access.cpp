@@ -1,6 +1,7 @@
 // Addresses and memory accesses. A vector access is a scalar base and one constant offset a lane;
 // its pattern decides the instructions: one load, a broadcast, a few loads and shuffles, a gather.
 #include <algorithm>
+#include <numeric>
 
 #include "compiler/codegen/llvm/region.h"
 #include "compiler/core/error.h"
@@ -16,6 +17,16 @@ namespace {
 std::int64_t floor_div(std::int64_t a, std::int64_t k) {
     std::int64_t q = a / k;
     return a % k < 0 ? q - 1 : q;
+}
+
+// How far an address is past a multiple of k.
+std::int64_t past_multiple(std::int64_t address, std::int64_t k) {
+    return address - floor_div(address, k) * k;
+}
+
+// Elements from `start` to `end`, relative to the first lane's, are known to be in a buffer.
+bool inside(const Address& a, std::int64_t start, std::int64_t end, std::int64_t elements) {
+    return a.bounded && a.low + a.constant + start >= 0 && a.high + a.constant + end <= elements;
 }
 
 // Lengths of the stretches of consecutive offsets.
@@ -35,7 +46,9 @@ std::vector<std::int64_t> runs(std::span<const std::int64_t> offsets) {
 Address RegionPrinter::address(const Index& e) {
     Address out;
     out.constant = e.constant();
-    auto add_base = [&](llvm::Value* v, std::int64_t k) {
+    auto add_base = [&](llvm::Value* v, std::int64_t k, std::int64_t low, std::int64_t high) {
+        out.low += k * (k < 0 ? high : low);
+        out.high += k * (k < 0 ? low : high);
         if (k != 1) v = b_.CreateNSWMul(v, b_.getInt64(static_cast<std::uint64_t>(k)));
         out.base = out.base ? b_.CreateNSWAdd(out.base, v) : v;
     };
@@ -56,7 +69,7 @@ Address RegionPrinter::address(const Index& e) {
                 if (v.lane)
                     add_lanes([](std::int64_t l) { return l; }, k);
                 else if (v.dynamic)
-                    add_base(v.dynamic, k);
+                    add_base(v.dynamic, k, 0, k_.extents[static_cast<std::size_t>(t.id)] - 1);
                 else
                     out.constant += k * v.constant;
                 break;
@@ -67,7 +80,8 @@ Address RegionPrinter::address(const Index& e) {
                 if (v->getType()->isVectorTy())
                     add_vector(v, k);
                 else
-                    add_base(v, k);
+                    add_base(v, k, 0, 0);
+                out.bounded = false;
                 break;
             }
             case Index::Kind::Div:
@@ -105,10 +119,14 @@ Address RegionPrinter::address(const Index& e) {
                     else
                         v = integer_division(is_mod ? loops::Op::Rem : loops::Op::Div, DType::I64,
                                              v, by);
+                    out.bounded = out.bounded && inner.bounded && bounded;
                     if (vector)
                         add_vector(v, k);
+                    else if (is_mod || !bounded)
+                        add_base(v, k, 0, d - 1);
                     else
-                        add_base(v, k);
+                        add_base(v, k, floor_div(range.low, d) + lift,
+                                 floor_div(range.high, d) + lift);
                 }
                 break;
             }
@@ -188,9 +206,67 @@ llvm::Value* RegionPrinter::gather(llvm::Type* element, llvm::Value* pointer, co
     return b_.CreateMaskedGather(type, pointers, align, mask(), llvm::Constant::getNullValue(type));
 }
 
+// Where to begin reading the stretch that all lanes' elements are in, vector by vector. Beginning
+// at a multiple of the vectors' length, loads of one stretch (its even elements, and its odd ones)
+// take the same vectors, which LLVM then loads once. All that is read must be inside of the buffer.
+RegionPrinter::Stretch RegionPrinter::stretch(const Address& a,
+                                              std::span<const std::int64_t> offsets,
+                                              std::int64_t step, std::int64_t elements) const {
+    const auto [low, high] = std::minmax_element(offsets.begin(), offsets.end());
+    auto vectors = [&](std::int64_t start) {
+        std::vector<std::int64_t> touched;
+        for (std::int64_t o : offsets) touched.push_back((o - start) / lanes_);
+        std::sort(touched.begin(), touched.end());
+        return std::unique(touched.begin(), touched.end()) - touched.begin();
+    };
+    for (const std::int64_t multiple : {static_cast<std::int64_t>(lanes_), step}) {
+        const std::int64_t start = *low - past_multiple(a.constant + *low, multiple);
+        const std::int64_t end = start + ((*high - start) / lanes_ + 1) * lanes_;
+        if (inside(a, start, end, elements) && vectors(start) <= vectors(*low))
+            return {start, end, vectors(start)};
+    }
+    return {*low, *high + 1, vectors(*low)};
+}
+
+// Every step-th element of rows joined end to end: the rows without gaps in as many vectors, then
+// one shuffle of two of them. The other elements' loads have these vectors in common. Null where
+// that is not possible.
+llvm::Value* RegionPrinter::load_joined(llvm::Type* element, llvm::Value* pointer, const Address& a,
+                                        std::span<const std::int64_t> offsets, std::int64_t step,
+                                        std::int64_t elements) {
+    const auto [low, high] = std::minmax_element(offsets.begin(), offsets.end());
+    const std::int64_t before = past_multiple(a.constant + *low, step);
+    if (step != 2 || !inside(a, *low - before, *high - before + step, elements)) return nullptr;
+    const auto all = static_cast<std::int64_t>(offsets.size()) * step;
+    std::vector<Address> wholes;
+    for (std::int64_t from = 0; from < all; from += lanes_) {
+        Address whole = a;
+        for (std::int64_t l = 0; l < lanes_; ++l) {
+            const std::int64_t q = std::min(from + l, all - 1);
+            whole.lanes[static_cast<std::size_t>(l)] =
+                offsets[static_cast<std::size_t>(q / step)] - before + q % step;
+        }
+        const auto active = static_cast<std::size_t>(std::min<std::int64_t>(lanes_, all - from));
+        if (runs({whole.lanes.data(), active}).size() > 2) return nullptr;
+        wholes.push_back(std::move(whole));
+    }
+    const std::int64_t kept = active_;
+    std::vector<llvm::Value*> vectors;
+    for (const Address& whole : wholes) {
+        active_ = std::min<std::int64_t>(lanes_,
+                                         all - static_cast<std::int64_t>(vectors.size()) * lanes_);
+        vectors.push_back(load_pattern(element, pointer, whole, elements));
+    }
+    active_ = kept;
+    std::vector<int> pick;
+    for (int l = 0; l < lanes_; ++l)
+        pick.push_back(l < active_ ? static_cast<int>(l * step + before) : -1);
+    return b_.CreateShuffleVector(vectors.front(), vectors.back(), pick);
+}
+
 // Constant offsets a lane: by their runs, or by loading the whole stretch and shuffling.
 llvm::Value* RegionPrinter::load_pattern(llvm::Type* element, llvm::Value* pointer,
-                                         const Address& a) {
+                                         const Address& a, std::int64_t elements) {
     std::span<const std::int64_t> offsets(a.lanes.data(), static_cast<std::size_t>(active_));
     auto [low, high] = std::minmax_element(offsets.begin(), offsets.end());
     const std::int64_t first = *low, span = *high - *low + 1;
@@ -222,19 +298,26 @@ llvm::Value* RegionPrinter::load_pattern(llvm::Type* element, llvm::Value* point
         return v;
     }
     if (span > 4 * lanes_) return gather(element, pointer, a);
-    // Only elements between the lowest and the highest lane's are read.
+    std::int64_t step = lanes_;
+    for (std::int64_t o : offsets) step = std::gcd(step, o - first);
+    const Stretch all = stretch(a, offsets, step, elements);
+    if (all.vectors > 2)
+        if (llvm::Value* v = load_joined(element, pointer, a, offsets, step, elements)) return v;
     llvm::Value* v = nullptr;
-    for (std::int64_t from = 0; from < span; from += lanes_) {
-        std::int64_t length = std::min<std::int64_t>(lanes_, span - from);
-        llvm::Value* part = load_run(element, at(first + from), length);
+    for (std::int64_t from = all.start; from < all.end; from += lanes_) {
+        const std::int64_t length = std::min<std::int64_t>(lanes_, all.end - from);
         std::vector<int> pick;
+        bool any = false;
         for (int l = 0; l < lanes_; ++l) {
-            std::int64_t o = l < active_ ? offsets[static_cast<std::size_t>(l)] - first - from : -1;
+            std::int64_t o = l < active_ ? offsets[static_cast<std::size_t>(l)] - from : -1;
             bool here = o >= 0 && o < length;
+            any = any || here;
             pick.push_back(!v     ? (here ? static_cast<int>(o) : -1)
                            : here ? lanes_ + static_cast<int>(o)
                                   : l);
         }
+        if (!any) continue;
+        llvm::Value* part = load_run(element, at(from), length);
         v = v ? b_.CreateShuffleVector(v, part, pick) : b_.CreateShuffleVector(part, pick);
     }
     return v;
@@ -248,11 +331,12 @@ llvm::Value* RegionPrinter::load(const Instr& i) {
         return from_memory(load_scalar(element, b_.CreateGEP(element, pointer, scalar_address(a))),
                            i.dtype);
     if (a.vector) return from_memory(gather(element, pointer, a), i.dtype);
-    const bool local = k_.buffers[static_cast<std::size_t>(i.target)].local;
+    const loops::Buffer& buffer = k_.buffers[static_cast<std::size_t>(i.target)];
+    const bool local = buffer.local;
     // Local buffers are as wide as the vectors, so all lanes may be read.
     const std::int64_t kept = active_;
     if (local) active_ = lanes_;
-    llvm::Value* v = load_pattern(element, pointer, a);
+    llvm::Value* v = load_pattern(element, pointer, a, buffer.elements());
     active_ = kept;
     return from_memory(v, i.dtype);
 }

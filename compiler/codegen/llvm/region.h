@@ -12,7 +12,9 @@ namespace arete::llvm_codegen {
 /// An evaluated Index: base + constant, plus one constant offset a lane, or a vector known only at
 /// run time.
 struct Address {
-    llvm::Value* base = nullptr;  // scalar i64, null for 0
+    llvm::Value* base = nullptr;     // scalar i64, null for 0
+    std::int64_t low = 0, high = 0;  // of base
+    bool bounded = true;             // they are known
     std::int64_t constant = 0;
     std::vector<std::int64_t> lanes;  // empty: the same for all lanes
     llvm::Value* vector = nullptr;    // <lanes x i64>, null for none
@@ -65,7 +67,17 @@ class RegionPrinter {
     llvm::Value* load_run(llvm::Type* element, llvm::Value* pointer, std::int64_t length);
     llvm::Value* load_known(llvm::Type* element, llvm::Value* pointer, const Address& a,
                             const llvm::Constant& on, llvm::Value* otherwise);
-    llvm::Value* load_pattern(llvm::Type* element, llvm::Value* pointer, const Address& a);
+    llvm::Value* load_pattern(llvm::Type* element, llvm::Value* pointer, const Address& a,
+                              std::int64_t elements);
+    struct Stretch {
+        std::int64_t start, end;
+        std::int64_t vectors;  // that have elements of the lanes
+    };
+    Stretch stretch(const Address& a, std::span<const std::int64_t> offsets, std::int64_t step,
+                    std::int64_t elements) const;
+    llvm::Value* load_joined(llvm::Type* element, llvm::Value* pointer, const Address& a,
+                             std::span<const std::int64_t> offsets, std::int64_t step,
+                             std::int64_t elements);
     llvm::Value* gather(llvm::Type* element, llvm::Value* pointer, const Address& a);
     void store(const loops::StoreTo& s);
     void store_lanes(const loops::StoreTo& s, const Address& a, llvm::Value* v, bool local);
