@@ -199,15 +199,17 @@ class Fuser {
         return out;
     }
 
-    // Evaluations of a value by a kernel that runs: a register tile of a contraction has each
-    // operand's element in common for several results, and a single number is computed before
-    // loops.
+    // Evaluations of a value by a kernel that runs: a single number is computed before the loops.
     std::int64_t evaluated(int i, const Reader& r) const {
-        constexpr std::int64_t tile = 4;
-        if (elements_[at(i)] == 1) return 1;
-        if (r.evaluations <= elements_[at(i)] || !is(r.kernel, Trait::Reduces))
-            return r.evaluations;
-        return std::max(elements_[at(i)], r.evaluations / tile);
+        return elements_[at(i)] == 1 ? 1 : r.evaluations;
+    }
+
+    // Arithmetic of a kernel that recomputes a value. A contraction's loops are full of its own
+    // arithmetic, and work on an operand there keeps it from the best of register tiles: twice as
+    // much.
+    std::int64_t compute_cost(int i, const Reader& r) {
+        const bool often = is(r.kernel, Trait::Reduces) && r.evaluations > elements_[at(i)];
+        return costs_.work(node(i)) * evaluated(i, r) * (often ? 2 : 1);
     }
 
     std::int64_t load_cost(int i, const Reader& r) const {
@@ -229,7 +231,7 @@ class Fuser {
                 total += load_cost(seen[k], {i, own});
                 continue;
             }
-            total += costs_.work(node(seen[k])) * evaluated(seen[k], {i, own});
+            total += compute_cost(seen[k], {i, own});
             for (const Expr& e : node(seen[k]).inputs) {
                 const int id = graph_.id(e);
                 if (!uniform(e) && std::find(seen.begin(), seen.end(), id) == seen.end())
@@ -265,8 +267,7 @@ class Fuser {
             v.store = store_cost(i);
             for (const Reader& r : readers_[at(i)]) {
                 v.loads.push_back({r.kernel, load_cost(i, r), always_reads(r, i)});
-                v.compute += is(i, Trait::Reduces) ? KeepOrRecompute::never
-                                                   : costs_.work(node(i)) * evaluated(i, r);
+                v.compute += is(i, Trait::Reduces) ? KeepOrRecompute::never : compute_cost(i, r);
             }
             v.compute = std::min(v.compute, KeepOrRecompute::never);
             v.readers = std::move(problem.values[k].readers);
@@ -282,8 +283,14 @@ class Fuser {
         for (std::size_t k = open; k < ids.size(); ++k) load_given(problem, k, ids);
         const std::vector<char> recomputed = minimum_cost(problem);
         const std::int64_t least = problem.cost(recomputed);
+        // What is read by another value that is stored now waits for the next round, which knows
+        // that one as a kernel and charges nothing for those behind it.
+        const auto kept = [&](int k) {
+            return !recomputed[at(k)] && problem.loads(at(k), recomputed) > 0;
+        };
         for (std::size_t k = 0; k < open; ++k)
-            if (!recomputed[k] && problem.loads(k, recomputed) > 0)
+            if (kept(static_cast<int>(k)) && std::none_of(problem.values[k].readers.begin(),
+                                                          problem.values[k].readers.end(), kept))
                 store(ids[k], reason(problem, k, recomputed, least, ids[k]));
         for (int i : ids) value_of_[at(i)] = -1;
     }

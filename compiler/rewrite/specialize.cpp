@@ -200,6 +200,15 @@ std::span<const Rule> specialize_rules() {
          [](const Match& m) { return dot_of(m, get(m, 'y') + get(m, 'z'), m['x']); },
          both_only_here},
 
+        {"draw_bytes", "what is 0 or 1 is drawn as bool, of which a byte is stored",
+         op("random_bernoulli", any('k'), any('c')),
+         [](const Match& m) {
+             const Expr drawn = apply(def(m.root().node()), {m['k'], m['c']},
+                                      attrs(m.root()).with("dtype", DType::Bool), m.loc());
+             return cast(on(m, drawn), m.root().dtype());
+         },
+         is_number_root},
+
         {"slice_dot", "rows and columns of dot(x, y) are those of x and y",
          op("slice", named('d', "dot", any('x'), any('y'))), slice_of_dot, product_only_sliced},
         {"slice_fold", "a slice of a reduction is the reduction of a slice",

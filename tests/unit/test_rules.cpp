@@ -13,6 +13,7 @@
 
 #include "compiler/fuse/reference.h"
 #include "compiler/ops/checks.h"
+#include "compiler/ops/random.h"
 #include "compiler/rewrite/rewrite.h"
 #include "compiler/rewrite/specialize_shapes.h"
 #include "examples/mnist/nets.h"
@@ -307,6 +308,11 @@ const std::vector<Written>& corpus() {
              return concatenate({concatenate({x, y}), x});
          }},
         {"concatenate_chain", [](E x, E) { return concatenate({x}); }},
+        {"draw_bytes",
+         [](E x, E) {
+             const Expr key = cast(x(0, 0), DType::I64), counter = cast(x(1, 1), DType::I64);
+             return random_bernoulli({5, 70}, {key, counter, 7}, 0.3, x.dtype());
+         }},
         {"check_range_redundant",
          [](E x, E) {
              const Expr start = scalar_constant(DType::I64, std::int64_t{1});
