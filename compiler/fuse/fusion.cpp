@@ -283,14 +283,8 @@ class Fuser {
         for (std::size_t k = open; k < ids.size(); ++k) load_given(problem, k, ids);
         const std::vector<char> recomputed = minimum_cost(problem);
         const std::int64_t least = problem.cost(recomputed);
-        // What is read by another value that is stored now waits for the next round, which knows
-        // that one as a kernel and charges nothing for those behind it.
-        const auto kept = [&](int k) {
-            return !recomputed[at(k)] && problem.loads(at(k), recomputed) > 0;
-        };
         for (std::size_t k = 0; k < open; ++k)
-            if (kept(static_cast<int>(k)) && std::none_of(problem.values[k].readers.begin(),
-                                                          problem.values[k].readers.end(), kept))
+            if (!recomputed[k] && problem.loads(k, recomputed) > 0)
                 store(ids[k], reason(problem, k, recomputed, least, ids[k]));
         for (int i : ids) value_of_[at(i)] = -1;
     }
