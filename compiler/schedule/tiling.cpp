@@ -12,6 +12,7 @@
 #include "compiler/loops/kernel.h"
 #include "compiler/schedule/packing.h"
 #include "compiler/schedule/schedule.h"
+#include "compiler/schedule/walk.h"
 
 namespace arete {
 
@@ -37,31 +38,6 @@ std::vector<Segment> segments(std::int64_t extent, std::int64_t tile) {
 }
 
 constexpr double line_bytes = 64;  // of a cache
-
-// How an access moves with each variable: the search asks thousands of times.
-class Walk {
-  public:
-    Walk(ValueId load, const Index& e, std::size_t vars) : load_(load), index_(&e), of_(vars) {
-        for (std::size_t v = 0; v < vars; ++v) {
-            const Var var = static_cast<Var>(v);
-            of_[v] = {e.coefficient(var), e.uses(var), e.uses_nested(var)};
-        }
-    }
-    const Index& index() const { return *index_; }
-    ValueId load() const { return load_; }  // -1: a store, or a condition
-    std::int64_t coefficient(Var v) const { return of_[static_cast<std::size_t>(v)].coefficient; }
-    bool uses(Var v) const { return of_[static_cast<std::size_t>(v)].uses; }
-    bool uses_nested(Var v) const { return of_[static_cast<std::size_t>(v)].nested; }
-
-  private:
-    struct Move {
-        std::int64_t coefficient = 0;
-        bool uses = false, nested = false;
-    };
-    ValueId load_;
-    const Index* index_;
-    std::vector<Move> of_;
-};
 
 class Search {
   public:
