@@ -23,6 +23,7 @@ struct Tiling {
     loops::Var outer = -1;        ///< axis whose rows are joined, or -1
     bool over_reduction = false;  ///< lanes are partial sums, combined at the end
     std::int64_t block = 1;       ///< elements of `inner` (or rows of `outer`) to a register tile
+    static constexpr std::size_t most_tiles = 2;
     std::vector<Tile> tiles;      ///< axes unrolled into registers besides the vectors
     /// Of partial sums: what follows the reduction runs in vectors along the last tiled axis.
     bool vector_finish = false;

@@ -1,0 +1,410 @@
+#include "compiler/schedule/tile_cost.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+#include <unordered_map>
+
+#include "compiler/loops/kernel.h"
+#include "compiler/schedule/packing.h"
+#include "compiler/schedule/schedule.h"
+
+namespace arete {
+
+using namespace loops;
+
+namespace {
+
+std::int64_t ceil_div(std::int64_t a, std::int64_t b) {
+    return (a + b - 1) / b;
+}
+
+// An axis in equal tiles: the main part, and the rest.
+struct Segments {
+    struct {
+        double count;
+        std::int64_t size;
+    } part[2];
+    int parts = 0;
+
+    Segments(std::int64_t extent, std::int64_t tile) {
+        if (extent / tile) part[parts++] = {static_cast<double>(extent / tile), tile};
+        if (extent % tile) part[parts++] = {1, extent % tile};
+    }
+};
+
+constexpr double line_bytes = 64;  // of a cache
+
+}  // namespace
+
+TileCost::TileCost(const Nest& nest, const Machine& machine) : nest_(nest), m_(machine) {
+    for (const Accumulator& a : nest.accumulators) {
+        positions_ |= a.reduction == Reduction::ArgMax || a.reduction == Reduction::ArgMin;
+        inside_roots_.push_back(a.element);
+    }
+    std::vector<ValueId> outside_roots;
+    for (const StoreTo& s : nest.stores) outside_roots.push_back(s.value);
+    collect(inside_roots_, inside_, inside_work_);
+    find_conditions();
+    collect(outside_roots, outside_, outside_work_);
+    outside_ids_ = needed(nest_, outside_roots);
+    for (ValueId id : outside_ids_) {
+        const Instr& i = nest_.values[static_cast<std::size_t>(id)];
+        for (Var v : nest_.axes) quotients_ |= i.op == Op::IndexOf && i.index.uses_nested(v);
+    }
+    for (const StoreTo& s : nest.stores) stores_.emplace_back(-1, s.index, nest.extents.size());
+    // Lanes follow the widest type that is stored or accumulated; bytes are computed wider.
+    std::size_t widest = 4;
+    for (const StoreTo& s : nest.stores)
+        widest = std::max(widest, size_of(nest.buffers[static_cast<std::size_t>(s.buffer)].dtype));
+    for (const Accumulator& a : nest.accumulators)
+        widest = std::max(widest, size_of(nest.values[static_cast<std::size_t>(a.element)].dtype));
+    lanes_ = static_cast<int>(static_cast<std::size_t>(m_.vector_bytes) / widest);
+}
+
+void TileCost::collect(const std::vector<ValueId>& roots, std::vector<Walk>& loads, double& work) {
+    for (ValueId id : needed(nest_, roots)) {
+        const Instr& i = nest_.values[static_cast<std::size_t>(id)];
+        if (i.op == Op::Load || i.op == Op::LoadIf)
+            loads.emplace_back(id, i.index, nest_.extents.size());
+        if (arity(i.op) > 0) work += i.op == Op::Div || i.op == Op::Sqrt ? 8 : 1;
+    }
+}
+
+// Conditions of guarded loads cost what the lanes make of them: those of a whole vector next to
+// nothing, those that are known when code is made nothing. So they are not counted as work.
+void TileCost::find_conditions() {
+    std::vector<ValueId> guards;
+    for (ValueId id : needed(nest_, inside_roots_))
+        if (const Instr& i = nest_.values[static_cast<std::size_t>(id)]; i.op == Op::LoadIf) {
+            guards.push_back(i.args[0]);
+            inside_work_ -= 1;
+        }
+    for (ValueId id : needed(nest_, guards)) {
+        const Instr& g = nest_.values[static_cast<std::size_t>(id)];
+        if (g.op != Op::And && g.op != Op::Le && g.op != Op::Lt) continue;
+        inside_work_ -= 1;
+        for (std::size_t k : {0, 1})
+            if (const Instr& a = nest_.values[static_cast<std::size_t>(g.args[k])];
+                a.op == Op::IndexOf &&
+                std::none_of(conditions_.begin(), conditions_.end(),
+                             [&](const Walk& c) { return c.index() == a.index; }))
+                conditions_.emplace_back(-1, a.index, nest_.extents.size());
+    }
+}
+
+// Whether a condition's lanes are on or off in a way that is known when code is made.
+bool TileCost::known(const Tiling& t, const Walk& condition) const {
+    if (extent(t.outer >= 0 ? t.outer : t.inner) > t.block) return false;
+    const Var unrolled = reduction_to_unroll(t);
+    for (const auto* axes : {&nest_.axes, &nest_.reduce_axes})
+        for (Var v : *axes)
+            if (v != t.inner && v != t.outer && v != unrolled && condition.uses(v)) return false;
+    return true;
+}
+
+// Instructions a step for conditions; `copies` tells how often a tile has an access.
+template <class Copies>
+double TileCost::work_of_conditions(const Tiling& t, const Copies& copies) const {
+    constexpr double mask_registers = 6;
+    double work = 0, masks = 0;
+    for (const Walk& c : conditions_) {
+        if (in_vectors(t, c)) {
+            if (!known(t, c)) work += 4 * copies(c);
+        } else {
+            work += 2 * copies(c);
+            if (t.lanes > 1) masks += copies(c);
+        }
+    }
+    return work + std::max(0.0, masks - mask_registers) * 3;
+}
+
+// Loads whose elements lanes along this axis would gather, if to copy them costs clearly less
+// than what is done with them.
+std::vector<ValueId> TileCost::worth_packing(Var inner) const {
+    std::vector<ValueId> out;
+    if (nest_.accumulators.empty() || lanes_ == 1) return out;
+    double all = 1, copies = 0;
+    for (std::int64_t n : nest_.extents) all *= static_cast<double>(n);
+    for (const Walk& e : inside_) {
+        const Instr& i = nest_.values[static_cast<std::size_t>(e.load())];
+        if (!can_pack(nest_, i, inner) || size_of(i.dtype) * static_cast<std::size_t>(lanes_) !=
+                                              static_cast<std::size_t>(m_.vector_bytes))
+            continue;
+        double elements = 1;
+        for (Var v = 0; v < static_cast<int>(nest_.extents.size()); ++v)
+            if (e.uses(v)) elements *= static_cast<double>(extent(v));
+        copies += elements * packing_cycles(nest_, i, lanes_);
+        out.push_back(e.load());
+    }
+    if (copies > 0.7 * all / (lanes_ * m_.fma_per_cycle)) out.clear();
+    return out;
+}
+
+// To copy what is packed, once, or for each of a few pieces of the work where threads share it
+// along an axis that the operand does not have.
+double TileCost::packing(const Tiling& t, double cycles) const {
+    double sum = 0;
+    for (ValueId id : t.packed) {
+        const Instr& i = nest_.values[static_cast<std::size_t>(id)];
+        double pieces = 1;
+        for (Var v : nest_.axes)
+            if (i.index.uses(v)) pieces *= static_cast<double>(ceil_div(extent(v), step(t, v)));
+        const double times = cycles > parallel_cycles ? std::max(1.0, 4 / pieces) : 1;
+        sum += times * panel_elements(i, t, nest_.extents) * packing_cycles(nest_, i, lanes_);
+    }
+    return sum;
+}
+
+// Elements of an axis in one register tile.
+std::int64_t TileCost::step(const Tiling& t, Var v) const {
+    if (v == t.inner && t.lanes > 1 && !t.over_reduction) return t.block;
+    for (const Tiling::Tile& x : t.tiles)
+        if (x.axis == v) return x.size;
+    return 1;
+}
+
+// Vectors in a block of this many elements or rows.
+std::int64_t TileCost::vectors_of(const Tiling& t, std::int64_t block) const {
+    if (t.lanes == 1) return 1;
+    return ceil_div(t.outer >= 0 ? block * extent(t.inner) : block, t.lanes);
+}
+
+// Cache lines that a vector's consecutive elements touch, on average over the places where it
+// can begin: those that all strides and the offset have as a common divisor.
+double TileCost::crossings(const Tiling& t, const Index& e) const {
+    std::int64_t step = std::gcd(e.constant(), t.lanes);
+    for (const Index::Term& term : e.terms())
+        if (!(term.kind == Index::Kind::Var && (term.id == t.inner || term.id == t.outer)))
+            step = std::gcd(step, term.coefficient);
+    const double unaligned = 1 - static_cast<double>(step) / static_cast<double>(t.lanes);
+    return 1 + unaligned * std::min(1.0, m_.vector_bytes / line_bytes);
+}
+
+// Cycles to read (or write) one vector's worth of an access.
+double TileCost::access_cycles(const Tiling& t, const Walk& e, bool store) const {
+    const double port = 1 / m_.loads_per_cycle;
+    if (t.lanes == 1 || (!t.packed.empty() && e.load() >= 0 && t.packs(e.load()))) return port;
+    bool in = e.uses(t.inner), out = t.outer >= 0 && e.uses(t.outer);
+    if (!in && !out) return port;
+    double per_lane = store ? 1.5 : 2;
+    if (e.uses_nested(t.inner) || (out && e.uses_nested(t.outer))) {
+        // A quotient of the lane is a shuffle of one load; anything else is a gather.
+        return store ? t.lanes * per_lane : 4 * port;
+    }
+    std::int64_t stride = std::abs(e.coefficient(t.inner));
+    if (stride > 4) return t.lanes * per_lane;
+    if (stride == 0) return 3 * port;
+    if (stride > 1) return store ? t.lanes * per_lane : 2 * static_cast<double>(stride) * port;
+    if (t.outer < 0 || e.coefficient(t.outer) == extent(t.inner))
+        return t.over_reduction ? port * crossings(t, e.index()) : port;
+    double runs =
+        std::max(1.0, static_cast<double>(t.lanes) / static_cast<double>(extent(t.inner)) + 0.5);
+    return port * (2 * runs - 1);
+}
+
+void TileCost::set_loads(const Tiling& t) {
+    const Var inner = t.lanes > 1 ? t.inner : -1;
+    if (inner == loads_inner_ && t.outer == loads_outer_ &&
+        t.over_reduction == loads_over_reduction_ && t.packed == loads_packed_)
+        return;
+    loads_.clear();
+    for (const Walk& e : inside_) loads_.push_back(access_cycles(t, e, false));
+    loads_inner_ = inner;
+    loads_outer_ = t.outer;
+    loads_over_reduction_ = t.over_reduction;
+    loads_packed_ = t.packed;
+}
+
+// Instructions outside of reductions that one vector of a block costs. Where values depend on
+// quotients of the lanes' axis, as random numbers do, the vectors of a block may have them in
+// common: what is the same for two vectors is computed once.
+double TileCost::work_of_vector(const Tiling& t, std::int64_t vectors) const {
+    if (!quotients_ || t.lanes == 1 || t.outer >= 0 || t.over_reduction || vectors < 2 ||
+        extent(t.inner) < vectors * t.lanes)
+        return outside_work_;
+    std::vector<std::int64_t> extents = nest_.extents;
+    const Var block = static_cast<Var>(extents.size()), lane = block + 1;
+    extents.push_back(extent(t.inner) / (vectors * t.lanes));
+    extents.push_back(t.lanes);
+    // By value: for each vector the first one with the same.
+    std::unordered_map<ValueId, std::vector<std::int64_t>> first;
+    double work = 0;
+    for (ValueId id : outside_ids_) {
+        const Instr& i = nest_.values[static_cast<std::size_t>(id)];
+        std::vector<Index> at;
+        if (i.op == Op::Load || i.op == Op::LoadIf || i.op == Op::IndexOf)
+            for (std::int64_t v = 0; v < vectors; ++v)
+                at.push_back(i.index.substitute(
+                    [&](Index::Kind kind, int n) {
+                        if (kind == Index::Kind::Value) return Index::value(n);
+                        if (n != t.inner) return Index::var(n);
+                        return Index::var(block) * (vectors * t.lanes) + Index::var(lane) +
+                               Index(v * t.lanes);
+                    },
+                    extents));
+        std::vector<std::int64_t>& own = first[id];
+        double distinct = 0;
+        for (std::int64_t v = 0; v < vectors; ++v) {
+            auto same = [&](std::int64_t u) {
+                if (!at.empty() &&
+                    !(at[static_cast<std::size_t>(u)] == at[static_cast<std::size_t>(v)]))
+                    return false;
+                bool equal = true;
+                auto compare = [&](ValueId arg) {
+                    const auto it = first.find(arg);
+                    equal =
+                        equal && (it == first.end() || it->second[static_cast<std::size_t>(u)] ==
+                                                           it->second[static_cast<std::size_t>(v)]);
+                };
+                for (int k = 0; k < arity(i.op); ++k) compare(i.args[static_cast<std::size_t>(k)]);
+                i.index.for_each_value(compare);
+                return equal;
+            };
+            std::int64_t u = 0;
+            while (u < v && !same(u)) ++u;
+            own.push_back(u);
+            distinct += u == v;
+        }
+        if (arity(i.op) > 0)
+            work += (i.op == Op::Div || i.op == Op::Sqrt ? 8 : 1) * distinct /
+                    static_cast<double>(vectors);
+    }
+    return work;
+}
+
+TileCost::Shape TileCost::shape(const Tiling& t) const {
+    Shape out{t, finishes_in_vectors(t), 0};
+    auto add = [&](const Tiling& after) {
+        for (const Walk& e : outside_) out.accesses += access_cycles(after, e, false);
+        for (const Walk& e : stores_) out.accesses += access_cycles(after, e, true);
+    };
+    if (!t.over_reduction) {
+        add(t);
+        return out;
+    }
+    Tiling after;
+    if (out.finishes) {
+        after.lanes = t.lanes;
+        after.inner = t.tiles.back().axis;
+    }
+    add(after);
+    return out;
+}
+
+// Cycles of one register tile: `block` of the vector space, `sizes` of the tiled axes.
+double TileCost::tile_cycles(const Shape& shape, std::int64_t block,
+                             const std::int64_t (&sizes)[Tiling::most_tiles]) const {
+    const Tiling& t = shape.t;
+    const double vectors = static_cast<double>(vectors_of(t, block));
+    double tile = 1;
+    for (std::size_t k = 0; k < t.tiles.size(); ++k) tile *= static_cast<double>(sizes[k]);
+    auto copies = [&](const Walk& e) {
+        double n = in_vectors(t, e) ? vectors : 1;
+        for (std::size_t k = 0; k < t.tiles.size(); ++k)
+            if (e.uses(t.tiles[k].axis)) n *= static_cast<double>(sizes[k]);
+        return n;
+    };
+    double total = 0;
+    if (!nest_.accumulators.empty()) {
+        double load = 0;
+        for (std::size_t k = 0; k < inside_.size(); ++k) load += copies(inside_[k]) * loads_[k];
+        const double count = static_cast<double>(nest_.accumulators.size());
+        // A product that feeds a sum is one instruction with it.
+        double arithmetic = tile * vectors * std::max(count, inside_work_ + count - 1) +
+                            work_of_conditions(t, copies);
+        double chain = m_.fma_latency * (t.over_reduction ? vectors : 1);
+        double step = std::max({arithmetic / m_.fma_per_cycle, load, chain, 1.0}) + 0.3;
+        // Where both factors are vectors, they arrive late now and then: few loads are better.
+        if (t.over_reduction) step += 0.25 * load;
+        double steps = 1;
+        for (Var v : nest_.reduce_axes) {
+            if (t.over_reduction && v == t.inner)
+                steps *= t.outer >= 0 ? 1 : static_cast<double>(ceil_div(extent(v), block));
+            else if (t.over_reduction && v == t.outer)
+                steps *= static_cast<double>(ceil_div(extent(v), block));
+            else
+                steps *= static_cast<double>(extent(v));
+        }
+        total += steps * step;
+        // Registers beyond the machine's spill: one store and one load a step each.
+        // Masked loads are no operands of an addition: they pass through registers.
+        double live =
+            tile * (t.over_reduction ? 1 : vectors) * count + (conditions_.empty() ? 2 : 8);
+        double reused = 0;
+        for (const Walk& e : inside_) {
+            if (!in_vectors(t, e) || copies(e) >= tile * vectors) continue;
+            // Of two factors that are vectors, all of one are held while the other's pass.
+            const double held =
+                t.over_reduction ? copies(e) / vectors : std::min(copies(e), vectors * 2);
+            reused =
+                !t.over_reduction || reused == 0 ? std::max(reused, held) : std::min(reused, held);
+        }
+        double over = live + reused - m_.vector_registers;
+        if (over > 0) total += steps * over * 3 * (t.over_reduction ? vectors : 1);
+    }
+    double outside = tile * (t.over_reduction ? 1 : vectors);
+    if (t.over_reduction) {
+        total += 3 * outside;  // folding the lanes
+        if (shape.finishes)
+            outside /=
+                static_cast<double>(std::min<std::int64_t>(sizes[t.tiles.size() - 1], t.lanes));
+    }
+    const double work = work_of_vector(t, vectors_of(t, block)) / m_.fma_per_cycle;
+    return total + outside * (2 + work + shape.accesses);
+}
+
+double TileCost::cycles(const Tiling& t, double limit) {
+    set_loads(t);
+    const Shape same = shape(t);
+    const bool blocks_cut = t.lanes > 1 && !t.over_reduction;
+    const Segments blocks(blocks_cut ? extent(t.outer >= 0 ? t.outer : t.inner) : t.block, t.block);
+    double rest = 1;
+    for (Var v : nest_.axes) {
+        const bool tiled = (t.lanes > 1 && (v == t.inner || v == t.outer)) ||
+                           std::any_of(t.tiles.begin(), t.tiles.end(),
+                                       [&](const Tiling::Tile& x) { return x.axis == v; });
+        if (!tiled) rest *= static_cast<double>(extent(v));
+    }
+    const Segments none(1, 1);
+    const auto segments = [&](std::size_t k) {
+        return k < t.tiles.size() ? Segments(extent(t.tiles[k].axis), t.tiles[k].size) : none;
+    };
+    const Segments first = segments(0), second = segments(1);
+    double cycles = 0, variants = 0;
+    for (int a = 0; a < first.parts; ++a)
+        for (int b = 0; b < second.parts; ++b)
+            for (int c = 0; c < blocks.parts; ++c) {
+                const std::int64_t sizes[Tiling::most_tiles] = {first.part[a].size,
+                                                                second.part[b].size};
+                cycles += rest * first.part[a].count * second.part[b].count * blocks.part[c].count *
+                          tile_cycles(same, blocks.part[c].size, sizes);
+                ++variants;
+                if (cycles > limit) return cycles;
+            }
+    // Each further copy of the tile's code costs compile time and instruction cache.
+    return cycles * (1 + 0.01 * (variants - 1));
+}
+
+// The last tiled axis walks the results one by one.
+bool TileCost::finishes_in_vectors(const Tiling& t) const {
+    return t.over_reduction && !t.tiles.empty() && t.tiles.back().size > 2 &&
+           std::all_of(stores_.begin(), stores_.end(), [&](const Walk& e) {
+               Var v = t.tiles.back().axis;
+               return e.coefficient(v) == 1 && !e.uses_nested(v);
+           });
+}
+
+// The innermost reduction loop is unrolled where it is short.
+Var TileCost::reduction_to_unroll(const Tiling& t) const {
+    double tile = static_cast<double>(vectors_of(t, t.block));
+    for (const Tiling::Tile& x : t.tiles) tile *= static_cast<double>(x.size);
+    for (auto it = nest_.reduce_axes.rbegin(); it != nest_.reduce_axes.rend(); ++it) {
+        if (t.over_reduction && (*it == t.inner || *it == t.outer)) continue;
+        bool fits = extent(*it) <= 8 && static_cast<double>(extent(*it)) * tile <= 160;
+        return fits ? *it : -1;
+    }
+    return -1;
+}
+
+}  // namespace arete
