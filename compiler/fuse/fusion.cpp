@@ -97,6 +97,8 @@ class Fuser {
                 store(i, "checked before it is used");
             else if (is(i, Trait::Scatters))
                 store(i, "scatter");
+            else if (is(i, Trait::Stored))
+                store(i, "for the order of its elements");
             else if (n.types.size() > 1)
                 store(i, "several results");
             else if (scatter != graph_.users(i).end())

@@ -37,6 +37,7 @@ enum class Trait : std::uint32_t {
     Checks = 1 << 5,       ///< the lowering can fail at run time; runs before any update
     Random = 1 << 6,       ///< a draw; needs a stream of its own
     Increasing = 1 << 7,   ///< of one number: a < b gives f(a) < f(b), as real numbers
+    Stored = 1 << 8,       ///< made for the order of its elements in memory
 };
 constexpr Trait operator|(Trait a, Trait b) {
     return static_cast<Trait>(static_cast<std::uint32_t>(a) | static_cast<std::uint32_t>(b));

@@ -46,35 +46,15 @@ Value lower_columns(Lowering& l, std::span<const Index> out) {
     return l.reduce(ir::Reduction::Sum, l.load(0, filter) * l.load(1, gradient));
 }
 
-// How one axis of a filter met one axis of images: axis `taps` of the columns counts the former's
-// taps, axis `places` where it stood.
-struct Taps {
-    std::size_t taps, places;
-    bool flip;
-    std::int64_t step, dilation;
-
-    static Taps of(const Attrs& a) {
-        return {static_cast<std::size_t>(a.get<std::int64_t>("taps")),
-                static_cast<std::size_t>(a.get<std::int64_t>("places")), a.get<bool>("flip"),
-                a.get<std::int64_t>("step"), a.get<std::int64_t>("dilation")};
-    }
-    // The places' axis once that of the taps is gone.
-    std::size_t pixels() const { return places - 1; }
-    Index stored(const Index& tap, std::int64_t count) const {
-        return flip ? Index(count - 1) - tap : tap;
-    }
-};
-
 std::vector<TensorType> infer_pixels(const InferArgs& a) {
     const Shape& c = a.type(0).shape;
     const Dim& pixels = a.attrs.get<Dim>("pixels");
     const Taps t = Taps::of(a.attrs);
-    if (t.taps >= t.places || t.places >= c.size())
-        a.error("no axes of taps and of places after it: " + a.describe(0));
+    if (t.taps == t.places || std::max(t.taps, t.places) >= c.size())
+        a.error("no axes of taps and of places: " + a.describe(0));
     const Dim span = (c[t.taps] - Dim(1)) * Dim(t.dilation) + Dim(1);
     if (differ(c[t.places], floordiv(pixels - span, Dim(t.step)) + Dim(1)))
-        a.error(
-            fmt::format("not the taps that met {} pixels: {}", pixels.str(), a.describe(0)));
+        a.error(fmt::format("not the taps that met {} pixels: {}", pixels.str(), a.describe(0)));
     Shape out = c;
     out[t.places] = pixels;
     out.erase(out.begin() + static_cast<std::ptrdiff_t>(t.taps));
@@ -112,7 +92,8 @@ std::vector<TensorType> infer_phases(const InferArgs& a) {
     if (t.dilation != 1) a.error("needs filters that are not dilated");
     Dim& pixels = type.shape[t.pixels()];
     pixels = floordiv(pixels + Dim(t.step - 1), Dim(t.step));
-    type.shape.insert(type.shape.begin() + static_cast<std::ptrdiff_t>(t.places), Dim(t.step));
+    type.shape.insert(type.shape.begin() + static_cast<std::ptrdiff_t>(t.pixels()) + 1,
+                      Dim(t.step));
     return {type};
 }
 
@@ -195,21 +176,37 @@ constinit const OpDef add_taps_by_phase_op{
     .lower = lower_phases,
     .samples = image_samples};
 
+Taps Taps::of(const Attrs& a) {
+    return {static_cast<std::size_t>(a.get<std::int64_t>("taps")),
+            static_cast<std::size_t>(a.get<std::int64_t>("places")), a.get<bool>("flip"),
+            a.get<std::int64_t>("step"), a.get<std::int64_t>("dilation")};
+}
+
+Attrs Taps::attrs(const Dim& count) const {
+    return {{"taps", static_cast<std::int64_t>(taps)},
+            {"places", static_cast<std::int64_t>(places)},
+            {"pixels", count},
+            {"step", step},
+            {"dilation", dilation},
+            {"flip", flip}};
+}
+
+Expr add_taps(const Operand& columns, const Taps& taps, const Dim& pixels) {
+    return apply(add_taps_by_phase_op, {columns.expr()}, taps.attrs(pixels), columns.loc);
+}
+
 // Rows first: taken together, the two sums would have as many terms as the filter has taps.
 Expr conv2d_grad_input_by_columns(const Operand& w, const Operand& g, const Sliding& s,
                                   const Shape& image) {
     const bool by_phase = s.steps() && s.dilation == Ints{1, 1};
     Expr e = apply(conv2d_columns_op, {w.expr(), g.expr()}, {}, w.loc);
-    const std::int64_t taps = e.rank() - 4;
-    for (std::size_t k : {0, 1})
-        e = apply(by_phase ? add_taps_by_phase_op : add_taps_op, {e},
-                  {{"taps", taps},
-                   {"places", static_cast<std::int64_t>(e.rank()) - (k ? 1 : 2)},
-                   {"pixels", image[k]},
-                   {"step", s.step[k]},
-                   {"dilation", s.dilation[k]},
-                   {"flip", s.flip}},
-                  w.loc);
+    const std::size_t taps = static_cast<std::size_t>(e.rank()) - 4;
+    for (std::size_t k : {0, 1}) {
+        const std::size_t places = static_cast<std::size_t>(e.rank()) - (k ? 1 : 2);
+        const Taps t{taps, places, s.flip, s.step[k], s.dilation[k]};
+        e = by_phase ? add_taps(at(e, w.loc), t, image[k])
+                     : apply(add_taps_op, {e}, t.attrs(image[k]), w.loc);
+    }
     if (!by_phase) return e;
     // [..., qy, ry, qx, rx] to [..., y, x], and off with what is beyond the image.
     Shape whole = e.shape();

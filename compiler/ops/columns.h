@@ -17,6 +17,27 @@ struct Sliding;
 Expr conv2d_grad_input_by_columns(const Operand& w, const Operand& g, const Sliding& sliding,
                                   const Shape& image);
 
+/// How one axis of a filter met one axis of images: axis `taps` of the columns counts the former's
+/// taps, axis `places` where it stood. What is left has the pixels where the places were.
+struct Taps {
+    std::size_t taps, places;
+    bool flip;
+    std::int64_t step, dilation;
+
+    static Taps of(const Attrs& attrs);
+    Attrs attrs(const Dim& pixels) const;
+    /// The places' axis once that of the taps is gone.
+    std::size_t pixels() const { return places - (taps < places ? 1 : 0); }
+    loops::Index stored(const loops::Index& tap, std::int64_t count) const {
+        return flip ? loops::Index(count - 1) - tap : tap;
+    }
+};
+
+/// The columns summed up along `taps` where they meet the same of so many pixels. Pixel
+/// i = q * step + r is at [q, r]: two axes instead of one, and a last q may be beyond the end. For
+/// filters that are not dilated.
+Expr add_taps(const Operand& columns, const Taps& taps, const Dim& pixels);
+
 std::span<const OpDef* const> columns_ops();
 
 }  // namespace arete

@@ -6,6 +6,7 @@
 #include "compiler/ops/indexing.h"
 #include "compiler/ops/movement.h"
 #include "compiler/ops/sliding.h"
+#include "compiler/ops/unpooled.h"
 #include "compiler/rewrite/dsl.h"
 
 namespace arete {
@@ -42,6 +43,29 @@ bool mostly_padding(const Match& m) {
     const std::int64_t work = last_two(out, 0) * last_two(out, 1),
                        needed = last_two(g, 0) * last_two(g, 1);
     return full && 2 * work > 3 * needed && w[w.size() - 4] >= 8;
+}
+
+// Where one element of each window has a gradient, that is read by itself, and with it runs of
+// pixels with their channels: worth it where windows are large enough and runs long enough to make
+// up for reading each run for one product.
+bool runs_pay(const Ints& pool, const Sizes& filter) {
+    return pool[0] * pool[1] >= 4 && filter[1] * filter[3] >= 32;
+}
+
+bool filters_of_unpooled(const Match& m) {
+    const Sliding s = Sliding::of(attrs(m.root()));
+    return is_static(m.root().shape()) && m.root().rank() == 4 && !s.steps() &&
+           s.dilation == Ints{1, 1} &&
+           runs_pay(attrs(m['u']).get<Ints>("pool"), concrete(m.root().shape()));
+}
+
+bool images_of_unpooled(const Match& m) {
+    if (m['w'].rank() != 4 || !mostly_padding(m) || gradient_of(m).dilation != Ints{1, 1})
+        return false;
+    const Ints& pool = attrs(m['g']).get<Ints>("pool");
+    const Sizes w = concrete(m['w'].shape());
+    return runs_pay(pool, w) &&
+           w[2] * w[3] * pool[0] * pool[1] >= 2 * (w[2] + pool[0] - 1) * (w[3] + pool[1] - 1);
 }
 
 // ---- numbers
@@ -162,6 +186,25 @@ Expr f_of_extreme(const Match& m) {
 
 std::span<const Rule> specialize_rules() {
     static const Rule table[] = {
+        {"filters_of_unpooled", "the filters' gradient is a sum over the windows' maxima alone",
+         op("conv2d_grad_weights", any('x'), named('u', "unpool2d", any('p'), any('g'))),
+         [](const Match& m) {
+             const Shape& w = m.root().shape();
+             return unpooled_grad_weights(get(m, 'x'), get(m, 'p'), get(m, 'g'),
+                                          attrs(m['u']).get<Ints>("pool"),
+                                          Sliding::of(attrs(m.root())), {w[2], w[3]});
+         },
+         filters_of_unpooled},
+        {"images_of_unpooled", "each window's maximum sends the filter, moved, to the image",
+         op("conv2d", named('p', "pad2d", named('g', "unpool2d", any('a'), any('h'))),
+            named('d', "dimshuffle", any('w'))),
+         [](const Match& m) {
+             const Shape& image = m.root().shape();
+             return unpooled_grad_input(get(m, 'w'), get(m, 'a'), get(m, 'h'),
+                                        attrs(m['g']).get<Ints>("pool"), gradient_of(m),
+                                        {last_two(image, 0), last_two(image, 1)});
+         },
+         images_of_unpooled},
         {"conv_of_padded",
          "a full convolution is a product and shifted sums, which skip the padding",
          op("conv2d", named('p', "pad2d", any('g')), named('d', "dimshuffle", any('w'))),

@@ -137,9 +137,12 @@ class Traffic {
         const double near =
             misses(steps, boxes, 0.75 * static_cast<double>(m_.l1_bytes), b, false) /
             m_.l2_bytes_per_cycle;
-        double far = misses(steps, boxes, std::max(0.1 * l2, 0.6 * l2 - waiting - ahead_bytes(b)),
-                            b, false) /
-                     m_.l3_bytes_per_cycle;
+        // What half of the second cache holds is there already.
+        double far = 0;
+        if (2 * all_bytes_ > l2)
+            far = misses(steps, boxes, std::max(0.1 * l2, 0.6 * l2 - waiting - ahead_bytes(b)), b,
+                         false) /
+                  m_.l3_bytes_per_cycle;
         if (from_memory())
             far += misses(steps, boxes, 0.75 * l3, b, true) / m_.memory_bytes_per_cycle;
         // Arithmetic hides what is moved, the better the nearer it comes from.
@@ -203,12 +206,27 @@ class Traffic {
             if (term.kind == Index::Kind::Var) {
                 add(term.id, std::abs(term.coefficient));
             } else if (term.kind != Index::Kind::Value) {
-                // A quotient or remainder: at most one element for each value of its axes.
+                // A quotient or remainder: at most one element for each value of its axes. Of a
+                // number that is read, all that it can be.
                 for (Var v = 0; v < static_cast<int>(box.size()); ++v)
                     if (term.inner->uses(v)) add(v, -1 - v);
+                if (const std::int64_t n = values_of(term); n > 1)
+                    counts.emplace(std::abs(term.coefficient), 1).first->second += n - 1;
             }
         }
         return counts;
+    }
+
+    // How many integers a term can be that depends on numbers which are read, where they are few.
+    static std::int64_t values_of(const Index::Term& term) {
+        bool reads = false;
+        term.inner->for_each_value([&](ValueId) { reads = true; });
+        if (!reads) return 1;
+        constexpr std::int64_t few = 64;
+        Index one = term.kind == Index::Kind::Div ? floordiv(*term.inner, term.divisor, {})
+                                                  : mod(*term.inner, term.divisor, {});
+        const Range r = one.range({});
+        return r.low >= 0 && r.high < few ? r.high - r.low + 1 : 1;
     }
 
     // Bytes of the cache lines that an operand touches in a box. `occupied`: of the cache that they
@@ -220,11 +238,17 @@ class Traffic {
         const auto size = static_cast<std::int64_t>(size_of(b.dtype));
         const std::map<std::int64_t, std::int64_t> counts = directions(load, box);
         const auto run = counts.find(1);
-        const std::int64_t elements = run == counts.end() ? 1 : run->second;
+        std::int64_t elements = run == counts.end() ? 1 : run->second;
+        // What moves by less than a run makes it longer.
+        const auto overlaps = [&](std::int64_t distance) {
+            return distance > 1 && distance <= elements;
+        };
+        for (const auto& [distance, n] : counts)
+            if (overlaps(distance)) elements += distance * (n - 1);
         const auto lines = static_cast<double>(ceil_div(elements * size, line_bytes) * line_bytes);
         double rows = 1, taken = lines, span = lines;
         for (const auto& [distance, n] : counts) {
-            if (distance == 1 || n == 1) continue;
+            if (distance == 1 || n == 1 || overlaps(distance)) continue;
             rows *= static_cast<double>(n);
             const auto apart = static_cast<double>(distance * size);
             if (distance > 0 && apart > 2 * span)
@@ -331,19 +355,24 @@ std::string to_string(const Blocking& b, const Nest& nest) {
     return out;
 }
 
+bool outgrows_nearest_cache(const Nest& nest, const Machine& machine) {
+    if (nest.accumulators.empty() || nest.reduce_axes.empty() || !nest.checks.empty()) return false;
+    for (const Accumulator& a : nest.accumulators)
+        if (a.reduction == Reduction::ArgMax || a.reduction == Reduction::ArgMin) return false;
+    return Traffic(nest, Tiling{}, machine).all_bytes() > static_cast<double>(machine.l1_bytes);
+}
+
 Blocking choose_blocking(const Nest& nest, const Tiling& t, const Machine& machine) {
     Blocking plain;
     const std::vector<Var> order = default_order(nest, t);
     for (Var v : order) plain.loops.push_back({v, Blocking::Part::Whole});
     plain.cycles = t.cycles;
-    if (nest.accumulators.empty() || nest.reduce_axes.empty() || !nest.checks.empty() ||
-        order.empty())
-        return plain;
-    for (const Accumulator& a : nest.accumulators)
-        if (a.reduction == Reduction::ArgMax || a.reduction == Reduction::ArgMin) return plain;
+    if (order.empty() || !outgrows_nearest_cache(nest, machine)) return plain;
     const Traffic traffic(nest, t, machine);
     const Var cut = nest.reduce_axes.front();
-    if (traffic.all_bytes() < static_cast<double>(machine.l2_bytes) / 2) return plain;
+    if (traffic.all_bytes() < static_cast<double>(machine.l2_bytes) / 2 &&
+        traffic.cycles(plain) <= 1.05 * plain.cycles)
+        return plain;
     if (is_vector(t, cut) || cut == t.unroll) {
         plain.cycles = traffic.cycles(plain);
         return plain;
@@ -402,7 +431,36 @@ Blocking choose_blocking(const Nest& nest, const Tiling& t, const Machine& machi
     return best;
 }
 
+// Without a reduction: the vectors of one block along all of the axes that panels have besides.
+static std::optional<Blocking> pack_by_blocks(const Nest& nest, const Tiling& t,
+                                              const Machine& machine) {
+    Blocking out;
+    std::vector<Blocking::Loop> inside;
+    std::vector<std::int64_t> box = nest.extents;
+    for (Var v : default_order(nest, t)) {
+        if (v == t.inner) continue;
+        const bool in_panels = std::any_of(t.packed.begin(), t.packed.end(), [&](ValueId id) {
+            return packed_along(nest, nest.values[static_cast<std::size_t>(id)]) == v;
+        });
+        (in_panels ? inside : out.loops).push_back({v, Blocking::Part::Whole});
+        if (!in_panels) box[static_cast<std::size_t>(v)] = 1;
+    }
+    out.loops.push_back({t.inner, Blocking::Part::Whole});
+    out.pack_at = out.loops.size();
+    out.loops.insert(out.loops.end(), inside.begin(), inside.end());
+    box[static_cast<std::size_t>(t.inner)] = t.block;
+    double bytes = 0;
+    for (ValueId id : t.packed) {
+        const Instr& i = nest.values[static_cast<std::size_t>(id)];
+        bytes += panel_elements(nest, i, t, box) * static_cast<double>(size_of(i.dtype));
+    }
+    if (bytes > static_cast<double>(machine.l2_bytes) / 8) return {};
+    out.cycles = t.cycles;
+    return out;
+}
+
 std::optional<Blocking> choose_packing(const Nest& nest, const Tiling& t, const Machine& machine) {
+    if (nest.accumulators.empty()) return pack_by_blocks(nest, t, machine);
     const Nest seen = with_panels(nest, t);
     Tiling without = t;
     without.cycles -= t.packing;
@@ -439,7 +497,7 @@ std::optional<Blocking> choose_packing(const Nest& nest, const Tiling& t, const 
         double copies = 0, bytes = 0;
         for (ValueId id : t.packed) {
             const Instr& i = nest.values[static_cast<std::size_t>(id)];
-            const double n = panel_elements(i, t, box);
+            const double n = panel_elements(nest, i, t, box);
             copies += n * packing_cycles(nest, i, t.lanes);
             bytes += n * static_cast<double>(size_of(i.dtype));
         }

@@ -36,6 +36,9 @@ struct Blocking {
 /// "x in chunks of 256; blocks of 125 k", or "" where nothing is blocked.
 std::string to_string(const Blocking& blocking, const loops::Nest& nest);
 
+/// Whether a reduction's operands do not all fit in the nearest cache, so that blocks may pay.
+bool outgrows_nearest_cache(const loops::Nest& nest, const Machine& machine);
+
 /// The order of the loops, and the blocks where operands larger than a cache would be read again
 /// and again, or in short pieces far apart, without them. Follows from footprints and cache sizes.
 Blocking choose_blocking(const loops::Nest& nest, const Tiling& tiling, const Machine& machine);

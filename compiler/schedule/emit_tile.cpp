@@ -11,6 +11,7 @@ Emitter::Statements Emitter::emit_tile() {
     if (nest_.accumulators.empty())
         return over_elements([&](const Index&) {
             Cloner clone = cloner();
+            read_panels(clone);
             return stores(clone);
         });
     std::int64_t slots = tile_count();

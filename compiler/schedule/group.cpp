@@ -173,9 +173,12 @@ class Grouper {
             const int end = static_cast<int>(groups_.size());
             const int from = std::max(first, end - static_cast<int>(look_back));
             for (int g = end - 1; g >= from; --g)
-                if (join_by_blocks(g, i, boundary)) return;
+                if (join_by_blocks(g, i, false, boundary)) return;
             for (int g = end - 1; g >= from; --g)
                 if (join_in_a_row(g, i, boundary)) return;
+            if (small(i))  // of too much data to be run in a row
+                for (int g = end - 1; g >= from; --g)
+                    if (join_by_blocks(g, i, true, boundary)) return;
         }
         groups_.push_back({{{i, -1}}, 1, 0, false, std::move(boundary)});
         if (is_kernel(static_cast<std::size_t>(i))) groups_.back().cycles = part(i).cycles;
@@ -218,7 +221,7 @@ class Grouper {
         group_of_[static_cast<std::size_t>(m.step)] = g;
     }
 
-    bool join_by_blocks(int number, int i, std::string& boundary) {
+    bool join_by_blocks(int number, int i, bool small_ones, std::string& boundary) {
         Group& g = groups_[static_cast<std::size_t>(number)];
         if (!can_hold(g) || g.in_a_row || checked_too_late(g, i)) return false;
         bool linked = false;
@@ -234,7 +237,7 @@ class Grouper {
         }
         Member& only = g.members[0];
         // Two small nests are better off in a row.
-        if (small(only.step) && small(i)) return false;
+        if (small(only.step) && small(i) && !small_ones) return false;
         for (Var u : part(only.step).nest.axes)
             for (Var v : part(i).nest.axes)
                 for (std::int64_t blocks :
@@ -370,29 +373,38 @@ class Grouper {
         }
     }
 
-    // A step alone, the check of labels say, whose first reader turned out to run by blocks: it
-    // goes to the front of that reader's group.
+    // Steps that run whole, the check of labels say, whose first reader turned out to run by
+    // blocks: they go to the front of that reader's group, last ones first.
     void join_reader(int number) {
         Group& from = groups_[static_cast<std::size_t>(number)];
-        if (from.members.size() != 1 || from.blocks > 1 || !can_hold(from)) return;
-        const int i = from.members[0].step;
+        if (from.blocks > 1) return;
+        for (std::size_t k = from.members.size(); k-- > 0;)
+            if (moves_to_reader(number, from.members[k].step))
+                from.members.erase(from.members.begin() + static_cast<std::ptrdiff_t>(k));
+        from.in_a_row = from.in_a_row && from.members.size() > 1;
+    }
+
+    bool moves_to_reader(int number, int i) {
+        if (!is_kernel(static_cast<std::size_t>(i)) || part(i).nest.sequential) return false;
         int first = static_cast<int>(groups_.size());
         for (std::size_t k = 0; k < after_.size(); ++k)
             if (std::find(after_[k].begin(), after_[k].end(), i) != after_[k].end())
                 first = std::min(first, group_of_[k]);
-        if (first == static_cast<int>(groups_.size())) return;
+        if (first == static_cast<int>(groups_.size()) || first == number) return false;
         Group& to = groups_[static_cast<std::size_t>(first)];
-        if (to.blocks == 1 || !can_hold(to) || checked_too_late(to, i)) return;
+        if (to.blocks == 1 || !can_hold(to) || checked_too_late(to, i)) return false;
         std::string why;
         for (Var v : part(i).nest.axes) {
             if (!fits(to, i, v, why) || !pays(i, v, to, why)) continue;
+            Group& from = groups_[static_cast<std::size_t>(number)];
             to.members.insert(to.members.begin(), {i, v});
             to.cycles += cycles(i, v, to.blocks);
-            to.boundary = std::move(from.boundary);
+            from.cycles -= part(i).cycles;
+            if (from.members.size() == 1) to.boundary = std::move(from.boundary);
             group_of_[static_cast<std::size_t>(i)] = first;
-            from.members.clear();
-            return;
+            return true;
         }
+        return false;
     }
 
     Step merge(Group& g) {

@@ -7,6 +7,7 @@
 #include "compiler/core/error.h"
 #include "compiler/loops/kernel.h"
 #include "compiler/schedule/emitter.h"
+#include "compiler/schedule/walk.h"
 
 namespace arete {
 
@@ -25,6 +26,9 @@ bool can_pack(const Nest& nest, const Instr& load, Var lanes) {
     if (std::any_of(nest.stores.begin(), nest.stores.end(),
                     [&](const StoreTo& s) { return s.buffer == load.target; }))
         return false;
+    // A panel covers what the loops walk: where the walk goes by values, that is not known.
+    for (Var v = 0; v < static_cast<int>(nest.extents.size()); ++v)
+        if (!load.index.uses(v) && varies(nest, load.index, v)) return false;
     const auto& terms = load.index.terms();
     return std::all_of(terms.begin(), terms.end(), [](const Index::Term& t) {
         return t.kind == Index::Kind::Value || (t.kind == Index::Kind::Var && t.coefficient > 0);
@@ -34,13 +38,14 @@ bool can_pack(const Nest& nest, const Instr& load, Var lanes) {
 Var packed_along(const Nest& nest, const Instr& load) {
     Var along = -1;
     std::int64_t longest = 1;
-    for (const Index::Term& t : load.index.terms()) {
-        if (t.kind != Index::Kind::Var || t.coefficient != 1) continue;
-        if (const auto steps = nest.extents[static_cast<std::size_t>(t.id)]; steps > longest) {
-            along = t.id;
-            longest = steps;
+    for (const auto* axes : {&nest.axes, &nest.reduce_axes})
+        for (Var v : *axes) {
+            if (load.index.coefficient(v) != 1 || load.index.uses_nested(v)) continue;
+            if (const auto steps = nest.extents[static_cast<std::size_t>(v)]; steps > longest) {
+                along = v;
+                longest = steps;
+            }
         }
-    }
     return along;
 }
 
@@ -53,14 +58,17 @@ double packing_cycles(const Nest& nest, const Instr& load, int lanes) {
     return (bits + 2) / 2 / lanes;
 }
 
-double panel_elements(const Instr& load, const Tiling& t, const std::vector<std::int64_t>& steps) {
+double panel_elements(const Nest& nest, const Instr& load, const Tiling& t,
+                      const std::vector<std::int64_t>& steps) {
     double n = 1;
-    for (Var v = 0; v < static_cast<int>(steps.size()); ++v) {
-        if (!load.index.uses(v)) continue;
-        const std::int64_t own = steps[static_cast<std::size_t>(v)];
-        n *= static_cast<double>(
-            v != t.inner ? own : round_up(own, t.over_reduction ? t.lanes : t.block));
-    }
+    // A loop around the nest stands still.
+    for (const auto* axes : {&nest.axes, &nest.reduce_axes})
+        for (Var v : *axes) {
+            if (!load.index.uses(v)) continue;
+            const std::int64_t own = steps[static_cast<std::size_t>(v)];
+            n *= static_cast<double>(
+                v != t.inner ? own : round_up(own, t.over_reduction ? t.lanes : t.block));
+        }
     return n;
 }
 

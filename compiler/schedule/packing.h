@@ -20,8 +20,9 @@ loops::Var packed_along(const loops::Nest& nest, const loops::Instr& load);
 /// Cycles to copy one element of an operand into a panel.
 double packing_cycles(const loops::Nest& nest, const loops::Instr& load, int lanes);
 
-/// Elements that an operand's panel has where the axes from 0 on run over this many steps.
-double panel_elements(const loops::Instr& load, const Tiling& tiling,
+/// Elements that an operand's panel has where the nest's axes, by variable, run over this many
+/// steps.
+double panel_elements(const loops::Nest& nest, const loops::Instr& load, const Tiling& tiling,
                       const std::vector<std::int64_t>& steps);
 
 /// The nest as it reads its panels: for estimates of what moves between the caches.

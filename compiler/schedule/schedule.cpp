@@ -17,8 +17,19 @@ struct Plan {
     Blocking blocking;
 };
 
-Plan plan(const Nest& nest, const Tilings& tilings, const Machine& machine) {
-    Plan out{tilings.plain, choose_blocking(nest, tilings.plain, machine)};
+// Tiles that are best in the nearest cache are not always so with the way there: the cheapest few
+// are tried with the blocks that suit them, until the next would be dearer even without that way.
+Plan plan(const Nest& nest, const Machine& machine) {
+    constexpr std::size_t candidates = 8;
+    const bool large = outgrows_nearest_cache(nest, machine);
+    const Tilings tilings = choose_tiling(nest, machine, large ? candidates : 1);
+    Plan out;
+    for (const Tiling& t : tilings.plain) {
+        if (&t != &tilings.plain.front() && t.cycles >= out.blocking.cycles) break;
+        Plan p{t, choose_blocking(nest, t, machine)};
+        if (&t == &tilings.plain.front() || p.blocking.cycles < out.blocking.cycles)
+            out = std::move(p);
+    }
     if (tilings.packed)
         if (std::optional<Blocking> packed = choose_packing(nest, *tilings.packed, machine);
             packed && packed->cycles < out.blocking.cycles)
@@ -31,11 +42,10 @@ Plan plan(const Nest& nest, const Tilings& tilings, const Machine& machine) {
 Kernel schedule(const Nest& nest, const Machine& machine, Var block) {
     if (nest.sequential) return naive(nest);
     std::vector<Nest> parts{collapse_axes(nest)};
-    std::vector<Plan> plans{plan(parts[0], choose_tiling(parts[0], machine), machine)};
+    std::vector<Plan> plans{plan(parts[0], machine)};
     if (auto split = split_remainder(parts[0], plans[0].tiling, machine)) {
         const Nest &main = split->first, &rest = split->second;
-        const Plan a = plan(main, choose_tiling(main, machine), machine),
-                   b = plan(rest, choose_tiling(rest, machine), machine);
+        const Plan a = plan(main, machine), b = plan(rest, machine);
         if (a.blocking.cycles + b.blocking.cycles < 0.95 * plans[0].blocking.cycles) {
             plans = {a, b};
             parts = {main, rest};

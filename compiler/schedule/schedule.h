@@ -25,7 +25,7 @@ loops::Nest take_block(const loops::Nest& nest, loops::Var axis, std::int64_t bl
 double estimated_cycles(const loops::Nest& nest, const Machine& machine);
 
 /// Below this estimate a fork-join costs more than it saves.
-constexpr double parallel_cycles = 20000;
+constexpr double parallel_cycles = 32000;
 
 /// Merges neighbouring axes that every access walks as one, so that loops are long and few.
 loops::Nest collapse_axes(const loops::Nest& nest);

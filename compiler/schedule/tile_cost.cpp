@@ -52,7 +52,7 @@ TileCost::TileCost(const Nest& nest, const Machine& machine) : nest_(nest), m_(m
         const Instr& i = nest_.values[static_cast<std::size_t>(id)];
         for (Var v : nest_.axes) quotients_ |= i.op == Op::IndexOf && i.index.uses_nested(v);
     }
-    for (const StoreTo& s : nest.stores) stores_.emplace_back(-1, s.index, nest.extents.size());
+    for (const StoreTo& s : nest.stores) stores_.emplace_back(nest, -1, s.index);
     // Lanes follow the widest type that is stored or accumulated; bytes are computed wider.
     std::size_t widest = 4;
     for (const StoreTo& s : nest.stores)
@@ -62,13 +62,34 @@ TileCost::TileCost(const Nest& nest, const Machine& machine) : nest_(nest), m_(m
     lanes_ = static_cast<int>(static_cast<std::size_t>(m_.vector_bytes) / widest);
 }
 
+bool varies(const Nest& nest, const Index& e, Var v) {
+    if (e.uses(v)) return true;
+    bool found = false;
+    const std::function<void(ValueId)> look = [&](ValueId id) {
+        const Instr& i = nest.values[static_cast<std::size_t>(id)];
+        if (found) return;
+        found = i.index.uses(v);
+        for (int k = 0; k < arity(i.op) && !found; ++k) look(i.args[static_cast<std::size_t>(k)]);
+        if (!found) i.index.for_each_value(look);
+    };
+    e.for_each_value(look);
+    return found;
+}
+
 void TileCost::collect(const std::vector<ValueId>& roots, std::vector<Walk>& loads, double& work) {
-    for (ValueId id : needed(nest_, roots)) {
-        const Instr& i = nest_.values[static_cast<std::size_t>(id)];
-        if (i.op == Op::Load || i.op == Op::LoadIf)
-            loads.emplace_back(id, i.index, nest_.extents.size());
+    const std::vector<ValueId> all = needed(nest_, roots);
+    // What only addresses need is no work for vectors.
+    std::vector<char> direct(nest_.values.size(), 0);
+    for (ValueId id : roots) direct[static_cast<std::size_t>(id)] = 1;
+    for (auto id = all.rbegin(); id != all.rend(); ++id) {
+        const Instr& i = nest_.values[static_cast<std::size_t>(*id)];
+        if (i.op == Op::Load || i.op == Op::LoadIf) loads.emplace_back(nest_, *id, i.index);
+        if (!direct[static_cast<std::size_t>(*id)]) continue;
+        for (int k = 0; k < arity(i.op); ++k)
+            direct[static_cast<std::size_t>(i.args[static_cast<std::size_t>(k)])] = 1;
         if (arity(i.op) > 0) work += i.op == Op::Div || i.op == Op::Sqrt ? 8 : 1;
     }
+    std::reverse(loads.begin(), loads.end());
 }
 
 // Conditions of guarded loads cost what the lanes make of them: those of a whole vector next to
@@ -89,7 +110,7 @@ void TileCost::find_conditions() {
                 a.op == Op::IndexOf &&
                 std::none_of(conditions_.begin(), conditions_.end(),
                              [&](const Walk& c) { return c.index() == a.index; }))
-                conditions_.emplace_back(-1, a.index, nest_.extents.size());
+                conditions_.emplace_back(nest_, -1, a.index);
     }
 }
 
@@ -123,17 +144,32 @@ double TileCost::work_of_conditions(const Tiling& t, const Copies& copies) const
 // than what is done with them.
 std::vector<ValueId> TileCost::worth_packing(Var inner) const {
     std::vector<ValueId> out;
-    if (nest_.accumulators.empty() || lanes_ == 1) return out;
+    if (lanes_ == 1) return out;
+    const auto fills_vectors = [&](const Instr& i) {
+        return size_of(i.dtype) * static_cast<std::size_t>(lanes_) ==
+               static_cast<std::size_t>(m_.vector_bytes);
+    };
+    if (nest_.accumulators.empty()) {
+        // Each element is used once: worth it where squares of them are turned in registers.
+        for (const Walk& e : outside_) {
+            const Instr& i = nest_.values[static_cast<std::size_t>(e.load())];
+            const Var along = packed_along(nest_, i);
+            if (can_pack(nest_, i, inner) && fills_vectors(i) && along >= 0 &&
+                extent(along) >= lanes_ / 2 && extent(inner) >= lanes_ / 2)
+                out.push_back(e.load());
+        }
+        return out;
+    }
     double all = 1, copies = 0;
-    for (std::int64_t n : nest_.extents) all *= static_cast<double>(n);
+    for (const auto* axes : {&nest_.axes, &nest_.reduce_axes})
+        for (Var v : *axes) all *= static_cast<double>(extent(v));
     for (const Walk& e : inside_) {
         const Instr& i = nest_.values[static_cast<std::size_t>(e.load())];
-        if (!can_pack(nest_, i, inner) || size_of(i.dtype) * static_cast<std::size_t>(lanes_) !=
-                                              static_cast<std::size_t>(m_.vector_bytes))
-            continue;
+        if (!can_pack(nest_, i, inner) || !fills_vectors(i)) continue;
         double elements = 1;
-        for (Var v = 0; v < static_cast<int>(nest_.extents.size()); ++v)
-            if (e.uses(v)) elements *= static_cast<double>(extent(v));
+        for (const auto* axes : {&nest_.axes, &nest_.reduce_axes})
+            for (Var v : *axes)
+                if (e.uses(v)) elements *= static_cast<double>(extent(v));
         copies += elements * packing_cycles(nest_, i, lanes_);
         out.push_back(e.load());
     }
@@ -151,7 +187,8 @@ double TileCost::packing(const Tiling& t, double cycles) const {
         for (Var v : nest_.axes)
             if (i.index.uses(v)) pieces *= static_cast<double>(ceil_div(extent(v), step(t, v)));
         const double times = cycles > parallel_cycles ? std::max(1.0, 4 / pieces) : 1;
-        sum += times * panel_elements(i, t, nest_.extents) * packing_cycles(nest_, i, lanes_);
+        sum +=
+            times * panel_elements(nest_, i, t, nest_.extents) * packing_cycles(nest_, i, lanes_);
     }
     return sum;
 }
@@ -188,6 +225,7 @@ double TileCost::access_cycles(const Tiling& t, const Walk& e, bool store) const
     bool in = e.uses(t.inner), out = t.outer >= 0 && e.uses(t.outer);
     if (!in && !out) return port;
     double per_lane = store ? 1.5 : 2;
+    if ((in && e.by_value(t.inner)) || (out && e.by_value(t.outer))) return t.lanes * per_lane;
     if (e.uses_nested(t.inner) || (out && e.uses_nested(t.outer))) {
         // A quotient of the lane is a shuffle of one load; anything else is a gather.
         return store ? t.lanes * per_lane : 4 * port;
@@ -197,7 +235,7 @@ double TileCost::access_cycles(const Tiling& t, const Walk& e, bool store) const
     if (stride == 0) return 3 * port;
     if (stride > 1) return store ? t.lanes * per_lane : 2 * static_cast<double>(stride) * port;
     if (t.outer < 0 || e.coefficient(t.outer) == extent(t.inner))
-        return t.over_reduction ? port * crossings(t, e.index()) : port;
+        return t.over_reduction || e.by_value() ? port * crossings(t, e.index()) : port;
     double runs =
         std::max(1.0, static_cast<double>(t.lanes) / static_cast<double>(extent(t.inner)) + 0.5);
     return port * (2 * runs - 1);
@@ -308,7 +346,12 @@ double TileCost::tile_cycles(const Shape& shape, std::int64_t block,
     double total = 0;
     if (!nest_.accumulators.empty()) {
         double load = 0;
-        for (std::size_t k = 0; k < inside_.size(); ++k) load += copies(inside_[k]) * loads_[k];
+        for (std::size_t k = 0; k < inside_.size(); ++k) {
+            const double n = copies(inside_[k]);
+            load += n * loads_[k];
+            if (inside_[k].by_value())  // a computed address for all vectors of a run
+                load += (in_vectors(t, inside_[k]) ? n / vectors : n) / m_.loads_per_cycle;
+        }
         const double count = static_cast<double>(nest_.accumulators.size());
         // A product that feeds a sum is one instruction with it.
         double arithmetic = tile * vectors * std::max(count, inside_work_ + count - 1) +

@@ -20,8 +20,8 @@ std::int64_t ceil_div(std::int64_t a, std::int64_t b) {
 // Tries vector spaces, blocks and tiles, and keeps the best.
 class Search {
   public:
-    Search(const Nest& nest, const Machine& machine)
-        : nest_(nest), m_(machine), cost_(nest, machine), lanes_(cost_.lanes()) {}
+    Search(const Nest& nest, const Machine& machine, std::size_t most)
+        : nest_(nest), m_(machine), cost_(nest, machine), lanes_(cost_.lanes()), most_(most) {}
 
     Tilings best() {
         // Checks run element by element, so that the first failure is the one reported.
@@ -30,13 +30,13 @@ class Search {
             if (!cost_.positions()) consider_spaces(nest_.reduce_axes, true);
         }
         consider(Tiling{});  // scalar
-        Tilings out{best_, {}};
-        if (best_packed_.cycles < best_.cycles) out.packed = best_packed_;
+        Tilings out{std::move(best_), {}};
+        if (best_packed_.cycles < out.plain.front().cycles) out.packed = best_packed_;
         auto finish = [&](Tiling& t) {
             t.unroll = cost_.reduction_to_unroll(t);
             t.vector_finish = cost_.finishes_in_vectors(t);
         };
-        finish(out.plain);
+        for (Tiling& t : out.plain) finish(t);
         if (out.packed) finish(*out.packed);
         return out;
     }
@@ -56,14 +56,29 @@ class Search {
                 consider_blocks(t);
                 t.packed.clear();
             }
-            if (i == 0 || extent(t.inner) >= 4 * lanes_) continue;
-            t.outer = axes[i - 1];
-            for (std::int64_t rows = 1; rows <= std::min<std::int64_t>(extent(t.outer), 32);
-                 ++rows) {
-                if (ceil_div(rows * extent(t.inner), lanes_) > 10) break;
-                t.block = rows;
-                consider_tiles(t);
-            }
+            if (extent(t.inner) >= 4 * lanes_) continue;
+            for (std::size_t j = 0; j < axes.size(); ++j)
+                if (j + 1 == i || (j != i && !over_reduction && follow(axes[j], axes[i]))) {
+                    t.outer = axes[j];
+                    consider_rows(t);
+                }
+        }
+    }
+
+    // Rows that some operand has end to end, though they are no neighbours in the result.
+    bool follow(Var outer, Var inner) const {
+        return std::any_of(
+            cost_.loads_inside().begin(), cost_.loads_inside().end(), [&](const Walk& e) {
+                return e.coefficient(inner) == 1 && e.coefficient(outer) == extent(inner) &&
+                       !e.uses_nested(inner) && !e.uses_nested(outer);
+            });
+    }
+
+    void consider_rows(Tiling t) {
+        for (std::int64_t rows = 1; rows <= std::min<std::int64_t>(extent(t.outer), 32); ++rows) {
+            if (ceil_div(rows * extent(t.inner), lanes_) > 10) break;
+            t.block = rows;
+            consider_tiles(t);
         }
     }
 
@@ -107,18 +122,50 @@ class Search {
             }
     }
 
+    // Of tilings that differ in the block alone the best is enough.
+    static bool alike(const Tiling& a, const Tiling& b) {
+        return a.lanes == b.lanes && a.inner == b.inner && a.outer == b.outer &&
+               a.over_reduction == b.over_reduction &&
+               std::equal(a.tiles.begin(), a.tiles.end(), b.tiles.begin(), b.tiles.end(),
+                          [](const Tiling::Tile& x, const Tiling::Tile& y) {
+                              return x.axis == y.axis && x.size == y.size;
+                          });
+    }
+
     void consider(const Tiling& t) {
-        Tiling& best = t.packed.empty() ? best_ : best_packed_;
-        double cycles = cost_.cycles(t, best.cycles), packing = 0;
-        if (cycles >= best.cycles) return;
         if (!t.packed.empty()) {
-            packing = cost_.packing(t, cycles);
-            cycles += packing;
-            if (cycles >= best.cycles) return;
+            consider_packed(t);
+            return;
         }
-        best = t;
-        best.cycles = cycles;
-        best.packing = packing;
+        // Far from the best, no blocks for the caches make up for it.
+        constexpr double far = 1.4;
+        double limit = std::numeric_limits<double>::infinity();
+        if (!best_.empty()) limit = most_ > 1 ? far * best_.front().cycles : best_.front().cycles;
+        if (best_.size() == most_) limit = std::min(limit, best_.back().cycles);
+        const double cycles = cost_.cycles(t, limit);
+        if (cycles >= limit) return;
+        const auto same =
+            std::find_if(best_.begin(), best_.end(), [&](const Tiling& b) { return alike(b, t); });
+        if (same != best_.end()) {
+            if (cycles >= same->cycles) return;
+            best_.erase(same);
+        } else if (best_.size() == most_) {
+            best_.pop_back();
+        }
+        const auto at = std::find_if(best_.begin(), best_.end(),
+                                     [&](const Tiling& b) { return cycles < b.cycles; });
+        best_.insert(at, t)->cycles = cycles;
+    }
+
+    void consider_packed(const Tiling& t) {
+        double cycles = cost_.cycles(t, best_packed_.cycles);
+        if (cycles >= best_packed_.cycles) return;
+        const double packing = cost_.packing(t, cycles);
+        cycles += packing;
+        if (cycles >= best_packed_.cycles) return;
+        best_packed_ = t;
+        best_packed_.cycles = cycles;
+        best_packed_.packing = packing;
     }
 
     static Tiling none() {
@@ -131,7 +178,9 @@ class Search {
     const Machine& m_;
     TileCost cost_;
     int lanes_;
-    Tiling best_ = none(), best_packed_ = none();
+    std::size_t most_;
+    std::vector<Tiling> best_;  // cheapest first
+    Tiling best_packed_ = none();
 };
 
 }  // namespace
@@ -154,8 +203,8 @@ std::string to_string(const Tiling& t, const Nest& nest) {
     return out + fmt::format("; about {:.0f} cycles", t.cycles);
 }
 
-Tilings choose_tiling(const Nest& nest, const Machine& machine) {
-    return Search(nest, machine).best();
+Tilings choose_tiling(const Nest& nest, const Machine& machine, std::size_t most) {
+    return Search(nest, machine, most).best();
 }
 
 }  // namespace arete

@@ -41,16 +41,16 @@ struct Tiling {
 /// "16 lanes of x, joined rows of y, 4 to a block; tile co 5; 1200 cycles".
 std::string to_string(const Tiling& tiling, const loops::Nest& nest);
 
-/// The tilings of least estimated cost: one that reads operands where they are, and one that packs
-/// some, if that is worth it in the nearest cache.
+/// The tilings of least estimated cost where all operands come from the nearest cache: some that
+/// read them where they are, cheapest first, and one that packs some, if that is worth it there.
 struct Tilings {
-    Tiling plain;
+    std::vector<Tiling> plain;
     std::optional<Tiling> packed;
-    const Tiling& best() const { return packed ? *packed : plain; }
+    const Tiling& best() const { return packed ? *packed : plain.front(); }
 };
 
-/// Tile sizes follow from the machine's registers, ports and latencies and from the nest's strides;
+/// As many plain ones as are asked for, if there are. Tile sizes follow from the machine's registers, ports and latencies and from the nest's strides;
 /// nothing is specific to an op.
-Tilings choose_tiling(const loops::Nest& nest, const Machine& machine);
+Tilings choose_tiling(const loops::Nest& nest, const Machine& machine, std::size_t most = 1);
 
 }  // namespace arete

@@ -8,15 +8,21 @@
 
 namespace arete {
 
+/// Whether an address depends on a variable, be it through a value that the address takes in.
+bool varies(const loops::Nest& nest, const loops::Index& e, loops::Var v);
+
 /// An access of a nest (a load, a store or the index in a condition): its coefficients, looked up
 /// once, since the search for a tiling asks thousands of times. The index must outlive it.
 class Walk {
   public:
-    Walk(loops::ValueId load, const loops::Index& e, std::size_t vars)
-        : load_(load), index_(&e), of_(vars) {
-        for (std::size_t v = 0; v < vars; ++v) {
+    Walk(const loops::Nest& nest, loops::ValueId load, const loops::Index& e)
+        : load_(load), index_(&e), of_(nest.extents.size()) {
+        for (std::size_t v = 0; v < of_.size(); ++v) {
             const loops::Var var = static_cast<loops::Var>(v);
-            of_[v] = {e.coefficient(var), e.uses(var), e.uses_nested(var)};
+            const bool plainly = e.uses(var);
+            of_[v] = {e.coefficient(var), varies(nest, e, var), e.uses_nested(var), false};
+            of_[v].by_value = of_[v].uses && !plainly;
+            by_value_ |= of_[v].by_value;
         }
     }
     const loops::Index& index() const { return *index_; }
@@ -26,15 +32,20 @@ class Walk {
     }
     bool uses(loops::Var v) const { return of_[static_cast<std::size_t>(v)].uses; }
     bool uses_nested(loops::Var v) const { return of_[static_cast<std::size_t>(v)].nested; }
+    /// Where the address moves with v, it does so by values that were read.
+    bool by_value(loops::Var v) const { return of_[static_cast<std::size_t>(v)].by_value; }
+    /// The same of any variable.
+    bool by_value() const { return by_value_; }
 
   private:
     struct Move {
         std::int64_t coefficient = 0;
-        bool uses = false, nested = false;
+        bool uses = false, nested = false, by_value = false;
     };
     loops::ValueId load_;
     const loops::Index* index_;
     std::vector<Move> of_;
+    bool by_value_ = false;
 };
 
 }  // namespace arete

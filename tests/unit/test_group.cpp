@@ -175,8 +175,8 @@ TEST_CASE("groups: convolution, pooling and activation run image by image") {
 }
 
 TEST_CASE("groups: one pass over a weight forms the data gradient and the update") {
-    const auto x = matrix<float>("x", {4, 240}), g = matrix<float>("g", {4, 300});
-    const auto w = shared(Generator(1).normal({240, 300}, 0, 1), "w");
+    const auto x = matrix<float>("x", {4, 640}), g = matrix<float>("g", {4, 500});
+    const auto w = shared(Generator(1).normal({640, 500}, 0, 1), "w");
     const Program p = check({{x, g}, {dot(g, w.T())}, {{w, w - 0.1f * dot(x.T(), g)}}});
     CHECK(kernel_count(p) == 1);
     REQUIRE(blocked(p));

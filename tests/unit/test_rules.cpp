@@ -18,6 +18,7 @@
 #include "compiler/rewrite/specialize_shapes.h"
 #include "examples/mnist/nets.h"
 #include "tests/support.h"
+#include "tests/unit/rule_corpus.h"
 
 using namespace arete;
 using arete::test::difference;
@@ -249,146 +250,6 @@ int check_rule(const Rule& rule, DType t, bool special) {
     }
 }
 
-/// Expressions for rules whose patterns leave too much open to be built from. x and y are matrices
-/// [5,7], positive where floats.
-struct Written {
-    const char* rule;
-    std::function<Expr(const Expr& x, const Expr& y)> build;
-};
-
-const std::vector<Written>& corpus() {
-    using E = const Expr&;
-    const auto labels = [](std::vector<std::int64_t> v) { return Array(v); };
-    static const std::vector<Written> all_of_them = {
-        {"elementwise_before_view", [](E x, E y) { return x.T() + y.T(); }},
-        {"elementwise_before_view", [](E x, E) { return sqr(reshape(x, {35})); }},
-        {"elementwise_before_view",
-         [](E x, E) {
-             return 2 * broadcast_to(x, {3, 5, 7});
-         }},
-        {"elementwise_before_view", [](E x, E y) { return x.T() < y.T(); }},
-        {"elementwise_before_view", [](E x, E) { return where(x.T() > 1, x.T(), 0); }},
-        {"broadcast_implied",
-         [](E x, E y) {
-             return x + broadcast_to(y(0), {5, 7});
-         }},
-        {"broadcast_implied",
-         [](E x, E y) {
-             return x * reshape(y(0), {1, 7});
-         }},
-        {"broadcast_implied",
-         [](E x, E y) {
-             return x * dimshuffle(y(0), {'x', 0});
-         }},
-        {"broadcast_reshape",
-         [](E x, E) {
-             return broadcast_to(reshape(x, {1, 5, 7}), {3, 5, 7});
-         }},
-        {"broadcast_chain",
-         [](E x, E) {
-             return broadcast_to(broadcast_to(x(0), {2, 7}), {3, 2, 7});
-         }},
-        {"slice_concatenate",
-         [](E x, E y) {
-             return concatenate({x, y})(slice(6, 9));
-         }},
-        {"slice_concatenate",
-         [](E x, E y) {
-             return concatenate({x, y, x}, 1)(all, slice(20, 14, -3));
-         }},
-        {"dynamic_slice_constant",
-         [](E x, E) {
-             const Expr start = scalar_constant(DType::I64, std::int64_t{1});
-             const Expr zero = scalar_constant(DType::I64, std::int64_t{0});
-             return apply(*find_op("dynamic_slice"), {x, start, zero},
-                          {{"steps", Ints{2, 1}}, {"sizes", Shape{2, 3}}}, {});
-         }},
-        {"concatenate_chain",
-         [](E x, E y) {
-             return concatenate({concatenate({x, y}), x});
-         }},
-        {"concatenate_chain", [](E x, E) { return concatenate({x}); }},
-        {"draw_bytes",
-         [](E x, E) {
-             const Expr key = cast(x(0, 0), DType::I64), counter = cast(x(1, 1), DType::I64);
-             return random_bernoulli({5, 70}, {key, counter, 7}, 0.3, x.dtype());
-         }},
-        {"check_range_redundant",
-         [](E x, E) {
-             const Expr start = scalar_constant(DType::I64, std::int64_t{1});
-             return cast(
-                 apply(*find_op("check_range"), {start},
-                       {{"size", Dim(5)}, {"length", Dim(2)}, {"step", std::int64_t{1}}}, {}),
-                 x.dtype());
-         }},
-        {"sum_one_hot",
-         [labels](E x, E) {
-             const Expr y = constant(labels({0, 6, 3, 3, 1}));
-             return sum(apply(*find_op("one_hot_rows"), {y, x(all, 2)},
-                              {{"sizes", Shape{rows, columns}}}, {}),
-                        1, true);
-         }},
-        {"log_softmax_picked", [](E x, E) { return log(softmax(x)(slice(1, 3))); }},
-        {"log_softmax_picked",
-         [labels](E x, E) {
-             return log(softmax(x)(arange(5), labels({0, 6, 3, 3, 1})));
-         }},
-        {"softmax_grad_of_picked",
-         [labels](E x, E y) {
-             return grad(sum(log(softmax(x)(arange(5), labels({0, 6, 3, 3, 1}))) * y(all, 0)), x);
-         }},
-        {"softmax_grad_of_picked",
-         [labels](E x, E y) {
-             return grad(
-                 sum(log(softmax(x)(labels({0, 1, 0}), labels({2, 2, 2}))) * y(0, slice(0, 3))), x);
-         }},
-        {"softmax_grad_of_picked",
-         [labels](E x, E) {
-             return grad(-sum(log(take(softmax(x), labels({1, 1}), 1))), x);
-         }},
-        {"softmax_grad_of_picked",
-         [](E x, E) { return grad(sum(log(softmax(x)(all, slice(1, 6, 2)))), x); }},
-        {"softmax_grad_of_sum",
-         [](E x, E y) {
-             const Expr p = softmax(x);
-             return grad(sum(p * y + log(p)), x);
-         }},
-        {"softmax_grad_of_sum",
-         [](E x, E) {
-             const Expr p = softmax(x);
-             return grad(sum(p * log(p)), x);
-         }},
-        {"softmax_grad_of_difference",
-         [](E x, E y) {
-             const Expr p = softmax(x);
-             return grad(sum(p * y - y * log(p)), x);
-         }},
-        {"softmax_grad_of_log", [](E x, E) { return grad(sum(log(softmax(x))), x); }},
-        {"softmax_grad_of_log", [](E x, E y) { return grad(-sum(y * log(softmax(x, 0))), x); }},
-        {"exp_over_sum", [](E x, E) { return exp(x) / sum(exp(x), 1, true); }},
-        {"exp_over_sum", [](E x, E) { return exp(x) / sum(exp(x), 0); }},
-        {"exp_over_sum",
-         [](E x, E) {
-             return exp(x) / dimshuffle(sum(exp(x), 1), {0, 'x'});
-         }},
-        {"exp_over_sum", [](E x, E) { return exp(x) / sum(exp(x)); }},
-        {"log_sum_exp_grad",
-         [](E x, E y) { return grad(sum(log(sum(exp(x), 1)) * y(all, 0)), x); }},
-        {"log_sum_exp_grad", [](E x, E) { return grad(sum(log(sum(exp(x), 0, true))), x); }},
-        {"log_sum_exp_grad", [](E x, E) { return grad(log(sum(exp(x))), x); }},
-        {"log_sum_exp",
-         [](E x, E y) {
-             return log(sum(exp(reshape(x, {5, 1, 7}) * y), {0, 2}));
-         }},
-        {"exp_over_sum",
-         [](E x, E y) {
-             const Expr e = exp(reshape(x, {5, 1, 7}) * y);
-             return e / sum(e, {0, 2}, true);
-         }},
-    };
-    return all_of_them;
-}
-
 /// The rule alone applied to what is written for it, after the canonical ones; how often it fired.
 int check_written(const Rule& rule, DType t) {
     int fired = 0;
@@ -400,7 +261,7 @@ int check_written(const Rule& rule, DType t) {
     };
     const auto x = tensor(t, 2, "x", {rows, columns}), y = tensor(t, 2, "y", {rows, columns});
     const std::vector<std::pair<Expr, Array>> bindings{{x, value()}, {y, value()}};
-    for (const Written& w : corpus()) {
+    for (const Written& w : written_for_rules()) {
         if (std::string(w.rule) != rule.name) continue;
         std::vector<Expr> left;
         try {
@@ -512,7 +373,7 @@ TEST_CASE("rules: names are unique within a table, and each written expression h
         for (const Rule& rule : table.rules) CHECK(names.insert(rule.name).second);
         everywhere.insert(names.begin(), names.end());
     }
-    for (const Written& w : corpus()) CHECK(everywhere.count(w.rule) == 1);
+    for (const Written& w : written_for_rules()) CHECK(everywhere.count(w.rule) == 1);
 }
 
 TEST_CASE("rules: twice is once") {

@@ -373,6 +373,22 @@ llvm::Value* RegionPrinter::load_known(llvm::Type* element, llvm::Value* pointer
     return b_.CreateShuffleVector(otherwise, run, place);
 }
 
+// A load with all lanes masked off takes hundreds of cycles where there is no memory: where the
+// guard is false it goes to some place in the buffer. The same one for all places at constant
+// distances, if they are inside.
+void RegionPrinter::stay_inside(const Instr& i, llvm::Value* guard, Address& a) {
+    if (!a.base || a.vector) return;
+    std::int64_t low = a.constant, high = a.constant;
+    if (!a.lanes.empty()) {
+        const auto [first, last] = std::minmax_element(a.lanes.begin(), a.lanes.end());
+        low += *first;
+        high += *last;
+    }
+    const std::int64_t elements = k_.buffers[static_cast<std::size_t>(i.target)].elements();
+    const std::int64_t inside = low >= 0 && high < elements ? 0 : -low;
+    a.base = b_.CreateSelect(guard, a.base, b_.getInt64(static_cast<std::uint64_t>(inside)));
+}
+
 // Where the guard is false a scalar load reads a zero of our own, and vector lanes are masked off.
 llvm::Value* RegionPrinter::load_if(const Instr& i) {
     llvm::Type* element = memory_type(i.dtype);
@@ -389,6 +405,7 @@ llvm::Value* RegionPrinter::load_if(const Instr& i) {
         llvm::Value* at = b_.CreateGEP(element, pointer, scalar_address(a));
         return from_memory(load_scalar(element, b_.CreateSelect(guard, at, zeros_)), i.dtype);
     }
+    if (!guard->getType()->isVectorTy()) stay_inside(i, guard, a);
     auto* type = llvm::FixedVectorType::get(element, static_cast<unsigned>(lanes_));
     llvm::Value* zero = llvm::Constant::getNullValue(type);
     llvm::Value* on = b_.CreateAnd(widen(guard), mask());

@@ -109,6 +109,8 @@ Machine host_machine(std::string_view level) {
         m.vector_bytes = 64;
         m.vector_registers = 32;
         m.masked_memory = true;
+        // Runs instructions of 512 bits in two halves.
+        if (m.cpu == "znver4") m.fma_per_cycle = m.loads_per_cycle = 1;
     } else if (avx2 && level != "baseline") {
         m.vector_bytes = 32;
         m.masked_memory = true;
