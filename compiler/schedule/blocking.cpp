@@ -40,13 +40,20 @@ std::vector<Var> default_order(const Nest& nest, const Tiling& t) {
     std::vector<Var> axes;
     for (Var v : nest.axes)
         if (!(t.outer >= 0 && v == t.inner && !t.over_reduction)) axes.push_back(v);
+    // Elements of an operand that the nest reads: of one block, where a loop around it has others.
+    auto walked = [&](const Instr& i) {
+        std::int64_t n = 1;
+        for (const auto* all : {&nest.axes, &nest.reduce_axes})
+            for (Var v : *all)
+                if (i.index.uses(v)) n *= nest.extents[static_cast<std::size_t>(v)];
+        return std::min(n, nest.buffers[static_cast<std::size_t>(i.target)].elements());
+    };
     auto weight = [&](Var v) -> std::int64_t {
         if (nest.accumulators.empty()) return is_vector(t, v) ? 0 : 1;
         std::int64_t largest = 0;
         for (const Instr& i : nest.values)
             if (i.target >= 0 && i.op != Op::Acc && i.index.uses(v))
-                largest =
-                    std::max(largest, nest.buffers[static_cast<std::size_t>(i.target)].elements());
+                largest = std::max(largest, walked(i));
         return largest;
     };
     std::stable_sort(axes.begin(), axes.end(), [&](Var a, Var b) { return weight(a) > weight(b); });
@@ -146,7 +153,7 @@ class Traffic {
         if (from_memory())
             far += misses(steps, boxes, 0.75 * l3, b, true) / m_.memory_bytes_per_cycle;
         // Arithmetic hides what is moved, the better the nearer it comes from.
-        double cycles = std::max({t_.cycles, near, far}) + 0.05 * near + 0.3 * far;
+        double cycles = std::max({t_.cycles, near, far}) + 0.15 * near + 0.3 * far;
         if (b.cut >= 0) {
             // Accumulators are read and written once a block.
             double repeats = static_cast<double>(ceil_div(extent(b.cut), b.cut_size));
@@ -299,8 +306,10 @@ class Traffic {
         const std::vector<std::int64_t> box = block_of(b);
         const auto size = static_cast<std::int64_t>(
             size_of(nest_.buffers[static_cast<std::size_t>(load.target)].dtype));
-        const bool long_enough = box[static_cast<std::size_t>(t_.inner)] * size >= long_run;
-        return long_enough && footprint(load, box) >= enough_ahead ? 1 : 1.5;
+        const double bytes = static_cast<double>(box[static_cast<std::size_t>(t_.inner)] * size);
+        if (bytes < static_cast<double>(long_run) || footprint(load, box) < enough_ahead)
+            return 1.5;
+        return 1 + 0.25 * static_cast<double>(long_run) / bytes;
     }
 
     // What one block of the cut reduction runs over.
@@ -378,14 +387,20 @@ Blocking choose_blocking(const Nest& nest, const Tiling& t, const Machine& machi
         return plain;
     }
     Blocking best = plain;
-    // Of the outermost loop: all, and the elements of a rest, which runs after it on one thread.
+    // Of the outermost loop that runs more than once, before the reduction is cut: all, and the
+    // elements of a rest, which runs after it on one thread.
     auto iterations = [&](const Blocking& b) {
-        const Blocking::Loop& first = b.loops.front();
-        const std::int64_t size =
-            first.part == Blocking::Part::Chunks ? b.chunk : traffic.tile_size(first.axis);
-        const std::int64_t extent = nest.extents[static_cast<std::size_t>(first.axis)];
-        return std::pair{ceil_div(extent, size),
-                         static_cast<double>(extent % size) / static_cast<double>(extent)};
+        const std::size_t end = b.cut >= 0 ? b.cut_at : b.loops.size();
+        for (std::size_t k = 0; k < end; ++k) {
+            const Blocking::Loop& l = b.loops[k];
+            const std::int64_t size =
+                l.part == Blocking::Part::Chunks ? b.chunk : traffic.tile_size(l.axis);
+            const std::int64_t extent = nest.extents[static_cast<std::size_t>(l.axis)];
+            if (extent > size)
+                return std::pair{ceil_div(extent, size),
+                                 static_cast<double>(extent % size) / static_cast<double>(extent)};
+        }
+        return std::pair{std::int64_t{1}, 0.0};
     };
     best.cycles = traffic.cycles(plain) * (1 + iterations(plain).second);
     auto consider = [&](Blocking b) {

@@ -238,7 +238,7 @@ double TileCost::access_cycles(const Tiling& t, const Walk& e, bool store) const
         return t.over_reduction || e.by_value() ? port * crossings(t, e.index()) : port;
     double runs =
         std::max(1.0, static_cast<double>(t.lanes) / static_cast<double>(extent(t.inner)) + 0.5);
-    return port * (2 * runs - 1);
+    return port * (1.25 * runs - 0.25);
 }
 
 void TileCost::set_loads(const Tiling& t) {
@@ -358,8 +358,8 @@ double TileCost::tile_cycles(const Shape& shape, std::int64_t block,
                             work_of_conditions(t, copies);
         double chain = m_.fma_latency * (t.over_reduction ? vectors : 1);
         double step = std::max({arithmetic / m_.fma_per_cycle, load, chain, 1.0}) + 0.3;
-        // Where both factors are vectors, they arrive late now and then: few loads are better.
-        if (t.over_reduction) step += 0.25 * load;
+        // Operands arrive late now and then, more so where both are vectors: few loads are better.
+        step += (t.over_reduction ? 0.25 : 0.1) * load;
         double steps = 1;
         for (Var v : nest_.reduce_axes) {
             if (t.over_reduction && v == t.inner)

@@ -267,7 +267,7 @@ TEST_CASE("schedule: blocks for the caches") {
     const Machine wide = wide_vectors();
     contains(blocks(by_filters(256, 1, 20, 28, 5), wide), "blocks of");
     // Rows a power of two apart share a few sets of the cache.
-    const auto square = matrix<float>("s", {1024, 1024}), other = matrix<float>("o", {1024, 1024});
+    const auto square = matrix<float>("s", {2048, 2048}), other = matrix<float>("o", {2048, 2048});
     contains(blocks(dot(square.T(), other), wide), "blocks of");
     CHECK(blocks(by_filters(2, 1, 20, 28, 5), wide).find("blocks of") == std::string::npos);
     // Of what a loop around the kernel walks, one block counts: here few images, which fit.
