@@ -15,7 +15,7 @@ using loops::Index;
 using loops::Value;
 namespace ir = loops;
 
-extern const OpDef channels_last_op, pad_channels_last_op, unpooled_grad_weights_op,
+extern const OpDef channels_last_op, turned_op, filter_rows_op, unpooled_grad_weights_op,
     unpooled_patches_op;
 
 namespace {
@@ -36,31 +36,48 @@ Value lower_channels_last(Lowering& l, std::span<const Index> out) {
     return l.load(0, at);
 }
 
-// Attr pad: zeros on each side of rows, and of columns. Attr flip: rows and columns backwards.
-std::vector<TensorType> infer_pad_channels_last(const InferArgs& a) {
+std::vector<TensorType> infer_turned(const InferArgs& a) {
+    if (a.type(0).rank() != 4) a.error("needs rank 4: " + a.describe(0));
+    return {a.type(0)};
+}
+
+Value lower_turned(Lowering& l, std::span<const Index> out) {
+    const Sizes sizes = l.shape(0);
+    const std::array<Index, 4> at = {out[0], Index(sizes[1] - 1) - out[1],
+                                     Index(sizes[2] - 1) - out[2], out[3]};
+    return l.load(0, at);
+}
+
+// Attr pad: zeros on each side of rows, and of columns. A row is one axis, with more zeros at the
+// end, so that each begins at a multiple of 16 elements: a cache line of floats. The first rows of
+// all filters come first: what is read together lies together, and shares no sets of a cache.
+std::vector<TensorType> infer_filter_rows(const InferArgs& a) {
     TensorType t = a.type(0);
     if (t.rank() != 4) a.error("needs rank 4: " + a.describe(0));
+    constexpr std::int64_t line = 16;
     const Ints& pad = a.attrs.get<Ints>("pad");
-    for (std::size_t k : {0, 1}) t.shape[1 + k] = t.shape[1 + k] + Dim(2 * pad[k]);
+    const Dim row = (t.shape[2] + Dim(2 * pad[1])) * t.shape[3];
+    t.shape = {t.shape[1] + Dim(2 * pad[0]), t.shape[0],
+               floordiv(row + Dim(line - 1), Dim(line)) * Dim(line)};
     return {t};
 }
 
-Value lower_pad_channels_last(Lowering& l, std::span<const Index> out) {
+Value lower_filter_rows(Lowering& l, std::span<const Index> out) {
     const Sizes sizes = l.shape(0);
     if (count(sizes) == 0) return zero(l);
     const Ints& pad = l.node.attrs.get<Ints>("pad");
-    const Sliding s{.flip = l.node.attrs.get<bool>("flip")};
     Guard guard(l.code);
-    const Index y = guard.inside(s.stored(out[1] - pad[0], sizes[1]), sizes[1]),
-                x = guard.inside(s.stored(out[2] - pad[1], sizes[2]), sizes[2]);
-    const std::array<Index, 4> at = {out[0], y, x, out[3]};
+    const Index y = guard.inside(out[0] - pad[0], sizes[1]),
+                in_row = guard.inside(out[2] - pad[1] * sizes[3], sizes[2] * sizes[3]);
+    const std::array<Index, 4> at = {out[1], y, l.floordiv(in_row, sizes[3]),
+                                     l.mod(in_row, sizes[3])};
     return guard.load(l, 0, at);
 }
 
 // Places and gradients of the same windows; positions are counted row by row.
 void require_windows(const InferArgs& a) {
-    if (a.type(0).rank() != 4 || a.type(0).dtype != a.type(2).dtype)
-        a.error(fmt::format("needs rank 4 and one dtype: {}, {}", a.describe(0), a.describe(2)));
+    if (a.type(0).dtype != a.type(2).dtype)
+        a.error(fmt::format("dtypes differ: {}, {}", a.describe(0), a.describe(2)));
     if (a.type(1).dtype != DType::I32) a.error("positions are i32: " + a.describe(1));
     if (a.type(1).shape.size() != 4 || a.type(2).shape.size() != 4 ||
         a.type(1).shape != a.type(2).shape)
@@ -84,6 +101,7 @@ struct Place {
 // Inputs x[n,h,w,ci], backwards where the filter is, places[n,co,ph,pw], g of the same shape; attr
 // sizes: of the filter.
 std::vector<TensorType> infer_grad_weights(const InferArgs& a) {
+    if (a.type(0).rank() != 4) a.error("needs rank 4: " + a.describe(0));
     require_windows(a);
     const Shape &x = a.type(0).shape, &g = a.type(2).shape, &sizes = a.attrs.get<Shape>("sizes");
     const Ints& pool = pool_of(a.attrs);
@@ -114,32 +132,37 @@ Value lower_grad_weights(Lowering& l, std::span<const Index> out) {
     return l.reduce(ir::Reduction::Sum, l.load(0, pixel) * l.load(2, window));
 }
 
-// Inputs w[co,ky,kx,ci] with pool - 1 zeros on each side of ky and kx, places[n,co,ph,pw], g.
+// Inputs w[ky,co,row] as filter_rows makes it with pool - 1 zeros on each side, places[n,co,ph,pw],
+// g of the same shape; attr sizes: columns of a patch, and ci.
 std::vector<TensorType> infer_patches(const InferArgs& a) {
+    if (a.type(0).rank() != 3) a.error("needs rank 3: " + a.describe(0));
     require_windows(a);
-    const Shape &w = a.type(0).shape, &g = a.type(2).shape;
-    const Ints& pool = pool_of(a.attrs);
-    if (differ(w[0], g[1]))
+    const Shape &w = a.type(0).shape, &g = a.type(2).shape, &sizes = a.attrs.get<Shape>("sizes");
+    if (differ(w[1], g[1]))
         a.error(fmt::format("numbers of filters differ: {}, {}", a.describe(0), a.describe(2)));
-    return {{a.type(0).dtype,
-             {g[0], g[2], g[3], w[1] - Dim(pool[0] - 1), w[2] - Dim(pool[1] - 1), w[3]}}};
+    const Dim rows = w[0] - Dim(pool_of(a.attrs)[0] - 1);
+    return {{a.type(0).dtype, {g[0], g[2], g[3], rows, sizes[0], sizes[1]}}};
 }
 
-// out[n,py,px,r,c,ci] = sum over co of g[n,co,py,px] w[co,r - row,c - column,ci].
+// out[n,py,px,r,c,ci] = sum over co of g[n,co,py,px] w[co,r - row,c - column,ci]. Where filters are
+// read backwards, so is the patch, and the signs of row and column are the other ones.
 Value lower_patches(Lowering& l, std::span<const Index> out) {
     const Ints& pool = pool_of(l.node.attrs);
-    const Index co = l.reduce_axis("co", l.shape(0)[0]);
+    const bool flip = l.node.attrs.get<bool>("filter_flip");
+    const std::int64_t channels = l.node.types[0].shape[5].value();
+    const Index co = l.reduce_axis("co", l.shape(0)[1]);
     const std::array<Index, 4> window = {out[0], co, out[1], out[2]};
     const Place place(l, window);
-    const std::array<Index, 4> tap = {co, out[3] - place.row + (pool[0] - 1),
-                                      out[4] - place.column + (pool[1] - 1), out[5]};
-    return l.reduce(ir::Reduction::Sum, l.load(0, tap) * l.load(2, window));
+    const auto tap = [&](const Index& pixel, const Index& at, std::size_t k) {
+        return flip ? pixel + at : pixel - at + (pool[k] - 1);
+    };
+    const std::array<Index, 3> filter = {tap(out[3], place.row, 0), co,
+                                         tap(out[4], place.column, 1) * channels + out[5]};
+    return l.reduce(ir::Reduction::Sum, l.load(0, filter) * l.load(2, window));
 }
 
-Expr channels_last(const Operand& x, const Ints& pad, bool flip) {
-    const Expr e = apply(channels_last_op, {x.expr()}, {}, x.loc);
-    if (pad == Ints{0, 0} && !flip) return e;
-    return apply(pad_channels_last_op, {e}, {{"pad", pad}, {"flip", flip}}, x.loc);
+Expr channels_last(const Operand& x) {
+    return apply(channels_last_op, {x.expr()}, {}, x.loc);
 }
 
 // ---- samples
@@ -151,12 +174,24 @@ Expr places(const Expr& e) {
 }
 
 std::vector<Sample> channels_last_samples() {
-    auto build = [](Ints pad, bool flip) {
-        return [=](Inputs x) { return channels_last(x[0], pad, flip); };
+    auto build = [](Inputs x) { return channels_last(x[0]); };
+    return {{"small", {{{2, 5, 3, 4}}}, build, false},
+            {"many channels", {{{2, 36, 6, 5}}}, build, false}};
+}
+
+std::vector<Sample> turned_samples() {
+    return {{"small",
+             {{{2, 3, 4, 20}}},
+             [](Inputs x) { return apply(turned_op, {x[0]}, {}, {}); },
+             false}};
+}
+
+std::vector<Sample> filter_rows_samples() {
+    auto build = [](Ints pad) {
+        return [=](Inputs x) { return apply(filter_rows_op, {x[0]}, {{"pad", pad}}, {}); };
     };
-    return {{"plain", {{{2, 5, 3, 4}}}, build({0, 0}, false), false},
-            {"many channels", {{{2, 36, 6, 5}}}, build({0, 0}, false), false},
-            {"padded, backwards", {{{3, 20, 4, 2}}}, build({1, 2}, true), false}};
+    return {{"padded", {{{3, 4, 2, 20}}}, build({1, 2}), false},
+            {"columns alone", {{{2, 3, 3, 7}}}, build({0, 1}), false}};
 }
 
 std::vector<Sample> grad_weights_samples() {
@@ -202,14 +237,18 @@ constinit const OpDef channels_last_op{.info = {.name = "channels_last", .traits
                                        .infer = infer_channels_last,
                                        .lower = lower_channels_last,
                                        .samples = channels_last_samples};
-constinit const OpDef pad_channels_last_op{
-    .info = {.name = "pad_channels_last", .traits = Trait::Stored},
+constinit const OpDef turned_op{.info = {.name = "turned", .traits = Trait::Stored},
+                                .doc = "images [n,h,w,c] with rows and columns backwards",
+                                .infer = infer_turned,
+                                .lower = lower_turned,
+                                .samples = turned_samples};
+constinit const OpDef filter_rows_op{
+    .info = {.name = "filter_rows", .traits = Trait::Stored},
     .doc =
-        "images [n,h,w,c] with attr pad zeros on each side of rows and columns; attr flip turns "
-        "both around",
-    .infer = infer_pad_channels_last,
-    .lower = lower_pad_channels_last,
-    .samples = channels_last_samples};
+        "filters [co,kh,kw,ci] as [kh,co,row] with zeros on each side, rows at whole cache lines",
+    .infer = infer_filter_rows,
+    .lower = lower_filter_rows,
+    .samples = filter_rows_samples};
 constinit const OpDef unpooled_grad_weights_op{
     .info = {.name = "unpooled_grad_weights", .traits = Trait::Reduces},
     .doc = "gradient of the filters where the maximum of each window alone has a gradient",
@@ -227,20 +266,23 @@ constinit const OpDef unpooled_patches_op{
 
 Expr unpooled_grad_weights(const Operand& x, const Operand& places, const Operand& g,
                            const Ints& pool, const Sliding& s, const Shape& filter) {
-    return apply(unpooled_grad_weights_op,
-                 {channels_last(x, {0, 0}, s.flip), places.expr(), g.expr()},
+    Expr pixels = channels_last(x);
+    if (s.flip) pixels = apply(turned_op, {pixels}, {}, x.loc);
+    return apply(unpooled_grad_weights_op, {pixels, places.expr(), g.expr()},
                  s.attrs().with("pool", pool).with("sizes", filter), x.loc);
 }
 
 Expr unpooled_grad_input(const Operand& w, const Operand& places, const Operand& g,
                          const Ints& pool, const Sliding& s, const Shape& image) {
-    const Expr patches =
-        apply(unpooled_patches_op,
-              {channels_last(w, {pool[0] - 1, pool[1] - 1}, s.flip), places.expr(), g.expr()},
-              {{"pool", pool}}, w.loc);
+    const Shape& filter = w.expr().shape();
+    const Expr rows =
+        apply(filter_rows_op, {channels_last(w)}, {{"pad", Ints{pool[0] - 1, pool[1] - 1}}}, w.loc);
+    const Shape patch = {filter[3] + Dim(pool[1] - 1), filter[1]};
+    const Expr patches = apply(unpooled_patches_op, {rows, places.expr(), g.expr()},
+                               s.attrs().with("pool", pool).with("sizes", patch), w.loc);
     // Patches are the columns of a filter that steps from window to window.
-    Expr e = add_taps(at(patches, w.loc), {3, 1, false, pool[0], 1}, image[0]);
-    e = add_taps(at(e, w.loc), {4, 3, false, pool[1], 1}, image[1]);
+    Expr e = add_taps(at(patches, w.loc), {3, 1, s.flip, pool[0], 1}, image[0]);
+    e = add_taps(at(e, w.loc), {4, 3, s.flip, pool[1], 1}, image[1]);
     // [n,qy,ry,qx,rx,ci] to [n,y,x,ci], off with what is beyond the image, and back to [n,ci,y,x].
     const Shape& cut = e.shape();
     const Shape whole = {cut[0], cut[1] * cut[2], cut[3] * cut[4], cut[5]},
@@ -251,7 +293,7 @@ Expr unpooled_grad_input(const Operand& w, const Operand& places, const Operand&
 }
 
 std::span<const OpDef* const> unpooled_ops() {
-    static constexpr std::array rows = {&channels_last_op, &pad_channels_last_op,
+    static constexpr std::array rows = {&channels_last_op, &turned_op, &filter_rows_op,
                                         &unpooled_grad_weights_op, &unpooled_patches_op};
     return rows;
 }
