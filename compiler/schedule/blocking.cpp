@@ -402,7 +402,12 @@ Blocking choose_blocking(const Nest& nest, const Tiling& t, const Machine& machi
         }
         return std::pair{std::int64_t{1}, 0.0};
     };
-    best.cycles = traffic.cycles(plain) * (1 + iterations(plain).second);
+    // Few iterations are shared unevenly.
+    auto unevenness = [&](const Blocking& b) {
+        const auto [count, rest] = iterations(b);
+        return 1 + rest + 0.25 / static_cast<double>(count);
+    };
+    best.cycles = traffic.cycles(plain) * unevenness(plain);
     auto consider = [&](Blocking b) {
         // A few iterations for the threads: four, or as many as there are without blocks. Room for
         // accumulators that wait, for a block and for the next.
@@ -413,7 +418,7 @@ Blocking choose_blocking(const Nest& nest, const Tiling& t, const Machine& machi
             return;
         // Pieces of a matrix that the last cache holds come in time without being asked for early.
         if (b.cut >= 0 && traffic.ahead_bytes(b) > 0 && !traffic.from_memory()) return;
-        b.cycles = traffic.cycles(b) * (1 + iterations(b).second);
+        b.cycles = traffic.cycles(b) * unevenness(b);
         // Blocks cost code: they must be worth it.
         if (b.cycles * (best.cut < 0 ? 1.03 : 1) < best.cycles) best = b;
     };

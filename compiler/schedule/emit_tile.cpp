@@ -71,6 +71,10 @@ Emitter::Statements Emitter::emit_tile() {
                }));
         return out;
     }
+    if (scatters(locals)) {
+        append(out, store_one_by_one(locals));
+        return out;
+    }
     if (stores_wait(locals)) {
         append(out, over_elements([&](const Index& slot) {
                    Cloner clone = results(slot);
@@ -98,6 +102,65 @@ Emitter::Statements Emitter::emit_tile() {
                                        return finish(slot * tile_size_[last] + p);
                                    });
            }));
+    return out;
+}
+
+// Lanes that are stored far apart would be taken out of their vectors one by one, in a copy of the
+// code for each.
+bool Emitter::scatters(const std::vector<Local>& locals) const {
+    constexpr std::int64_t few = 4;
+    return lanes_are_spatial() && tile_count() * block_elements(block_size_) > few * t_.lanes &&
+           std::all_of(locals.begin(), locals.end(),
+                       [](const Local& l) { return l.best >= 0 && l.where < 0; }) &&
+           std::any_of(nest_.stores.begin(), nest_.stores.end(), [&](const StoreTo& s) {
+               return std::abs(s.index.coefficient(t_.inner)) > few;
+           });
+}
+
+// By loops, from a copy of the accumulators, which so stay in registers while they add up.
+Emitter::Statements Emitter::store_one_by_one(const std::vector<Local>& locals) {
+    const std::int64_t elements = block_elements(block_size_),
+                       padded = (elements + t_.lanes - 1) / t_.lanes * t_.lanes;
+    std::vector<int> results;
+    for (const Local& l : locals) {
+        const Buffer& best = k_.buffers[static_cast<std::size_t>(l.best)];
+        results.push_back(k_.add_buffer(
+            {"results" + std::to_string(results.size()), best.dtype, best.sizes, true}));
+    }
+    Statements out = over_elements([&](const Index& slot) {
+        Statements s;
+        for (std::size_t a = 0; a < locals.size(); ++a)
+            s.push_back(Stmt::make_store({results[a], slot, k_.load(locals[a].best, slot).id, {}}));
+        return s;
+    });
+    const auto finish = [&](const Index& slot) {
+        Cloner clone = cloner();
+        for (int r : results) clone.accs.push_back(k_.load(r, slot));
+        return stores(clone);
+    };
+    const std::function<Statements(std::size_t, const Index&, const Index&)> tiles =
+        [&](std::size_t k, const Index& tile, const Index& lane) {
+            if (k < t_.tiles.size()) {
+                const Var v = t_.tiles[k].axis;
+                return repeat(nest_.var_names[static_cast<std::size_t>(v)], tile_size_[k], 1, 0,
+                              LoopKind::Serial, [&](const Index& at) {
+                                  var(v) = tile_start_[k] + at;
+                                  return tiles(k + 1, tile * tile_size_[k] + at, lane);
+                              });
+            }
+            if (t_.outer < 0) return finish(tile * padded + lane);
+            return repeat(nest_.var_names[static_cast<std::size_t>(t_.outer)], block_size_, 1, 0,
+                          LoopKind::Serial, [&](const Index& row) {
+                              var(t_.outer) = block_start_ + row;
+                              return finish(tile * padded + row * extent(t_.inner) + lane);
+                          });
+        };
+    append(out, repeat(nest_.var_names[static_cast<std::size_t>(t_.inner)],
+                       t_.outer >= 0 ? extent(t_.inner) : block_size_, 1, 0, LoopKind::Serial,
+                       [&](const Index& lane) {
+                           var(t_.inner) = t_.outer >= 0 ? lane : block_start_ + lane;
+                           return tiles(0, Index(0), lane);
+                       }));
     return out;
 }
 

@@ -145,6 +145,8 @@ class Emitter {
     // A masked load that overlaps the vector of a masked store shortly before has to wait for it,
     // even where no element is shared: rows updated in place, with lanes to spare, are all computed
     // before the first is stored.
+    bool scatters(const std::vector<Local>& locals) const;
+    Statements store_one_by_one(const std::vector<Local>& locals);
     bool stores_wait(const std::vector<Local>& locals) const;
 
     // Operands copied into panels for the loops from here on (packing.cpp).
