@@ -78,7 +78,8 @@ Value lower_filter_rows(Lowering& l, std::span<const Index> out) {
 void require_windows(const InferArgs& a) {
     if (a.type(0).dtype != a.type(2).dtype)
         a.error(fmt::format("dtypes differ: {}, {}", a.describe(0), a.describe(2)));
-    if (a.type(1).dtype != DType::I32) a.error("positions are i32: " + a.describe(1));
+    if (a.type(1).dtype != DType::I32 && a.type(1).dtype != DType::U8)
+        a.error("positions are u8 or i32: " + a.describe(1));
     if (a.type(1).shape.size() != 4 || a.type(2).shape.size() != 4 ||
         a.type(1).shape != a.type(2).shape)
         a.error(fmt::format("not the same windows: {}, {}", a.describe(1), a.describe(2)));
