@@ -402,10 +402,10 @@ Blocking choose_blocking(const Nest& nest, const Tiling& t, const Machine& machi
         }
         return std::pair{std::int64_t{1}, 0.0};
     };
-    // Few iterations are shared unevenly.
+    // Few iterations are shared unevenly; not what matters where threads wait for memory.
     auto unevenness = [&](const Blocking& b) {
         const auto [count, rest] = iterations(b);
-        return 1 + rest + 0.25 / static_cast<double>(count);
+        return 1 + rest + (traffic.from_memory() ? 0 : 0.25 / static_cast<double>(count));
     };
     best.cycles = traffic.cycles(plain) * unevenness(plain);
     auto consider = [&](Blocking b) {

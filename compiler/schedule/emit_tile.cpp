@@ -109,6 +109,11 @@ Emitter::Statements Emitter::emit_tile() {
 // code for each.
 bool Emitter::scatters(const std::vector<Local>& locals) const {
     constexpr std::int64_t few = 4;
+    // More than a few instructions are better done for all lanes at once.
+    constexpr std::size_t short_work = 12;
+    std::vector<ValueId> roots;
+    for (const StoreTo& s : nest_.stores) roots.push_back(s.value);
+    if (needed(nest_, roots).size() > short_work) return false;
     return lanes_are_spatial() && tile_count() * block_elements(block_size_) > few * t_.lanes &&
            std::all_of(locals.begin(), locals.end(),
                        [](const Local& l) { return l.best >= 0 && l.where < 0; }) &&
