@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "compiler/core/error.h"
+#include "compiler/core/integers.h"
 
 namespace arete {
 
@@ -14,15 +15,6 @@ struct Dim::Atom {
     bool is_division = false;
     Dim numerator, denominator;
 };
-
-namespace {
-
-std::int64_t floor_div(std::int64_t a, std::int64_t b) {
-    std::int64_t q = a / b;
-    return (a % b != 0 && (a < 0) != (b < 0)) ? q - 1 : q;
-}
-
-}  // namespace
 
 Dim Dim::from_atom(AtomPtr atom) {
     return from_terms(0, {Term{1, {std::move(atom)}}});

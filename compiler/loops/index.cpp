@@ -6,17 +6,13 @@
 #include <numeric>
 
 #include "compiler/core/error.h"
+#include "compiler/core/integers.h"
 
 namespace arete::loops {
 
 namespace {
 
 constexpr std::int64_t unbounded = std::int64_t{1} << 60;
-
-std::int64_t floor_div(std::int64_t a, std::int64_t k) {
-    std::int64_t q = a / k;
-    return a % k < 0 ? q - 1 : q;
-}
 
 std::strong_ordering compare(const Index& a, const Index& b);
 

@@ -6,6 +6,7 @@
 
 #include <fmt/format.h>
 
+#include "compiler/core/integers.h"
 #include "compiler/loops/kernel.h"
 #include "compiler/schedule/packing.h"
 #include "compiler/schedule/schedule.h"
@@ -25,10 +26,6 @@ constexpr std::int64_t ways = 8;
 constexpr double enough_ahead = 64 << 10;
 // Accumulators that wait are on the stack of the thread that runs the kernel.
 constexpr std::int64_t scratch_limit = 128 << 10;
-
-std::int64_t ceil_div(std::int64_t a, std::int64_t b) {
-    return (a + b - 1) / b;
-}
 
 bool is_vector(const Tiling& t, Var v) {
     return t.lanes > 1 && (v == t.inner || v == t.outer);

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "compiler/core/error.h"
+#include "compiler/core/integers.h"
 #include "compiler/loops/kernel.h"
 #include "compiler/schedule/emitter.h"
 #include "compiler/schedule/walk.h"
@@ -16,7 +17,7 @@ using namespace loops;
 namespace {
 
 std::int64_t round_up(std::int64_t n, std::int64_t to) {
-    return (n + to - 1) / to * to;
+    return ceil_div(n, to) * to;
 }
 
 }  // namespace

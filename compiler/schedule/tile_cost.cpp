@@ -5,6 +5,7 @@
 #include <numeric>
 #include <unordered_map>
 
+#include "compiler/core/integers.h"
 #include "compiler/loops/kernel.h"
 #include "compiler/schedule/packing.h"
 #include "compiler/schedule/schedule.h"
@@ -14,10 +15,6 @@ namespace arete {
 using namespace loops;
 
 namespace {
-
-std::int64_t ceil_div(std::int64_t a, std::int64_t b) {
-    return (a + b - 1) / b;
-}
 
 // An axis in equal tiles: the main part, and the rest.
 struct Segments {
@@ -60,20 +57,6 @@ TileCost::TileCost(const Nest& nest, const Machine& machine) : nest_(nest), m_(m
     for (const Accumulator& a : nest.accumulators)
         widest = std::max(widest, size_of(nest.values[static_cast<std::size_t>(a.element)].dtype));
     lanes_ = static_cast<int>(static_cast<std::size_t>(m_.vector_bytes) / widest);
-}
-
-bool varies(const Nest& nest, const Index& e, Var v) {
-    if (e.uses(v)) return true;
-    bool found = false;
-    const std::function<void(ValueId)> look = [&](ValueId id) {
-        const Instr& i = nest.values[static_cast<std::size_t>(id)];
-        if (found) return;
-        found = i.index.uses(v);
-        for (int k = 0; k < arity(i.op) && !found; ++k) look(i.args[static_cast<std::size_t>(k)]);
-        if (!found) i.index.for_each_value(look);
-    };
-    e.for_each_value(look);
-    return found;
 }
 
 void TileCost::collect(const std::vector<ValueId>& roots, std::vector<Walk>& loads, double& work) {
@@ -311,8 +294,8 @@ double TileCost::work_of_vector(const Tiling& t, std::int64_t vectors) const {
     return work;
 }
 
-TileCost::Shape TileCost::shape(const Tiling& t) const {
-    Shape out{t, finishes_in_vectors(t), 0};
+TileCost::Fixed TileCost::fixed(const Tiling& t) const {
+    Fixed out{t, finishes_in_vectors(t), 0};
     auto add = [&](const Tiling& after) {
         for (const Walk& e : outside_) out.accesses += access_cycles(after, e, false);
         for (const Walk& e : stores_) out.accesses += access_cycles(after, e, true);
@@ -331,9 +314,9 @@ TileCost::Shape TileCost::shape(const Tiling& t) const {
 }
 
 // Cycles of one register tile: `block` of the vector space, `sizes` of the tiled axes.
-double TileCost::tile_cycles(const Shape& shape, std::int64_t block,
+double TileCost::tile_cycles(const Fixed& fixed, std::int64_t block,
                              const std::int64_t (&sizes)[Tiling::most_tiles]) const {
-    const Tiling& t = shape.t;
+    const Tiling& t = fixed.t;
     const double vectors = static_cast<double>(vectors_of(t, block));
     double tile = 1;
     for (std::size_t k = 0; k < t.tiles.size(); ++k) tile *= static_cast<double>(sizes[k]);
@@ -389,17 +372,17 @@ double TileCost::tile_cycles(const Shape& shape, std::int64_t block,
     double outside = tile * (t.over_reduction ? 1 : vectors);
     if (t.over_reduction) {
         total += 3 * outside;  // folding the lanes
-        if (shape.finishes)
+        if (fixed.finishes)
             outside /=
                 static_cast<double>(std::min<std::int64_t>(sizes[t.tiles.size() - 1], t.lanes));
     }
     const double work = work_of_vector(t, vectors_of(t, block)) / m_.fma_per_cycle;
-    return total + outside * (2 + work + shape.accesses);
+    return total + outside * (2 + work + fixed.accesses);
 }
 
 double TileCost::cycles(const Tiling& t, double limit) {
     set_loads(t);
-    const Shape same = shape(t);
+    const Fixed same = fixed(t);
     const bool blocks_cut = t.lanes > 1 && !t.over_reduction;
     const Segments blocks(blocks_cut ? extent(t.outer >= 0 ? t.outer : t.inner) : t.block, t.block);
     double rest = 1;

@@ -49,7 +49,7 @@ class TileCost {
 
   private:
     // What is the same for all parts of a nest in one tiling.
-    struct Shape {
+    struct Fixed {
         const Tiling& t;
         bool finishes;
         double accesses;  // cycles of the loads and stores outside of reductions, of one result
@@ -69,8 +69,8 @@ class TileCost {
         return t.lanes > 1 && (e.uses(t.inner) || (t.outer >= 0 && e.uses(t.outer)));
     }
     double work_of_vector(const Tiling& t, std::int64_t vectors) const;
-    Shape shape(const Tiling& t) const;
-    double tile_cycles(const Shape& shape, std::int64_t block,
+    Fixed fixed(const Tiling& t) const;
+    double tile_cycles(const Fixed& fixed, std::int64_t block,
                        const std::int64_t (&sizes)[Tiling::most_tiles]) const;
 
     const loops::Nest& nest_;

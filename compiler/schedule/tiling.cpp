@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include "compiler/core/integers.h"
 #include "compiler/schedule/tile_cost.h"
 
 namespace arete {
@@ -12,10 +13,6 @@ namespace arete {
 using namespace loops;
 
 namespace {
-
-std::int64_t ceil_div(std::int64_t a, std::int64_t b) {
-    return (a + b - 1) / b;
-}
 
 // Tries vector spaces, blocks and tiles, and keeps the best.
 class Search {

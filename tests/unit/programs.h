@@ -21,4 +21,13 @@ inline Program program(std::vector<Expr> inputs, std::vector<Expr> outputs,
     return compile(r).program;
 }
 
+/// A common processor with vectors of 16 floats.
+inline Machine wide_vectors() {
+    Machine m;
+    m.vector_bytes = 64;
+    m.vector_registers = 32;
+    m.masked_memory = true;
+    return m;
+}
+
 }  // namespace arete::test

@@ -18,6 +18,7 @@
 using namespace arete;
 using arete::test::difference;
 using arete::test::message_of;
+using arete::test::wide_vectors;
 using loops::Index;
 
 namespace {
@@ -37,14 +38,6 @@ Compiled compiled(const Case& c, bool scheduled, const Machine& machine = {}) {
     r.schedule = scheduled;
     r.machine = machine;
     return compile(r);
-}
-
-Machine wide() {
-    Machine m;
-    m.vector_bytes = 64;
-    m.vector_registers = 32;
-    m.masked_memory = true;
-    return m;
 }
 
 /// Runs a program's kernels in the loop interpreter; returns outputs, then shared variables.
@@ -101,14 +94,14 @@ std::vector<Array> run(const Compiled& c, const Case& of, bool scheduled) {
 Program check(const Case& c) {
     const std::vector<Array> expected = run(compiled(c, false), c, false);
     REQUIRE(!expected.empty());
-    for (const Machine& m : {Machine{}, wide(), gpu_multiprocessor()}) {
+    for (const Machine& m : {Machine{}, wide_vectors(), gpu_multiprocessor()}) {
         const Compiled grouped = compiled(c, true, m);
         verify_groups(grouped.program);
         const std::vector<Array> got = run(grouped, c, true);
         REQUIRE(got.size() == expected.size());
         for (std::size_t i = 0; i < got.size(); ++i) CHECK(difference(got[i], expected[i]) < 1e-5);
     }
-    return compiled(c, true, wide()).program;
+    return compiled(c, true, wide_vectors()).program;
 }
 
 const Step* blocked(const Program& p) {
@@ -221,7 +214,7 @@ TEST_CASE("groups: small nests run in a row; a shared variable changes after all
 
 TEST_CASE("groups: the verifier sees what parts must not share") {
     const auto x = matrix<float>("x", {64, 1500});
-    Program p = compiled({{x}, {softmax(x)}, {}}, true, wide()).program;
+    Program p = compiled({{x}, {softmax(x)}, {}}, true, wide_vectors()).program;
     Step& s = p.steps.at(0);
     REQUIRE(s.blocks == 64);
     Program broken = p;

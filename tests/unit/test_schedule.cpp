@@ -15,9 +15,11 @@
 #include "compiler/rewrite/specialize_shapes.h"
 #include "compiler/schedule/schedule.h"
 #include "tests/support.h"
+#include "tests/unit/programs.h"
 
 using namespace arete;
 using arete::test::difference;
+using arete::test::wide_vectors;
 
 namespace {
 
@@ -168,15 +170,6 @@ std::string comment_of(const Expr& e, const Machine& machine) {
     LoweredNest l = lower_nest(
         {&e, 1}, [](const Expr& x) { return x.node().is_leaf(); }, "kernel");
     return schedule(l.nest, machine).comment;
-}
-
-/// A common processor with vectors of 16 floats.
-Machine wide_vectors() {
-    Machine m;
-    m.vector_bytes = 64;
-    m.vector_registers = 32;
-    m.masked_memory = true;
-    return m;
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 
 #include "compiler/codegen/llvm/region.h"
 #include "compiler/core/error.h"
+#include "compiler/core/integers.h"
 
 namespace arete::llvm_codegen {
 
@@ -13,11 +14,6 @@ using loops::Instr;
 using loops::Reduction;
 
 namespace {
-
-std::int64_t floor_div(std::int64_t a, std::int64_t k) {
-    std::int64_t q = a / k;
-    return a % k < 0 ? q - 1 : q;
-}
 
 // How far an address is past a multiple of k.
 std::int64_t past_multiple(std::int64_t address, std::int64_t k) {

@@ -1,0 +1,23 @@
+#include "compiler/schedule/walk.h"
+
+#include <functional>
+
+namespace arete {
+
+using namespace loops;
+
+bool varies(const Nest& nest, const Index& e, Var v) {
+    if (e.uses(v)) return true;
+    bool found = false;
+    const std::function<void(ValueId)> look = [&](ValueId id) {
+        const Instr& i = nest.values[static_cast<std::size_t>(id)];
+        if (found) return;
+        found = i.index.uses(v);
+        for (int k = 0; k < arity(i.op) && !found; ++k) look(i.args[static_cast<std::size_t>(k)]);
+        if (!found) i.index.for_each_value(look);
+    };
+    e.for_each_value(look);
+    return found;
+}
+
+}  // namespace arete
