@@ -58,11 +58,12 @@ class KeyWriter {
     // Every member by name: a new one does not compile until it is part of the key.
     void machine() {
         const auto& [triple, cpu, features, vector_bytes, vector_registers, masked_memory,
-                     fma_per_cycle, loads_per_cycle, fma_latency, l1_bytes, l2_bytes, l3_bytes,
-                     l2_bytes_per_cycle, l3_bytes_per_cycle, memory_bytes_per_cycle, launch_cycles,
-                     scratch_bytes] = request_.machine;
+                     fused_muladd, fma_per_cycle, loads_per_cycle, fma_latency, l1_bytes, l2_bytes,
+                     l3_bytes, l2_bytes_per_cycle, l3_bytes_per_cycle, memory_bytes_per_cycle,
+                     launch_cycles, scratch_bytes] = request_.machine;
         for (const std::string* v : {&triple, &cpu, &features}) out_.text(*v);
-        for (int v : {vector_bytes, vector_registers, int{masked_memory}, fma_latency})
+        for (int v :
+             {vector_bytes, vector_registers, int{masked_memory}, int{fused_muladd}, fma_latency})
             out_.number(v);
         for (double v : {fma_per_cycle, loads_per_cycle, l2_bytes_per_cycle, l3_bytes_per_cycle,
                          memory_bytes_per_cycle, launch_cycles})

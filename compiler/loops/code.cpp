@@ -48,6 +48,7 @@ int arity(Op op) {
         case Op::Xor:
         case Op::Shl:
         case Op::Shr: return 2;
+        case Op::MulAdd:
         case Op::Fma:
         case Op::Select: return 3;
     }
@@ -70,6 +71,7 @@ std::string_view name(Op op) {
         case Op::Max: return "max";
         case Op::Neg: return "neg";
         case Op::Abs: return "abs";
+        case Op::MulAdd: return "muladd";
         case Op::Fma: return "fma";
         case Op::Sqrt: return "sqrt";
         case Op::Floor: return "floor";
@@ -342,6 +344,10 @@ Value shr(Value a, int bits) {
 }
 Value abs(Value a) {
     return unary(Op::Abs, a);
+}
+Value muladd(Value a, Value b, Value c) {
+    Value args[] = {a, b, c};
+    return a.code->make(Op::MulAdd, a.dtype(), args);
 }
 Value fma(Value a, Value b, Value c) {
     Value args[] = {a, b, c};

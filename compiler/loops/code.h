@@ -32,7 +32,8 @@ enum class Op : std::uint8_t {
     Max,
     Neg,
     Abs,
-    Fma,  ///< a * b + c, rounded once
+    MulAdd,  ///< a * b + c, rounded once where the processor has an instruction for it
+    Fma,     ///< a * b + c, rounded once
     Sqrt,
     Floor,
     Ceil,
@@ -189,6 +190,7 @@ Value operator!(Value a);
 Value shl(Value a, int bits);
 Value shr(Value a, int bits);
 Value abs(Value a);
+Value muladd(Value a, Value b, Value c);
 Value fma(Value a, Value b, Value c);
 Value sqrt(Value a);
 Value floor(Value a);

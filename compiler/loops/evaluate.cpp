@@ -210,7 +210,7 @@ std::int64_t Scalar::as_int() const {
 Scalar evaluate(Op op, DType t, std::span<const Scalar> args) {
     if (args.size() == 1) return evaluate_unary(op, t, args[0]);
     if (op == Op::Select) return args[0].i ? args[1] : args[2];
-    if (op == Op::Fma)
+    if (op == Op::Fma || op == Op::MulAdd)
         return t == DType::F32 ? put(t, std::fma(args[0].f32, args[1].f32, args[2].f32))
                                : put(t, std::fma(args[0].f64, args[1].f64, args[2].f64));
     ARETE_CHECK(args.size() == 2, "{} of {} operands", name(op), args.size());

@@ -71,7 +71,7 @@ void form_fma(Nest& nest) {
             const bool constant = code.values[static_cast<std::size_t>(b.id)].op == Op::Const;
             (constant ? b : a) = constant ? -b : -a;
         }
-        return fma(a, b, c);
+        return muladd(a, b, c);
     });
 }
 

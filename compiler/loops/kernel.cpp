@@ -252,7 +252,7 @@ std::vector<Stmt> accumulate(Kernel& k, Reduction reduction, Value element, int 
     }
     const Instr& e = k.values[static_cast<std::size_t>(element.id)];
     Value sum = reduction == Reduction::Sum && is_float(t) && e.op == Op::Mul
-                    ? fma({&k, e.args[0]}, {&k, e.args[1]}, old)
+                    ? muladd({&k, e.args[0]}, {&k, e.args[1]}, old)
                     : combine(reduction, old, element);
     return {Stmt::make_store({best, slot, sum.id, {}})};
 }

@@ -38,12 +38,12 @@ Value at_least(Value x, double low) { return select(lt(x, low), literal(x, low),
 
 Value polynomial(Value x, std::span<const double> c) {
     Value sum = literal(x, c.back());
-    for (std::size_t k = c.size() - 1; k-- > 0;) sum = fma(sum, x, literal(x, c[k]));
+    for (std::size_t k = c.size() - 1; k-- > 0;) sum = muladd(sum, x, literal(x, c[k]));
     return sum;
 }
 
 Value polynomial(Value x, std::span<const double> c, double below) {
-    return fma(polynomial(x, c), x, literal(x, below));
+    return muladd(polynomial(x, c), x, literal(x, below));
 }
 
 }  // namespace math

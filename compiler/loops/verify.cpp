@@ -41,10 +41,10 @@ void verify_types(const Code& code, ValueId id) {
         case Op::Sin: case Op::Cos: case Op::Erf: case Op::Not:
             ARETE_CHECK(type(0) == i.dtype, "%{}: {} of {}", id, name(i.op), name(type(0)));
             break;
-        case Op::Fma:
+        case Op::MulAdd: case Op::Fma:
             ARETE_CHECK(is_float(i.dtype) && type(0) == i.dtype && type(1) == i.dtype &&
                             type(2) == i.dtype,
-                        "%{}: fma", id);
+                        "%{}: {}", id, name(i.op));
             break;
         case Op::Eq: case Op::Ne: case Op::Lt: case Op::Le:
             ARETE_CHECK(i.dtype == DType::Bool && type(0) == type(1), "%{}: {}", id, name(i.op));

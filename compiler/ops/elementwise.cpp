@@ -51,6 +51,14 @@ loops::Value relu_value(const ScalarArgs& x) {
     return ir::select(ir::lt(x[0], zero), zero, x[0]);
 }
 
+// g * x. By a factor that is 0 or 1, as dropout's, g is chosen or not: conditions are easily
+// joined.
+Expr times(const Expr& g, const Expr& x) {
+    const Node& n = x.node();
+    if (n.op != &cast_op.info || n.inputs[0].dtype() != DType::Bool) return g * x;
+    return where(n.inputs[0], g, 0);
+}
+
 }  // namespace
 
 // ---- arithmetic
@@ -80,7 +88,7 @@ constinit const OpDef mul_op{.info = {.name = "mul", .traits = Trait::Commutativ
                              .infer = infer_elementwise,
                              .scalar = [](const ScalarArgs& x) { return x[0] * x[1]; },
                              .pullback = [](const PullbackArgs& a) -> std::vector<Expr> {
-                                 return {a.g[0] * a.x[1], a.g[0] * a.x[0]};
+                                 return {times(a.g[0], a.x[1]), times(a.g[0], a.x[0])};
                              },
                              .samples = binary_samples < operator*> };
 constinit const OpDef div_op{.info = {.name = "div"},
@@ -284,16 +292,15 @@ constinit const OpDef round_op{
     .scalar = [](const ScalarArgs& x) { return is_float(x.dtype) ? ir::round(x[0]) : x[0]; },
     .pullback = no_gradient,
     .samples = unary_samples<round, -40, 40, false>};
-constinit const OpDef relu_op{
-    .info = {.name = "relu"},
-    .doc = "maximum(a, 0) with slope 0 at 0",
-    .infer = infer_elementwise,
-    .scalar = relu_value,
-    .pullback = [](const PullbackArgs& a) -> std::vector<Expr> {
-        // Through the result, so that the argument need not be kept.
-        return {where(a.y[0] > 0, a.g[0], 0)};
-    },
-    .samples = unary_samples<relu>};
+constinit const OpDef relu_op{.info = {.name = "relu"},
+                              .doc = "maximum(a, 0) with slope 0 at 0",
+                              .infer = infer_elementwise,
+                              .scalar = relu_value,
+                              .pullback = [](const PullbackArgs& a) -> std::vector<Expr> {
+                                  // Through the result, so that the argument need not be kept.
+                                  return {where(a.y[0] > 0, a.g[0], 0)};
+                              },
+                              .samples = unary_samples<relu>};
 constinit const OpDef maximum_op{.info = {.name = "maximum", .traits = Trait::Commutative},
                                  .doc = "the larger; NaN where either is NaN",
                                  .arity = 2,

@@ -192,7 +192,9 @@ Expr random_normal(const ShapeArg& shape, const RandomSource& source, double mea
 Expr random_bernoulli(const ShapeArg& shape, const RandomSource& source, double p, DType dtype) {
     if (!(p >= 0 && p <= 1))
         fail<GraphError>(source.key.loc, "random_bernoulli: {} is no probability", p);
-    return draw(random_bernoulli_op, shape, source, dtype, "p", p, {}, 0);
+    // A byte is enough for 0 or 1 where it has to be stored.
+    const Expr drawn = draw(random_bernoulli_op, shape, source, DType::Bool, "p", p, {}, 0);
+    return cast(at(drawn, source.key.loc), dtype);
 }
 
 std::span<const OpDef* const> random_ops() {

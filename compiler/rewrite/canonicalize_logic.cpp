@@ -1,5 +1,6 @@
 // Extremes, rounding, comparisons, conditions and conversions that have nothing to do.
 #include "compiler/ops/elementwise.h"
+#include "compiler/ops/movement.h"
 #include "compiler/rewrite/dsl.h"
 
 namespace arete::rules {
@@ -21,6 +22,15 @@ bool is_true(const Match& m) {
 bool is_false(const Match& m) {
     double v = 1;
     return is_constant_scalar(m['c'], &v) && v == 0;
+}
+
+bool inner_only_here(const Match& m) {
+    return m.only_reader('w');
+}
+bool reshaped_only_here(const Match& m) {
+    return m.only_reader('w') && m.only_reader('r') && is_number(m, 'y') &&
+           m['d'].shape() == m['w'].shape() && m['c'].shape() == m['r'].shape() &&
+           m.root().shape() == m['c'].shape();
 }
 
 // Does every value of `from` have an equal one in `to`?
@@ -106,6 +116,23 @@ std::span<const Rule> logic_rules() {
          [](const Match& m) {
              return if_same_type(m, where(get(m, 'c'), get(m, 'x'), get(m, 'z')));
          }},
+        {"where_where", "where(c, where(d, x, y), y) = where(c and d, x, y)",
+         op("where", any('c'), named('w', "where", any('d'), any('x'), any('y')), any('y')),
+         [](const Match& m) {
+             const Expr both = get(m, 'c') && get(m, 'd');
+             return if_same_type(m, where(both, get(m, 'x'), get(m, 'y')));
+         },
+         inner_only_here},
+        {"where_reshape_where",
+         "where(c, reshape(where(d, x, a)), a) = reshape(where(reshape(c) and d, x, a))",
+         op("where", any('c'),
+            named('r', "reshape", named('w', "where", any('d'), any('x'), any('y'))), any('y')),
+         [](const Match& m) {
+             const Expr both = on(m, reshape(get(m, 'c'), m['w'].shape())) && get(m, 'd');
+             const Expr picked = where(both, get(m, 'x'), get(m, 'y'));
+             return if_same_type(m, reshape(on(m, picked), m.root().shape()));
+         },
+         reshaped_only_here},
         {"where_of_bool", "where(c, true, false) = c", op("where", any('x'), num(1), num(0)),
          just_x},
 

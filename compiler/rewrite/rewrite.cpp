@@ -46,14 +46,18 @@ const Expr& Match::operator[](char name) const {
 }
 
 bool Match::only_reader(char name) const {
-    return !readers_ || readers_->of((*this)[name].node()) <= 1;
+    return !around_ || around_->readers((*this)[name].node()) <= 1;
+}
+
+bool Match::computed_anyway(const Expr& e) const {
+    return !around_ || around_->compute(e);
 }
 
 class Matcher {
   public:
-    Matcher(const Pattern& pattern, const Expr& e, const Readers* readers)
+    Matcher(const Pattern& pattern, const Expr& e, const Surroundings* around)
         : pattern_(pattern), e_(e) {
-        m_.readers_ = readers;
+        m_.around_ = around;
     }
 
     // The next way to match, null where there is none left. Tries both orders of each commutative
@@ -152,7 +156,7 @@ std::string to_line(const Expr& e, int depth) {
 
 namespace {
 
-class Engine : public Readers {
+class Engine : public Surroundings {
   public:
     Engine(std::vector<std::span<const Rule>> tables, std::size_t size, RewriteLog* log)
         : tables_(std::move(tables)), log_(log), limit_(1000 + 50 * size) {
@@ -166,7 +170,8 @@ class Engine : public Readers {
     /// The normal form of all outputs.
     std::vector<Expr> run(const Graph& graph) {
         refused_ = false;
-        readers_.clear();
+        given_.clear();
+        graph_ = &graph;
         std::vector<int> results(graph.size(), 0);
         for (const Expr& e : graph.outputs()) ++results[static_cast<std::size_t>(graph.id(e))];
         std::vector<std::vector<Expr>> done(graph.size());
@@ -184,7 +189,11 @@ class Engine : public Readers {
                 results[i] + static_cast<int>(graph.users(static_cast<int>(i)).size());
             std::unordered_set<const Node*> seen;
             for (const Expr& e : done[i])
-                if (seen.insert(&e.node()).second) readers_[&e.node()] += readers;
+                if (seen.insert(&e.node()).second) {
+                    Given& given = given_[&e.node()];
+                    given.readers += readers;
+                    given.id = static_cast<int>(i);
+                }
         }
         std::vector<Expr> out;
         for (const Expr& e : graph.outputs()) out.push_back(replaced(e));
@@ -192,15 +201,21 @@ class Engine : public Readers {
     }
 
     // Nodes that rules have just made are read by what they were made for.
-    int of(const Node& node) const override {
-        auto it = readers_.find(&node);
-        const int n = it == readers_.end() ? 1 : it->second;
+    int readers(const Node& node) const override {
+        auto it = given_.find(&node);
+        const int n = it == given_.end() ? 1 : it->second.readers;
         refused_ = refused_ || n > 1;
         return n;
     }
 
-    /// True where a rule asked for an only reader and there were several: their number may have
-    /// changed since.
+    bool compute(const Expr& e) const override {
+        const bool found = id(e) >= 0;
+        refused_ = refused_ || !found;
+        return found;
+    }
+
+    /// True where a rule asked for an only reader and there were several, or for an expression that
+    /// was not there: that may have changed since.
     bool refused() const { return refused_; }
     std::size_t fired() const { return fired_; }
 
@@ -218,6 +233,29 @@ class Engine : public Readers {
         Expr now = simplify(out[0]);
         if (!same(now, out[0])) replaced_[made.get()] = {now};
         return {now};
+    }
+
+    // The node of the given graph that computes an expression of what has been visited; -1 where
+    // there is none.
+    int id(const Expr& e) const {
+        const Node& n = e.node();
+        if (auto it = given_.find(&n); it != given_.end()) return it->second.id;
+        if (n.is_leaf()) return -1;
+        std::vector<int> inputs;
+        for (const Expr& x : n.inputs) {
+            inputs.push_back(id(x));
+            if (inputs.back() < 0) return -1;
+        }
+        for (int user : graph_->users(inputs[0])) {
+            const Node& u = *graph_->nodes()[static_cast<std::size_t>(user)];
+            bool equal = u.op == n.op && u.inputs.size() == n.inputs.size() && u.regions.empty() &&
+                         u.attrs == n.attrs;
+            for (std::size_t k = 0; equal && k < inputs.size(); ++k)
+                equal = graph_->id(u.inputs[k]) == inputs[k] &&
+                        u.inputs[k].output() == n.inputs[k].output();
+            if (equal) return user;
+        }
+        return -1;
     }
 
     // The rules whose patterns may match this op, in the order of the tables.
@@ -280,7 +318,11 @@ class Engine : public Readers {
     std::unordered_set<const Node*> normal_;
     std::unordered_map<const Node*, std::vector<Expr>> replaced_;
     std::vector<std::shared_ptr<const Node>> keep_;  // so that addresses are not reused
-    std::unordered_map<const Node*, int> readers_;
+    struct Given {
+        int readers = 0, id = -1;
+    };
+    std::unordered_map<const Node*, Given> given_;  // by what has become of the graph's nodes
+    const Graph* graph_ = nullptr;
     RewriteLog* log_;
     std::size_t fired_ = 0, limit_;
     mutable bool refused_ = false;

@@ -38,11 +38,14 @@ class Pattern {
     std::vector<Pattern> args;
 };
 
-/// How many nodes of the graph being rewritten, and how many of its outputs, read a node.
-class Readers {
+/// What a rule can know of the graph being rewritten, beyond what its pattern matched.
+class Surroundings {
   public:
-    virtual ~Readers() = default;
-    virtual int of(const Node& node) const = 0;
+    virtual ~Surroundings() = default;
+    /// How many nodes, and how many outputs, read a node.
+    virtual int readers(const Node& node) const = 0;
+    /// Does the graph compute this expression?
+    virtual bool compute(const Expr& e) const = 0;
 };
 
 /// What a pattern bound, by name.
@@ -55,11 +58,14 @@ class Match {
     /// True where nothing else in the graph reads what is bound to `name`, so that a rule that
     /// replaces its reader makes it go away. Always true outside of a rewrite.
     bool only_reader(char name) const;
+    /// True where the graph computes `e` in any case, so that a rule may use it at no cost. Always
+    /// true outside of a rewrite.
+    bool computed_anyway(const Expr& e) const;
 
   private:
     friend class Matcher;
     Expr root_;
-    const Readers* readers_ = nullptr;
+    const Surroundings* around_ = nullptr;
     // Operands of nodes below the root, which lives; null stands for the root itself.
     std::array<std::pair<char, const Expr*>, 8> bound_{};
     std::size_t count_ = 0;

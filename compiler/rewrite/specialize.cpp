@@ -99,6 +99,17 @@ bool power_of_two(const Match& m) {
     return std::fabs(std::frexp(a, &exponent)) == 0.5 && std::abs(exponent - 1) <= limit;
 }
 
+// What dropout leaves of relu(y) says by itself where both let through, so that the mask need not
+// be kept until the gradient is computed.
+Expr positive_masked(const Match& m, const Expr& x) {
+    if (x.shape() != m.root().shape() || m['m'].shape() != x.shape() || x.dtype() == DType::Bool)
+        return {};
+    const Expr mask = cast(get(m, 'm'), x.dtype());
+    for (const Expr& product : {on(m, x) * on(m, mask), on(m, mask) * on(m, x)})
+        if (m.computed_anyway(product)) return 0 < on(m, product);
+    return {};
+}
+
 // ---- products of matrices
 
 Expr dot_of(const Match& m, const Expr& x, const Expr& y) {
@@ -243,14 +254,15 @@ std::span<const Rule> specialize_rules() {
          [](const Match& m) { return dot_of(m, get(m, 'y') + get(m, 'z'), m['x']); },
          both_only_here},
 
-        {"draw_bytes", "what is 0 or 1 is drawn as bool, of which a byte is stored",
-         op("random_bernoulli", any('k'), any('c')),
+        {"positive_masked", "0 < x and m = 0 < x * m, where x * m is computed anyway",
+         op("and", op("lt", num(0), any('x')), any('m')),
+         [](const Match& m) { return positive_masked(m, m['x']); }},
+        {"positive_view_masked",
+         "view(0 < x) and m = 0 < view(x) * m, where that is computed anyway",
+         op("and", some('v', "view", is_view, op("lt", num(0), any('x'))), any('m')),
          [](const Match& m) {
-             const Expr drawn = apply(def(m.root().node()), {m['k'], m['c']},
-                                      attrs(m.root()).with("dtype", DType::Bool), m.loc());
-             return cast(on(m, drawn), m.root().dtype());
-         },
-         is_number_root},
+             return positive_masked(m, apply(def(m['v'].node()), {m['x']}, attrs(m['v']), m.loc()));
+         }},
 
         {"slice_dot", "rows and columns of dot(x, y) are those of x and y",
          op("slice", named('d', "dot", any('x'), any('y'))), slice_of_dot, product_only_sliced},

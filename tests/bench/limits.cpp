@@ -121,7 +121,7 @@ Limits::Limits(const Machine& machine) : machine_(machine) {
     Stmt inner = c.each([&](const Index& a, const Index& lane) {
         const Value old = c.kernel.load(c.acc, a + lane), x = c.kernel.load(c.in, lane),
                     y = c.kernel.load(c.in, Index(c.lanes) + lane);
-        return StoreTo{c.acc, a + lane, fma(x, y, old).id, {}};
+        return StoreTo{c.acc, a + lane, muladd(x, y, old).id, {}};
     });
     fma_ = c.compile(Stmt::make_loop(n, LoopKind::Serial, {std::move(inner)}), machine);
     flops_ = 2.0 * static_cast<double>(steps * chains * c.lanes);

@@ -6,7 +6,9 @@
 #include <doctest/doctest.h>
 
 #include "compiler/fuse/reference.h"
+#include "compiler/ops/random.h"
 #include "compiler/pipeline/compile.h"
+#include "compiler/rewrite/rewrite.h"
 #include "tests/support.h"
 
 using namespace arete;
@@ -104,7 +106,7 @@ TEST_CASE("prologues: a contraction that reads its operand often loads floats") 
     CHECK(stores_floats({product}, values, 60 * 784));
     const auto images = tensor4<std::uint8_t>("images", {4, 1, 28, 28});
     const auto filters = tensor4<float>("filters", {20, 1, 5, 5});
-    const Expr map = conv2d(cast(images, DType::F32) - 128.0f, filters);
+    const Expr map = conv2d(cast(images, DType::F32) * (1.0f / 255) - 0.5f, filters);
     const Bindings conv{{images, bytes({4, 1, 28, 28}, 3)}, {filters, floats({20, 1, 5, 5}, 4)}};
     check({map}, conv);
     CHECK(stores_floats({map}, conv, 4 * 784));
@@ -129,7 +131,7 @@ TEST_CASE("prologues: a mask of dropout is a byte an element, and the same bits 
             ++masks;
         }
     CHECK(masks == 1);
-    // Without rules the mask is made of floats.
+    // Rules do not change what is drawn.
     std::vector<std::vector<Array>> both;
     for (const Mode mode : {Mode::fast_run, Mode::fast_compile}) {
         RandomStream again(3);
@@ -138,4 +140,43 @@ TEST_CASE("prologues: a mask of dropout is a byte an element, and the same bits 
         both.push_back(f(floats({rows, columns}, 1)));
     }
     for (std::size_t k = 0; k < 2; ++k) CHECK(both[0][k].equals(both[1][k]));
+}
+
+TEST_CASE("prologues: behind relu only the forward pass needs a mask of dropout") {
+    const auto x = tensor4<float>("x", {6, 3, 4, 4});
+    const auto w = matrix<float>("w", {12, 40}), v = matrix<float>("v", {40, 7});
+    const Expr key = scalar_constant(DType::I64, std::int64_t{5});
+    const auto coins = [&](const Shape& shape, std::int64_t stream) {
+        return random_bernoulli(shape, {key, key, stream}, 0.5);
+    };
+    const auto needed_by = [](const std::vector<Expr>& outputs) {
+        std::vector<Expr> now = outputs;
+        for (Phase phase : {Phase::Canonicalize, Phase::Stabilize, Phase::Specialize})
+            now = rewrite(now, phase);
+        const Graph graph(now);
+        std::vector<std::size_t> readers;
+        for (std::size_t i = 0; i < graph.size(); ++i)
+            if (graph.nodes()[i]->op->has(Trait::Random)) {
+                const std::vector<int>& casts = graph.users(static_cast<int>(i));
+                readers.push_back(casts.size() == 1 ? graph.users(casts[0]).size() : 99);
+            }
+        return readers;
+    };
+    // The first mask is behind a reshape, as between a convolutional layer and a full one.
+    const auto step = [&](Expr (*activation)(const Operand&)) {
+        const Expr pooled = activation(pool2d(x, {2, 2}));
+        const Expr hidden = activation(dot(reshape(pooled, {6, 12}) * coins({6, 12}, 1), w));
+        const Expr cost = sum(sqr(dot(hidden * coins({6, 40}, 2), v)));
+        std::vector<Expr> all = grad(cost, {x, w, v});
+        all.push_back(cost);
+        return all;
+    };
+    const Bindings values{
+        {x, floats({6, 3, 4, 4}, 1)}, {w, floats({12, 40}, 2)}, {v, floats({40, 7}, 3)}};
+    const std::vector<Expr> rectified = step(relu), squashed = step(tanh);
+    check(rectified, values);
+    CHECK(needed_by(rectified) == std::vector<std::size_t>{1, 1});
+    // What tanh gave does not say whether it was dropped.
+    check(squashed, values);
+    CHECK(needed_by(squashed) != std::vector<std::size_t>{1, 1});
 }

@@ -16,6 +16,12 @@ Expr values(const Expr& x, const Sizes& sizes) {
     return reshape(take(flatten(x), constant(Array(places))), shape);
 }
 
+// Zeros and ones, as dropout has them.
+Expr coins(DType t) {
+    const Expr key = scalar_constant(DType::I64, std::int64_t{3});
+    return random_bernoulli({35}, {key, key, 7}, 0.5, t);
+}
+
 // What a layer with max-pooling makes of images before its activation.
 Expr pooled(const Expr& images, const Expr& filters, bool flip) {
     return pool2d(conv2d(images, filters, {.filter_flip = flip}), {2, 2});
@@ -75,11 +81,14 @@ const std::vector<Written>& written_for_rules() {
              return concatenate({concatenate({x, y}), x});
          }},
         {"concatenate_chain", [](E x, E) { return concatenate({x}); }},
-        {"draw_bytes",
-         [](E x, E) {
-             const Expr key = cast(x(0, 0), DType::I64), counter = cast(x(1, 1), DType::I64);
-             return random_bernoulli({5, 70}, {key, counter, 7}, 0.3, x.dtype());
+        {"where_where", [](E x, E y) { return where(x < y, where(y < 1, x, 0), 0); }},
+        {"where_reshape_where",
+         [](E x, E y) {
+             return where(x < y, reshape(where(coins(DType::Bool), flatten(x), 0), {5, 7}), 0);
          }},
+        {"positive_masked", [](E x, E y) { return grad(sum(sqr(relu(x) * (y < 1))), x); }},
+        {"positive_view_masked",
+         [](E x, E) { return grad(sum(sqr(coins(x.dtype()) * flatten(relu(x)))), x); }},
         {"check_range_redundant",
          [](E x, E) {
              const Expr start = scalar_constant(DType::I64, std::int64_t{1});

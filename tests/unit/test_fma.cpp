@@ -31,7 +31,7 @@ struct Formed {
     bool fused() const {
         const ValueId root = nest.stores[0].value;
         for (ValueId id : needed(nest, {&root, 1}))
-            if (nest.values[static_cast<std::size_t>(id)].op == Op::Fma) return true;
+            if (nest.values[static_cast<std::size_t>(id)].op == Op::MulAdd) return true;
         return false;
     }
     float operator()(float a, float b, float c) const {

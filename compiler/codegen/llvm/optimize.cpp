@@ -105,6 +105,7 @@ Machine host_machine(std::string_view level) {
     } else {
         m.cpu = level == "avx2" ? "x86-64-v3" : host.empty() ? "generic" : "x86-64";
     }
+    m.fused_muladd = has({"neon"}) || (has({"fma"}) && level != "baseline");
     if (avx512 && (level == "native" || level == "avx512")) {
         m.vector_bytes = 64;
         m.vector_registers = 32;

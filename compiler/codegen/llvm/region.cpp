@@ -331,6 +331,18 @@ llvm::Value* RegionPrinter::binary(Op op, DType t, llvm::Value* a, llvm::Value* 
     throw InternalError(fmt::format("{} is not binary", loops::name(op)));
 }
 
+// Rounded once. A library's function is called for each lane where there is no instruction; floats
+// need none: their products are exact in twice the bits, and so is a sum that has to be.
+llvm::Value* RegionPrinter::fma(std::span<llvm::Value* const> x) {
+    llvm::Type* type = x[0]->getType();
+    if (machine_.fused_muladd || !type->getScalarType()->isFloatTy())
+        return b_.CreateIntrinsic(llvm::Intrinsic::fma, {type}, {x[0], x[1], x[2]});
+    llvm::Type* wide = type->getWithNewType(b_.getDoubleTy());
+    const auto widened = [&](llvm::Value* v) { return b_.CreateFPExt(v, wide); };
+    llvm::Value* product = b_.CreateFMul(widened(x[0]), widened(x[1]));
+    return b_.CreateFPTrunc(b_.CreateFAdd(product, widened(x[2])), type);
+}
+
 llvm::Value* RegionPrinter::compute(const Instr& i, std::span<llvm::Value* const> x) {
     const DType t = i.dtype;
     const DType from = k_.values[static_cast<std::size_t>(i.args[0])].dtype;
@@ -364,8 +376,9 @@ llvm::Value* RegionPrinter::compute(const Instr& i, std::span<llvm::Value* const
             if (is_float(t)) return b_.CreateUnaryIntrinsic(llvm::Intrinsic::fabs, x[0]);
             if (t == DType::Bool || t == DType::U8) return x[0];
             return b_.CreateBinaryIntrinsic(llvm::Intrinsic::abs, x[0], b_.getFalse());
-        case Op::Fma:
-            return b_.CreateIntrinsic(llvm::Intrinsic::fma, {x[0]->getType()}, {x[0], x[1], x[2]});
+        case Op::MulAdd:
+            return machine_.fused_muladd ? fma(x) : b_.CreateFAdd(b_.CreateFMul(x[0], x[1]), x[2]);
+        case Op::Fma: return fma(x);
         case Op::Sqrt: return rounding(llvm::Intrinsic::sqrt);
         case Op::Floor: return rounding(llvm::Intrinsic::floor);
         case Op::Ceil: return rounding(llvm::Intrinsic::ceil);

@@ -44,6 +44,7 @@ class RegionPrinter {
     llvm::Value* value(loops::ValueId id);
     llvm::Value* constant(const loops::Scalar& s);
     llvm::Value* compute(const loops::Instr& i, std::span<llvm::Value* const> x);
+    llvm::Value* fma(std::span<llvm::Value* const> x);
     llvm::Value* binary(loops::Op op, DType t, llvm::Value* a, llvm::Value* c);
     llvm::Value* compare(loops::Op op, DType t, llvm::Value* a, llvm::Value* c);
     llvm::Value* integer_division(loops::Op op, DType t, llvm::Value* a, llvm::Value* d);
