@@ -329,7 +329,7 @@ class ProgramBuilder {
             for (loops::ValueId id : needed(n, roots)) {
                 const loops::Instr& i = n.values[static_cast<std::size_t>(id)];
                 if (is_float(i.dtype) && loops::arity(i.op) > 0)
-                    sum += i.op == loops::Op::Fma ? 2 : 1;
+                    sum += i.op == loops::Op::Fma || i.op == loops::Op::MulAdd ? 2 : 1;
             }
             return sum;
         };

@@ -25,9 +25,9 @@ Sliding gradient_of(const Match& m) {
 }
 
 // The data gradient as it is first written, conv2d(pad2d(g, span of the filter - 1), w with its
-// channels swapped), where padding is over a third of the work and the product is deep enough to
-// pay.
-bool mostly_padding(const Match& m) {
+// channels swapped), where padding is over a third of the work, or a gradient that is read has too
+// few channels to be used for, and the product is deep enough to pay.
+bool better_by_columns(const Match& m) {
     const int rank = m['w'].rank();
     if (!is_static(m.root().shape()) || (rank != 4 && rank != 5) || m['g'].rank() != rank)
         return false;
@@ -42,7 +42,8 @@ bool mostly_padding(const Match& m) {
     }
     const std::int64_t work = last_two(out, 0) * last_two(out, 1),
                        needed = last_two(g, 0) * last_two(g, 1);
-    return full && 2 * work > 3 * needed && w[w.size() - 4] >= 8;
+    constexpr std::int64_t few = 4, deep = 8;
+    return full && (2 * work > 3 * needed || w[w.size() - 3] < few) && w[w.size() - 4] >= deep;
 }
 
 // Where one element of each window has a gradient, that is read by itself, and with it runs of
@@ -60,7 +61,7 @@ bool filters_of_unpooled(const Match& m) {
 }
 
 bool images_of_unpooled(const Match& m) {
-    if (m['w'].rank() != 4 || !mostly_padding(m) || gradient_of(m).dilation != Ints{1, 1})
+    if (m['w'].rank() != 4 || !better_by_columns(m) || gradient_of(m).dilation != Ints{1, 1})
         return false;
     const Ints& pool = attrs(m['g']).get<Ints>("pool");
     const Sizes w = concrete(m['w'].shape());
@@ -224,7 +225,7 @@ std::span<const Rule> specialize_rules() {
              return conv2d_grad_input_by_columns(get(m, 'w'), get(m, 'g'), gradient_of(m),
                                                  {last_two(image, 0), last_two(image, 1)});
          },
-         mostly_padding},
+         better_by_columns},
 
         {"pow_minus_one", "x^-1 = 1 / x", op("pow", any('x'), num(-1)),
          [](const Match& m) { return if_same_type(m, inverse(m, m['x'])); }},

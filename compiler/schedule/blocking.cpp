@@ -457,7 +457,7 @@ static std::optional<Blocking> pack_by_blocks(const Nest& nest, const Tiling& t,
     for (Var v : default_order(nest, t)) {
         if (v == t.inner) continue;
         const bool in_panels = std::any_of(t.packed.begin(), t.packed.end(), [&](ValueId id) {
-            return packed_along(nest, nest.values[static_cast<std::size_t>(id)]) == v;
+            return packed_along(nest, nest.values[static_cast<std::size_t>(id)], t.inner) == v;
         });
         (in_panels ? inside : out.loops).push_back({v, Blocking::Part::Whole});
         if (!in_panels) box[static_cast<std::size_t>(v)] = 1;
@@ -515,7 +515,7 @@ std::optional<Blocking> choose_packing(const Nest& nest, const Tiling& t, const 
         for (ValueId id : t.packed) {
             const Instr& i = nest.values[static_cast<std::size_t>(id)];
             const double n = panel_elements(nest, i, t, box);
-            copies += n * packing_cycles(nest, i, t.lanes);
+            copies += n * packing_cycles(nest, i, t.inner, t.lanes);
             bytes += n * static_cast<double>(size_of(i.dtype));
         }
         if (bytes > static_cast<double>(std::min(machine.l2_bytes / 2, 2 * machine.scratch_bytes)))

@@ -3,6 +3,7 @@
 #include "compiler/schedule/packing.h"
 
 #include <algorithm>
+#include <numeric>
 
 #include "compiler/core/error.h"
 #include "compiler/core/integers.h"
@@ -20,10 +21,25 @@ std::int64_t round_up(std::int64_t n, std::int64_t to) {
     return ceil_div(n, to) * to;
 }
 
+// Lanes that lie side by side, in rows of a long reduction that have few places in a cache.
+bool rows_collide(const Nest& nest, const Instr& load, Var lanes) {
+    constexpr std::int64_t period = 4096, shared = 1024, many = 64;
+    const auto size = static_cast<std::int64_t>(
+        size_of(nest.buffers[static_cast<std::size_t>(load.target)].dtype));
+    return load.index.coefficient(lanes) == 1 &&
+           std::any_of(nest.reduce_axes.begin(), nest.reduce_axes.end(), [&](Var v) {
+               const std::int64_t apart = load.index.coefficient(v) * size;
+               return apart != 0 && nest.extents[static_cast<std::size_t>(v)] >= many &&
+                      std::gcd(apart, period) >= shared;
+           });
+}
+
 }  // namespace
 
 bool can_pack(const Nest& nest, const Instr& load, Var lanes) {
-    if (load.op != Op::Load || std::abs(load.index.coefficient(lanes)) < 2) return false;
+    if (load.op != Op::Load || !load.index.uses(lanes)) return false;
+    if (std::abs(load.index.coefficient(lanes)) < 2 && !rows_collide(nest, load, lanes))
+        return false;
     if (std::any_of(nest.stores.begin(), nest.stores.end(),
                     [&](const StoreTo& s) { return s.buffer == load.target; }))
         return false;
@@ -36,12 +52,12 @@ bool can_pack(const Nest& nest, const Instr& load, Var lanes) {
     });
 }
 
-Var packed_along(const Nest& nest, const Instr& load) {
+Var packed_along(const Nest& nest, const Instr& load, Var lanes) {
     Var along = -1;
     std::int64_t longest = 1;
     for (const auto* axes : {&nest.axes, &nest.reduce_axes})
         for (Var v : *axes) {
-            if (load.index.coefficient(v) != 1 || load.index.uses_nested(v)) continue;
+            if (v == lanes || load.index.coefficient(v) != 1 || load.index.uses_nested(v)) continue;
             if (const auto steps = nest.extents[static_cast<std::size_t>(v)]; steps > longest) {
                 along = v;
                 longest = steps;
@@ -50,13 +66,15 @@ Var packed_along(const Nest& nest, const Instr& load) {
     return along;
 }
 
-// A square of as many rows as lanes: each is loaded, stored, and shuffled once for each bit of a
-// lane's number, two instructions a cycle.
-double packing_cycles(const Nest& nest, const Instr& load, int lanes) {
-    if (packed_along(nest, load) < 0) return 2;
+// A vector is loaded and stored. In a square of as many as lanes, each is shuffled as well, once
+// for each bit of a lane's number. Two instructions a cycle.
+double packing_cycles(const Nest& nest, const Instr& load, Var lanes, int width) {
     double bits = 0;
-    for (int l = 1; l < lanes; l *= 2) ++bits;
-    return (bits + 2) / 2 / lanes;
+    if (load.index.coefficient(lanes) != 1) {
+        if (packed_along(nest, load, lanes) < 0) return 2;
+        for (int l = 1; l < width; l *= 2) ++bits;
+    }
+    return (bits + 2) / 2 / width;
 }
 
 double panel_elements(const Nest& nest, const Instr& load, const Tiling& t,
@@ -146,7 +164,7 @@ Index Emitter::row_of(const Panel& p) const {
 }
 
 Emitter::Statements Emitter::fill(const Panel& p, const Instr& load) {
-    const Var along = packed_along(nest_, load);
+    const Var along = packed_along(nest_, load, t_.inner);
     const std::vector<Index> kept = vars_;
     const auto name = [&](Var v) { return nest_.var_names[static_cast<std::size_t>(v)]; };
     // Pieces of `size` of a range, then the rest.

@@ -9,16 +9,18 @@
 
 namespace arete {
 
-/// Whether lanes along `lanes` would gather an operand's elements one by one, and it can be copied
-/// so that they lie side by side.
+/// Whether an operand can be copied so that lanes along `lanes` find their elements side by side,
+/// and would gather them one by one otherwise, or fetch them from rows that push each other out of
+/// the caches: those a multiple of a power of two apart, which share few of a cache's sets.
 bool can_pack(const loops::Nest& nest, const loops::Instr& load, loops::Var lanes);
 
-/// The axis along which an operand lies in memory: it is copied by rows of that, transposed. -1
-/// where there is none: then element by element.
-loops::Var packed_along(const loops::Nest& nest, const loops::Instr& load);
+/// The axis, other than that of the lanes, along which an operand lies in memory: it is copied by
+/// rows of that, transposed. -1 where there is none: then as it lies.
+loops::Var packed_along(const loops::Nest& nest, const loops::Instr& load, loops::Var lanes);
 
-/// Cycles to copy one element of an operand into a panel.
-double packing_cycles(const loops::Nest& nest, const loops::Instr& load, int lanes);
+/// Cycles to copy one element of an operand into a panel, `width` lanes at a time.
+double packing_cycles(const loops::Nest& nest, const loops::Instr& load, loops::Var lanes,
+                      int width);
 
 /// Elements that an operand's panel has where the nest's axes, by variable, run over this many
 /// steps.

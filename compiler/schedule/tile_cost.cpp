@@ -136,7 +136,7 @@ std::vector<ValueId> TileCost::worth_packing(Var inner) const {
         // Each element is used once: worth it where squares of them are turned in registers.
         for (const Walk& e : outside_) {
             const Instr& i = nest_.values[static_cast<std::size_t>(e.load())];
-            const Var along = packed_along(nest_, i);
+            const Var along = packed_along(nest_, i, inner);
             if (can_pack(nest_, i, inner) && fills_vectors(i) && along >= 0 &&
                 extent(along) >= lanes_ / 2 && extent(inner) >= lanes_ / 2)
                 out.push_back(e.load());
@@ -153,7 +153,7 @@ std::vector<ValueId> TileCost::worth_packing(Var inner) const {
         for (const auto* axes : {&nest_.axes, &nest_.reduce_axes})
             for (Var v : *axes)
                 if (e.uses(v)) elements *= static_cast<double>(extent(v));
-        copies += elements * packing_cycles(nest_, i, lanes_);
+        copies += elements * packing_cycles(nest_, i, inner, lanes_);
         out.push_back(e.load());
     }
     if (copies > 0.7 * all / (lanes_ * m_.fma_per_cycle)) out.clear();
@@ -170,8 +170,8 @@ double TileCost::packing(const Tiling& t, double cycles) const {
         for (Var v : nest_.axes)
             if (i.index.uses(v)) pieces *= static_cast<double>(ceil_div(extent(v), step(t, v)));
         const double times = cycles > parallel_cycles ? std::max(1.0, 4 / pieces) : 1;
-        sum +=
-            times * panel_elements(nest_, i, t, nest_.extents) * packing_cycles(nest_, i, lanes_);
+        sum += times * panel_elements(nest_, i, t, nest_.extents) *
+               packing_cycles(nest_, i, t.inner, lanes_);
     }
     return sum;
 }

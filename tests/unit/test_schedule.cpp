@@ -51,11 +51,14 @@ std::vector<Machine> machines() {
     out.push_back(narrow);
     out.push_back(small_caches(16));
     out.push_back(small_caches(64));
+    out.push_back(small_caches(64));
+    out.back().l2_bytes = out.back().l3_bytes;  // with room for panels
     return out;
 }
 
-/// The kernel of `e`, everything inlined into it, naive and scheduled for each machine.
-void check(const std::string& what, const Expr& root) {
+/// The kernel of `e`, everything inlined into it, naive and scheduled for each machine. The
+/// schedules' comments, one a line.
+std::string check(const std::string& what, const Expr& root) {
     const Expr e = expand_composites({{root}})[0];
     INFO(what);
     LoweredNest l = lower_nest(
@@ -90,10 +93,13 @@ void check(const std::string& what, const Expr& root) {
             if (!written[k]) CHECK(mine[k].equals(arrays[k]));
         return mine;
     };
+    std::string comments;
     const auto expected = result(loops::naive(l.nest));
     for (const Machine& m : machines()) {
         INFO("vectors of ", m.vector_bytes, " bytes, ", m.vector_registers, " registers");
-        const auto got = result(schedule(l.nest, m));
+        const loops::Kernel kernel = schedule(l.nest, m);
+        comments += kernel.comment + "\n";
+        const auto got = result(kernel);
         const auto again = result(schedule(l.nest, m));
         for (std::size_t k = 0; k < parameters; ++k) {
             if (!written[k]) continue;
@@ -107,6 +113,7 @@ void check(const std::string& what, const Expr& root) {
     const auto got = result(loops::naive(collapsed));
     for (std::size_t k = 0; k < parameters; ++k)
         if (written[k]) CHECK(got[k].equals(expected[k]));
+    return comments;
 }
 
 }  // namespace
@@ -189,6 +196,8 @@ TEST_CASE("schedule: operands are packed where that pays, and only there") {
     CHECK(packs(product(256, 100, 640, true)));
     CHECK(packs(product(1024, 1024, 1024, true)));
     CHECK(packs(product(128, 128, 8, false)));
+    // Rows that lie side by side, but push each other out of the caches.
+    CHECK(packs(product(1024, 1024, 1024, false)));
     // Each element of the weight is used ten times: as long as it takes to copy it.
     CHECK(!packs(product(10, 1000, 1000, true)));
     CHECK(!packs(product(10, 1000, 1000, false)));
@@ -196,6 +205,12 @@ TEST_CASE("schedule: operands are packed where that pays, and only there") {
     check("short reduction", product(70, 10, 45, true));
     check("rests of lanes, rows and columns", product(97, 35, 83, true));
     check("few columns", product(61, 75, 7, false));
+    const std::string colliding = check("rows a power of two apart", product(40, 70, 256, false));
+    CHECK(colliding.find("packs b") != std::string::npos);
+    const std::string rest =
+        check("the same with a rest of lanes",
+              dot(matrix<float>("u", {41, 66}), matrix<float>("v", {66, 256})(all, slice(0, 203))));
+    CHECK(rest.find("packs v") != std::string::npos);
     check("in pieces of the reduction", product(80, 1100, 20, true));
     const auto x = tensor3<float>("x", {3, 50, 20}), y = tensor3<float>("y", {3, 33, 20});
     check("batched", batched_dot(x, transpose(y, {0, 2, 1})));

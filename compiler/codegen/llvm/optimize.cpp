@@ -112,6 +112,8 @@ Machine host_machine(std::string_view level) {
         m.masked_memory = true;
         // Runs instructions of 512 bits in two halves.
         if (m.cpu == "znver4") m.fma_per_cycle = m.loads_per_cycle = 1;
+        // 64 bytes: AMD, Software Optimization Guide for the Zen 5 Microarchitecture.
+        if (m.cpu == "znver5") m.l2_bytes_per_cycle = 64;
     } else if (avx2 && level != "baseline") {
         m.vector_bytes = 32;
         m.masked_memory = true;
@@ -140,8 +142,7 @@ Machine aarch64_machine() {
     return m;
 }
 
-std::unique_ptr<llvm::TargetMachine> llvm_codegen::target_machine(const Machine& m,
-                                                                  bool quick) {
+std::unique_ptr<llvm::TargetMachine> llvm_codegen::target_machine(const Machine& m, bool quick) {
     initialise_target(!m.triple.empty());
     std::string triple = m.triple.empty() ? llvm::sys::getDefaultTargetTriple() : m.triple, error;
     const llvm::Target* target = llvm::TargetRegistry::lookupTarget(triple, error);
