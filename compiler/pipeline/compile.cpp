@@ -105,6 +105,9 @@ void build_steps(State& s) {
 void group(State& s) {
     // Who watches steps wants to see every value.
     if (s.request.schedule && !s.request.observed) group_steps(s.out.program, s.request.machine);
+    // Sums of pieces, which it may have added, stand for no expression.
+    s.out.slot_values.resize(s.out.program.slots.size());
+    s.out.new_values.resize(s.out.program.slots.size());
 }
 
 void schedule_kernels(State& s) {

@@ -48,9 +48,4 @@ Blocking choose_blocking(const loops::Nest& nest, const Tiling& tiling, const Ma
 std::optional<Blocking> choose_packing(const loops::Nest& nest, const Tiling& tiling,
                                        const Machine& machine);
 
-/// True where an operand is a matrix whose rows are walked a few vectors at a time, along `axis`:
-/// the processor does not foresee the next piece, so that it has to be asked for.
-bool walks_far(const loops::Nest& nest, const Tiling& tiling, const loops::Instr& load,
-               loops::Var axis);
-
 }  // namespace arete

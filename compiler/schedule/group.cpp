@@ -2,14 +2,15 @@
 
 #include <algorithm>
 #include <map>
-#include <numeric>
 #include <optional>
 #include <set>
 #include <unordered_map>
 
 #include <fmt/format.h>
 
-#include "compiler/core/error.h"
+#include "compiler/schedule/dependences.h"
+#include "compiler/schedule/merge.h"
+#include "compiler/schedule/partial_sums.h"
 #include "compiler/schedule/schedule.h"
 #include "compiler/schedule/slices.h"
 
@@ -26,32 +27,32 @@ constexpr std::size_t most_parts = 48;
 // How far back a step looks for a kernel to join.
 constexpr std::size_t look_back = 64;
 
-using Uses = std::unordered_map<int, Use>;
-
 class Grouper {
   public:
-    Grouper(Program& program, const Machine& machine) : p_(program), m_(machine) {}
+    Grouper(Program& program, const Machine& machine)
+        : p_(program), m_(machine), d_(program), group_of_(program.steps.size(), -1) {}
 
     void run() {
-        find_dependences();
-        for (int i : checks_first()) {
+        for (int i : d_.checks_first(p_)) {
             if (is_kernel(static_cast<std::size_t>(i))) estimate(static_cast<std::size_t>(i));
             place(i);
         }
         for (std::size_t g = 1; g < groups_.size(); ++g) join_whole(static_cast<int>(g));
         for (std::size_t g = groups_.size(); g-- > 0;) join_reader(static_cast<int>(g));
         std::erase_if(groups_, [](const Group& g) { return g.members.empty(); });
-        check_order();
+        std::vector<int> order;
+        for (const Group& g : groups_)
+            for (const Member& m : g.members) order.push_back(m.step);
+        d_.check(p_, order);
         std::vector<Step> merged;
-        for (Group& g : groups_) merged.push_back(merge(g));
+        for (Group& g : groups_) {
+            merged.push_back(merge_steps(p_, g.members, g.blocks, d_, m_.scratch_bytes));
+            merged.back().boundary = std::move(g.boundary);
+        }
         p_.steps = std::move(merged);
     }
 
   private:
-    struct Member {
-        int step;
-        Var axis = -1;
-    };
     struct Group {
         std::vector<Member> members;
         std::int64_t blocks = 1;
@@ -65,79 +66,8 @@ class Grouper {
     bool is_kernel(std::size_t i) const { return p_.steps[i].kind == Step::Kind::Kernel; }
     const Slot& slot(int s) const { return p_.slots[static_cast<std::size_t>(s)]; }
 
-    // Which earlier steps each step must come after. A slot's readers wait for its writer, its next
-    // writer for them; and what changes a shared variable waits for all checks before it.
-    void find_dependences() {
-        struct Last {
-            int writer = -1;
-            std::vector<int> readers;
-        };
-        std::vector<Last> last(p_.slots.size());
-        int check = -1;
-        after_.resize(p_.steps.size());
-        for (std::size_t i = 0; i < p_.steps.size(); ++i) {
-            const Step& s = p_.steps[i];
-            const int me = static_cast<int>(i);
-            Uses uses;
-            if (s.kind == Step::Kind::Kernel) {
-                uses = uses_of(s.parts[0]);
-            } else {
-                uses[s.slots.back()].written = true;
-                if (s.kind == Step::Kind::Copy) uses[s.slots[0]].read = true;
-            }
-            bool changes_shared = false;
-            for (const auto& [number, use] : uses) {
-                Last& l = last[static_cast<std::size_t>(number)];
-                if (l.writer >= 0) after_[i].push_back(l.writer);
-                if (use.written) {
-                    after_[i].insert(after_[i].end(), l.readers.begin(), l.readers.end());
-                    l = {me, {}};
-                    changes_shared |= slot(number).kind == Slot::Kind::Shared;
-                } else {
-                    l.readers.push_back(me);
-                }
-            }
-            if (check >= 0 && (changes_shared || s.checks)) after_[i].push_back(check);
-            if (s.checks) check = me;
-            uses_.push_back(std::move(uses));
-        }
-        group_of_.assign(p_.steps.size(), -1);
-    }
-
-    // Checks and what they need come first: a call that fails does so early, and what follows is
-    // not cut in two by them.
-    std::vector<int> checks_first() const {
-        const std::size_t n = p_.steps.size();
-        std::vector<char> early(n, 0);
-        for (std::size_t i = n; i-- > 0;) {
-            early[i] |= p_.steps[i].checks;
-            if (early[i])
-                for (int before : after_[i]) early[static_cast<std::size_t>(before)] = 1;
-        }
-        std::vector<int> out(n);
-        std::iota(out.begin(), out.end(), 0);
-        std::stable_partition(out.begin(), out.end(),
-                              [&](int i) { return early[static_cast<std::size_t>(i)] != 0; });
-        return out;
-    }
-
-    // Every step still comes after those that it depends on: readers before the writer that follows
-    // them, checks before what they guard.
-    void check_order() const {
-        std::vector<std::size_t> position(p_.steps.size());
-        std::size_t next = 0;
-        for (const Group& g : groups_)
-            for (const Member& m : g.members) position[static_cast<std::size_t>(m.step)] = next++;
-        ARETE_CHECK(next == p_.steps.size(), "{}: steps were lost", p_.name);
-        for (std::size_t i = 0; i < after_.size(); ++i)
-            for (int before : after_[i])
-                ARETE_CHECK(position[static_cast<std::size_t>(before)] < position[i],
-                            "{}: {} runs before {}", p_.name, p_.steps[i].name(),
-                            p_.steps[static_cast<std::size_t>(before)].name());
-    }
-
     bool changes_shared(int i) const {
-        const Uses& uses = uses_[static_cast<std::size_t>(i)];
+        const Dependences::Uses& uses = d_.uses[static_cast<std::size_t>(i)];
         return std::any_of(uses.begin(), uses.end(), [&](const auto& u) {
             return u.second.written && slot(u.first).kind == Slot::Kind::Shared;
         });
@@ -166,7 +96,7 @@ class Grouper {
 
     void place(int i) {
         int first = 0;
-        for (int before : after_[static_cast<std::size_t>(i)])
+        for (int before : d_.after[static_cast<std::size_t>(i)])
             first = std::max(first, group_of_[static_cast<std::size_t>(before)]);
         std::string boundary;
         if (is_kernel(static_cast<std::size_t>(i)) && !part(i).nest.sequential) {
@@ -174,6 +104,8 @@ class Grouper {
             const int from = std::max(first, end - static_cast<int>(look_back));
             for (int g = end - 1; g >= from; --g)
                 if (join_by_blocks(g, i, false, boundary)) return;
+            for (int g = end - 1; g >= from; --g)
+                if (join_by_pieces(g, i, boundary)) return;
             for (int g = end - 1; g >= from; --g)
                 if (join_in_a_row(g, i, boundary)) return;
             if (small(i))  // of too much data to be run in a row
@@ -185,17 +117,7 @@ class Grouper {
         group_of_[static_cast<std::size_t>(i)] = static_cast<int>(groups_.size()) - 1;
     }
 
-    // Slots that two steps share and that one of them writes.
-    std::vector<int> handed_on(int a, int b) const {
-        const Uses &x = uses_[static_cast<std::size_t>(a)], &y = uses_[static_cast<std::size_t>(b)];
-        std::vector<int> out;
-        for (const auto& [number, use] : y) {
-            const auto at = x.find(number);
-            if (at != x.end() && (use.written || at->second.written)) out.push_back(number);
-        }
-        std::sort(out.begin(), out.end());
-        return out;
-    }
+    std::vector<int> handed_on(int a, int b) const { return d_.handed_on(a, b); }
 
     bool can_hold(const Group& g) {
         const Member& m = g.members[0];
@@ -254,6 +176,136 @@ class Grouper {
         g.blocks = 1;
         only.axis = -1;
         return false;
+    }
+
+    // A sum over an axis of which the group's blocks are pieces, the gradient of a filter over the
+    // images say: each block adds up its own, and a step behind adds up the blocks'. Worth it where
+    // a large array need not be stored for the sum alone.
+    bool join_by_pieces(int number, int i, std::string& boundary) {
+        if (!can_hold(groups_[static_cast<std::size_t>(number)]) || step(i).checks) return false;
+        const std::vector<Member> members = groups_[static_cast<std::size_t>(number)].members;
+        double saved = 0;
+        for (const Member& m : members)
+            for (int s : handed_on(m.step, i))
+                if (const auto bytes = static_cast<std::int64_t>(slot(s).bytes());
+                    bytes > m_.l2_bytes && only_between(s, members, i))
+                    saved += 2 * static_cast<double>(bytes) / m_.l3_bytes_per_cycle;
+        if (saved == 0) return false;
+        for (Var v : part(i).nest.reduce_axes)
+            for (std::int64_t count : pieces_of(number, extent(i, v)))
+                if (add_pieces(number, i, v, count, saved, boundary)) return true;
+        return false;
+    }
+
+    // Of a group of one step, into how many blocks; of others, that is given.
+    std::vector<std::int64_t> pieces_of(int number, std::int64_t all) {
+        const Group& g = groups_[static_cast<std::size_t>(number)];
+        if (g.blocks > 1) return {g.blocks};
+        if (g.in_a_row || g.members.size() > 1) return {};
+        std::vector<std::int64_t> out;
+        for (Var u : part(g.members[0].step).nest.axes)
+            for (std::int64_t blocks : common_blocks(extent(g.members[0].step, u), all, false))
+                if (std::find(out.begin(), out.end(), blocks) == out.end()) out.push_back(blocks);
+        return out;
+    }
+
+    // Is a slot of no use but to hand something on from these to a step?
+    bool only_between(int s, const std::vector<Member>& members, int i) const {
+        if (slot(s).kind != Slot::Kind::Arena) return false;
+        for (std::size_t k = 0; k < d_.uses.size(); ++k)
+            if (d_.uses[k].count(s) && static_cast<int>(k) != i &&
+                std::none_of(members.begin(), members.end(),
+                             [&](const Member& m) { return m.step == static_cast<int>(k); }))
+                return false;
+        return true;
+    }
+
+    // Replaces step i by a sum for each piece, which joins the group, and the rest of it.
+    bool add_pieces(int number, int i, Var axis, std::int64_t count, double saved,
+                    std::string& boundary) {
+        const int sums = static_cast<int>(p_.slots.size());
+        std::optional<PartialSums> cut = cut_sum(part(i), axis, count, sums);
+        if (!cut) return false;
+        const double whole = part(i).cycles;
+        Slot made;
+        made.dtype = cut->pieces.nest.accumulators[0].dtype;
+        made.sizes = cut->sizes;
+        made.name = cut->pieces.nest.name;
+        p_.slots.push_back(std::move(made));
+        const int piece = add_step(i, std::move(cut->pieces));
+        const double rest = estimated_cycles(cut->total.nest, m_);
+        const double moved = 2 * static_cast<double>(slot(sums).bytes()) / m_.l2_bytes_per_cycle;
+        Group& g = groups_[static_cast<std::size_t>(number)];
+        const Group before = g;
+        const auto good = [&] {
+            if (checked_too_late(g, piece) || !fits(g, piece, cut->piece, boundary)) return false;
+            return cycles(piece, cut->piece, count) + rest + moved <= whole + 0.5 * saved;
+        };
+        if (g.blocks == 1)
+            for (Var u : part(g.members[0].step).nest.axes) {
+                g.members[0].axis = u;
+                g.blocks = count;
+                if (extent(g.members[0].step, u) % count == 0 && good() &&
+                    pays(g.members[0].step, u, g, boundary))
+                    break;
+                g = before;
+            }
+        if (g.blocks == 1 || !good()) {
+            g = before;
+            drop_last_step();
+            p_.slots.pop_back();
+            return false;
+        }
+        if (before.blocks == 1) g.cycles = cycles(g.members[0].step, g.members[0].axis, g.blocks);
+        add(number, {piece, cut->piece}, cycles(piece, cut->piece, count));
+        replace_nest(i, std::move(cut->total), piece);
+        place(i);
+        return true;
+    }
+
+    // One more step, of which step i will need the results.
+    int add_step(int i, Part made) {
+        const int number = static_cast<int>(p_.steps.size());
+        Step s;
+        s.lines = step(i).lines;
+        s.flops = step(i).flops;
+        s.slots = made.slots;
+        for (int n : s.slots) s.bytes += static_cast<double>(slot(n).bytes());
+        s.parts.push_back(std::move(made));
+        d_.uses.push_back(uses_of(s.parts[0]));
+        p_.steps.push_back(std::move(s));
+        d_.after.emplace_back();
+        for (int before : d_.after[static_cast<std::size_t>(i)])
+            if (!handed_on(before, number).empty()) d_.after.back().push_back(before);
+        group_of_.push_back(-1);
+        estimate(static_cast<std::size_t>(number));
+        return number;
+    }
+
+    void drop_last_step() {
+        const int number = static_cast<int>(p_.steps.size()) - 1;
+        forget(number);
+        p_.steps.pop_back();
+        d_.uses.pop_back();
+        d_.after.pop_back();
+        group_of_.pop_back();
+    }
+
+    void replace_nest(int i, Part by, int needs) {
+        forget(i);
+        step(i).slots = by.slots;
+        step(i).bytes = 0;
+        for (int n : by.slots) step(i).bytes += static_cast<double>(slot(n).bytes());
+        step(i).flops = static_cast<double>(slot(by.slots[0]).bytes());
+        part(i) = std::move(by);
+        d_.uses[static_cast<std::size_t>(i)] = uses_of(part(i));
+        d_.after[static_cast<std::size_t>(i)].push_back(needs);
+        estimate(static_cast<std::size_t>(i));
+    }
+
+    void forget(int i) {
+        std::erase_if(slices_, [&](const auto& e) { return e.first.first == i; });
+        std::erase_if(cycles_, [&](const auto& e) { return std::get<0>(e.first) == i; });
     }
 
     // Into how many equal blocks both axes can be cut, most first; of the shorter one a block has
@@ -331,8 +383,8 @@ class Grouper {
         if (checked_too_late(g, i)) return refuse("checked before a shared variable changes");
         std::set<int> slots;
         for (const Member& m : g.members)
-            for (const auto& [s, use] : uses_[static_cast<std::size_t>(m.step)]) slots.insert(s);
-        for (const auto& [s, use] : uses_[static_cast<std::size_t>(i)]) slots.insert(s);
+            for (const auto& [s, use] : d_.uses[static_cast<std::size_t>(m.step)]) slots.insert(s);
+        for (const auto& [s, use] : d_.uses[static_cast<std::size_t>(i)]) slots.insert(s);
         std::int64_t bytes = 0;
         // What nobody writes, a data set say, is read only where indices point.
         for (int s : slots)
@@ -351,7 +403,7 @@ class Grouper {
         if (from.blocks == 1) return;
         int first = 0;
         for (const Member& m : from.members)
-            for (int before : after_[static_cast<std::size_t>(m.step)])
+            for (int before : d_.after[static_cast<std::size_t>(m.step)])
                 if (const int g = group_of_[static_cast<std::size_t>(before)]; g != number)
                     first = std::max(first, g);
         for (int g = number - 1; g >= std::max(first, number - static_cast<int>(look_back)); --g) {
@@ -387,8 +439,8 @@ class Grouper {
     bool moves_to_reader(int number, int i) {
         if (!is_kernel(static_cast<std::size_t>(i)) || part(i).nest.sequential) return false;
         int first = static_cast<int>(groups_.size());
-        for (std::size_t k = 0; k < after_.size(); ++k)
-            if (std::find(after_[k].begin(), after_[k].end(), i) != after_[k].end())
+        for (std::size_t k = 0; k < d_.after.size(); ++k)
+            if (std::find(d_.after[k].begin(), d_.after[k].end(), i) != d_.after[k].end())
                 first = std::min(first, group_of_[k]);
         if (first == static_cast<int>(groups_.size()) || first == number) return false;
         Group& to = groups_[static_cast<std::size_t>(first)];
@@ -407,69 +459,10 @@ class Grouper {
         return false;
     }
 
-    Step merge(Group& g) {
-        Step out = std::move(step(g.members[0].step));
-        out.boundary = std::move(g.boundary);
-        if (g.members.size() == 1) return out;
-        out.blocks = g.blocks;
-        out.parts[0].axis = g.members[0].axis;
-        for (std::size_t k = 1; k < g.members.size(); ++k) {
-            Step& s = step(g.members[k].step);
-            out.checks = out.checks || s.checks;
-            out.flops += s.flops;
-            out.parts.push_back(std::move(s.parts[0]));
-            out.parts.back().axis = g.members[k].axis;
-            add_lines(out.lines, s.lines);
-        }
-        choose_scratch(g, out);
-        return out;
-    }
-
-    static void add_lines(std::string& lines, const std::string& more) {
-        for (std::size_t at = 0; at < more.size();) {
-            const std::size_t end = std::min(more.find(' ', at), more.size());
-            const std::string one = more.substr(at, end - at);
-            if ((" " + lines + " ").find(" " + one + " ") == std::string::npos)
-                lines += (lines.empty() ? "" : " ") + one;
-            at = end + 1;
-        }
-    }
-
-    // Values that this kernel alone makes and uses are held block by block, smallest first.
-    void choose_scratch(const Group& g, Step& out) {
-        std::set<int> slots;
-        for (const Member& m : g.members)
-            for (const auto& [s, use] : uses_[static_cast<std::size_t>(m.step)]) slots.insert(s);
-        std::vector<int> inner;
-        for (int s : slots) {
-            bool elsewhere = slot(s).kind != Slot::Kind::Arena || g.blocks == 1;
-            for (std::size_t i = 0; i < uses_.size() && !elsewhere; ++i)
-                elsewhere = uses_[i].count(s) &&
-                            std::none_of(g.members.begin(), g.members.end(), [&](const Member& m) {
-                                return m.step == static_cast<int>(i);
-                            });
-            if (!elsewhere) inner.push_back(s);
-        }
-        std::stable_sort(inner.begin(), inner.end(),
-                         [&](int a, int b) { return slot(a).bytes() < slot(b).bytes(); });
-        std::int64_t left = m_.scratch_bytes;
-        for (int s : inner) {
-            const std::int64_t bytes = static_cast<std::int64_t>(slot(s).bytes()) / g.blocks;
-            if (bytes > left) break;
-            left -= bytes;
-            out.scratch.push_back(s);
-            slots.erase(s);
-        }
-        out.slots.assign(slots.begin(), slots.end());
-        out.bytes = 0;
-        for (int s : out.slots) out.bytes += static_cast<double>(slot(s).bytes());
-    }
-
     Program& p_;
     const Machine& m_;
-    std::vector<std::vector<int>> after_;  // by step
-    std::vector<Uses> uses_;
-    std::vector<int> group_of_;
+    Dependences d_;
+    std::vector<int> group_of_;  // by step
     std::vector<Group> groups_;
     std::map<std::pair<int, Var>, std::unordered_map<int, std::int64_t>> slices_;
     std::map<std::tuple<int, Var, std::int64_t>, double> cycles_;

@@ -3,6 +3,7 @@
 
 #include "compiler/core/error.h"
 #include "compiler/schedule/emitter.h"
+#include "compiler/schedule/traffic.h"
 
 namespace arete {
 

@@ -28,9 +28,14 @@ class Search {
         }
         consider(Tiling{});  // scalar
         Tilings out{std::move(best_), {}};
-        // A panel may make up for its copying in the caches behind the nearest.
-        constexpr double behind = 1.1;
-        if (best_packed_.cycles < (most_ > 1 ? behind : 1) * out.plain.front().cycles)
+        // Rows are copied for the sake of the caches: this estimate cannot tell.
+        const bool rows = std::all_of(
+            best_packed_.packed.begin(), best_packed_.packed.end(), [&](ValueId id) {
+                return nest_.values[static_cast<std::size_t>(id)].index.coefficient(
+                           best_packed_.inner) == 1;
+            });
+        constexpr double far = 1.1;
+        if (best_packed_.cycles < (rows ? far : 1) * out.plain.front().cycles)
             out.packed = best_packed_;
         auto finish = [&](Tiling& t) {
             t.unroll = cost_.reduction_to_unroll(t);

@@ -90,18 +90,18 @@ std::vector<Array> run(const Compiled& c, const Case& of, bool scheduled) {
 }
 
 /// Grouped and scheduled for three machines, a GPU's multiprocessor among them, the program gives
-/// what its nests give one by one. Returns the program of the wide machine.
-Program check(const Case& c) {
+/// what its nests give one by one. Returns the program of the wide machine, or of another.
+Program check(const Case& c, const Machine& last = wide_vectors()) {
     const std::vector<Array> expected = run(compiled(c, false), c, false);
     REQUIRE(!expected.empty());
-    for (const Machine& m : {Machine{}, wide_vectors(), gpu_multiprocessor()}) {
+    for (const Machine& m : {Machine{}, gpu_multiprocessor(), wide_vectors(), last}) {
         const Compiled grouped = compiled(c, true, m);
         verify_groups(grouped.program);
         const std::vector<Array> got = run(grouped, c, true);
         REQUIRE(got.size() == expected.size());
         for (std::size_t i = 0; i < got.size(); ++i) CHECK(difference(got[i], expected[i]) < 1e-5);
     }
-    return compiled(c, true, wide_vectors()).program;
+    return compiled(c, true, last).program;
 }
 
 const Step* blocked(const Program& p) {
@@ -165,6 +165,46 @@ TEST_CASE("groups: convolution, pooling and activation run image by image") {
     CHECK(blocked(p)->blocks == 8);
     CHECK(blocked(p)->parts.size() >= 4);
     CHECK(!blocked(p)->scratch.empty());
+}
+
+TEST_CASE("groups: a sum over images is cut where nothing else needs what is summed") {
+    const auto x = tensor4<float>("x", {16, 2, 13, 12});
+    const Shared w = shared(Generator(1).uniform({5, 2, 4, 3}, -1, 1), "w"),
+                 b = shared(Generator(2).uniform({5}, -1, 1), "b");
+    const Expr pooled = pool2d(conv2d(x, w), {2, 2});
+    const Expr cost = sum(sqr(relu(pooled + dimshuffle(b, {'x', 0, 'x', 'x'}))));
+    const auto g = grad(cost, {w, b});
+    const Case step{{x}, {cost}, {{w, w - 0.1f * g[0]}, {b, b - 0.1f * g[1]}}};
+    const auto pieces = [](const Program& p) {
+        std::vector<std::string> names;
+        for (const Step& s : p.steps)
+            for (const Part& part : s.parts)
+                if (part.nest.name.find("_pieces") != std::string::npos)
+                    names.push_back(part.nest.name);
+        return names;
+    };
+    Machine little = wide_vectors();
+    little.l1_bytes = 4 << 10;
+    little.l2_bytes = 16 << 10;
+    little.l3_bytes_per_cycle = 1;
+    const Program p = check(step, little);
+    // The gradients of the images are in one kernel with the sums over them, an image at a time.
+    CHECK(!pieces(p).empty());
+    const auto stored = [](const Program& q) {
+        std::size_t most = 0;
+        for (const Step& s : q.steps)
+            for (int slot : s.slots)
+                if (const Slot& of = q.slots[static_cast<std::size_t>(slot)];
+                    of.kind == Slot::Kind::Arena)
+                    most = std::max(most, of.bytes());
+        return most;
+    };
+    constexpr std::size_t unpooled = 16 * 5 * 10 * 10 * sizeof(float);
+    CHECK(stored(p) < unpooled);
+    // What the second cache holds is read from there.
+    const Program q = check(step);
+    CHECK(pieces(q).empty());
+    CHECK(stored(q) == unpooled);
 }
 
 TEST_CASE("groups: one pass over a weight forms the data gradient and the update") {

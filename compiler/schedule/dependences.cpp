@@ -1,0 +1,84 @@
+#include "compiler/schedule/dependences.h"
+
+#include <algorithm>
+#include <numeric>
+
+#include "compiler/core/error.h"
+
+namespace arete {
+
+Dependences::Dependences(const Program& program) {
+    struct Last {
+        int writer = -1;
+        std::vector<int> readers;
+    };
+    std::vector<Last> last(program.slots.size());
+    int check = -1;
+    after.resize(program.steps.size());
+    for (std::size_t i = 0; i < program.steps.size(); ++i) {
+        const Step& s = program.steps[i];
+        const int me = static_cast<int>(i);
+        Uses own;
+        if (s.kind == Step::Kind::Kernel) {
+            own = uses_of(s.parts[0]);
+        } else {
+            own[s.slots.back()].written = true;
+            if (s.kind == Step::Kind::Copy) own[s.slots[0]].read = true;
+        }
+        bool changes_shared = false;
+        for (const auto& [number, use] : own) {
+            Last& l = last[static_cast<std::size_t>(number)];
+            if (l.writer >= 0) after[i].push_back(l.writer);
+            if (use.written) {
+                after[i].insert(after[i].end(), l.readers.begin(), l.readers.end());
+                l = {me, {}};
+                changes_shared |=
+                    program.slots[static_cast<std::size_t>(number)].kind == Slot::Kind::Shared;
+            } else {
+                l.readers.push_back(me);
+            }
+        }
+        if (check >= 0 && (changes_shared || s.checks)) after[i].push_back(check);
+        if (s.checks) check = me;
+        uses.push_back(std::move(own));
+    }
+}
+
+std::vector<int> Dependences::handed_on(int a, int b) const {
+    const Uses &x = uses[static_cast<std::size_t>(a)], &y = uses[static_cast<std::size_t>(b)];
+    std::vector<int> out;
+    for (const auto& [number, use] : y) {
+        const auto at = x.find(number);
+        if (at != x.end() && (use.written || at->second.written)) out.push_back(number);
+    }
+    std::sort(out.begin(), out.end());
+    return out;
+}
+
+std::vector<int> Dependences::checks_first(const Program& program) const {
+    const std::size_t n = program.steps.size();
+    std::vector<char> early(n, 0);
+    for (std::size_t i = n; i-- > 0;) {
+        early[i] |= program.steps[i].checks;
+        if (early[i])
+            for (int before : after[i]) early[static_cast<std::size_t>(before)] = 1;
+    }
+    std::vector<int> out(n);
+    std::iota(out.begin(), out.end(), 0);
+    std::stable_partition(out.begin(), out.end(),
+                          [&](int i) { return early[static_cast<std::size_t>(i)] != 0; });
+    return out;
+}
+
+void Dependences::check(const Program& program, const std::vector<int>& order) const {
+    std::vector<std::size_t> position(program.steps.size());
+    for (std::size_t k = 0; k < order.size(); ++k) position[static_cast<std::size_t>(order[k])] = k;
+    ARETE_CHECK(order.size() == program.steps.size(), "{}: steps were lost", program.name);
+    for (std::size_t i = 0; i < after.size(); ++i)
+        for (int before : after[i])
+            ARETE_CHECK(position[static_cast<std::size_t>(before)] < position[i],
+                        "{}: {} runs before {}", program.name, program.steps[i].name(),
+                        program.steps[static_cast<std::size_t>(before)].name());
+}
+
+}  // namespace arete
