@@ -46,11 +46,19 @@ const Expr& Match::operator[](char name) const {
 }
 
 bool Match::only_reader(char name) const {
-    return !around_ || around_->readers((*this)[name].node()) <= 1;
+    if (!around_ || around_->readers((*this)[name].node()) <= 1) return true;
+    around_->refused();
+    return false;
+}
+
+bool Match::read_elsewhere(char name) const {
+    return around_ && around_->readers((*this)[name].node()) > 1;
 }
 
 bool Match::computed_anyway(const Expr& e) const {
-    return !around_ || around_->compute(e);
+    if (!around_ || around_->compute(e)) return true;
+    around_->refused();
+    return false;
 }
 
 class Matcher {
@@ -203,20 +211,15 @@ class Engine : public Surroundings {
     // Nodes that rules have just made are read by what they were made for.
     int readers(const Node& node) const override {
         auto it = given_.find(&node);
-        const int n = it == given_.end() ? 1 : it->second.readers;
-        refused_ = refused_ || n > 1;
-        return n;
+        return it == given_.end() ? 1 : it->second.readers;
     }
 
-    bool compute(const Expr& e) const override {
-        const bool found = id(e) >= 0;
-        refused_ = refused_ || !found;
-        return found;
-    }
+    bool compute(const Expr& e) const override { return id(e) >= 0; }
+    void refused() const override { refused_ = true; }
 
     /// True where a rule asked for an only reader and there were several, or for an expression that
     /// was not there: that may have changed since.
-    bool refused() const { return refused_; }
+    bool was_refused() const { return refused_; }
     std::size_t fired() const { return fired_; }
 
   private:
@@ -350,7 +353,7 @@ std::vector<Expr> rewrite_with(std::span<const Expr> outputs,
         const Graph graph(now);
         Engine engine(tables, graph.size(), log);
         now = engine.run(graph);
-        if (engine.fired() == 0 || !engine.refused()) break;
+        if (engine.fired() == 0 || !engine.was_refused()) break;
     }
     return now;
 }

@@ -46,6 +46,8 @@ class Surroundings {
     virtual int readers(const Node& node) const = 0;
     /// Does the graph compute this expression?
     virtual bool compute(const Expr& e) const = 0;
+    /// Called where a rule does not apply for the sake of these: that may change as others do.
+    virtual void refused() const = 0;
 };
 
 /// What a pattern bound, by name.
@@ -58,6 +60,9 @@ class Match {
     /// True where nothing else in the graph reads what is bound to `name`, so that a rule that
     /// replaces its reader makes it go away. Always true outside of a rewrite.
     bool only_reader(char name) const;
+    /// True where something else in the graph reads it, so that it stays whatever a rule does.
+    /// Always false outside of a rewrite.
+    bool read_elsewhere(char name) const;
     /// True where the graph computes `e` in any case, so that a rule may use it at no cost. Always
     /// true outside of a rewrite.
     bool computed_anyway(const Expr& e) const;

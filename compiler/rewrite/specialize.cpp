@@ -255,6 +255,10 @@ std::span<const Rule> specialize_rules() {
          [](const Match& m) { return dot_of(m, get(m, 'y') + get(m, 'z'), m['x']); },
          both_only_here},
 
+        {"sigmoid_slope", "y * sigmoid(-x) = y * (1 - y), where y = sigmoid(x) is needed elsewhere",
+         op("mul", named('y', "sigmoid", any('x')), op("sigmoid", op("neg", any('x')))),
+         [](const Match& m) { return get(m, 'y') * on(m, one(m) - get(m, 'y')); },
+         [](const Match& m) { return m.read_elsewhere('y'); }},
         {"positive_masked", "0 < x and m = 0 < x * m, where x * m is computed anyway",
          op("and", op("lt", num(0), any('x')), any('m')),
          [](const Match& m) { return positive_masked(m, m['x']); }},

@@ -63,6 +63,11 @@ Emitter::Statements Emitter::emit_tile() {
         Cloner clone = results(slot);
         return stores(clone);
     };
+    if (at_once && long_finish()) {
+        append(out, over_elements([&](const Index& slot) { return window(locals, slot); }));
+        append(out, over_elements(finish));
+        return out;
+    }
     if (at_once) {
         append(out, over_elements([&](const Index& slot) {
                    Statements s = window(locals, slot);
@@ -103,6 +108,15 @@ Emitter::Statements Emitter::emit_tile() {
                                    });
            }));
     return out;
+}
+
+// So much follows a window, each instruction waiting for the one before, that processors do not
+// look far enough ahead to begin with the next window meanwhile.
+bool Emitter::long_finish() const {
+    constexpr std::size_t long_work = 20;
+    std::vector<ValueId> roots;
+    for (const StoreTo& s : nest_.stores) roots.push_back(s.value);
+    return needed(nest_, roots).size() > long_work;
 }
 
 // Lanes that are stored far apart would be taken out of their vectors one by one, in a copy of the

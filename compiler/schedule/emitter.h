@@ -178,6 +178,7 @@ class Emitter {
     // without loops, and one vector of results after another, so that few values are held. What its
     // steps load in common is loaded once.
     bool short_window() const;
+    bool long_finish() const;
     Statements window(const std::vector<Local>& locals, const Index& slot);
 
     // The largest or smallest of a few floats, NaN where there is one. NaNs are looked for by

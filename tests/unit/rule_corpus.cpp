@@ -86,6 +86,7 @@ const std::vector<Written>& written_for_rules() {
          [](E x, E y) {
              return where(x < y, reshape(where(coins(DType::Bool), flatten(x), 0), {5, 7}), 0);
          }},
+        {"sigmoid_slope", [](E x, E) { return sigmoid(x) + sigmoid(x) * sigmoid(-x); }},
         {"positive_masked", [](E x, E y) { return grad(sum(sqr(relu(x) * (y < 1))), x); }},
         {"positive_view_masked",
          [](E x, E) { return grad(sum(sqr(coins(x.dtype()) * flatten(relu(x)))), x); }},
