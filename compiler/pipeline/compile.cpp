@@ -10,6 +10,7 @@
 #include "compiler/rewrite/rewrite.h"
 #include "compiler/schedule/group.h"
 #include "compiler/schedule/schedule.h"
+#include "compiler/schedule/traffic.h"
 
 namespace arete {
 
@@ -112,9 +113,9 @@ void group(State& s) {
 
 void schedule_kernels(State& s) {
     if (!s.request.schedule) return;
+    const Machine machine = as_found_by(s.out.program, s.request.machine);
     for (Step& step : s.out.program.steps)
-        if (step.kind == Step::Kind::Kernel)
-            step.kernel = schedule(step, s.out.program, s.request.machine);
+        if (step.kind == Step::Kind::Kernel) step.kernel = schedule(step, s.out.program, machine);
 }
 
 void place_in_arena(State& s) {

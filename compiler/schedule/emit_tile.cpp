@@ -363,6 +363,15 @@ Emitter::Statements Emitter::update(const std::vector<Local>& locals) {
         });
 }
 
+// A product of two loads, each of which has an element for each lane.
+bool Emitter::multiplies_lanes(const Instr& product) const {
+    return product.op == Op::Mul &&
+           std::all_of(product.args.begin(), product.args.begin() + 2, [&](ValueId id) {
+               const Instr& i = nest_.values[static_cast<std::size_t>(id)];
+               return i.op == Op::Load && i.index.uses(t_.inner);
+           });
+}
+
 Emitter::Statements Emitter::fold(const std::vector<Local>& locals, const Index& slot,
                                   const Index& lane, std::int64_t active) {
     Cloner clone = cloner();
@@ -374,11 +383,23 @@ Emitter::Statements Emitter::fold(const std::vector<Local>& locals, const Index&
         if (locals[a].best < 0) continue;
         const Accumulator& acc = nest_.accumulators[a];
         Value element = clone.value(acc.element);
+        const bool partly = active >= 0 && active < t_.lanes;
+        Value inside;
+        if (partly) inside = lt(k_.index(lane), k_.constant(DType::I64, active));
+        const Instr& product = nest_.values[static_cast<std::size_t>(acc.element)];
+        const bool zeros = partly && acc.reduction == Reduction::Sum && multiplies_lanes(product);
+        if (zeros) {
+            // What is loaded of a part of the lanes is zero in the others at no cost.
+            const auto factor = [&](std::size_t k) {
+                const Value v = clone.value(product.args[k]);
+                return select(inside, v, literal(v, 0));
+            };
+            element = factor(0) * factor(1);
+        }
         Statements step =
             accumulate(k_, acc.reduction, element, locals[a].best, locals[a].where, slot, position);
-        if (active >= 0 && active < t_.lanes) {
+        if (partly && !zeros) {
             // Chosen last, so that it is the mask of the addition.
-            Value inside = lt(k_.index(lane), k_.constant(DType::I64, active));
             for (Stmt& s : step)
                 s.store.value =
                     select(inside, {&k_, s.store.value}, k_.load(s.store.buffer, slot)).id;

@@ -205,6 +205,8 @@ class Emitter {
     // One step of the reduction for every element of the tile.
     Statements update(const std::vector<Local>& locals);
 
+    bool multiplies_lanes(const Instr& product) const;
+
     // active >= 0: lanes from `active` on must leave their partial sum as it is.
     Statements fold(const std::vector<Local>& locals, const Index& slot, const Index& lane,
                     std::int64_t active);

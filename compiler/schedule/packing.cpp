@@ -34,12 +34,9 @@ bool rows_collide(const Nest& nest, const Instr& load, Var lanes) {
            });
 }
 
-}  // namespace
-
-bool can_pack(const Nest& nest, const Instr& load, Var lanes) {
-    if (load.op != Op::Load || !load.index.uses(lanes)) return false;
-    if (std::abs(load.index.coefficient(lanes)) < 2 && !rows_collide(nest, load, lanes))
-        return false;
+// Whether a panel can hold an operand: it is as large as the loops' walk.
+bool fits_panel(const Nest& nest, const Instr& load) {
+    if (load.op != Op::Load) return false;
     if (std::any_of(nest.stores.begin(), nest.stores.end(),
                     [&](const StoreTo& s) { return s.buffer == load.target; }))
         return false;
@@ -50,6 +47,21 @@ bool can_pack(const Nest& nest, const Instr& load, Var lanes) {
     return std::all_of(terms.begin(), terms.end(), [](const Index::Term& t) {
         return t.kind == Index::Kind::Value || (t.kind == Index::Kind::Var && t.coefficient > 0);
     });
+}
+
+}  // namespace
+
+bool can_pack(const Nest& nest, const Instr& load, Var lanes) {
+    return load.index.uses(lanes) && fits_panel(nest, load) &&
+           (std::abs(load.index.coefficient(lanes)) >= 2 || rows_collide(nest, load, lanes));
+}
+
+bool can_align(const Nest& nest, const Instr& load, Var lanes, int width) {
+    if (load.index.coefficient(lanes) != 1 || !fits_panel(nest, load)) return false;
+    return std::any_of(
+        load.index.terms().begin(), load.index.terms().end(), [&](const Index::Term& t) {
+            return t.kind == Index::Kind::Var && t.id != lanes && t.coefficient % width != 0;
+        });
 }
 
 Var packed_along(const Nest& nest, const Instr& load, Var lanes) {

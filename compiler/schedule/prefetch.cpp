@@ -19,7 +19,8 @@ Emitter::Statements Emitter::prefetches(Var v) {
         const auto size = static_cast<std::int64_t>(size_of(b.dtype));
         bool values = false;
         i.index.for_each_value([&](ValueId) { values = true; });
-        if (values || b.elements() * size < machine_.l2_bytes) continue;
+        // Out of the last cache whole rows come in time by themselves.
+        if (values || b.elements() * size < machine_.l3_bytes / 4) continue;
         const std::int64_t line = std::max<std::int64_t>(1, 64 / size);
         for (std::int64_t p = 0; p < block_size_; p += line) {
             set_vector_axes(block_start_, p);
@@ -41,7 +42,8 @@ Emitter::Statements Emitter::row_prefetches() {
         const auto size = static_cast<std::int64_t>(size_of(b.dtype));
         bool values = false;
         i.index.for_each_value([&](ValueId) { values = true; });
-        if (values || b.elements() * size < machine_.l2_bytes) continue;
+        // Out of the last cache whole rows come in time by themselves.
+        if (values || b.elements() * size < machine_.l3_bytes / 4) continue;
         // The innermost loop that moves the rows, and how often the loops inside repeat them:
         // each time another part of the next rows is asked for.
         std::int64_t repeats = 1;

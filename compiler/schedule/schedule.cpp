@@ -30,10 +30,11 @@ Plan plan(const Nest& nest, const Machine& machine) {
         if (&t == &tilings.plain.front() || p.blocking.cycles < out.blocking.cycles)
             out = std::move(p);
     }
-    if (tilings.packed)
-        if (std::optional<Blocking> packed = choose_packing(nest, *tilings.packed, machine);
-            packed && packed->cycles < out.blocking.cycles)
-            out = {*tilings.packed, *packed};
+    for (const Tiling& t : tilings.packed) {
+        if (t.cycles >= out.blocking.cycles) break;
+        const std::optional<Blocking> packed = choose_packing(nest, t, machine);
+        if (packed && packed->cycles < out.blocking.cycles) out = {t, *packed};
+    }
     return out;
 }
 

@@ -123,8 +123,6 @@ double TileCost::work_of_conditions(const Tiling& t, const Copies& copies) const
     return work + std::max(0.0, masks - mask_registers) * 3;
 }
 
-// Loads whose elements lanes along this axis would gather, if to copy them costs clearly less
-// than what is done with them.
 std::vector<ValueId> TileCost::worth_packing(Var inner) const {
     std::vector<ValueId> out;
     if (lanes_ == 1) return out;
@@ -156,8 +154,22 @@ std::vector<ValueId> TileCost::worth_packing(Var inner) const {
         copies += elements * packing_cycles(nest_, i, inner, lanes_);
         out.push_back(e.load());
     }
-    if (copies > 0.7 * all / (lanes_ * m_.fma_per_cycle)) out.clear();
+    const double work = all / (lanes_ * m_.fma_per_cycle);
+    if (copies > 0.7 * work) out.clear();
+    if (out.empty() && reduces(inner)) align(inner, work, out);
     return out;
+}
+
+// Of two factors that are both vectors, the one that is read again and again, where its rows do not
+// begin at whole vectors and to copy it costs next to nothing.
+void TileCost::align(Var inner, double work, std::vector<ValueId>& out) const {
+    for (const Walk& e : inside_) {
+        const Instr& i = nest_.values[static_cast<std::size_t>(e.load())];
+        if (!can_align(nest_, i, inner, lanes_)) continue;
+        const double elements = panel_elements(nest_, i, Tiling{}, nest_.extents);
+        if (elements * packing_cycles(nest_, i, inner, lanes_) < 0.01 * work)
+            out.push_back(e.load());
+    }
 }
 
 // To copy what is packed, once, or for each of a few pieces of the work where threads share it

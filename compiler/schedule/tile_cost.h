@@ -30,7 +30,7 @@ class TileCost {
     double cycles(const Tiling& t, double limit);
 
     /// Loads whose elements lanes along this axis would gather, if to copy them costs clearly less
-    /// than what is done with them.
+    /// than what is done with them; else, of partial sums, those worth aligning.
     std::vector<loops::ValueId> worth_packing(loops::Var inner) const;
 
     /// To copy what is packed, once, or for each of a few pieces of the work where threads share it
@@ -68,6 +68,11 @@ class TileCost {
     bool in_vectors(const Tiling& t, const Walk& e) const {
         return t.lanes > 1 && (e.uses(t.inner) || (t.outer >= 0 && e.uses(t.outer)));
     }
+    bool reduces(loops::Var v) const {
+        return std::find(nest_.reduce_axes.begin(), nest_.reduce_axes.end(), v) !=
+               nest_.reduce_axes.end();
+    }
+    void align(loops::Var inner, double work, std::vector<loops::ValueId>& out) const;
     double work_of_vector(const Tiling& t, std::int64_t vectors) const;
     Fixed fixed(const Tiling& t) const;
     double tile_cycles(const Fixed& fixed, std::int64_t block,

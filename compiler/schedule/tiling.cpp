@@ -28,25 +28,32 @@ class Search {
         }
         consider(Tiling{});  // scalar
         Tilings out{std::move(best_), {}};
-        // Rows are copied for the sake of the caches: this estimate cannot tell.
-        const bool rows = std::all_of(
-            best_packed_.packed.begin(), best_packed_.packed.end(), [&](ValueId id) {
-                return nest_.values[static_cast<std::size_t>(id)].index.coefficient(
-                           best_packed_.inner) == 1;
-            });
+        // Rows are copied for the sake of the caches, of which these estimates know nothing.
         constexpr double far = 1.1;
-        if (best_packed_.cycles < (rows ? far : 1) * out.plain.front().cycles)
-            out.packed = best_packed_;
+        const double plain = out.plain.front().cycles;
+        for (Tiling& t : best_rows_)
+            if (t.cycles < far * plain) out.packed.push_back(std::move(t));
+        for (Tiling& t : best_turned_)
+            if (t.cycles < plain) out.packed.push_back(std::move(t));
+        std::stable_sort(out.packed.begin(), out.packed.end(),
+                         [](const Tiling& a, const Tiling& b) { return a.cycles < b.cycles; });
         auto finish = [&](Tiling& t) {
             t.unroll = cost_.reduction_to_unroll(t);
             t.vector_finish = cost_.finishes_in_vectors(t);
         };
         for (Tiling& t : out.plain) finish(t);
-        if (out.packed) finish(*out.packed);
+        for (Tiling& t : out.packed) finish(t);
         return out;
     }
 
   private:
+    // Does it pack operands as they lie?
+    bool in_rows(const Tiling& t) const {
+        return std::all_of(t.packed.begin(), t.packed.end(), [&](ValueId id) {
+            return nest_.values[static_cast<std::size_t>(id)].index.coefficient(t.inner) == 1;
+        });
+    }
+
     std::int64_t extent(Var v) const { return nest_.extents[static_cast<std::size_t>(v)]; }
 
     void consider_spaces(const std::vector<Var>& axes, bool over_reduction) {
@@ -127,56 +134,44 @@ class Search {
             }
     }
 
-    // Of tilings that differ in the block alone the best is enough.
+    // Of tilings that differ in the block alone, or in the order of the tiles, the best is enough.
     static bool alike(const Tiling& a, const Tiling& b) {
         return a.lanes == b.lanes && a.inner == b.inner && a.outer == b.outer &&
-               a.over_reduction == b.over_reduction &&
-               std::equal(a.tiles.begin(), a.tiles.end(), b.tiles.begin(), b.tiles.end(),
-                          [](const Tiling::Tile& x, const Tiling::Tile& y) {
-                              return x.axis == y.axis && x.size == y.size;
-                          });
+               a.over_reduction == b.over_reduction && a.tiles.size() == b.tiles.size() &&
+               std::is_permutation(a.tiles.begin(), a.tiles.end(), b.tiles.begin(),
+                                   [](const Tiling::Tile& x, const Tiling::Tile& y) {
+                                       return x.axis == y.axis && x.size == y.size;
+                                   });
     }
 
     void consider(const Tiling& t) {
-        if (!t.packed.empty()) {
-            consider_packed(t);
-            return;
-        }
+        constexpr std::size_t most_rows = 14, most_turned = 2;
+        const bool plain = t.packed.empty(), rows = !plain && in_rows(t);
+        std::vector<Tiling>& best = plain ? best_ : rows ? best_rows_ : best_turned_;
+        const std::size_t most = plain || most_ == 1 ? most_ : rows ? most_rows : most_turned;
         // Far from the best, no blocks for the caches make up for it.
-        constexpr double far = 1.4;
+        constexpr double too_far = 1.4;
         double limit = std::numeric_limits<double>::infinity();
-        if (!best_.empty()) limit = most_ > 1 ? far * best_.front().cycles : best_.front().cycles;
-        if (best_.size() == most_) limit = std::min(limit, best_.back().cycles);
-        const double cycles = cost_.cycles(t, limit);
+        if (!best.empty()) limit = (most > 1 ? too_far : 1) * best.front().cycles;
+        if (best.size() == most) limit = std::min(limit, best.back().cycles);
+        double cycles = cost_.cycles(t, limit);
+        if (cycles >= limit) return;
+        const double packing = plain ? 0 : cost_.packing(t, cycles);
+        cycles += packing;
         if (cycles >= limit) return;
         const auto same =
-            std::find_if(best_.begin(), best_.end(), [&](const Tiling& b) { return alike(b, t); });
-        if (same != best_.end()) {
+            std::find_if(best.begin(), best.end(), [&](const Tiling& b) { return alike(b, t); });
+        if (same != best.end()) {
             if (cycles >= same->cycles) return;
-            best_.erase(same);
-        } else if (best_.size() == most_) {
-            best_.pop_back();
+            best.erase(same);
+        } else if (best.size() == most) {
+            best.pop_back();
         }
-        const auto at = std::find_if(best_.begin(), best_.end(),
+        const auto at = std::find_if(best.begin(), best.end(),
                                      [&](const Tiling& b) { return cycles < b.cycles; });
-        best_.insert(at, t)->cycles = cycles;
-    }
-
-    void consider_packed(const Tiling& t) {
-        double cycles = cost_.cycles(t, best_packed_.cycles);
-        if (cycles >= best_packed_.cycles) return;
-        const double packing = cost_.packing(t, cycles);
-        cycles += packing;
-        if (cycles >= best_packed_.cycles) return;
-        best_packed_ = t;
-        best_packed_.cycles = cycles;
-        best_packed_.packing = packing;
-    }
-
-    static Tiling none() {
-        Tiling t;
-        t.cycles = std::numeric_limits<double>::infinity();
-        return t;
+        Tiling& kept = *best.insert(at, t);
+        kept.cycles = cycles;
+        kept.packing = packing;
     }
 
     const Nest& nest_;
@@ -184,8 +179,7 @@ class Search {
     TileCost cost_;
     int lanes_;
     std::size_t most_;
-    std::vector<Tiling> best_;  // cheapest first
-    Tiling best_packed_ = none();
+    std::vector<Tiling> best_, best_rows_, best_turned_;  // cheapest first
 };
 
 }  // namespace

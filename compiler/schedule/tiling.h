@@ -2,7 +2,6 @@
 #pragma once
 
 #include <algorithm>
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -24,7 +23,7 @@ struct Tiling {
     bool over_reduction = false;  ///< lanes are partial sums, combined at the end
     std::int64_t block = 1;       ///< elements of `inner` (or rows of `outer`) to a register tile
     static constexpr std::size_t most_tiles = 2;
-    std::vector<Tile> tiles;      ///< axes unrolled into registers besides the vectors
+    std::vector<Tile> tiles;  ///< axes unrolled into registers besides the vectors
     /// Of partial sums: what follows the reduction runs in vectors along the last tiled axis.
     bool vector_finish = false;
     loops::Var unroll = -1;  ///< innermost reduction axis, unrolled; or -1
@@ -42,15 +41,17 @@ struct Tiling {
 std::string to_string(const Tiling& tiling, const loops::Nest& nest);
 
 /// The tilings of least estimated cost where all operands come from the nearest cache: some that
-/// read them where they are, cheapest first, and one that packs some, if that is worth it there.
+/// read them where they are, and a few that pack some, if that may be worth it. Cheapest first.
 struct Tilings {
-    std::vector<Tiling> plain;
-    std::optional<Tiling> packed;
-    const Tiling& best() const { return packed ? *packed : plain.front(); }
+    std::vector<Tiling> plain, packed;
+    const Tiling& best() const {
+        const bool packs = !packed.empty() && packed.front().cycles < plain.front().cycles;
+        return packs ? packed.front() : plain.front();
+    }
 };
 
-/// As many plain ones as are asked for, if there are. Tile sizes follow from the machine's registers, ports and latencies and from the nest's strides;
-/// nothing is specific to an op.
+/// As many plain ones as are asked for, if there are. Tile sizes follow from the machine's
+/// registers, ports and latencies and from the nest's strides; nothing is specific to an op.
 Tilings choose_tiling(const loops::Nest& nest, const Machine& machine, std::size_t most = 1);
 
 }  // namespace arete

@@ -4,6 +4,8 @@
 #include <numeric>
 
 #include "compiler/loops/kernel.h"
+#include "compiler/schedule/slices.h"
+#include "compiler/schedule/walk.h"
 
 namespace arete {
 
@@ -91,7 +93,9 @@ double Traffic::cycles(const Blocking& b) const {
     }
     const double waiting = b.cut >= 0 ? static_cast<double>(waiting_bytes(b)) : 0;
     const double l2 = static_cast<double>(m_.l2_bytes), l3 = static_cast<double>(m_.l3_bytes);
-    const double near = misses(steps, boxes, 0.75 * static_cast<double>(m_.l1_bytes), b, false) /
+    // Where both operands are vectors, each step reads many lines and each is needed at once.
+    const double room = t_.over_reduction ? 1 : 0.75, waits = t_.over_reduction ? 0.5 : 0.15;
+    const double near = misses(steps, boxes, room * static_cast<double>(m_.l1_bytes), b, false) /
                         m_.l2_bytes_per_cycle;
     // What half of the second cache holds is there already.
     double far = 0;
@@ -101,7 +105,7 @@ double Traffic::cycles(const Blocking& b) const {
               m_.l3_bytes_per_cycle;
     if (from_memory()) far += misses(steps, boxes, 0.75 * l3, b, true) / m_.memory_bytes_per_cycle;
     // Arithmetic hides what is moved, the better the nearer it comes from.
-    double cycles = std::max({t_.cycles, near, far}) + 0.15 * near + 0.3 * far;
+    double cycles = std::max({t_.cycles, near, far}) + waits * near + 0.3 * far;
     if (b.cut >= 0) {
         // Accumulators are read and written once a block.
         double repeats = static_cast<double>(ceil_div(extent(b.cut), b.cut_size));
@@ -229,13 +233,14 @@ double Traffic::misses(const std::vector<Step>& steps,
 
 double Traffic::slowness(const Instr& load, const Blocking& b) const {
     if (!walks_far(nest_, t_, load, nest_.reduce_axes.back())) return 1;
-    if (!asks_ahead(b)) return 3;
+    constexpr double not_asked = 3;
+    if (!asks_ahead(b)) return not_asked;
     const std::vector<std::int64_t> box = block_of(b);
     const auto size = static_cast<std::int64_t>(
         size_of(nest_.buffers[static_cast<std::size_t>(load.target)].dtype));
-    const double bytes = static_cast<double>(box[static_cast<std::size_t>(t_.inner)] * size);
-    if (bytes < static_cast<double>(long_run) || footprint(load, box) < enough_ahead) return 1.5;
-    return 1 + 0.25 * static_cast<double>(long_run) / bytes;
+    const double bytes = static_cast<double>(box[static_cast<std::size_t>(t_.inner)] * size),
+                 pieces = 1 + 0.25 * static_cast<double>(long_run) / bytes;
+    return std::clamp(pieces, footprint(load, box) < enough_ahead ? 1.5 : 1, not_asked);
 }
 
 std::vector<std::int64_t> Traffic::block_of(const Blocking& b) const {
@@ -245,6 +250,28 @@ std::vector<std::int64_t> Traffic::block_of(const Blocking& b) const {
         box[static_cast<std::size_t>(b.loops[k].axis)] =
             b.loops[k].part == Blocking::Part::Chunks ? b.chunk : tile_size(b.loops[k].axis);
     return box;
+}
+
+Machine as_found_by(const Program& program, const Machine& machine) {
+    std::vector<std::int64_t> walked(program.slots.size(), 0);
+    for (const arete::Step& s : program.steps)
+        for (const Part& p : s.parts)
+            for (const Access& a : accesses(p.nest)) {
+                std::int64_t n = 1;
+                for (const auto* axes : {&p.nest.axes, &p.nest.reduce_axes})
+                    for (Var v : *axes)
+                        if (varies(p.nest, *a.index, v))
+                            n *= p.nest.extents[static_cast<std::size_t>(v)];
+                const Buffer& b = p.nest.buffers[static_cast<std::size_t>(a.buffer)];
+                const auto bytes = static_cast<std::int64_t>(size_of(b.dtype));
+                auto& most =
+                    walked[static_cast<std::size_t>(p.slots[static_cast<std::size_t>(a.buffer)])];
+                most = std::max(most, std::min(n, b.elements()) * bytes);
+            }
+    Machine out = machine;
+    if (std::accumulate(walked.begin(), walked.end(), std::int64_t{0}) > machine.l3_bytes)
+        out.l3_bytes = std::max(machine.l2_bytes, machine.l3_bytes / 4);
+    return out;
 }
 
 bool walks_far(const Nest& nest, const Tiling& t, const Instr& load, Var axis) {

@@ -6,6 +6,7 @@
 
 #include "compiler/core/integers.h"
 #include "compiler/schedule/blocking.h"
+#include "compiler/schedule/program.h"
 
 namespace arete {
 
@@ -88,6 +89,10 @@ class Traffic {
     std::vector<const loops::Instr*> operands_;
     double all_bytes_ = 0;
 };
+
+/// The machine as the kernels of this program find it: where a call walks more than the last cache
+/// holds, little of what a kernel reads is still there since the call before.
+Machine as_found_by(const Program& program, const Machine& machine);
 
 /// True where an operand is a matrix whose rows are walked a few vectors at a time, along `axis`:
 /// the processor does not foresee the next piece, so that it has to be asked for.
