@@ -363,8 +363,12 @@ bool Fusion::stored(const Expr& e) const {
     return is_stored[static_cast<std::size_t>(graph->id(e))] != 0;
 }
 
+Fusion choose_stored(const Graph& graph, std::span<const Expr> keep) {
+    return Fuser(graph, keep).run();
+}
+
 Fusion fuse(const Graph& graph, std::span<const Expr> keep) {
-    Fusion out = Fuser(graph, keep).run();
+    Fusion out = choose_stored(graph, keep);
     merge_siblings(out, keep);
     return out;
 }

@@ -36,7 +36,11 @@ struct Fusion {
 /// - whatever is left, because several kernels need it or one needs it several times, is stored or
 ///   computed again, as costs least bytes: a minimum cut (recompute.h).
 /// Values in `keep` are stored whatever else holds. Sizes must be concrete.
+/// Then values of the same loops share a kernel (siblings.h).
 Fusion fuse(const Graph& graph, std::span<const Expr> keep);
+
+/// The same without the last step: a kernel for each stored value.
+Fusion choose_stored(const Graph& graph, std::span<const Expr> keep);
 
 /// Ids of the nodes that a group computes, ascending.
 std::vector<int> members(const Fusion& fusion, const Group& group);

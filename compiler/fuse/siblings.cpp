@@ -106,7 +106,11 @@ class Merger {
             for (std::size_t i = 0; i < who.size(); ++i)
                 for (std::size_t j = i + 1; j < who.size(); ++j)
                     merged = merge(who[i], who[j]) || merged;
-        if (merged) rebuild();
+        if (!merged) return;
+        // Later ones first: what they are computed from may be of use to them alone, then.
+        for (std::size_t k = items_.size(); k-- > 0;)
+            if (!items_[k].gone && items_[k].roots.size() > 1) compute_operands(k);
+        rebuild();
     }
 
   private:
@@ -246,6 +250,63 @@ class Merger {
         }
         if (positions && others) return false;
         return positions || widest(m) == widest(n);
+    }
+
+    // What was stored because several groups read it, all of which are siblings now, and only they,
+    // is computed by them.
+    void compute_operands(std::size_t k) {
+        for (std::size_t n = items_[k].inputs.size(); n-- > 0;) {
+            const int operand = items_[k].inputs[n];
+            const std::vector<int>& owners = owners_[static_cast<std::size_t>(operand)];
+            if (owners.size() != 1 || !read_by(operand, k)) continue;
+            Item &item = items_[k], &maker = items_[static_cast<std::size_t>(final(owners[0]))];
+            if (maker.apart || maker.kept || maker.roots.size() != 1 || !node_is_free(operand) ||
+                !once_an_iteration(*item.nest, maker.roots[0]))
+                continue;
+            char& stored = f_.is_stored[static_cast<std::size_t>(operand)];
+            stored = 0;
+            LoweredNest both = lower(item.roots);
+            if (both.nest.values.size() > most_instructions ||
+                both.nest.accumulators.size() != item.nest->nest.accumulators.size()) {
+                stored = 1;
+                continue;
+            }
+            f_.reasons[static_cast<std::size_t>(operand)].clear();
+            item.nest = std::move(both);
+            item.inputs.erase(item.inputs.begin() + static_cast<std::ptrdiff_t>(n));
+            item.inputs.insert(item.inputs.end(), maker.inputs.begin(), maker.inputs.end());
+            sort_inputs(item);
+            maker.gone = true;
+            into_[static_cast<std::size_t>(owners[0])] = static_cast<int>(k);
+            n = item.inputs.size();
+        }
+    }
+
+    // Elementwise, and stored for no other reason than to be read.
+    bool node_is_free(int i) const {
+        const Node& n = node(i);
+        return !n.is_leaf() && def(n).scalar && n.types.size() == 1;
+    }
+
+    // Is item k the only reader of a value?
+    bool read_by(int operand, std::size_t k) const {
+        for (std::size_t other = 0; other < items_.size(); ++other)
+            if (other != k && !items_[other].gone &&
+                std::binary_search(items_[other].inputs.begin(), items_[other].inputs.end(),
+                                   operand))
+                return false;
+        return true;
+    }
+
+    // Whether a nest reads one element of a value in each iteration of all its loops, another each.
+    static bool once_an_iteration(const LoweredNest& l, const Expr& value) {
+        const Index* at = nullptr;
+        for (const Read& r : innermost_reads(l)) {
+            if (!same(r.from, value)) continue;
+            if (!walks_all(l.nest, *r.at) || (at && !(*at == *r.at))) return false;
+            at = r.at;
+        }
+        return at != nullptr;
     }
 
     void rebuild() {

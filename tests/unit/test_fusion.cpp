@@ -129,6 +129,27 @@ TEST_CASE("fusion: values of the same loops over the same elements are one group
     CHECK(fused({dot(x, v), dot(x, w)}).groups() == 2);
 }
 
+TEST_CASE("fusion: what only siblings read, they compute") {
+    const auto x = matrix<float>("x", {64, 100}), y = matrix<float>("y", {64, 100});
+    const auto z = matrix<float>("z", {100, 64});
+    const Expr h = tanh(x) * sigmoid(y), k = exp(h * h - 1);
+    // Stored for two kernels, which turned out to be one.
+    const Fused one = fused({h * 2 + x, k + y, k * x});
+    CHECK(one.groups() == 1);
+    CHECK(!one.stored(h));
+    CHECK(!one.stored(k));
+    const Fused sums = fused({sum(h, 1), max(h * h, 1)});
+    CHECK(sums.groups() == 1);
+    CHECK(!sums.stored(h));
+    // A result, or what another kernel reads too, or what is read in another order, stays.
+    CHECK(fused({h, h * 2 + x, h * h}).stored(h));
+    CHECK(fused({sum(h, 1), max(h * h, 1), sum(h * y, 0)}).stored(h));
+    CHECK(fused({h + x, h.T() * 2 + z}).stored(h));
+    for (const std::vector<Expr>& outputs :
+         {std::vector<Expr>{h * 2 + x, k + y, k * x}, {sum(h, 1), max(h * h, 1)}})
+        verify(fused(outputs).fusion, outputs);
+}
+
 TEST_CASE("fusion: groups that need each other stay apart") {
     const auto x = matrix<float>("x", {64, 100}), y = matrix<float>("y", {64, 100});
     CHECK(fused({sum(exp(x), 1) + max(x, 1)}).groups() == 2);
@@ -181,7 +202,7 @@ TEST_CASE("fusion: of a chain that several kernels read, the narrowest value is 
     // Node by node, the comparison was recomputed, since it is cheap and reads one value; and
     // so was all before it, from three floats an element in each of three kernels.
     const Expr a = x * y, b = a + z, mask = b > 0.5f;
-    const Fused f = fused({where(mask, x, 0), where(mask, y, 1), where(mask, z, 2)});
+    const Fused f = fused({where(mask, x, 0), where(mask, y, 1), sum(where(mask, z, 2))});
     CHECK(f.stored(mask));
     CHECK(!f.stored(a));
     CHECK(!f.stored(b));
@@ -200,7 +221,7 @@ TEST_CASE("fusion: bytes are read again rather than the floats computed from the
     CHECK(!f.stored(product));
     // Unless the work costs more than the bytes.
     const Expr h = exp(product);
-    CHECK(fused({h + a, h * b}).stored(h));
+    CHECK(fused({h + a, sum(h * b)}).stored(h));
 }
 
 TEST_CASE("fusion: an update belongs to the kernel of its gradient and is written in place") {

@@ -93,7 +93,7 @@ struct Choice {
 Choice choose(const std::vector<Expr>& outputs) {
     Choice c;
     c.graph = std::make_unique<Graph>(outputs);
-    c.fusion = fuse(*c.graph, outputs);
+    c.fusion = choose_stored(*c.graph, outputs);
     c.cost = c.least = cost_of(*c.graph, c.fusion.is_stored);
     std::vector<char> stored(c.graph->size());
     std::vector<std::size_t> open;
