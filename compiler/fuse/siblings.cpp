@@ -261,7 +261,9 @@ class Merger {
             if (owners.size() != 1 || !read_by(operand, k)) continue;
             Item &item = items_[k], &maker = items_[static_cast<std::size_t>(final(owners[0]))];
             if (maker.apart || maker.kept || maker.roots.size() != 1 || !node_is_free(operand) ||
-                !once_an_iteration(*item.nest, maker.roots[0]))
+                !nest(maker).nest.accumulators.empty() ||
+                !once_an_iteration(*item.nest, maker.roots[0]) ||
+                (item.kept && reads_variable(maker)))
                 continue;
             char& stored = f_.is_stored[static_cast<std::size_t>(operand)];
             stored = 0;
@@ -280,6 +282,12 @@ class Merger {
             into_[static_cast<std::size_t>(owners[0])] = static_cast<int>(k);
             n = item.inputs.size();
         }
+    }
+
+    // What is a result may be written where a variable is that must have been read by then.
+    bool reads_variable(const Item& item) const {
+        return std::any_of(item.inputs.begin(), item.inputs.end(),
+                           [&](int i) { return node(i).op->kind == OpInfo::Kind::Shared; });
     }
 
     // Elementwise, and stored for no other reason than to be read.

@@ -6,6 +6,7 @@
 #include <fstream>
 
 #include "compiler/loops/math.h"
+#include "compiler/pipeline/inspect.h"
 #include "compiler/pipeline/steps.h"
 #include "compiler/rewrite/rewrite.h"
 #include "compiler/schedule/group.h"
@@ -105,10 +106,10 @@ void build_steps(State& s) {
 
 void group(State& s) {
     // Who watches steps wants to see every value.
-    if (s.request.schedule && !s.request.observed) group_steps(s.out.program, s.request.machine);
-    // Sums of pieces, which it may have added, stand for no expression.
-    s.out.slot_values.resize(s.out.program.slots.size());
-    s.out.new_values.resize(s.out.program.slots.size());
+    if (!s.request.schedule || s.request.observed) return;
+    const std::size_t slots = s.out.program.slots.size();
+    group_steps(s.out.program, s.request.machine);
+    name_pieces(s.out, slots);
 }
 
 void schedule_kernels(State& s) {

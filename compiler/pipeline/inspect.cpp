@@ -49,6 +49,38 @@ std::vector<SlotValue> read_by(const Compiled& compiled, std::size_t step) {
     return out;
 }
 
+void name_pieces(Compiled& compiled, std::size_t first) {
+    const std::vector<Slot>& slots = compiled.program.slots;
+    compiled.slot_values.resize(slots.size());
+    compiled.new_values.resize(slots.size());
+    std::unordered_set<const Node*> stored;
+    for (const auto* values : {&compiled.slot_values, &compiled.new_values})
+        for (const Expr& e : *values)
+            if (e) stored.insert(&e.node());
+    // The one reduction that is part of the value.
+    const auto reduction = [&](const Expr& value) {
+        std::vector<Expr> pending{value};
+        for (std::size_t k = 0; k < pending.size(); ++k) {
+            const Expr e = pending[k];
+            if (k > 0 && stored.count(&e.node())) continue;
+            if (e.node().op->has(Trait::Reduces)) return e;
+            pending.insert(pending.end(), e.node().inputs.begin(), e.node().inputs.end());
+        }
+        throw InternalError("a sum of pieces is part of no value");
+    };
+    for (const Step& s : compiled.program.steps)
+        for (const Part& total : s.parts)
+            for (std::size_t b = 0; b < total.slots.size(); ++b) {
+                const auto pieces = static_cast<std::size_t>(total.slots[b]);
+                const auto to = static_cast<std::size_t>(total.nest.stores[0].buffer);
+                if (pieces < first || to == b) continue;
+                const auto result = static_cast<std::size_t>(total.slots[to]);
+                const Expr& updated = compiled.new_values[result];
+                compiled.slot_values[pieces] =
+                    reduction(updated ? updated : compiled.slot_values[result]);
+            }
+}
+
 std::vector<std::shared_ptr<const Node>> nodes_of_step(const Compiled& compiled, std::size_t step) {
     const std::vector<SlotValue> read = read_by(compiled, step);
     const auto is_read = [&](const Expr& e) {

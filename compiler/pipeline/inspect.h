@@ -19,6 +19,10 @@ std::vector<SlotValue> stored_by(const Compiled& compiled, std::size_t step);
 /// to. Of a variable that it updates in place, the old value.
 std::vector<SlotValue> read_by(const Compiled& compiled, std::size_t step);
 
+/// Says what the slots from `first` on stand for, which sums of pieces are handed on in: the
+/// reductions that they are pieces of.
+void name_pieces(Compiled& compiled, std::size_t first);
+
 /// The nodes whose values step `step` computes: those stored, and what is inlined into them.
 /// Inputs first.
 std::vector<std::shared_ptr<const Node>> nodes_of_step(const Compiled& compiled, std::size_t step);

@@ -243,7 +243,7 @@ class Engine : public Surroundings {
     int id(const Expr& e) const {
         const Node& n = e.node();
         if (auto it = given_.find(&n); it != given_.end()) return it->second.id;
-        if (n.is_leaf()) return -1;
+        if (n.is_leaf() || n.inputs.empty()) return -1;
         std::vector<int> inputs;
         for (const Expr& x : n.inputs) {
             inputs.push_back(id(x));

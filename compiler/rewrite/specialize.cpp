@@ -255,6 +255,8 @@ std::span<const Rule> specialize_rules() {
          [](const Match& m) { return dot_of(m, get(m, 'y') + get(m, 'z'), m['x']); },
          both_only_here},
 
+        // Near y = 1 right to the last place of 1, not of the slope: what PyTorch and JAX compute,
+        // and an exponential an element less.
         {"sigmoid_slope", "y * sigmoid(-x) = y * (1 - y), where y = sigmoid(x) is needed elsewhere",
          op("mul", named('y', "sigmoid", any('x')), op("sigmoid", op("neg", any('x')))),
          [](const Match& m) { return get(m, 'y') * on(m, one(m) - get(m, 'y')); },

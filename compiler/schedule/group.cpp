@@ -296,7 +296,7 @@ class Grouper {
         step(i).slots = by.slots;
         step(i).bytes = 0;
         for (int n : by.slots) step(i).bytes += static_cast<double>(slot(n).bytes());
-        step(i).flops = static_cast<double>(slot(by.slots[0]).bytes());
+        step(i).flops = static_cast<double>(count(p_.slots.back().sizes));
         part(i) = std::move(by);
         d_.uses[static_cast<std::size_t>(i)] = uses_of(part(i));
         d_.after[static_cast<std::size_t>(i)].push_back(needs);

@@ -42,7 +42,7 @@ bool fits_panel(const Nest& nest, const Instr& load) {
         return false;
     // A panel covers what the loops walk: where the walk goes by values, that is not known.
     for (Var v = 0; v < static_cast<int>(nest.extents.size()); ++v)
-        if (!load.index.uses(v) && varies(nest, load.index, v)) return false;
+        if (varies_by_value(nest, load.index, v)) return false;
     const auto& terms = load.index.terms();
     return std::all_of(terms.begin(), terms.end(), [](const Index::Term& t) {
         return t.kind == Index::Kind::Value || (t.kind == Index::Kind::Var && t.coefficient > 0);
@@ -57,7 +57,9 @@ bool can_pack(const Nest& nest, const Instr& load, Var lanes) {
 }
 
 bool can_align(const Nest& nest, const Instr& load, Var lanes, int width) {
-    if (load.index.coefficient(lanes) != 1 || !fits_panel(nest, load)) return false;
+    if (load.index.coefficient(lanes) != 1 || packed_along(nest, load, lanes) >= 0 ||
+        !fits_panel(nest, load))
+        return false;
     return std::any_of(
         load.index.terms().begin(), load.index.terms().end(), [&](const Index::Term& t) {
             return t.kind == Index::Kind::Var && t.id != lanes && t.coefficient % width != 0;

@@ -123,13 +123,14 @@ double TileCost::work_of_conditions(const Tiling& t, const Copies& copies) const
     return work + std::max(0.0, masks - mask_registers) * 3;
 }
 
+bool TileCost::fills_vectors(const Instr& i) const {
+    return size_of(i.dtype) * static_cast<std::size_t>(lanes_) ==
+           static_cast<std::size_t>(m_.vector_bytes);
+}
+
 std::vector<ValueId> TileCost::worth_packing(Var inner) const {
     std::vector<ValueId> out;
     if (lanes_ == 1) return out;
-    const auto fills_vectors = [&](const Instr& i) {
-        return size_of(i.dtype) * static_cast<std::size_t>(lanes_) ==
-               static_cast<std::size_t>(m_.vector_bytes);
-    };
     if (nest_.accumulators.empty()) {
         // Each element is used once: worth it where squares of them are turned in registers.
         for (const Walk& e : outside_) {
@@ -165,7 +166,7 @@ std::vector<ValueId> TileCost::worth_packing(Var inner) const {
 void TileCost::align(Var inner, double work, std::vector<ValueId>& out) const {
     for (const Walk& e : inside_) {
         const Instr& i = nest_.values[static_cast<std::size_t>(e.load())];
-        if (!can_align(nest_, i, inner, lanes_)) continue;
+        if (!can_align(nest_, i, inner, lanes_) || !fills_vectors(i)) continue;
         const double elements = panel_elements(nest_, i, Tiling{}, nest_.extents);
         if (elements * packing_cycles(nest_, i, inner, lanes_) < 0.01 * work)
             out.push_back(e.load());

@@ -72,6 +72,7 @@ class TileCost {
         return std::find(nest_.reduce_axes.begin(), nest_.reduce_axes.end(), v) !=
                nest_.reduce_axes.end();
     }
+    bool fills_vectors(const loops::Instr& i) const;
     void align(loops::Var inner, double work, std::vector<loops::ValueId>& out) const;
     double work_of_vector(const Tiling& t, std::int64_t vectors) const;
     Fixed fixed(const Tiling& t) const;

@@ -7,7 +7,10 @@ namespace arete {
 using namespace loops;
 
 bool varies(const Nest& nest, const Index& e, Var v) {
-    if (e.uses(v)) return true;
+    return e.uses(v) || varies_by_value(nest, e, v);
+}
+
+bool varies_by_value(const Nest& nest, const Index& e, Var v) {
     bool found = false;
     const std::function<void(ValueId)> look = [&](ValueId id) {
         const Instr& i = nest.values[static_cast<std::size_t>(id)];

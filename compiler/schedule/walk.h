@@ -11,6 +11,9 @@ namespace arete {
 /// Whether an address depends on a variable, be it through a value that the address takes in.
 bool varies(const loops::Nest& nest, const loops::Index& e, loops::Var v);
 
+/// The same of the values alone.
+bool varies_by_value(const loops::Nest& nest, const loops::Index& e, loops::Var v);
+
 /// An access of a nest (a load, a store or the index in a condition): its coefficients, looked up
 /// once, since the search for a tiling asks thousands of times. The index must outlive it.
 class Walk {

@@ -119,6 +119,17 @@ TEST_CASE("report: measured functions have times; interpreted ones have no code"
     CHECK_THROWS_AS(f.report("/no/such/folder/f.html"), ArgumentError);
 }
 
+TEST_CASE("report: sums of pieces, which stand for no value of their own") {
+    const Folder folder;
+    const auto x = tensor4<float>("x", {128, 1, 28, 28});
+    const auto w = shared(ones<float>({20, 1, 5, 5}), "w");
+    const Expr cost = sum(sqr(relu(pool2d(conv2d(x, w), {2, 2}))));
+    const Function f =
+        function({.inputs = {x}, .outputs = {cost}, .updates = {{w, w - 0.1f * grad(cost, w)}}});
+    f.report(folder.file("step.html"));
+    has(read(folder.file("step.html")), "conv2d_grad_weights");
+}
+
 TEST_CASE("report: it works in a browser, without an error on its console") {
     const std::string chromium = first_of({"chromium", "chromium-browser", "google-chrome"});
     if (chromium.empty() || first_of({"python3"}).empty()) {

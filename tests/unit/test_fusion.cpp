@@ -141,6 +141,9 @@ TEST_CASE("fusion: what only siblings read, they compute") {
     const Fused sums = fused({sum(h, 1), max(h * h, 1)});
     CHECK(sums.groups() == 1);
     CHECK(!sums.stored(h));
+    // With a reduction of its own it has a kernel of its own.
+    const Expr layer = tanh(dot(x, matrix<float>("v", {100, 32})));
+    CHECK(fused({sum(layer, 1), max(layer * layer, 1)}).stored(layer));
     // A result, or what another kernel reads too, or what is read in another order, stays.
     CHECK(fused({h, h * 2 + x, h * h}).stored(h));
     CHECK(fused({sum(h, 1), max(h * h, 1), sum(h * y, 0)}).stored(h));

@@ -9,6 +9,7 @@
 
 #include "compiler/loops/kernel.h"
 #include "compiler/pipeline/compile.h"
+#include "compiler/pipeline/inspect.h"
 #include "compiler/schedule/group.h"
 #include "compiler/schedule/schedule.h"
 #include "compiler/schedule/slices.h"
@@ -199,6 +200,16 @@ TEST_CASE("groups: a sum over images is cut where nothing else needs what is sum
                     most = std::max(most, of.bytes());
         return most;
     };
+    // Every value has its place in the graph.
+    const Compiled c = compiled(step, true, little);
+    std::size_t nodes = 0;
+    for (std::size_t k = 0; k < c.program.steps.size(); ++k) {
+        for (const auto& values : {stored_by(c, k), read_by(c, k)})
+            for (const SlotValue& v : values) CHECK(v.value);
+        for (const auto& node : nodes_of_step(c, k))
+            nodes += node->op->name == "conv2d_grad_weights";
+    }
+    CHECK(nodes == 1);
     constexpr std::size_t unpooled = 16 * 5 * 10 * 10 * sizeof(float);
     CHECK(stored(p) < unpooled);
     // What the second cache holds is read from there.

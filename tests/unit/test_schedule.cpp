@@ -76,6 +76,8 @@ std::string check(const std::string& what, const Expr& root) {
         const loops::Buffer& b = l.nest.buffers[k];
         if (const Array* c = constant_value(l.buffers[k]))
             arrays.push_back(c->copy());
+        else if (b.dtype == DType::I64)  // indices
+            arrays.push_back(random.uniform(b.sizes, 0, 6.9).astype(b.dtype));
         else
             arrays.push_back(random.uniform(b.sizes, -1, 1).astype(b.dtype));
         if (written[k]) std::memset(arrays.back().raw(), 0x7b, arrays.back().bytes());
@@ -214,6 +216,11 @@ TEST_CASE("schedule: operands are packed where that pays, and only there") {
         check("the same with a rest of lanes",
               dot(matrix<float>("u", {41, 66}), matrix<float>("v", {66, 256})(all, slice(0, 203))));
     CHECK(rest.find("packs v") != std::string::npos);
+    const auto cube = tensor3<float>("cube", {24, 7, 40});
+    const Expr picked = apply(*find_op("advanced_index"),
+                              {cube, arange(24), vector<std::int64_t>("which", {24})}, {}, {});
+    check("rows that values pick", exp(picked.T()));
+    check("rows that values pick, in a product", dot(matrix<float>("l", {9, 40}), picked.T()));
     const std::string aligned =
         check("aligned rows, and a rest of lanes", product(6, 205, 230, true));
     CHECK(aligned.find("packs a;") != std::string::npos);
