@@ -19,10 +19,6 @@ namespace {
 // Accumulators that wait are on the stack of the thread that runs the kernel.
 constexpr std::int64_t scratch_limit = 128 << 10;
 
-bool is_vector(const Tiling& t, Var v) {
-    return t.lanes > 1 && (v == t.inner || v == t.outer);
-}
-
 // Axes along which the largest operand moves go outermost: it is then read once, while the
 // smaller ones stay in cache. Without a reduction the order of the result is kept, lanes last.
 std::vector<Var> default_order(const Nest& nest, const Tiling& t) {
@@ -38,7 +34,7 @@ std::vector<Var> default_order(const Nest& nest, const Tiling& t) {
         return std::min(n, nest.buffers[static_cast<std::size_t>(i.target)].elements());
     };
     auto weight = [&](Var v) -> std::int64_t {
-        if (nest.accumulators.empty()) return is_vector(t, v) ? 0 : 1;
+        if (nest.accumulators.empty()) return t.is_vector(v) ? 0 : 1;
         std::int64_t largest = 0;
         for (const Instr& i : nest.values)
             if (i.target >= 0 && i.op != Op::Acc && i.index.uses(v))
@@ -91,7 +87,7 @@ Blocking choose_blocking(const Nest& nest, const Tiling& t, const Machine& machi
     if (traffic.all_bytes() < static_cast<double>(machine.l2_bytes) / 2 &&
         traffic.cycles(plain) <= 1.05 * plain.cycles)
         return plain;
-    if (is_vector(t, cut) || cut == t.unroll) {
+    if (t.is_vector(cut) || cut == t.unroll) {
         plain.cycles = traffic.cycles(plain);
         return plain;
     }
@@ -241,7 +237,7 @@ std::optional<Blocking> choose_packing(const Nest& nest, const Tiling& t, const 
             consider(b);
             const Var cut = nest.reduce_axes.front();
             const std::int64_t extent = nest.extents[static_cast<std::size_t>(cut)];
-            if (is_vector(t, cut) || cut == t.unroll) continue;
+            if (t.is_vector(cut) || cut == t.unroll) continue;
             for (const std::int64_t target : {128, 256, 512}) {
                 if (2 * target > extent || b.pack_at == b.loops.size()) break;
                 b.cut = cut;

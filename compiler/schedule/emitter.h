@@ -57,7 +57,7 @@ class Emitter {
     std::int64_t extent(Var v) const { return nest_.extents[static_cast<std::size_t>(v)]; }
     Index& var(Var v) { return vars_[static_cast<std::size_t>(v)]; }
     Range& range(Var v) { return ranges_[static_cast<std::size_t>(v)]; }
-    bool vector_axis(Var v) const { return t_.lanes > 1 && (v == t_.inner || v == t_.outer); }
+    bool vector_axis(Var v) const { return t_.is_vector(v); }
     std::size_t tile_of(Var v) const {
         std::size_t k = 0;
         while (k < t_.tiles.size() && t_.tiles[k].axis != v) ++k;

@@ -400,9 +400,9 @@ double TileCost::cycles(const Tiling& t, double limit) {
     const Segments blocks(blocks_cut ? extent(t.outer >= 0 ? t.outer : t.inner) : t.block, t.block);
     double rest = 1;
     for (Var v : nest_.axes) {
-        const bool tiled = (t.lanes > 1 && (v == t.inner || v == t.outer)) ||
-                           std::any_of(t.tiles.begin(), t.tiles.end(),
-                                       [&](const Tiling::Tile& x) { return x.axis == v; });
+        const bool tiled =
+            t.is_vector(v) || std::any_of(t.tiles.begin(), t.tiles.end(),
+                                          [&](const Tiling::Tile& x) { return x.axis == v; });
         if (!tiled) rest *= static_cast<double>(extent(v));
     }
     const Segments none(1, 1);

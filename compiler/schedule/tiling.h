@@ -32,6 +32,8 @@ struct Tiling {
     double cycles = 0;   ///< the estimate
     double packing = 0;  ///< of it, what copies take if each is made once
 
+    /// Do lanes run along this axis, by itself or joined with another?
+    bool is_vector(loops::Var v) const { return lanes > 1 && (v == inner || v == outer); }
     bool packs(loops::ValueId load) const {
         return std::find(packed.begin(), packed.end(), load) != packed.end();
     }

@@ -21,10 +21,6 @@ constexpr std::int64_t ways = 8;
 // Bytes that take long enough to work on for the next as many to come from memory.
 constexpr double enough_ahead = 64 << 10;
 
-bool is_vector(const Tiling& t, Var v) {
-    return t.lanes > 1 && (v == t.inner || v == t.outer);
-}
-
 }  // namespace
 
 Traffic::Traffic(const Nest& nest, const Tiling& tiling, const Machine& machine)
@@ -136,7 +132,7 @@ std::vector<Traffic::Step> Traffic::steps_of(const Blocking& b) const {
     }
     for (Var v : nest_.reduce_axes) {
         if (t_.over_reduction && t_.outer >= 0 && v == t_.inner) continue;
-        add(v, t_.over_reduction && is_vector(t_, v) ? t_.block : 1);
+        add(v, t_.over_reduction && t_.is_vector(v) ? t_.block : 1);
     }
     return steps;
 }
