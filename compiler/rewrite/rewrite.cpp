@@ -56,7 +56,7 @@ bool Match::read_elsewhere(char name) const {
 }
 
 bool Match::computed_anyway(const Expr& e) const {
-    if (!around_ || around_->compute(e)) return true;
+    if (!around_ || around_->computes(e)) return true;
     around_->refused();
     return false;
 }
@@ -214,7 +214,7 @@ class Engine : public Surroundings {
         return it == given_.end() ? 1 : it->second.readers;
     }
 
-    bool compute(const Expr& e) const override { return id(e) >= 0; }
+    bool computes(const Expr& e) const override { return id(e) >= 0; }
     void refused() const override { refused_ = true; }
 
     /// True where a rule asked for an only reader and there were several, or for an expression that

@@ -45,7 +45,7 @@ class Surroundings {
     /// How many nodes, and how many outputs, read a node.
     virtual int readers(const Node& node) const = 0;
     /// Does the graph compute this expression?
-    virtual bool compute(const Expr& e) const = 0;
+    virtual bool computes(const Expr& e) const = 0;
     /// Called where a rule does not apply for the sake of these: that may change as others do.
     virtual void refused() const = 0;
 };

@@ -71,9 +71,9 @@ std::vector<int> Dependences::checks_first(const Program& program) const {
 }
 
 void Dependences::check(const Program& program, const std::vector<int>& order) const {
+    ARETE_CHECK(order.size() == program.steps.size(), "{}: steps were lost", program.name);
     std::vector<std::size_t> position(program.steps.size());
     for (std::size_t k = 0; k < order.size(); ++k) position[static_cast<std::size_t>(order[k])] = k;
-    ARETE_CHECK(order.size() == program.steps.size(), "{}: steps were lost", program.name);
     for (std::size_t i = 0; i < after.size(); ++i)
         for (int before : after[i])
             ARETE_CHECK(position[static_cast<std::size_t>(before)] < position[i],

@@ -191,7 +191,8 @@ class Grouper {
                     bytes > m_.l2_bytes && only_between(s, members, i))
                     saved += 2 * static_cast<double>(bytes) / m_.l3_bytes_per_cycle;
         if (saved == 0) return false;
-        for (Var v : part(i).nest.reduce_axes)
+        const std::vector<Var> axes = part(i).nest.reduce_axes;  // steps move as one is added
+        for (Var v : axes)
             for (std::int64_t count : pieces_of(number, extent(i, v)))
                 if (add_pieces(number, i, v, count, saved, boundary)) return true;
         return false;
@@ -239,6 +240,7 @@ class Grouper {
         const Group before = g;
         const auto good = [&] {
             if (checked_too_late(g, piece) || !fits(g, piece, cut->piece, boundary)) return false;
+            // Half of what is saved, since arithmetic hides some of what is moved.
             return cycles(piece, cut->piece, count) + rest + moved <= whole + 0.5 * saved;
         };
         if (g.blocks == 1)

@@ -14,8 +14,9 @@ namespace arete {
 /// the caches: those a multiple of a power of two apart, which share few of a cache's sets.
 bool can_pack(const loops::Nest& nest, const loops::Instr& load, loops::Var lanes);
 
-/// Whether an operand lies along the lanes, but its rows do not begin at whole vectors, so that
-/// every other vector is in two lines of a cache, and it can be copied to where they do.
+/// Whether an operand lies along the lanes and no other axis, but its rows do not begin at whole
+/// vectors, so that every other vector is in two lines of a cache, and it can be copied to where
+/// they do.
 bool can_align(const loops::Nest& nest, const loops::Instr& load, loops::Var lanes, int width);
 
 /// The axis, other than that of the lanes, along which an operand lies in memory: it is copied by

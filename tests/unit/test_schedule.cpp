@@ -14,11 +14,13 @@
 #include "compiler/ops/random.h"
 #include "compiler/rewrite/specialize_shapes.h"
 #include "compiler/schedule/schedule.h"
+#include "compiler/schedule/traffic.h"
 #include "tests/support.h"
 #include "tests/unit/programs.h"
 
 using namespace arete;
 using arete::test::difference;
+using arete::test::program;
 using arete::test::wide_vectors;
 
 namespace {
@@ -234,6 +236,21 @@ TEST_CASE("schedule: operands are packed where that pays, and only there") {
     const Expr rows = matrix<float>("data", {500, 24})(slice(start * 0, start * 0 + 60));
     check("rows from a run-time index", dot(rows, matrix<float>("v", {40, 24}).T()));
     check("doubles", dot(matrix<double>("s", {90, 20}), matrix<double>("t", {31, 20}).T()));
+}
+
+TEST_CASE("schedule: what a call walks is what it leaves in the last cache") {
+    const auto x = matrix<float>("x", {10, 500});
+    const auto data = matrix<float>("data", {100000, 500});  // 200 MB, of which ten rows are read
+    const auto start = scalar<std::int64_t>("start");
+    const auto v = matrix<float>("v", {500, 900}), w = matrix<float>("w", {900, 800});
+    const Machine m = wide_vectors();  // with 16 MB of it
+    const auto l3 = [&](std::vector<Expr> inputs, const Expr& e) {
+        return as_found_by(program(std::move(inputs), {e}), m).l3_bytes;
+    };
+    CHECK(l3({x, v, w}, dot(dot(x, v), w)) == m.l3_bytes);
+    CHECK(l3({data, start, v}, dot(data(slice(start, start + 10)), v)) == m.l3_bytes);
+    // All of the data set.
+    CHECK(l3({data, v}, dot(data, v)) < m.l3_bytes);
 }
 
 TEST_CASE("schedule: few elements beyond whole vectors have loops of their own") {
