@@ -5,6 +5,7 @@
 #include "compiler/codegen/llvm/impl.h"
 
 #include "compiler/core/error.h"
+#include "compiler/loops/far.h"
 
 namespace arete {
 
@@ -38,6 +39,12 @@ NativeProgram::NativeProgram(std::string_view object, const Machine& machine)
                            .setPlatformSetUp(llvm::orc::setUpInactivePlatform)
                            .create(),
                        "creating the JIT");
+    llvm::orc::SymbolMap far;
+    for (const loops::FarFunction& f : loops::far_functions())
+        far[impl_->jit->mangleAndIntern(f.name)] = {llvm::orc::ExecutorAddr::fromPtr(f.address),
+                                                    llvm::JITSymbolFlags::Exported};
+    check(impl_->jit->getMainJITDylib().define(llvm::orc::absoluteSymbols(std::move(far))),
+          "naming functions");
     // memcpy, memset, and fma where the processor has none.
     impl_->jit->getMainJITDylib().addGenerator(
         check(llvm::orc::DynamicLibrarySearchGenerator::GetForCurrentProcess(

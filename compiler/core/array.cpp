@@ -7,6 +7,8 @@
 #include <cstring>
 #include <new>
 
+#include "compiler/core/convert.h"
+
 namespace arete {
 
 std::string type_name(DType dtype, const Sizes& sizes) {
@@ -71,8 +73,7 @@ double Array::as_double(std::int64_t i) const {
 }
 
 std::int64_t Array::as_int(std::int64_t i) const {
-    return visit(dtype_,
-                 [&](auto tag) { return static_cast<std::int64_t>(data<decltype(tag)>()[i]); });
+    return visit(dtype_, [&](auto tag) { return convert<std::int64_t>(data<decltype(tag)>()[i]); });
 }
 
 Array Array::astype(DType dtype) const {
@@ -85,8 +86,7 @@ Array Array::astype(DType dtype) const {
         visit(dtype, [&](auto to) {
             const auto* in = data<decltype(from)>();
             auto* o = out.data<decltype(to)>();
-            for (std::int64_t i = 0, n = size(); i < n; ++i)
-                o[i] = static_cast<decltype(to)>(in[i]);
+            for (std::int64_t i = 0, n = size(); i < n; ++i) o[i] = convert<decltype(to)>(in[i]);
         });
     });
     return out;

@@ -94,11 +94,11 @@ class Array {
         check_count(1);
         return *data<T>();
     }
-    /// Element `i` of the flattened array, converted.
+    /// Element `i` of the flattened array, converted (to an integer as astype does).
     double as_double(std::int64_t i = 0) const;
     std::int64_t as_int(std::int64_t i = 0) const;
 
-    /// A copy converted to `dtype` (float to integer truncates towards zero).
+    /// A copy converted to `dtype`, as core/convert.h says.
     Array astype(DType dtype) const;
     Array copy() const { return astype(dtype_); }
     /// Same type, sizes and bytes.

@@ -39,6 +39,7 @@ int arity(Op op) {
         case Op::Min:
         case Op::Max:
         case Op::Pow:
+        case Op::Fmod:
         case Op::Eq:
         case Op::Ne:
         case Op::Lt:
@@ -47,7 +48,10 @@ int arity(Op op) {
         case Op::Or:
         case Op::Xor:
         case Op::Shl:
-        case Op::Shr: return 2;
+        case Op::Shr:
+        case Op::SinIf:
+        case Op::CosIf: return 2;
+        case Op::FmodIf:
         case Op::MulAdd:
         case Op::Fma:
         case Op::Select: return 3;
@@ -87,6 +91,7 @@ std::string_view name(Op op) {
         case Op::Cos: return "cos";
         case Op::Erf: return "erf";
         case Op::Pow: return "pow";
+        case Op::Fmod: return "fmod";
         case Op::Eq: return "eq";
         case Op::Ne: return "ne";
         case Op::Lt: return "lt";
@@ -100,12 +105,19 @@ std::string_view name(Op op) {
         case Op::Select: return "select";
         case Op::Cast: return "cast";
         case Op::Bitcast: return "bitcast";
+        case Op::SinIf: return "sin_if";
+        case Op::CosIf: return "cos_if";
+        case Op::FmodIf: return "fmod_if";
     }
     return "?";
 }
 
 bool is_transcendental(Op op) {
-    return op >= Op::Exp && op <= Op::Pow;
+    return op >= Op::Exp && op <= Op::Fmod;
+}
+
+bool is_rare(Op op) {
+    return op >= Op::SinIf && op <= Op::FmodIf;
 }
 
 int Code::add_buffer(Buffer b) {
@@ -298,6 +310,7 @@ ARETE_LOOPS_BINARY(rem, Rem, false)
 ARETE_LOOPS_BINARY(min, Min, false)
 ARETE_LOOPS_BINARY(max, Max, false)
 ARETE_LOOPS_BINARY(pow, Pow, false)
+ARETE_LOOPS_BINARY(fmod, Fmod, false)
 ARETE_LOOPS_BINARY(eq, Eq, true)
 ARETE_LOOPS_BINARY(ne, Ne, true)
 ARETE_LOOPS_BINARY(lt, Lt, true)
@@ -398,6 +411,11 @@ Value select(Value condition, Value a, Value b) {
     if (a.id == b.id) return a;
     Value args[] = {condition, a, b};
     return a.code->make(Op::Select, a.dtype(), args);
+}
+Value rarely(Op op, Value condition, std::span<const Value> args) {
+    std::vector<Value> all{condition};
+    all.insert(all.end(), args.begin(), args.end());
+    return condition.code->make(op, args[0].dtype(), all);
 }
 Value cast(Value a, DType t) {
     // Widening an i32 and narrowing it again leaves it as it was.

@@ -4,6 +4,7 @@
 #include <array>
 #include <bit>
 #include <cstdint>
+#include <span>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -22,7 +23,8 @@ enum class Op : std::uint8_t {
     Load,     ///< buffer[index]
     LoadIf,   ///< args[0] ? buffer[index] : 0; nothing is read where it is false
     Acc,      ///< the result of a nest's accumulator; gone once scheduled
-    // Arithmetic, both operands of the result's type. Integers wrap; integer Div and Rem floor.
+    // Arithmetic, both operands of the result's type. Integers wrap; their Div and Rem floor, and
+    // are 0 where the divisor is. Rem is for integers only; floats have Fmod.
     Add,
     Sub,
     Mul,
@@ -39,7 +41,7 @@ enum class Op : std::uint8_t {
     Ceil,
     Trunc,
     Round,  ///< to nearest, ties to even
-    // Transcendental: replaced by polynomials in expand_math before anything runs natively.
+    // Replaced by shorter instructions in expand_math before anything runs natively.
     Exp,
     Expm1,
     Log,
@@ -49,6 +51,7 @@ enum class Op : std::uint8_t {
     Cos,
     Erf,
     Pow,
+    Fmod,  ///< of floats: a - b trunc(a / b) without rounding; the sign is that of a
     // Comparisons give bool; Ne is true and the others false where an operand is NaN.
     Eq,
     Ne,
@@ -61,8 +64,13 @@ enum class Op : std::uint8_t {
     Shl,
     Shr,      ///< shifts of integers; Shr is logical (fills with zeros)
     Select,   ///< args[0] ? args[1] : args[2]
-    Cast,     ///< numeric conversion; float to integer truncates, to bool tests for non-zero
+    Cast,     ///< numeric conversion, as core/convert.h says
     Bitcast,  ///< same size, same bits
+    // args[0] ? f(args[1], ...) : 0, where the condition holds rarely: a call of a function in far.h,
+    // behind a branch that jumps over it where no lane wants it.
+    SinIf,
+    CosIf,
+    FmodIf,
 };
 
 /// Number of operands of an instruction (0 for Const, IndexOf, Load, Acc).
@@ -70,6 +78,8 @@ int arity(Op op);
 std::string_view name(Op op);
 /// True for the instructions that expand_math replaces.
 bool is_transcendental(Op op);
+/// True for the functions that few elements need (SinIf, CosIf, FmodIf).
+bool is_rare(Op op);
 
 /// A value of any element type.
 struct Scalar {
@@ -93,7 +103,7 @@ struct Scalar {
 };
 
 /// Applies a pure instruction to constants; the meaning of every instruction is defined here.
-/// `dtype` is the result's type. Transcendental instructions use the C library.
+/// `dtype` is the result's type. Transcendental instructions use the C library; Fmod is exact.
 Scalar evaluate(Op op, DType dtype, std::span<const Scalar> args);
 
 struct Instr {
@@ -127,8 +137,12 @@ struct Value {
     Code* code = nullptr;
     ValueId id = -1;
     DType dtype() const;
+    /// Is there a value at all? (`!v` is an instruction, as are `a & b` and `a | b`.)
     explicit operator bool() const { return id >= 0; }
 };
+// These would ask whether there are values.
+void operator&&(Value a, Value b) = delete;
+void operator||(Value a, Value b) = delete;
 
 /// Buffers, variables and instructions. Instructions are hash-consed: building the same one twice
 /// gives the same id, and ids are a topological order.
@@ -175,6 +189,7 @@ ARETE_LOOPS_BINARY(rem)
 ARETE_LOOPS_BINARY(min)
 ARETE_LOOPS_BINARY(max)
 ARETE_LOOPS_BINARY(pow)
+ARETE_LOOPS_BINARY(fmod)
 ARETE_LOOPS_BINARY(eq)
 ARETE_LOOPS_BINARY(ne)
 ARETE_LOOPS_BINARY(lt)
@@ -206,6 +221,9 @@ Value sin(Value a);
 Value cos(Value a);
 Value erf(Value a);
 Value select(Value condition, Value a, Value b);
+/// One of the functions that few elements need: `op` of operands of one type, 0 where `condition`
+/// does not hold.
+Value rarely(Op op, Value condition, std::span<const Value> args);
 Value cast(Value a, DType t);
 Value bitcast(Value a, DType t);
 /// A literal of the type of `like`.

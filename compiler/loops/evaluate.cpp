@@ -4,8 +4,10 @@
 #include <limits>
 #include <type_traits>
 
+#include "compiler/core/convert.h"
 #include "compiler/core/error.h"
 #include "compiler/loops/code.h"
+#include "compiler/loops/far.h"
 
 namespace arete::loops {
 
@@ -32,23 +34,6 @@ Scalar put(DType t, T v) {
     else
         s.i = static_cast<std::int64_t>(v);
     return s;
-}
-
-// Saturating, so that casting NaN or a huge float is defined (NaN gives 0).
-template <class To, class From>
-To convert(From v) {
-    if constexpr (std::is_same_v<To, bool>) {
-        return v != From(0);
-    } else if constexpr (std::is_floating_point_v<From> && std::is_integral_v<To>) {
-        if (std::isnan(v)) return 0;
-        if (v <= static_cast<From>(std::numeric_limits<To>::min()))
-            return std::numeric_limits<To>::min();
-        if (v >= static_cast<From>(std::numeric_limits<To>::max()))
-            return std::numeric_limits<To>::max();
-        return static_cast<To>(v);
-    } else {
-        return static_cast<To>(v);
-    }
 }
 
 template <class T>
@@ -98,10 +83,6 @@ T float_op(Op op, T a, T b) {
         case Op::Sub: return a - b;
         case Op::Mul: return a * b;
         case Op::Div: return a / b;
-        case Op::Rem: {
-            T r = std::fmod(a, b);
-            return r != 0 && (r < 0) != (b < 0) ? r + b : r;
-        }
         // IEEE 754-2019 minimum and maximum: NaN wins, and -0 < +0.
         case Op::Min:
             if (std::isnan(a) || std::isnan(b)) return a + b;
@@ -112,6 +93,7 @@ T float_op(Op op, T a, T b) {
             if (a == b) return std::signbit(a) ? b : a;
             return a < b ? b : a;
         case Op::Pow: return std::pow(a, b);
+        case Op::Fmod: return std::fmod(a, b);
         default: break;
     }
     throw InternalError(fmt::format("{} of floats", name(op)));
@@ -189,6 +171,20 @@ Scalar evaluate_unary(Op op, DType t, const Scalar& a) {
     });
 }
 
+Scalar evaluate_rare(Op op, DType t, std::span<const Scalar> args) {
+    if (!args[0].i) return Scalar::of(t, 0.0);
+    return visit(t, [&](auto tag) -> Scalar {
+        using T = decltype(tag);
+        if constexpr (std::is_floating_point_v<T>) {
+            const T x = get<T>(args[1]);
+            if (op == Op::SinIf) return put(t, far_sin(x));
+            if (op == Op::CosIf) return put(t, far_cos(x));
+            return put(t, std::fmod(x, get<T>(args[2])));
+        }
+        throw InternalError(fmt::format("{} of {}", name(op), name(t)));
+    });
+}
+
 }  // namespace
 
 Scalar Scalar::of(DType t, double v) {
@@ -210,6 +206,7 @@ std::int64_t Scalar::as_int() const {
 Scalar evaluate(Op op, DType t, std::span<const Scalar> args) {
     if (args.size() == 1) return evaluate_unary(op, t, args[0]);
     if (op == Op::Select) return args[0].i ? args[1] : args[2];
+    if (is_rare(op)) return evaluate_rare(op, t, args);
     if (op == Op::Fma || op == Op::MulAdd)
         return t == DType::F32 ? put(t, std::fma(args[0].f32, args[1].f32, args[2].f32))
                                : put(t, std::fma(args[0].f64, args[1].f64, args[2].f64));

@@ -14,12 +14,11 @@ namespace arete::loops {
 void form_fma(Nest& nest);
 
 /// Replaces every transcendental instruction (`is_transcendental`) of an f32 or f64 nest by
-/// branch-free primitive ones; no other instruction, buffer, store or check changes.
+/// primitive ones; no other instruction, buffer, store or check changes.
 ///
 /// Results are within 2 ulp everywhere, NaN, infinities, signed zeros and denormals as in IEEE 754
-/// and C, except for sin and cos of large arguments: these are within 2 ulp for |x| <= 2^19 (f32)
-/// and |x| <= 2^46 (f64), lose accuracy slowly up to 2^22 and 2^50, and are NaN beyond, where the
-/// reduction modulo pi/2 would leave no correct bit.
+/// and C; fmod is exact. For sin and cos of |x| > 2^19 (f32) or 2^46 (f64), and for fmod where the
+/// quotient has more bits than its type, the expansion calls a function (far.h) behind a branch.
 ///
 /// The code relies on each operation being rounded as written: a printer must not reassociate it
 /// (also where fast_math is set), form or split an fma, or flush denormals to zero.
@@ -34,5 +33,11 @@ Value expand(Op op, std::span<const Value> args);
 Value erfc(Value x);
 Value erfcx(Value x);
 Value log_erfc(Value x);
+
+/// floor(a / b), and the remainder with the sign of b, of floats: as Python and NumPy compute them,
+/// from fmod. The remainder is fmod's, which is exact, or that plus b, rounded once. A zero remainder
+/// has the sign of b, a zero quotient that of a / b. By zero the quotient is a / b, the remainder NaN.
+Value floor_quotient(Value a, Value b);
+Value floor_remainder(Value a, Value b);
 
 }  // namespace arete::loops

@@ -76,5 +76,6 @@ Value expand_sin(Value x);
 Value expand_cos(Value x);
 Value expand_erf(Value x);
 Value expand_pow(Value x, Value y);
+Value expand_fmod(Value a, Value b);
 
 }  // namespace arete::loops::math

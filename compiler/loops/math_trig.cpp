@@ -1,6 +1,5 @@
-// sin and cos: Cody-Waite reduction modulo pi/2 with fma, and a polynomial for each.
+// sin and cos: Cody-Waite reduction modulo pi/2 with fma, and a polynomial for each; far.h beyond.
 #include <array>
-#include <limits>
 
 #include "compiler/loops/math_parts.h"
 
@@ -26,7 +25,7 @@ constexpr std::array<double, 3> half_pi32{0x1.921fb6p+0, -0x1.777a5cp-25, -0x1.e
 constexpr std::array<double, 3> half_pi64{0x1.921fb54442d18p+0, 0x1.1a62633145c07p-54,
                                           -0x1.f1976b7ed8fbcp-110};
 
-// sin(x + quarter pi/2).
+// sin(x + quarter pi/2), quarter 0 or 1.
 Value sine(Value x, std::int64_t quarter) {
     const DType t = x.dtype();
     const bool f32 = t == DType::F32;
@@ -46,10 +45,10 @@ Value sine(Value x, std::int64_t quarter) {
     if (quarter) quadrant = quadrant + integer(quadrant, quarter);
     Value odd = ne(quadrant & integer(quadrant, 1), integer(quadrant, 0));
     Value flip = shl(quadrant & integer(quadrant, 2), f32 ? 30 : 62);
-    Value result = from_bits(bits(select(odd, c, s)) ^ flip, t);
-    // Far beyond, n is no longer exact; infinities become NaN by themselves.
-    return select(le(abs(x), f32 ? 0x1p22 : 0x1p50), result,
-                  literal(x, std::numeric_limits<double>::quiet_NaN()));
+    Value near = from_bits(bits(select(odd, c, s)) ^ flip, t);
+    // Beyond, the parts of pi/2 have too few bits, and soon n is no longer exact.
+    Value beyond = lt(literal(x, f32 ? 0x1p19 : 0x1p46), abs(x));
+    return select(beyond, rarely(quarter ? Op::CosIf : Op::SinIf, beyond, {&x, 1}), near);
 }
 
 }  // namespace

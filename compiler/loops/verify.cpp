@@ -30,9 +30,12 @@ void verify_types(const Code& code, ValueId id) {
                         "%{}: guarded load of another type", id);
             break;
         case Op::Acc: break;
-        case Op::Add: case Op::Sub: case Op::Mul: case Op::Div: case Op::Rem: case Op::Min:
-        case Op::Max: case Op::And: case Op::Or: case Op::Xor: case Op::Shl: case Op::Shr:
-        case Op::Pow:
+        case Op::Rem: case Op::Fmod:
+            ARETE_CHECK(is_float(i.dtype) == (i.op == Op::Fmod), "%{}: {} of {}", id, name(i.op),
+                        name(i.dtype));
+            [[fallthrough]];
+        case Op::Add: case Op::Sub: case Op::Mul: case Op::Div: case Op::Min: case Op::Max:
+        case Op::And: case Op::Or: case Op::Xor: case Op::Shl: case Op::Shr: case Op::Pow:
             ARETE_CHECK(type(0) == i.dtype && type(1) == i.dtype, "%{}: {} of {} and {}", id,
                         name(i.op), name(type(0)), name(type(1)));
             break;
@@ -54,6 +57,11 @@ void verify_types(const Code& code, ValueId id) {
                         "%{}: select", id);
             break;
         case Op::Cast: break;
+        case Op::SinIf: case Op::CosIf: case Op::FmodIf:
+            ARETE_CHECK(type(0) == DType::Bool && is_float(i.dtype), "%{}: {}", id, name(i.op));
+            for (int k = 1; k < arity(i.op); ++k)
+                ARETE_CHECK(type(k) == i.dtype, "%{}: {} of {}", id, name(i.op), name(type(k)));
+            break;
         case Op::Bitcast: ARETE_CHECK(size_of(type(0)) == size_of(i.dtype), "%{}", id); break;
     }
 }

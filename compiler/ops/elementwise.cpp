@@ -3,6 +3,7 @@
 
 #include <array>
 
+#include "compiler/loops/math.h"
 #include "compiler/ops/elementwise_rows.h"
 #include "compiler/ops/families.h"
 #include "compiler/ops/leaves.h"
@@ -102,23 +103,23 @@ constinit const OpDef div_op{.info = {.name = "div"},
                              .samples = binary_samples<operator/, 5, 20>};
 constinit const OpDef floordiv_op{
     .info = {.name = "floordiv"},
-    .doc = "floor(a / b), rounding towards minus infinity",
+    .doc = "floor(a / b); of integers 0 where b is 0",
     .arity = 2,
     .infer = infer_elementwise,
     .scalar =
         [](const ScalarArgs& x) {
-            return is_float(x.dtype) ? ir::floor(x[0] / x[1]) : x[0] / x[1];
+            return is_float(x.dtype) ? ir::floor_quotient(x[0], x[1]) : x[0] / x[1];
         },
     .pullback = no_gradient,
     .samples = binary_samples<static_cast<Expr (*)(const Operand&, const Operand&)>(floordiv), 5,
                               60, false>};
 constinit const OpDef mod_op{.info = {.name = "mod"},
-                             .doc = "a - b * floor(a / b): the sign of b",
+                             .doc = "what floordiv leaves, with the sign of b",
                              .arity = 2,
                              .infer = infer_elementwise,
                              .scalar =
                                  [](const ScalarArgs& x) {
-                                     return is_float(x.dtype) ? x[0] - x[1] * ir::floor(x[0] / x[1])
+                                     return is_float(x.dtype) ? ir::floor_remainder(x[0], x[1])
                                                               : ir::rem(x[0], x[1]);
                                  },
                              .pullback = [](const PullbackArgs& a) -> std::vector<Expr> {
@@ -403,7 +404,7 @@ constinit const OpDef where_op{
 // ---- conversion
 
 constinit const OpDef cast_op{.info = {.name = "cast"},
-                              .doc = "conversion to attr dtype; float to integer truncates",
+                              .doc = "conversion to attr dtype; float to integer truncates and saturates",
                               .infer = infer_cast,
                               .scalar = [](const ScalarArgs& x) { return ir::cast(x[0], x.dtype); },
                               .pullback = [](const PullbackArgs& a) -> std::vector<Expr> {

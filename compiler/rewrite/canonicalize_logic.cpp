@@ -140,7 +140,13 @@ std::span<const Rule> logic_rules() {
         {"cast_cast", "a detour over a dtype that holds all values",
          op("cast", named('d', "cast", any('x'))),
          [](const Match& m) { return cast(get(m, 'x'), m.root().dtype()); },
-         [](const Match& m) { return holds_all(m['d'].dtype(), m['x'].dtype()); }},
+         [](const Match& m) {
+             // Integers wrap to narrower ones, where floats saturate.
+             const bool saturates = is_float(m['d'].dtype()) && is_integer(m['x'].dtype()) &&
+                                    is_integer(m.root().dtype()) &&
+                                    !holds_all(m.root().dtype(), m['x'].dtype());
+             return holds_all(m['d'].dtype(), m['x'].dtype()) && !saturates;
+         }},
         {"stop_gradient", "the value of stop_gradient(x) is x", op("stop_gradient", any('x')),
          just_x},
     };

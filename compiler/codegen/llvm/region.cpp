@@ -2,10 +2,13 @@
 #include "compiler/codegen/llvm/region.h"
 
 #include <cstddef>
+#include <limits>
 
 #include <llvm/IR/Intrinsics.h>
+#include <llvm/IR/MDBuilder.h>
 
 #include "compiler/core/error.h"
+#include "compiler/loops/far.h"
 #include "compiler/schedule/program.h"
 
 namespace arete::llvm_codegen {
@@ -243,13 +246,53 @@ llvm::Value* RegionPrinter::convert(llvm::Value* v, DType from, DType to) {
         return is_float(from) ? b_.CreateFCmpUNE(v, zero) : b_.CreateICmpNE(v, zero);
     }
     if (is_float(from))
-        // Converting NaN or a value out of range is undefined to LLVM; frozen, it is any number.
-        return is_float(to) ? b_.CreateFPCast(v, type) : b_.CreateFreeze(b_.CreateFPToSI(v, type));
+        return is_float(to) ? b_.CreateFPCast(v, type) : float_to_integer(v, to);
     if (is_float(to)) return is_unsigned ? b_.CreateUIToFP(v, type) : b_.CreateSIToFP(v, type);
     return is_unsigned ? b_.CreateZExtOrTrunc(v, type) : b_.CreateSExtOrTrunc(v, type);
 }
 
+// Saturating, NaN to 0 (core/convert.h). LLVM's own conversion of what the integer cannot hold is
+// undefined, and to bytes it goes through signed ones: only what an i32 or i64 holds is given to it.
+llvm::Value* RegionPrinter::float_to_integer(llvm::Value* v, DType to) {
+    const auto number = [&](double d) { return llvm::ConstantFP::get(v->getType(), d); };
+    const auto convert_to = [&](llvm::Type* element) {
+        return b_.CreateFPToSI(v, v->getType()->getWithNewType(element));
+    };
+    // Choices of this form are one instruction of x86.
+    const auto at_least = [&](double low) {
+        return b_.CreateSelect(b_.CreateFCmpOGT(v, number(low)), v, number(low));
+    };
+    const auto at_most = [&](double high) {
+        return b_.CreateSelect(b_.CreateFCmpOLT(v, number(high)), v, number(high));
+    };
+    if (to == DType::U8) {
+        v = at_least(0);  // NaN too
+        v = at_most(255);
+        return b_.CreateTrunc(convert_to(b_.getInt32Ty()), v->getType()->getWithNewType(b_.getInt8Ty()));
+    }
+    const bool wide = to == DType::I64;
+    const double limit = wide ? 0x1p63 : 0x1p31;
+    llvm::Type* element = value_type(to);
+    llvm::Value* given = v;
+    llvm::Value* magnitude = b_.CreateUnaryIntrinsic(llvm::Intrinsic::fabs, v);
+    v = b_.CreateSelect(b_.CreateFCmpOLT(magnitude, number(limit)), v, number(0));
+    llvm::Value* result = convert_to(element);
+    const auto extreme = [&](std::int64_t e) {
+        return llvm::ConstantInt::get(result->getType(), static_cast<std::uint64_t>(e), true);
+    };
+    using I32 = std::numeric_limits<std::int32_t>;
+    using I64 = std::numeric_limits<std::int64_t>;
+    result = b_.CreateSelect(b_.CreateFCmpOGE(given, number(limit)),
+                             extreme(wide ? I64::max() : I32::max()), result);
+    return b_.CreateSelect(b_.CreateFCmpOLE(given, number(-limit)),
+                           extreme(wide ? I64::min() : I32::min()), result);
+}
+
 llvm::Value* RegionPrinter::integer_division(Op op, DType t, llvm::Value* a, llvm::Value* d) {
+    // In lanes that are off a divisor may be anything: it must at least be the same number wherever it
+    // is looked at, or a division by what was found to be safe would trap.
+    a = b_.CreateFreeze(a);
+    d = b_.CreateFreeze(d);
     llvm::Value* zero = llvm::Constant::getNullValue(a->getType());
     llvm::Value* one = llvm::ConstantInt::get(a->getType(), 1);
     llvm::Value* by_zero = b_.CreateICmpEQ(d, zero);
@@ -343,6 +386,65 @@ llvm::Value* RegionPrinter::fma(std::span<llvm::Value* const> x) {
     return b_.CreateFPTrunc(b_.CreateFAdd(product, widened(x[2])), type);
 }
 
+// Memory of the function for a value, at the same place for all that take turns.
+llvm::Value* RegionPrinter::room(std::size_t slot, llvm::Type* type) {
+    const auto size = module_.getDataLayout().getTypeAllocSize(type).getFixedValue();
+    if (slot >= rooms_.size()) rooms_.resize(slot + 1);
+    llvm::AllocaInst*& memory = rooms_[slot];
+    if (!memory || memory->getAllocationSize(module_.getDataLayout())->getFixedValue() < size) {
+        llvm::BasicBlock& entry = function_->getEntryBlock();
+        llvm::IRBuilder<> first(&entry, entry.begin());
+        memory = first.CreateAlloca(llvm::ArrayType::get(first.getInt8Ty(), size), nullptr, "room");
+        memory->setAlignment(llvm::Align(64));
+    }
+    return memory;
+}
+
+// A call for all lanes together, jumped over where no lane that counts asks for it.
+llvm::Value* RegionPrinter::rare(const Instr& i, std::span<llvm::Value* const> x) {
+    llvm::LLVMContext& c = b_.getContext();
+    llvm::Type* type = x[1]->getType();
+    auto* vector = llvm::dyn_cast<llvm::FixedVectorType>(type);
+    llvm::Value* wanted = x[0];
+    llvm::Value* any = wanted;
+    if (vector) {
+        llvm::Value* off = llvm::Constant::getNullValue(wanted->getType());
+        if (active_ < lanes_) wanted = b_.CreateSelect(mask(), wanted, off);
+        any = b_.CreateOrReduce(wanted);
+    }
+    llvm::BasicBlock* before = b_.GetInsertBlock();
+    auto* far = llvm::BasicBlock::Create(c, "far", function_);
+    auto* after = llvm::BasicBlock::Create(c, "near", function_);
+    any = b_.CreateFreeze(any);
+    b_.CreateCondBr(any, far, after, llvm::MDBuilder(c).createBranchWeights(1, 2000));
+    b_.SetInsertPoint(far);
+    llvm::Value* zero = llvm::Constant::getNullValue(type);
+    const llvm::Align align(module_.getDataLayout().getTypeAllocSize(type->getScalarType()));
+    std::vector<llvm::Value*> args{room(0, type)};
+    for (std::size_t k = 1; k < x.size(); ++k) {
+        args.push_back(room(k, type));
+        b_.CreateAlignedStore(b_.CreateSelect(wanted, x[k], zero), args.back(), align);
+    }
+    args.push_back(b_.getInt64(vector ? vector->getNumElements() : 1));
+    std::vector<llvm::Type*> types;
+    for (llvm::Value* a : args) types.push_back(a->getType());
+    llvm::FunctionCallee function = module_.getOrInsertFunction(
+        loops::far_name(i.op, i.dtype), llvm::FunctionType::get(b_.getVoidTy(), types, false));
+    auto* f = llvm::cast<llvm::Function>(function.getCallee());
+    f->setOnlyAccessesArgMemory();
+    f->addFnAttr(llvm::Attribute::NoUnwind);
+    f->addFnAttr(llvm::Attribute::WillReturn);
+    b_.CreateCall(function, args);
+    llvm::Value* result =
+        b_.CreateSelect(wanted, b_.CreateAlignedLoad(type, args[0], align), zero);
+    b_.CreateBr(after);
+    b_.SetInsertPoint(after);
+    llvm::PHINode* v = b_.CreatePHI(type, 2);
+    v->addIncoming(zero, before);
+    v->addIncoming(result, far);
+    return v;
+}
+
 llvm::Value* RegionPrinter::compute(const Instr& i, std::span<llvm::Value* const> x) {
     const DType t = i.dtype;
     const DType from = k_.values[static_cast<std::size_t>(i.args[0])].dtype;
@@ -387,6 +489,9 @@ llvm::Value* RegionPrinter::compute(const Instr& i, std::span<llvm::Value* const
         case Op::Not: return b_.CreateNot(x[0]);
         case Op::Select: return b_.CreateSelect(x[0], x[1], x[2]);
         case Op::Cast: return convert(x[0], from, t);
+        case Op::SinIf:
+        case Op::CosIf:
+        case Op::FmodIf: return rare(i, x);
         case Op::Bitcast: {
             llvm::Type* type = value_type(t);
             if (auto* vector = llvm::dyn_cast<llvm::VectorType>(x[0]->getType()))
@@ -401,7 +506,8 @@ llvm::Value* RegionPrinter::compute(const Instr& i, std::span<llvm::Value* const
         case Op::Sin:
         case Op::Cos:
         case Op::Erf:
-        case Op::Pow: break;
+        case Op::Pow:
+        case Op::Fmod: break;
     }
     throw InternalError(fmt::format("{} reached the LLVM printer", loops::name(i.op)));
 }
