@@ -78,7 +78,7 @@ Function Network::train_function(const SharedData& data, double eta,
         Expr l2_norm_squared;
         for (const AnyLayer& any : layers_) {
             const Expr term = sum(sqr(any.layer->w));
-            l2_norm_squared = l2_norm_squared ? l2_norm_squared + term : term;
+            l2_norm_squared = l2_norm_squared.empty() ? term : l2_norm_squared + term;
         }
         cost = cost + 0.5 * options.lmbda / static_cast<double>(batches) * l2_norm_squared;
     }

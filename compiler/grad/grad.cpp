@@ -80,13 +80,13 @@ class ReverseWalk {
         for (const Expr& given : given_)
             if (same(given, e)) return;
         Expr& sum = slot(e);
-        sum = sum ? at(sum, e.loc()) + at(g, e.loc()) : g;
+        sum = sum.empty() ? g : at(sum, e.loc()) + at(g, e.loc());
     }
 
     void visit(std::size_t i) {
         const std::shared_ptr<const Node>& node = graph_.nodes()[i];
         bool arrives = false;
-        for (const Expr& g : grads_[i]) arrives = arrives || bool(g);
+        for (const Expr& g : grads_[i]) arrives = arrives || !g.empty();
         if (!arrives || !reaches_[i]) return;
         const OpDef& op = def(*node);
         if (!op.pullback)

@@ -78,8 +78,8 @@ class Expr {
     explicit Expr(std::shared_ptr<const Node> node, int output = 0)
         : node_(std::move(node)), output_(output) {}
 
-    explicit operator bool() const { return node_ != nullptr; }
-    /// No expression at all. (`!e` is the logical op.)
+    /// No expression at all. There is no conversion to bool: `if (x > 0)` must not compile, and
+    /// `x > 0 && flag` be the logical op. (`!e` is one too.)
     bool empty() const { return node_ == nullptr; }
     const Node& node() const;
     const std::shared_ptr<const Node>& node_ptr() const { return node_; }

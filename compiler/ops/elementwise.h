@@ -1,4 +1,6 @@
-// Elementwise ops with NumPy broadcasting. Operands are cast to one dtype; C++ numbers adapt.
+// Elementwise ops with NumPy broadcasting. Operands are cast to one dtype; C++ numbers adapt. A number
+// that the dtype it takes cannot hold is a GraphError (u8 + 300, i32 * 1e300), except in comparisons,
+// which compare with what it is (u8 > -1 is true, i32 == 0.5 false).
 #pragma once
 
 #include "compiler/ops/operand.h"
@@ -10,7 +12,8 @@ Expr operator-(const Operand& a, const Operand& b);
 Expr operator*(const Operand& a, const Operand& b);
 /// True division: integers give f32.
 Expr operator/(const Operand& a, const Operand& b);
-/// floor(a / b) and the remainder with the sign of b, as in Python and NumPy.
+/// floor(a / b) and the remainder with the sign of b, as in Python and NumPy, for floats from the
+/// exact fmod. Of integers both are 0 where b is, and floordiv(INT_MIN, -1) wraps to INT_MIN.
 Expr floordiv(const Operand& a, const Operand& b);
 Expr mod(const Operand& a, const Operand& b);
 Expr operator-(const Operand& a);
@@ -38,7 +41,7 @@ Expr pow(const Operand& a, const Operand& b);
 Expr maximum(const Operand& a, const Operand& b);
 Expr minimum(const Operand& a, const Operand& b);
 
-/// Comparisons give bool.
+/// Comparisons give bool. (There is no ==: C++ would rewrite it.)
 Expr eq(const Operand& a, const Operand& b);
 Expr neq(const Operand& a, const Operand& b);
 Expr operator<(const Operand& a, const Operand& b);
@@ -50,16 +53,12 @@ Expr operator&&(const Operand& a, const Operand& b);
 Expr operator||(const Operand& a, const Operand& b);
 Expr logical_xor(const Operand& a, const Operand& b);
 Expr operator!(const Operand& a);
-/// The same on the operand's line: for expressions, which C++ would otherwise as soon convert to
-/// bool and give to its own operators.
-Expr operator&&(const Expr& a, const Expr& b);
-Expr operator||(const Expr& a, const Expr& b);
-Expr operator!(const Expr& a);
 Expr isnan(const Operand& a);
 
 /// condition ? a : b, elementwise.
 Expr where(const Operand& condition, const Operand& a, const Operand& b);
-/// Conversion; float to integer truncates towards zero, to bool tests for non-zero.
+/// Conversion. Float to integer truncates towards zero and saturates (300.7 to u8 is 255, -1 is 0),
+/// NaN gives 0; an integer wraps to a narrower one, as in NumPy; to bool tests for non-zero.
 Expr cast(const Operand& a, DType t);
 /// a, but a constant to gradients.
 Expr stop_gradient(const Operand& a);

@@ -1,5 +1,8 @@
 // Builders of the elementwise ops: literals adapt, operands are cast to one dtype.
 #include "compiler/ops/elementwise.h"
+
+#include <limits>
+
 #include "compiler/ops/elementwise_rows.h"
 #include "compiler/ops/leaves.h"
 #include "compiler/ops/rows.h"
@@ -9,17 +12,16 @@ namespace arete {
 namespace {
 
 Expr binary(const OpDef& op, const Operand& a, const Operand& b) {
-    auto [x, y] = unify(a, b);
+    auto [x, y] = unify(a, b, op.info.name);
     return apply(op, {x, y}, {}, a.loc);
 }
 Expr binary_float(const OpDef& op, const Operand& a, const Operand& b) {
-    auto [x, y] = unify(a, b);
-    DType t = float_of(x.dtype());
-    return apply(op, {cast(at(x, a.loc), t), cast(at(y, a.loc), t)}, {}, a.loc);
+    auto [x, y] = unify_floats(a, b, op.info.name);
+    return apply(op, {x, y}, {}, a.loc);
 }
 // Bools count as i32.
 Expr binary_number(const OpDef& op, const Operand& a, const Operand& b) {
-    auto [x, y] = unify(a, b);
+    auto [x, y] = unify(a, b, op.info.name);
     DType t = x.dtype() == DType::Bool ? DType::I32 : x.dtype();
     return apply(op, {cast(at(x, a.loc), t), cast(at(y, a.loc), t)}, {}, a.loc);
 }
@@ -34,18 +36,113 @@ Expr binary_bool(const OpDef& op, const Operand& a, const Operand& b) {
     return apply(op, {cast(a, DType::Bool), cast(b, DType::Bool)}, {}, a.loc);
 }
 
+enum class Relation : std::uint8_t { Eq, Ne, Lt, Le, Gt, Ge };
+
+Relation mirrored(Relation r) {
+    switch (r) {
+        case Relation::Lt: return Relation::Gt;
+        case Relation::Le: return Relation::Ge;
+        case Relation::Gt: return Relation::Lt;
+        case Relation::Ge: return Relation::Le;
+        case Relation::Eq:
+        case Relation::Ne: break;
+    }
+    return r;
+}
+
+bool holds(Relation r, const Literal& a, const Literal& b) {
+    if (a.is_nan() || b.is_nan()) return r == Relation::Ne;
+    const int sign = Literal::compare(a, b);
+    switch (r) {
+        case Relation::Eq: return sign == 0;
+        case Relation::Ne: return sign != 0;
+        case Relation::Lt: return sign < 0;
+        case Relation::Le: return sign <= 0;
+        case Relation::Gt: return sign > 0;
+        case Relation::Ge: break;
+    }
+    return sign >= 0;
+}
+
+// Operands of one dtype.
+Expr related(Relation r, const Expr& x, const Expr& y, Loc loc) {
+    switch (r) {
+        case Relation::Eq: return apply(eq_op, {x, y}, {}, loc);
+        case Relation::Ne: return apply(neq_op, {x, y}, {}, loc);
+        case Relation::Lt: return apply(lt_op, {x, y}, {}, loc);
+        case Relation::Le: return apply(le_op, {x, y}, {}, loc);
+        case Relation::Gt: return apply(lt_op, {y, x}, {}, loc);
+        case Relation::Ge: break;
+    }
+    return apply(le_op, {y, x}, {}, loc);
+}
+
+// False of every element, NaN too: none is below the least of its dtype.
+Expr never(const Expr& x, Loc loc) {
+    const DType t = x.dtype();
+    const double infinity = std::numeric_limits<double>::infinity();
+    const Expr least = constant(Literal(-infinity).as(t), loc.file, loc.line);
+    return related(Relation::Lt, x, least, loc);
+}
+
+// Elements of x against a literal that is none of them: against its neighbours among them.
+Expr related_to_gap(Relation r, const Expr& x, const Literal::Bracket& gap, Loc loc) {
+    const auto to = [&](Relation s, const std::optional<Array>& bound) {
+        return bound ? related(s, x, constant(*bound, loc.file, loc.line), loc) : never(x, loc);
+    };
+    switch (r) {
+        case Relation::Lt:
+        case Relation::Le: return to(Relation::Le, gap.below);
+        case Relation::Gt:
+        case Relation::Ge: return to(Relation::Ge, gap.above);
+        case Relation::Eq: return never(x, loc);
+        case Relation::Ne: break;
+    }
+    return apply(not_op, {never(x, loc)}, {}, loc);
+}
+
+Expr comparison(Relation r, const OpDef& op, const Operand& a, const Operand& b) {
+    if (a.is_literal() && b.is_literal())
+        return constant(Array(holds(r, a.literal(), b.literal())), a.loc.file, a.loc.line);
+    if (!a.is_literal() && !b.is_literal()) {
+        auto [x, y] = unify(a, b, op.info.name);
+        return related(r, x, y, a.loc);
+    }
+    const Literal& literal = a.is_literal() ? a.literal() : b.literal();
+    Expr x = a.is_literal() ? b.expr() : a.expr();
+    if (x.dtype() == DType::Bool && literal.kind() != LiteralKind::Bool)
+        x = cast(at(x, a.loc), DType::I32);
+    const Literal::Bracket at_literal = literal.bracket(x.dtype());
+    if (!at_literal.exact)
+        return related_to_gap(a.is_literal() ? mirrored(r) : r, x, at_literal, a.loc);
+    const Expr y = constant(*at_literal.below, a.loc.file, a.loc.line);
+    return a.is_literal() ? related(r, y, x, a.loc) : related(r, x, y, a.loc);
+}
+
+// Both literals, as they are together.
+DType common_dtype(const Operand& a, const Operand& b) {
+    return promote(a.expr().dtype(), b.expr().dtype());
+}
+
 }  // namespace
 
-std::pair<Expr, Expr> unify(const Operand& a, const Operand& b) {
+std::pair<Expr, Expr> unify(const Operand& a, const Operand& b, std::string_view op) {
     if (a.is_literal() && b.is_literal()) {
-        Expr x = a.expr(), y = b.expr();
-        DType t = promote(x.dtype(), y.dtype());
-        return {a.beside(t), b.beside(t)};
+        const DType t = common_dtype(a, b);
+        return {a.beside(t, op), b.beside(t, op)};
     }
-    Expr x = a.is_literal() ? a.beside(b.expr().dtype()) : a.expr();
-    Expr y = b.is_literal() ? b.beside(a.expr().dtype()) : b.expr();
+    Expr x = a.is_literal() ? a.beside(b.expr().dtype(), op) : a.expr();
+    Expr y = b.is_literal() ? b.beside(a.expr().dtype(), op) : b.expr();
     DType t = promote(x.dtype(), y.dtype());
     return {cast(at(x, a.loc), t), cast(at(y, b.loc), t)};
+}
+
+std::pair<Expr, Expr> unify_floats(const Operand& a, const Operand& b, std::string_view op) {
+    const DType t = float_of(a.is_literal() && b.is_literal() ? common_dtype(a, b)
+                             : a.is_literal()                 ? b.expr().dtype()
+                             : b.is_literal()                 ? a.expr().dtype()
+                                                              : common_dtype(a, b));
+    return {cast(at(a.beside(t, op), a.loc), t), cast(at(b.beside(t, op), a.loc), t)};
 }
 
 Expr operator+(const Operand& a, const Operand& b) {
@@ -133,24 +230,22 @@ Expr minimum(const Operand& a, const Operand& b) {
     return binary(minimum_op, a, b);
 }
 Expr eq(const Operand& a, const Operand& b) {
-    return binary(eq_op, a, b);
+    return comparison(Relation::Eq, eq_op, a, b);
 }
 Expr neq(const Operand& a, const Operand& b) {
-    return binary(neq_op, a, b);
+    return comparison(Relation::Ne, neq_op, a, b);
 }
 Expr operator<(const Operand& a, const Operand& b) {
-    return binary(lt_op, a, b);
+    return comparison(Relation::Lt, lt_op, a, b);
 }
 Expr operator<=(const Operand& a, const Operand& b) {
-    return binary(le_op, a, b);
+    return comparison(Relation::Le, le_op, a, b);
 }
 Expr operator>(const Operand& a, const Operand& b) {
-    auto [x, y] = unify(a, b);
-    return apply(lt_op, {y, x}, {}, a.loc);
+    return comparison(Relation::Gt, lt_op, a, b);
 }
 Expr operator>=(const Operand& a, const Operand& b) {
-    auto [x, y] = unify(a, b);
-    return apply(le_op, {y, x}, {}, a.loc);
+    return comparison(Relation::Ge, le_op, a, b);
 }
 Expr operator&&(const Operand& a, const Operand& b) {
     return binary_bool(and_op, a, b);
@@ -164,24 +259,16 @@ Expr logical_xor(const Operand& a, const Operand& b) {
 Expr operator!(const Operand& a) {
     return unary(not_op, {cast(a, DType::Bool), a.loc.file, a.loc.line});
 }
-Expr operator&&(const Expr& a, const Expr& b) {
-    return at(a, a.loc()) && at(b, a.loc());
-}
-Expr operator||(const Expr& a, const Expr& b) {
-    return at(a, a.loc()) || at(b, a.loc());
-}
-Expr operator!(const Expr& a) {
-    return !at(a, a.loc());
-}
 Expr isnan(const Operand& a) {
     Expr x = a.expr();
     return apply(neq_op, {x, x}, {}, a.loc);
 }
 Expr where(const Operand& condition, const Operand& a, const Operand& b) {
-    auto [x, y] = unify(a, b);
+    auto [x, y] = unify(a, b, where_op.info.name);
     return apply(where_op, {cast(condition, DType::Bool), x, y}, {}, condition.loc);
 }
 Expr cast(const Operand& a, DType t) {
+    if (a.is_literal()) return constant(a.literal().as(t), a.loc.file, a.loc.line);
     Expr x = a.expr();
     if (x.dtype() == t) return x;
     if (const Array* c = constant_value(x)) return constant(c->astype(t), a.loc.file, a.loc.line);

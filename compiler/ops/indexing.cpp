@@ -216,7 +216,7 @@ struct Window {
 
 // Constant scalars are as good as literals.
 Bound literal_bound(const Bound& b) {
-    const Array* c = b.expr ? constant_value(b.expr) : nullptr;
+    const Array* c = b.expr.empty() ? nullptr : constant_value(b.expr);
     return c && c->rank() == 0 && !is_float(c->dtype()) ? Bound(c->as_int()) : b;
 }
 
@@ -255,15 +255,15 @@ Window clipped_window(const Slice& s, std::int64_t size) {
 Window slice_window_of(Slice s, const Dim& size, Loc loc) {
     if (s.step == 0) fail<GraphError>(loc, "index: a slice with step 0");
     for (const Bound* b : {&s.start, &s.stop})
-        if (b->expr &&
+        if (!b->expr.empty() &&
             (b->expr.rank() != 0 || is_float(b->expr.dtype()) || b->expr.dtype() == DType::Bool))
             fail<GraphError>(loc, "index: a bound of a slice must be an integer scalar: {}",
                              describe(b->expr, "this one"));
     s.start = literal_bound(s.start), s.stop = literal_bound(s.stop);
-    const bool computed = bool(s.start.expr) || bool(s.stop.expr);
+    const bool computed = !s.start.expr.empty() || !s.stop.expr.empty();
     if (size.is_const() && !computed) return clipped_window(s, size.value());
     auto bound = [&](const Bound& b, const Dim& otherwise) {
-        if (b.expr) return as_dim_or_opaque(b.expr);
+        if (!b.expr.empty()) return as_dim_or_opaque(b.expr);
         if (!b.value) return otherwise;
         return *b.value < 0 ? size + Dim(*b.value) : Dim(*b.value);
     };
@@ -279,7 +279,7 @@ Window slice_window_of(Slice s, const Dim& size, Loc loc) {
                          "index: the length of a slice must be known: it is {}, where ? stands "
                          "for values that are no sizes",
                          w.length.str());
-    if (s.start.expr && !only_sizes(start))
+    if (!s.start.expr.empty() && !only_sizes(start))
         w.run_time = checked_range(s.start.expr, size, w.length, w.step, loc);
     else
         w.start = start;
@@ -295,7 +295,7 @@ Expr apply_windows(const Expr& x, const std::vector<Window>& windows, Loc loc) {
         starts.push_back(w.start);
         sizes.push_back(w.length);
         steps.push_back(w.step);
-        run_time = run_time || bool(w.run_time);
+        run_time = run_time || !w.run_time.empty();
         whole = whole && w.start == Dim(0) && w.step == 1 && w.length == x.shape()[k];
     }
     if (whole && !run_time) return x;
@@ -307,14 +307,15 @@ Expr apply_windows(const Expr& x, const std::vector<Window>& windows, Loc loc) {
         std::vector<Window> known = windows, rest = windows;
         for (std::size_t k = 0; k < windows.size(); ++k) {
             Window all_of_it;
-            all_of_it.length = windows[k].run_time ? x.shape()[k] : windows[k].length;
-            (windows[k].run_time ? known : rest)[k] = all_of_it;
+            const bool fixed = windows[k].run_time.empty();
+            all_of_it.length = fixed ? windows[k].length : x.shape()[k];
+            (fixed ? rest : known)[k] = all_of_it;
         }
         return apply_windows(apply_windows(x, known, loc), rest, loc);
     }
     std::vector<Expr> inputs{x};
     for (const Window& w : windows)
-        inputs.push_back(w.run_time ? w.run_time : dim_expr(w.start, loc));
+        inputs.push_back(w.run_time.empty() ? dim_expr(w.start, loc) : w.run_time);
     return apply(dynamic_slice_op, std::move(inputs), {{"steps", steps}, {"sizes", sizes}}, loc);
 }
 

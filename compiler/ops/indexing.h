@@ -17,7 +17,7 @@ inline constexpr struct NewAxis {
 /// A bound of a slice: an integer, an integer scalar expression, or none.
 struct Bound {
     Bound(None) {}
-    template <class T, class = std::enable_if_t<std::is_integral_v<T>>>
+    template <class T, class = std::enable_if_t<std::is_integral_v<T> && !std::is_same_v<T, bool>>>
     Bound(T v) : value(static_cast<std::int64_t>(v)) {}
     Bound(const Expr& e) : expr(e) {}
     std::optional<std::int64_t> value;
@@ -41,7 +41,7 @@ inline Slice slice(const Bound& start, const Bound& stop, std::int64_t step = 1,
 struct SliceArg {
     enum class Kind { Position, Slice, NewAxis, Array };
 
-    template <class T, class = std::enable_if_t<std::is_integral_v<T>>>
+    template <class T, class = std::enable_if_t<std::is_integral_v<T> && !std::is_same_v<T, bool>>>
     SliceArg(T position, const char* file = __builtin_FILE(), int line = __builtin_LINE())
         : kind(Kind::Position), slice{position, none, 1, {file, line}} {}
     /// An integer scalar drops its axis; an integer array picks elements.

@@ -3,6 +3,7 @@
 #include <cmath>
 #include <limits>
 
+#include "compiler/core/convert.h"
 #include "compiler/ops/operand.h"
 
 namespace arete {
@@ -60,13 +61,13 @@ Expr constant(const Array& value, const char* file, int line) {
 
 Expr scalar_constant(DType t, double v, Loc loc) {
     Array a(t, {});
-    visit(t, [&](auto tag) { *a.data<decltype(tag)>() = static_cast<decltype(tag)>(v); });
+    visit(t, [&](auto tag) { *a.data<decltype(tag)>() = convert<decltype(tag)>(v); });
     return constant(a, loc.file, loc.line);
 }
 
 Expr scalar_constant(DType t, std::int64_t v, Loc loc) {
     Array a(t, {});
-    visit(t, [&](auto tag) { *a.data<decltype(tag)>() = static_cast<decltype(tag)>(v); });
+    visit(t, [&](auto tag) { *a.data<decltype(tag)>() = convert<decltype(tag)>(v); });
     return constant(a, loc.file, loc.line);
 }
 
@@ -90,26 +91,21 @@ Operand::Operand(const Array& a, const char* file, int line)
 
 Expr Operand::expr() const {
     if (!literal_) {
-        if (!expr_) fail<GraphError>(loc, "use of an empty expression");
+        if (expr_.empty()) fail<GraphError>(loc, "use of an empty expression");
         return expr_;
     }
-    switch (kind_) {
-        case LiteralKind::Bool: return scalar_constant(DType::Bool, integer_, loc);
-        case LiteralKind::Integer: {
-            using Limits = std::numeric_limits<std::int32_t>;
-            bool fits = integer_ >= Limits::min() && integer_ <= Limits::max();
-            return scalar_constant(fits ? DType::I32 : DType::I64, integer_, loc);
-        }
-        case LiteralKind::Float: return scalar_constant(DType::F32, number_, loc);
-    }
-    return {};
+    const std::optional<DType> t = literal_->dtype();
+    if (!t) fail<GraphError>(loc, "no dtype holds the literal {}", literal_->str());
+    return constant(literal_->as(*t), loc.file, loc.line);
 }
 
-Expr Operand::beside(DType t) const {
+Expr Operand::beside(DType t, std::string_view op) const {
     if (!literal_) return expr();
-    DType d = literal_dtype(kind_, t);
-    return kind_ == LiteralKind::Float ? scalar_constant(d, number_, loc)
-                                       : scalar_constant(d, integer_, loc);
+    const DType d = literal_->dtype_beside(t);
+    if (!literal_->fits(d))
+        fail<GraphError>(loc, "{}{}the literal {} is out of the range of {}, which it takes beside {}",
+                         op, op.empty() ? "" : ": ", literal_->str(), name(d), name(t));
+    return constant(literal_->as(d), loc.file, loc.line);
 }
 
 }  // namespace arete

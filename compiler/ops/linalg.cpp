@@ -116,9 +116,17 @@ constinit const OpDef batched_dot_op{
 
 namespace {
 
-// Both of one dtype; products of integers are summed in i64, as sum does.
+// Both of one dtype; products of integers are summed in i64, as sum does, which literals beside them
+// take at once.
 std::pair<Expr, Expr> factors(const Operand& a, const Operand& b) {
-    auto [x, y] = unify(a, b);
+    const auto grown = [](const Operand& literal, const Operand& tensor) {
+        const DType t = tensor.expr().dtype();
+        return at(literal.beside(is_float(t) ? t : DType::I64, "dot"), literal.loc);
+    };
+    const bool both = a.is_literal() && b.is_literal();
+    auto [x, y] = !both && a.is_literal()   ? unify(grown(a, b), b)
+                  : !both && b.is_literal() ? unify(a, grown(b, a))
+                                            : unify(a, b, "dot");
     if (is_float(x.dtype())) return {x, y};
     return {cast(at(x, a.loc), DType::I64), cast(at(y, a.loc), DType::I64)};
 }

@@ -362,21 +362,45 @@ Expr broadcast_to(const Operand& x, const ShapeArg& arg) {
     return apply(broadcast_to_op, {e}, {{"shape", arg.shape}, {"repeats", repeats}}, x.loc);
 }
 
+namespace {
+
+// Cast to one dtype; literals take that of the tensors, where there are any.
+std::vector<Expr> unify_all(const std::vector<Operand>& parts, std::string_view op) {
+    const bool tensors = std::any_of(parts.begin(), parts.end(),
+                                     [](const Operand& p) { return !p.is_literal(); });
+    std::optional<DType> beside, common;
+    const auto join = [](std::optional<DType>& all, DType t) { all = all ? promote(*all, t) : t; };
+    for (const Operand& p : parts)
+        if (!tensors || !p.is_literal()) join(beside, p.expr().dtype());
+    std::vector<Expr> out;
+    for (const Operand& p : parts) {
+        out.push_back(p.beside(*beside, op));
+        join(common, out.back().dtype());
+    }
+    // A literal may have widened it; those before are made anew.
+    for (std::size_t k = 0; k < parts.size(); ++k) {
+        const bool anew = parts[k].is_literal() && out[k].dtype() != *common;
+        out[k] = cast(at(anew ? parts[k].beside(*common, op) : out[k], parts[k].loc), *common);
+    }
+    return out;
+}
+
+}  // namespace
+
 Expr concatenate(const std::vector<Operand>& parts, int axis) {
     if (parts.empty()) fail<GraphError>({}, "concatenate: no tensors");
     const Loc loc = parts[0].loc;
-    DType t = parts[0].expr().dtype();
     const int rank = parts[0].expr().rank();
-    for (const Operand& p : parts) t = promote(t, p.expr().dtype());
-    std::vector<Expr> inputs;
-    for (const Operand& p : parts) inputs.push_back(cast(p, t));
+    std::vector<Expr> inputs = unify_all(parts, "concatenate");
     const std::int64_t along = normalize_axis(axis, rank, "concatenate", loc);
     return apply(concatenate_op, std::move(inputs), {{"axis", along}}, loc);
 }
 
 Expr stack(const std::vector<Operand>& parts, int axis) {
+    const std::vector<Expr> alike = unify_all(parts, "stack");
     std::vector<Operand> grown;
-    for (const Operand& p : parts) grown.push_back(at(expand_dims(p, axis), p.loc));
+    for (std::size_t k = 0; k < parts.size(); ++k)
+        grown.push_back(at(expand_dims(at(alike[k], parts[k].loc), axis), parts[k].loc));
     return concatenate(grown, axis);
 }
 
@@ -405,11 +429,11 @@ Expr size(const Operand& x, const Ints& axes) {
             continue;
         }
         Expr n = e.shape(static_cast<int>(k), x.loc.file, x.loc.line);
-        product = product ? at(product, x.loc) * at(n, x.loc) : n;
+        product = product.empty() ? n : at(product, x.loc) * at(n, x.loc);
     }
-    if (product && known == Dim(1)) return product;
+    if (!product.empty() && known == Dim(1)) return product;
     Expr constant = dim_expr(known, x.loc);
-    return product ? at(product, x.loc) * at(constant, x.loc) : constant;
+    return product.empty() ? constant : at(product, x.loc) * at(constant, x.loc);
 }
 
 Expr zeros_like(const Operand& x) {

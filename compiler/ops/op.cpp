@@ -21,7 +21,7 @@ std::vector<TensorType> infer_types(const Node& node) {
 
 std::vector<Expr> apply_all(const OpDef& op, std::vector<Expr> inputs, Attrs attrs, Loc loc) {
     for (const Expr& e : inputs)
-        if (!e) fail<GraphError>(loc, "{}: use of an empty expression", op.info.name);
+        if (e.empty()) fail<GraphError>(loc, "{}: use of an empty expression", op.info.name);
     ARETE_CHECK(op.arity < 0 || op.arity == static_cast<int>(inputs.size()), "{} of {} inputs",
                 op.info.name, inputs.size());
     auto node = std::make_shared<Node>();

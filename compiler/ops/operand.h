@@ -1,9 +1,11 @@
 // Operand: what builders take. It records the user's line and lets literals adapt.
 #pragma once
 
+#include <string_view>
 #include <type_traits>
 
 #include "compiler/graph/node.h"
+#include "compiler/ops/literal.h"
 
 namespace arete {
 
@@ -14,32 +16,24 @@ class Operand {
     Operand(const Expr& e, const char* file = __builtin_FILE(), int line = __builtin_LINE())
         : loc{file, line}, expr_(e) {}
     Operand(const Array& a, const char* file = __builtin_FILE(), int line = __builtin_LINE());
-    template <class T, class = std::enable_if_t<std::is_arithmetic_v<T>>>
+    template <class T, class = std::enable_if_t<Literal::accepts<T>>>
     Operand(T v, const char* file = __builtin_FILE(), int line = __builtin_LINE())
-        : loc{file, line},
-          literal_(true),
-          kind_(std::is_same_v<T, bool>       ? LiteralKind::Bool
-                : std::is_floating_point_v<T> ? LiteralKind::Float
-                                              : LiteralKind::Integer),
-          number_(static_cast<double>(v)),
-          integer_(static_cast<std::int64_t>(v)) {}
+        : loc{file, line}, literal_(Literal(v)) {}
 
     Loc loc;
 
-    bool is_literal() const { return literal_; }
-    LiteralKind kind() const { return kind_; }
+    bool is_literal() const { return literal_.has_value(); }
+    const Literal& literal() const { return *literal_; }
     /// The expression; a literal becomes a scalar constant: bool, i32 (i64 where it does not fit)
-    /// or f32.
+    /// or f32 (f64 where it is too large).
     Expr expr() const;
-    /// The expression, a literal with the type it takes beside `t`.
-    Expr beside(DType t) const;
+    /// The expression, a literal with the type it takes beside `t`. A GraphError names the line and
+    /// `op` where that type cannot hold it.
+    Expr beside(DType t, std::string_view op = {}) const;
 
   private:
     Expr expr_;
-    bool literal_ = false;
-    LiteralKind kind_ = LiteralKind::Float;
-    double number_ = 0;
-    std::int64_t integer_ = 0;
+    std::optional<Literal> literal_;
 };
 
 /// A constant of the given value.
@@ -48,7 +42,9 @@ Expr constant(const Array& value, const char* file = __builtin_FILE(), int line 
 Expr scalar_constant(DType t, double v, Loc loc = {});
 Expr scalar_constant(DType t, std::int64_t v, Loc loc = {});
 
-/// Both operands cast to their common type; a literal takes the other's.
-std::pair<Expr, Expr> unify(const Operand& a, const Operand& b);
+/// Both operands cast to their common type; a literal takes the other's. `op` is named in errors.
+std::pair<Expr, Expr> unify(const Operand& a, const Operand& b, std::string_view op = {});
+/// The same, and to f32 where that is no float; a literal takes that type, whatever the tensor's.
+std::pair<Expr, Expr> unify_floats(const Operand& a, const Operand& b, std::string_view op = {});
 
 }  // namespace arete

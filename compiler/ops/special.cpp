@@ -101,9 +101,8 @@ Expr log1mexp(const Operand& a) {
     return unary_float(log1mexp_op, a);
 }
 Expr logaddexp(const Operand& a, const Operand& b) {
-    auto [x, y] = unify(a, b);
-    const DType t = float_of(x.dtype());
-    return apply(logaddexp_op, {cast(at(x, a.loc), t), cast(at(y, a.loc), t)}, {}, a.loc);
+    auto [x, y] = unify_floats(a, b, logaddexp_op.info.name);
+    return apply(logaddexp_op, {x, y}, {}, a.loc);
 }
 
 std::span<const OpDef* const> special_ops() {

@@ -23,8 +23,9 @@ std::vector<SlotValue> stored_by(const Compiled& compiled, std::size_t step) {
             const int slot = part.slots[static_cast<std::size_t>(store.buffer)];
             if (has_slot(out, slot)) continue;
             const Expr& updated = compiled.new_values[static_cast<std::size_t>(slot)];
-            out.push_back(
-                {slot, updated ? updated : compiled.slot_values[static_cast<std::size_t>(slot)]});
+            out.push_back({slot, updated.empty()
+                                     ? compiled.slot_values[static_cast<std::size_t>(slot)]
+                                     : updated});
         }
     return out;
 }
@@ -42,7 +43,7 @@ std::vector<SlotValue> read_by(const Compiled& compiled, std::size_t step) {
         const bool shared = compiled.program.slots[n].kind == Slot::Kind::Shared;
         if (updates && !shared) continue;
         bool changed = false;
-        for (std::size_t before = 0; compiled.new_values[n] && before < step; ++before)
+        for (std::size_t before = 0; !compiled.new_values[n].empty() && before < step; ++before)
             changed = changed || has_slot(stored_by(compiled, before), slot);
         out.push_back({slot, changed ? compiled.new_values[n] : compiled.slot_values[n]});
     }
@@ -56,7 +57,7 @@ void name_pieces(Compiled& compiled, std::size_t first) {
     std::unordered_set<const Node*> stored;
     for (const auto* values : {&compiled.slot_values, &compiled.new_values})
         for (const Expr& e : *values)
-            if (e) stored.insert(&e.node());
+            if (!e.empty()) stored.insert(&e.node());
     // The one reduction that is part of the value.
     const auto reduction = [&](const Expr& value) {
         std::vector<Expr> pending{value};
@@ -77,7 +78,7 @@ void name_pieces(Compiled& compiled, std::size_t first) {
                 const auto result = static_cast<std::size_t>(total.slots[to]);
                 const Expr& updated = compiled.new_values[result];
                 compiled.slot_values[pieces] =
-                    reduction(updated ? updated : compiled.slot_values[result]);
+                    reduction(updated.empty() ? compiled.slot_values[result] : updated);
             }
 }
 
@@ -85,7 +86,7 @@ std::vector<std::shared_ptr<const Node>> nodes_of_step(const Compiled& compiled,
     const std::vector<SlotValue> read = read_by(compiled, step);
     const auto is_read = [&](const Expr& e) {
         return std::any_of(read.begin(), read.end(),
-                           [&](const SlotValue& v) { return v.value && same(v.value, e); });
+                           [&](const SlotValue& v) { return !v.value.empty() && same(v.value, e); });
     };
     std::vector<Expr> roots;
     for (const SlotValue& v : stored_by(compiled, step)) roots.push_back(v.value);

@@ -275,13 +275,13 @@ class Engine : public Surroundings {
     }
 
     Expr simplify(const Expr& e) {
-        if (Expr c = fold(e)) return normalise(c, e.node().locs);
+        if (const Expr c = fold(e); !c.empty()) return normalise(c, e.node().locs);
         for (const Rule* r : rules_for(*e.node().op)) {
             Matcher matches(r->pattern, e, this);
             while (const std::optional<Match> m = matches.next()) {
                 if (r->guard && !r->guard(*m)) continue;
                 const Expr by = r->replace(*m);
-                if (!by || same(by, e)) continue;
+                if (by.empty() || same(by, e)) continue;
                 note(*r, e, by);
                 return normalise(by, e.node().locs);
             }

@@ -59,7 +59,7 @@ Expr softmax_minus_total(const Match& m, const Expr& g) {
 Expr without_quotient(const Match& m, const Expr& e, const Expr& s) {
     if (is_op(e, "neg")) {
         const Expr inner = without_quotient(m, e.node().inputs[0], s);
-        return inner ? -on(m, inner) : Expr();
+        return inner.empty() ? Expr() : -on(m, inner);
     }
     if (!is_op(e, "div") || !same(e.node().inputs[1], s)) return {};
     return broadcast_to(on(m, e.node().inputs[0]), e.shape());
@@ -67,7 +67,7 @@ Expr without_quotient(const Match& m, const Expr& e, const Expr& s) {
 
 Expr grad_of_quotient(const Match& m, const Expr& q) {
     const Expr g = without_quotient(m, q, m['s']);
-    return g ? softmax_minus_total(m, g) : Expr();
+    return g.empty() ? Expr() : softmax_minus_total(m, g);
 }
 
 // Ops that put a gradient where a view has read; the operand that is the gradient (-1: the last),
@@ -137,7 +137,7 @@ Expr grad_of_picked(const Match& m, const Expr& h) {
 Expr grad_of_term(const Match& m, const Expr& e, bool& better) {
     const Expr q = broadcast_to(on(m, e), m.root().shape());
     for (const auto way : {grad_of_quotient, grad_of_picked})
-        if (const Expr g = way(m, q)) {
+        if (const Expr g = way(m, q); !g.empty()) {
             better = true;
             return g;
         }

@@ -50,7 +50,7 @@ FunctionOptions net_step(const NetRow& row) {
     Expr cost = net.layer(net.size() - 1).cost(net), norm;
     for (std::size_t k = 0; k < net.size(); ++k) {
         const Expr term = sum(sqr(net.layer(k).w));
-        norm = norm ? norm + term : term;
+        norm = norm.empty() ? term : norm + term;
     }
     cost = cost + 1e-5f * norm;
     const auto i = scalar<std::int64_t>("i");
