@@ -111,7 +111,7 @@ Value Cloner::value(ValueId id) {
         for (std::size_t k = 0; k < n; ++k) args[k] = value(old.args[k]);
         Instr renumbered = old;
         if (old.target >= 0 && !buffers.empty())
-            renumbered.target = buffers[static_cast<std::size_t>(old.target)];
+            renumbered.target = buffer(old.target);
         Index at = index(old.index);
         if (old.target >= 0 && !shift.empty())
             at = at + shift[static_cast<std::size_t>(old.target)];
@@ -119,6 +119,13 @@ Value Cloner::value(ValueId id) {
     }
     done_.emplace(id, result);
     return result;
+}
+
+int Cloner::buffer(int old) const {
+    const int now = buffers.at(static_cast<std::size_t>(old));
+    ARETE_CHECK(now >= 0, "'{}' is read or written, and no buffer takes its place",
+                from_.buffers.at(static_cast<std::size_t>(old)).name);
+    return now;
 }
 
 Index Cloner::index(const Index& e) {
@@ -132,7 +139,7 @@ Index Cloner::index(const Index& e) {
 
 StoreTo Cloner::store(const StoreTo& s) {
     StoreTo out = s;
-    if (!buffers.empty()) out.buffer = buffers[static_cast<std::size_t>(s.buffer)];
+    if (!buffers.empty()) out.buffer = buffer(s.buffer);
     out.index = index(s.index);
     if (!shift.empty()) out.index = out.index + shift[static_cast<std::size_t>(s.buffer)];
     out.value = value(s.value).id;

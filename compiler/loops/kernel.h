@@ -110,11 +110,13 @@ class Cloner {
 
     std::vector<Index> vars;   // by the old Var; must cover all that are used
     std::vector<Value> accs;   // by accumulator
-    std::vector<int> buffers;  // by the old buffer
+    std::vector<int> buffers;  // by the old buffer; -1: nothing reads or writes it
     std::vector<Index> shift;  // added to addresses, by the old buffer; empty: nothing is
     Value value(ValueId id);
     /// From now on `id` is this value of the other Code.
     void replace(ValueId id, Value by) { done_.insert_or_assign(id, by); }
+    /// What stands for an old buffer that is read or written.
+    int buffer(int old) const;
     Index index(const Index& e);
     StoreTo store(const StoreTo& s);
     CheckThat check(const CheckThat& c);

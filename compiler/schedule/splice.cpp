@@ -65,6 +65,13 @@ class Splicer {
         k_.add_buffer(std::move(b));
     }
 
+    // The kernel's buffer for a slot. -1 for one that no part reads or writes: a nest keeps the
+    // parameter of a value that simplifying its code has left without a use, the kernel does not.
+    int parameter(int slot) const {
+        const auto at = std::find(slots_.begin(), slots_.end(), slot);
+        return at == slots_.end() ? -1 : static_cast<int>(at - slots_.begin());
+    }
+
     // Parts run one after the other: what one of them no longer needs serves the next, so that the
     // stack holds the panels of one part, not of all. Small locals are registers.
     int add_local(const Part& p, Buffer local, const std::vector<int>& in_use) {
@@ -101,10 +108,10 @@ class Splicer {
             if (from.buffers[b].local) {
                 clone.buffers.push_back(add_local(p, from.buffers[b], clone.buffers));
             } else {
-                const auto at = std::find(slots_.begin(), slots_.end(), p.slots[b]);
-                clone.buffers.push_back(static_cast<int>(at - slots_.begin()));
-                const Buffer& to = k_.buffers[static_cast<std::size_t>(clone.buffers.back())];
-                if (to.scratch) shift = block_ * -to.elements();
+                const int to = parameter(p.slots.at(b));
+                clone.buffers.push_back(to);
+                if (to >= 0 && k_.buffers[static_cast<std::size_t>(to)].scratch)
+                    shift = block_ * -k_.buffers[static_cast<std::size_t>(to)].elements();
             }
             clone.shift.push_back(shift);
         }
@@ -114,7 +121,7 @@ class Splicer {
     }
 
     Stmt statement(const Stmt& s, Cloner& clone, const Kernel& from) {
-        auto buffer = [&](int b) { return clone.buffers[static_cast<std::size_t>(b)]; };
+        auto buffer = [&](int b) { return clone.buffer(b); };
         switch (s.kind) {
             case Stmt::Kind::Loop: {
                 const auto v = static_cast<std::size_t>(s.var);
