@@ -404,7 +404,11 @@ llvm::Value* RegionPrinter::load_if(const Instr& i) {
     if (!guard->getType()->isVectorTy()) stay_inside(i, guard, a);
     auto* type = llvm::FixedVectorType::get(element, static_cast<unsigned>(lanes_));
     llvm::Value* zero = llvm::Constant::getNullValue(type);
-    llvm::Value* on = b_.CreateAnd(widen(guard), mask());
+    // Not `and`: what a guard is in the lanes that are off may be poison.
+    llvm::Value* on =
+        active_ < lanes_
+            ? b_.CreateSelect(mask(), widen(guard), llvm::Constant::getNullValue(mask()->getType()))
+            : widen(guard);
     llvm::Align align(module_.getDataLayout().getTypeAllocSize(element));
     if (!a.vector && !a.lanes.empty()) {
         std::vector<std::int64_t> parts = runs({a.lanes.data(), static_cast<std::size_t>(active_)});

@@ -132,6 +132,16 @@ Machine host_machine(std::string_view level) {
     return m;
 }
 
+Machine x86_machine(std::string_view level) {
+    Machine m;
+    m.triple = "x86_64-linux-gnu";
+    m.cpu = level == "avx512" ? "x86-64-v4" : level == "avx2" ? "x86-64-v3" : "x86-64";
+    m.fused_muladd = m.masked_memory = level != "baseline";
+    if (level == "avx512") m.vector_registers = 32;
+    m.vector_bytes = level == "avx512" ? 64 : level == "avx2" ? 32 : 16;
+    return m;
+}
+
 Machine aarch64_machine() {
     Machine m;
     m.triple = "aarch64-linux-gnu";
@@ -181,8 +191,20 @@ void LlvmModule::optimize(bool verify) {
     }
     llvm::ModulePassManager all;
     all.addPass(llvm::createModuleToFunctionPassAdaptor(std::move(passes)));
-    all.run(*impl_->module, modules);
-    if (verify) check_module(*impl_->module, "after optimising");
+    llvm_codegen::guarded(*impl_, [&] { all.run(*impl_->module, modules); });
+    work_around();
+    if (!verify) return;
+    check_module(*impl_->module, "after optimising");
+    const std::vector<std::string> left = faulty_forms();
+    ARETE_CHECK(left.empty(), "a form that LLVM gets wrong is left: {}", left.front());
+}
+
+void LlvmModule::work_around() {
+    llvm_codegen::work_around(*impl_->module, impl_->machine);
+}
+
+std::vector<std::string> LlvmModule::faulty_forms() {
+    return llvm_codegen::faulty_forms(*impl_->module, impl_->machine);
 }
 
 namespace {
@@ -194,7 +216,7 @@ std::string emitted(LlvmModule::Impl& impl, llvm::CodeGenFileType type) {
     llvm::legacy::PassManager passes;
     if (target->addPassesToEmitFile(passes, out, nullptr, type))
         throw InternalError("this target prints no such file");
-    passes.run(*impl.module);
+    llvm_codegen::guarded(impl, [&] { passes.run(*impl.module); });
     return bytes.str().str();
 }
 

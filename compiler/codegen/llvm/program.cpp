@@ -1,4 +1,6 @@
 // The step function: kernels in order, parallel regions handed to the pool.
+#include <llvm/AsmParser/Parser.h>
+#include <llvm/Support/SourceMgr.h>
 #include <llvm/Support/raw_ostream.h>
 
 #include "compiler/codegen/llvm/impl.h"
@@ -90,6 +92,7 @@ class ProgramPrinter {
             case Step::Kind::Kernel: break;
         }
         const std::string name = fmt::format("k{}_{}", number, s.kernel.name);
+        impl_.kernel_lines.emplace_back(name, s.lines);
         for (const Region& region : print_regions(module_, impl_.machine, s.kernel, name)) {
             if (region.parallel && region.extent > 1)
                 call_parallel(region, s);
@@ -171,7 +174,27 @@ LlvmModule::LlvmModule(const Program& program, const Machine& machine)
 }
 
 LlvmModule::LlvmModule(LlvmModule&&) noexcept = default;
-LlvmModule::~LlvmModule() = default;
+LlvmModule::~LlvmModule() {
+    if (impl_ && impl_->lost) (void)impl_.release();
+}
+
+LlvmModule LlvmModule::parse(const std::string& text, const Machine& machine) {
+    LlvmModule out(Program{}, machine);
+    Impl& impl = *out.impl_;
+    llvm::SMDiagnostic error;
+    auto module = llvm::parseAssemblyString(text, error, *impl.context);
+    if (!module)
+        throw CompileError({}, fmt::format("not LLVM's text: {}", error.getMessage().str()));
+    module->setDataLayout(impl.module->getDataLayout());
+    module->setTargetTriple(impl.module->getTargetTriple());
+    for (llvm::Function& f : *module) {
+        if (f.isDeclaration()) continue;
+        f.addFnAttr("target-cpu", machine.cpu);
+        if (!machine.features.empty()) f.addFnAttr("target-features", machine.features);
+    }
+    impl.module = std::move(module);
+    return out;
+}
 
 std::string LlvmModule::ir() const {
     std::string text;

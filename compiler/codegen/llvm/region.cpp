@@ -295,6 +295,9 @@ llvm::Value* RegionPrinter::integer_division(Op op, DType t, llvm::Value* a, llv
     d = b_.CreateFreeze(d);
     llvm::Value* zero = llvm::Constant::getNullValue(a->getType());
     llvm::Value* one = llvm::ConstantInt::get(a->getType(), 1);
+    // Lanes that are off may hold poison, and to divide by that is undefined. Frozen, it is some
+    // number, which the choices below make one that can be divided by.
+    if (d->getType()->isVectorTy() && !llvm::isa<llvm::Constant>(d)) d = b_.CreateFreeze(d);
     llvm::Value* by_zero = b_.CreateICmpEQ(d, zero);
     llvm::Value* safe = b_.CreateSelect(by_zero, one, d);
     llvm::Value* q = nullptr;
