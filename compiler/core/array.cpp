@@ -6,6 +6,9 @@
 #include <cstdlib>
 #include <cstring>
 #include <new>
+#include <utility>
+
+#include "compiler/core/memory.h"
 
 #include "compiler/core/convert.h"
 
@@ -21,7 +24,16 @@ std::int64_t count(const Sizes& sizes) {
     return n;
 }
 
+namespace {
+AllocateBytes replacement = nullptr;
+}
+
+AllocateBytes replace_allocation(AllocateBytes by) {
+    return std::exchange(replacement, by);
+}
+
 std::shared_ptr<void> allocate_bytes(std::size_t bytes) {
+    if (replacement) return replacement(bytes);
     // Rounded up so that a full vector may be read at the end of any array.
     std::size_t rounded = (bytes + 127) / 64 * 64;
     // Where the system offers huge pages on demand, large arrays take them: a kernel that walks a

@@ -1,0 +1,368 @@
+#include "tests/fuzz/evaluate.h"
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+#include <numbers>
+#include <unordered_map>
+
+#include "compiler/fuse/lower.h"
+#include "compiler/ops/leaves.h"
+#include "compiler/rewrite/specialize_shapes.h"
+#include "tests/fuzz/instruction.h"
+
+namespace arete::fuzz {
+
+namespace {
+
+using loops::Index;
+using loops::Instr;
+using loops::Nest;
+using loops::Reduction;
+using loops::ValueId;
+
+bool reads_values(const Index& e) {
+    bool any = false;
+    e.for_each_value([&](ValueId) { any = true; });
+    return any;
+}
+
+/// One nest, walked as it is written.
+class Walk {
+  public:
+    Walk(const Nest& nest, std::vector<Wide*> buffers, Arithmetic& arithmetic, std::int64_t& work)
+        : nest_(nest),
+          buffers_(std::move(buffers)),
+          arithmetic_(arithmetic),
+          work_(work),
+          vars_(nest.extents.size()),
+          slots_(nest.values.size()) {
+        for (const Instr& i : nest.values)
+            per_lane_.push_back((i.op == loops::Op::Load || i.op == loops::Op::LoadIf ||
+                                 i.op == loops::Op::IndexOf) &&
+                                reads_values(i.index));
+        std::vector<ValueId> roots;
+        for (const loops::Accumulator& a : nest.accumulators) roots.push_back(a.element);
+        elements_ = loops::needed(nest, roots);
+        roots.clear();
+        const auto more = [&](ValueId v) { roots.push_back(v); };
+        for (const loops::CheckThat& c : nest.checks) more(c.ok);
+        for (const loops::StoreTo& s : nest.stores) {
+            more(s.value);
+            s.index.for_each_value(more);
+        }
+        results_ = loops::needed(nest, roots);
+    }
+
+    Mask run() {
+        axis(0);
+        return failed_;
+    }
+
+  private:
+    std::int64_t at(const Index& e, int lane) const {
+        std::int64_t sum = e.constant();
+        for (const Index::Term& t : e.terms()) {
+            std::int64_t v = 0;
+            if (t.kind == Index::Kind::Var) {
+                v = vars_[static_cast<std::size_t>(t.id)];
+            } else if (t.kind == Index::Kind::Value) {
+                v = slots_[static_cast<std::size_t>(t.id)].i[lane];
+            } else {
+                const std::int64_t i = at(*t.inner, lane);
+                const std::int64_t r = ((i % t.divisor) + t.divisor) % t.divisor;
+                v = t.kind == Index::Kind::Mod ? r : (i - r) / t.divisor;
+            }
+            sum += t.coefficient * v;
+        }
+        return sum;
+    }
+
+    void read(Slot& out, const Wide& from, std::int64_t i, int lane) const {
+        if (i < 0 || i >= from.size())
+            throw InternalError(fmt::format("{}: reads element {} of {}", nest_.name, i,
+                                            type_name(from.dtype, from.sizes)));
+        const auto element = static_cast<std::size_t>(i);
+        const std::size_t place = element * lanes + static_cast<std::size_t>(lane);
+        if (is_float(from.dtype))
+            out.f[lane] = out.raw[lane] = from.f[place];
+        else
+            out.i[lane] = from.i[place];
+        const auto bit = static_cast<Mask>(1 << lane);
+        out.wild = static_cast<Mask>(out.wild | (from.wild[element] & bit));
+        out.faint = static_cast<Mask>(out.faint | (from.faint[element] & bit));
+        out.inexact = out.inexact || from.inexact[element];
+    }
+
+    void load(ValueId id, const Instr& instr) {
+        Slot& out = slots_[static_cast<std::size_t>(id)];
+        const Wide& from = *buffers_[static_cast<std::size_t>(instr.target)];
+        const Slot* guard = instr.op == loops::Op::LoadIf
+                                ? &slots_[static_cast<std::size_t>(instr.args[0])]
+                                : nullptr;
+        out.wild = guard ? guard->wild : Mask{0};
+        out.faint = 0;
+        out.inexact = guard && guard->inexact;
+        const bool same = !per_lane_[static_cast<std::size_t>(id)];
+        std::int64_t address = 0;
+        bool known = false;
+        for (int l = 0; l < lanes; ++l) {
+            if (guard && !guard->i[l]) {
+                out.f[l] = out.raw[l] = 0;
+                out.i[l] = 0;
+                continue;
+            }
+            if (!same || !known) address = at(instr.index, l);
+            known = true;
+            read(out, from, address, l);
+        }
+        if (same) return;
+        instr.index.for_each_value([&](ValueId v) {
+            out.wild = static_cast<Mask>(out.wild | slots_[static_cast<std::size_t>(v)].wild);
+        });
+    }
+
+    void compute(const std::vector<ValueId>& order) {
+        work_ -= static_cast<std::int64_t>(order.size());
+        if (work_ < 0) throw TooMuchWork("too much work");
+        for (const ValueId id : order) {
+            const Instr& instr = nest_.values[static_cast<std::size_t>(id)];
+            Slot& out = slots_[static_cast<std::size_t>(id)];
+            switch (instr.op) {
+                case loops::Op::Load:
+                case loops::Op::LoadIf: load(id, instr); continue;
+                case loops::Op::IndexOf:
+                    for (int l = 0; l < lanes; ++l) out.i[l] = at(instr.index, l);
+                    out.wild = out.faint = 0;
+                    out.inexact = false;
+                    continue;
+                case loops::Op::Acc:
+                    out = totals_[static_cast<std::size_t>(instr.target)];
+                    continue;
+                default: break;
+            }
+            std::array<const Slot*, 3> args{};
+            std::array<const Instr*, 3> of{};
+            for (int a = 0; a < loops::arity(instr.op); ++a) {
+                const auto k = static_cast<std::size_t>(instr.args[static_cast<std::size_t>(a)]);
+                args[static_cast<std::size_t>(a)] = &slots_[k];
+                of[static_cast<std::size_t>(a)] = &nest_.values[k];
+            }
+            arithmetic_.apply(instr, args, of, out);
+        }
+    }
+
+    void axis(std::size_t k) {
+        if (k < nest_.axes.size()) {
+            const auto v = static_cast<std::size_t>(nest_.axes[k]);
+            for (vars_[v] = 0; vars_[v] < nest_.extents[v]; ++vars_[v]) axis(k + 1);
+            return;
+        }
+        terms_.assign(nest_.accumulators.size(), {});
+        if (!nest_.accumulators.empty()) reduce_axis(0);
+        totals_.clear();
+        for (std::size_t a = 0; a < terms_.size(); ++a) {
+            const loops::Accumulator& acc = nest_.accumulators[a];
+            const Instr& element = nest_.values[static_cast<std::size_t>(acc.element)];
+            totals_.push_back(arithmetic_.fold(acc.reduction, element, terms_[a]));
+        }
+        compute(results_);
+        for (const loops::CheckThat& c : nest_.checks)
+            for (int l = 0; l < lanes; ++l)
+                if (!slots_[static_cast<std::size_t>(c.ok)].i[l])
+                    failed_ = static_cast<Mask>(failed_ | 1 << l);
+        for (const loops::StoreTo& s : nest_.stores) store(s);
+    }
+
+    void reduce_axis(std::size_t k) {
+        if (k < nest_.reduce_axes.size()) {
+            const auto v = static_cast<std::size_t>(nest_.reduce_axes[k]);
+            for (vars_[v] = 0; vars_[v] < nest_.extents[v]; ++vars_[v]) reduce_axis(k + 1);
+            return;
+        }
+        compute(elements_);
+        for (std::size_t a = 0; a < terms_.size(); ++a)
+            terms_[a].push_back(slots_[static_cast<std::size_t>(nest_.accumulators[a].element)]);
+    }
+
+    void store(const loops::StoreTo& s) {
+        Wide& to = *buffers_[static_cast<std::size_t>(s.buffer)];
+        const bool same = !reads_values(s.index);
+        std::int64_t address = at(s.index, 0);
+        Slot value = slots_[static_cast<std::size_t>(s.value)];
+        const Instr& instr = nest_.values[static_cast<std::size_t>(s.value)];
+        // Where it goes is unknown: then so is everything.
+        s.index.for_each_value([&](ValueId v) {
+            const Mask wild = slots_[static_cast<std::size_t>(v)].wild;
+            if (wild)
+                for (Mask& m : to.wild) m = static_cast<Mask>(m | wild);
+            value.wild = static_cast<Mask>(value.wild | wild);
+        });
+        for (int l = 0; l < lanes; ++l) {
+            if (!same) address = at(s.index, l);
+            if (address < 0 || address >= to.size())
+                throw InternalError(fmt::format("{}: stores element {} of {}", nest_.name, address,
+                                                type_name(to.dtype, to.sizes)));
+            const auto element = static_cast<std::size_t>(address);
+            const std::size_t place = element * lanes + static_cast<std::size_t>(l);
+            const auto bit = static_cast<Mask>(1 << l);
+            if (s.combine) {
+                Slot old;
+                read(old, to, address, l);
+                value.f[l] = slots_[static_cast<std::size_t>(s.value)].f[l];
+                arithmetic_.combine(*s.combine, instr.dtype, old, value, l);
+            }
+            if (is_float(to.dtype))
+                to.f[place] = value.f[l];
+            else
+                to.i[place] = value.i[l];
+            const auto set = [&](Mask& m, Mask from) {
+                m = static_cast<Mask>((m & ~bit) | (from & bit));
+            };
+            set(to.wild[element], value.wild);
+            set(to.faint[element], value.faint);
+            to.inexact[element] = static_cast<char>(to.inexact[element] | value.inexact);
+        }
+    }
+
+    const Nest& nest_;
+    std::vector<Wide*> buffers_;
+    Arithmetic& arithmetic_;
+    std::int64_t& work_;
+    std::vector<std::int64_t> vars_;
+    std::vector<Slot> slots_;
+    std::vector<char> per_lane_;
+    std::vector<ValueId> elements_, results_;
+    std::vector<std::vector<Slot>> terms_;
+    std::vector<Slot> totals_;
+    Mask failed_ = 0;
+};
+
+// Functions whose rows are approximations made for a dtype: in wide lanes they are what they stand
+// for.
+using Function = long double (*)(long double);
+
+long double erfcx(long double x) {
+    if (x < 10) return std::exp(x * x) * std::erfc(x);
+    // 1 / (x sqrt(pi)) (1 - 1 / (2 x^2) + 1 * 3 / (2 x^2)^2 - ...), until terms grow.
+    const long double q = 1 / (2 * x * x);
+    long double term = 1, sum = 1;
+    for (int k = 1; k < 60 && std::fabs(term) > 1e-21L; ++k) sum += term *= -q * (2 * k - 1);
+    return sum / (x * std::sqrt(std::numbers::pi_v<long double>));
+}
+
+const Function* function_of(std::string_view op) {
+    static const std::map<std::string_view, Function> all{
+        {"erfc", [](long double x) { return std::erfc(x); }},
+        {"erfcx", erfcx},
+        {"log_erfc", [](long double x) {
+             return x < 5 ? std::log(std::erfc(x)) : std::log(erfcx(x)) - x * x;
+         }}};
+    const auto found = all.find(op);
+    return found == all.end() ? nullptr : &found->second;
+}
+
+void override(Function f, const Wide& x, Wide& y, const Noise& noise, Arithmetic& arithmetic) {
+    for (std::size_t e = 0; e < static_cast<std::size_t>(y.size()); ++e) {
+        y.inexact[e] = 1;
+        for (int l = 0; l < (noise.exact ? lanes : first_own); ++l) {
+            const std::size_t place = e * lanes + static_cast<std::size_t>(l);
+            const long double v = f(x.f[place]);
+            const auto bit = static_cast<Mask>(1 << l);
+            y.f[place] = arithmetic.settle(y.dtype, v, l, 3, true);
+            y.wild[e] = static_cast<Mask>((y.wild[e] & ~bit) | (x.wild[e] & bit));
+            y.faint[e] = static_cast<Mask>(y.faint[e] & ~bit);
+            // Too large, or too small, for long doubles.
+            if (std::isfinite(x.f[place]) && (std::isinf(v) || v == 0)) y.wild[e] |= bit;
+        }
+    }
+}
+
+Wide blank(DType t, const Sizes& sizes) {
+    Wide out{t, sizes, {}, {}, {}, {}, {}};
+    const auto n = static_cast<std::size_t>(count(sizes));
+    if (is_float(t))
+        out.f.resize(n * lanes);
+    else
+        out.i.resize(n * lanes);
+    out.wild.resize(n);
+    out.faint.resize(n);
+    out.inexact.resize(n);
+    return out;
+}
+
+}  // namespace
+
+Wide widen(const Array& a) {
+    Wide out = blank(a.dtype(), a.shape());
+    for (std::int64_t k = 0; k < a.size(); ++k)
+        for (int l = 0; l < lanes; ++l) {
+            const std::size_t place = static_cast<std::size_t>(k * lanes + l);
+            if (is_float(a.dtype()))
+                out.f[place] = a.as_double(k);
+            else
+                out.i[place] = a.as_int(k);
+        }
+    return out;
+}
+
+Evaluation evaluate(std::span<const Expr> outputs, const Binding& leaves, const Noise& noise,
+                    std::int64_t most_work) {
+    ShapeBinding binding;
+    for (const auto& [leaf, value] : leaves) {
+        binding.sizes[leaf.node().id] = value.sizes;
+        if (value.sizes.empty() && !is_float(value.dtype))
+            binding.scalars[leaf.node().id] = value.i[nearest];
+    }
+    Interner interner;
+    const std::vector<Expr> bound = transform(
+        expand_composites(bind_shapes(outputs, binding)),
+        [&](const auto&, Node copy) { return outputs_of(interner.intern(std::move(copy))); });
+    const Graph graph(bound);
+    Arithmetic arithmetic(noise);
+    Evaluation out;
+    std::unordered_map<const Node*, std::vector<Wide>> values;
+    for (const std::shared_ptr<const Node>& node : graph.nodes()) {
+        std::vector<Wide> result;
+        const Wide* given = nullptr;
+        if (node->is_leaf())
+            for (const auto& [leaf, value] : leaves)
+                if (leaf.node().op == node->op && leaf.node().id == node->id) given = &value;
+        if (node->op->kind == OpInfo::Kind::Constant) {
+            result = {widen(*constant_value(Expr(node)))};
+        } else if (given) {
+            result = {*given};
+        } else if (node->op->kind == OpInfo::Kind::Shared) {
+            result = {widen(node->storage->value)};
+        } else if (node->op->kind == OpInfo::Kind::Input) {
+            throw ArgumentError(node->loc(), "no value for an input");
+        } else {
+            for (std::size_t k = 0; k < node->types.size(); ++k) {
+                const Expr root(node, static_cast<int>(k));
+                result.push_back(blank(root.dtype(), concrete(root.shape())));
+                const LoweredNest lowered = lower_nest(
+                    {&root, 1}, [](const Expr&) { return true; }, std::string(node->op->name));
+                std::vector<Wide*> buffers;
+                for (const Expr& b : lowered.buffers)
+                    buffers.push_back(
+                        same(b, root)
+                            ? &result.back()
+                            : &values.at(&b.node())[static_cast<std::size_t>(b.output())]);
+                out.failed = static_cast<Mask>(
+                    out.failed | Walk(lowered.nest, buffers, arithmetic, most_work).run());
+                if (const Function* f = function_of(node->op->name))
+                    override(
+                        *f,
+                        values.at(&node->inputs[0]
+                                       .node())[static_cast<std::size_t>(node->inputs[0].output())],
+                        result.back(), noise, arithmetic);
+            }
+        }
+        values[node.get()] = std::move(result);
+    }
+    for (const Expr& e : bound)
+        out.values.push_back(values.at(&e.node())[static_cast<std::size_t>(e.output())]);
+    return out;
+}
+
+}  // namespace arete::fuzz

@@ -1,0 +1,586 @@
+#include "tests/fuzz/instruction.h"
+
+#include <bit>
+#include <cmath>
+#include <limits>
+
+namespace arete::fuzz {
+
+namespace {
+
+using loops::Instr;
+using loops::Op;
+using loops::Reduction;
+
+constexpr Mask wide_lanes = (1 << first_own) - 1, all_lanes = 0xff;
+
+// Most operations are rounded once; what is a polynomial in native code is given more.
+constexpr double function_ulps = 3;
+
+long double round_to(DType t, long double v) {
+    return t == DType::F32 ? static_cast<long double>(static_cast<float>(v))
+                           : static_cast<long double>(static_cast<double>(v));
+}
+
+double epsilon(DType t) {
+    return t == DType::F32 ? std::numeric_limits<float>::epsilon()
+                           : std::numeric_limits<double>::epsilon();
+}
+
+// True where v has no more digits than a dtype whose range is endless.
+bool fits(DType t, long double v) {
+    int exponent = 0;
+    const long double m = std::frexp(v, &exponent);
+    return round_to(t, m) == m;
+}
+
+std::int64_t wrapped(DType t, std::uint64_t v) {
+    switch (t) {
+        case DType::Bool: return v & 1;
+        case DType::U8: return static_cast<std::uint8_t>(v);
+        case DType::I32: return static_cast<std::int32_t>(v);
+        case DType::I64:
+        case DType::F32:
+        case DType::F64: break;
+    }
+    return static_cast<std::int64_t>(v);
+}
+
+// Division that rounds down, and the remainder of that; of zero both are 0.
+std::int64_t floor_division(std::int64_t a, std::int64_t b, bool remainder) {
+    if (b == 0) return 0;
+    const __int128 x = a, y = b;
+    __int128 q = x / y;
+    if (q * y != x && (x < 0) != (y < 0)) --q;
+    return static_cast<std::int64_t>(remainder ? x - q * y : q);
+}
+
+std::int64_t integer(Op op, DType t, std::int64_t a, std::int64_t b) {
+    const auto x = static_cast<std::uint64_t>(a), y = static_cast<std::uint64_t>(b);
+    const bool truth = t == DType::Bool;
+    switch (op) {
+        case Op::Add: return truth ? a | b : wrapped(t, x + y);
+        case Op::Sub: return truth ? a ^ b : wrapped(t, x - y);
+        case Op::Mul: return truth ? a & b : wrapped(t, x * y);
+        case Op::Div: return wrapped(t, static_cast<std::uint64_t>(floor_division(a, b, false)));
+        case Op::Rem: return wrapped(t, static_cast<std::uint64_t>(floor_division(a, b, true)));
+        case Op::Min: return a < b ? a : b;
+        case Op::Max: return a < b ? b : a;
+        case Op::And: return a & b;
+        case Op::Or: return a | b;
+        case Op::Xor: return a ^ b;
+        case Op::Shl: return wrapped(t, x << (y & 63));
+        case Op::Shr:
+            return wrapped(t, (t == DType::I32 ? static_cast<std::uint32_t>(x) : x) >> (y & 63));
+        default: break;
+    }
+    throw InternalError(fmt::format("fuzz: {} of integers", name(op)));
+}
+
+long double remainder_of(long double a, long double b) {
+    const long double r = std::fmod(a, b);
+    return r != 0 && (r < 0) != (b < 0) ? r + b : r;
+}
+
+long double extreme(bool largest, long double a, long double b) {
+    if (std::isnan(a) || std::isnan(b)) return std::numeric_limits<long double>::quiet_NaN();
+    return (a < b) == largest ? b : a;
+}
+
+long double unary(Op op, long double a) {
+    switch (op) {
+        case Op::Neg: return -a;
+        case Op::Abs: return std::fabs(a);
+        case Op::Sqrt: return std::sqrt(a);
+        case Op::Floor: return std::floor(a);
+        case Op::Ceil: return std::ceil(a);
+        case Op::Trunc: return std::trunc(a);
+        case Op::Round: return std::nearbyint(a);
+        case Op::Exp: return std::exp(a);
+        case Op::Expm1: return std::expm1(a);
+        case Op::Log: return std::log(a);
+        case Op::Log1p: return std::log1p(a);
+        case Op::Tanh: return std::tanh(a);
+        case Op::Sin: return std::sin(a);
+        case Op::Cos: return std::cos(a);
+        case Op::Erf: return std::erf(a);
+        default: break;
+    }
+    throw InternalError(fmt::format("fuzz: {} of a float", name(op)));
+}
+
+long double binary(Op op, long double a, long double b) {
+    switch (op) {
+        case Op::Add: return a + b;
+        case Op::Sub: return a - b;
+        case Op::Mul: return a * b;
+        case Op::Div: return a / b;
+        case Op::Rem: return remainder_of(a, b);
+        case Op::Min: return extreme(false, a, b);
+        case Op::Max: return extreme(true, a, b);
+        case Op::Pow: return std::pow(a, b);
+        default: break;
+    }
+    throw InternalError(fmt::format("fuzz: {} of floats", name(op)));
+}
+
+bool is_function(Op op) {
+    return loops::is_transcendental(op);
+}
+
+// Results that must be exact wherever their operands are.
+bool rounds(Op op) {
+    switch (op) {
+        case Op::Neg:
+        case Op::Abs:
+        case Op::Floor:
+        case Op::Ceil:
+        case Op::Trunc:
+        case Op::Round:
+        case Op::Min:
+        case Op::Max: return false;
+        default: return true;
+    }
+}
+
+// Arguments for which a function has a value that nobody computes otherwise.
+bool trivial(Op op, long double a, long double b) {
+    if (op == Op::Log) return a == 1;
+    if (op == Op::Pow)
+        return a == 1 || b == 0 || b == 1 || a == 0 || std::isinf(a) || std::isinf(b);
+    return a == 0 || std::isinf(a);
+}
+
+// Do the values that rounding leaves possible overlap?
+bool near(DType t, const Slot& a, const Slot& b) {
+    long double low[2] = {0, 0}, high[2] = {0, 0};
+    for (std::size_t k = 0; k < 2; ++k) {
+        const Slot& s = k ? b : a;
+        for (std::size_t l = 0; l < lanes; ++l) {
+            if (std::isnan(s.f[l])) return false;
+            low[k] = l ? std::min(low[k], s.f[l]) : s.f[l];
+            high[k] = l ? std::max(high[k], s.f[l]) : s.f[l];
+        }
+        const long double more =
+            8 * epsilon(t) * std::max(std::fabs(low[k]), std::fabs(high[k])) + (high[k] - low[k]);
+        if (!std::isfinite(more) || !s.inexact) continue;
+        low[k] -= more;
+        high[k] += more;
+    }
+    return low[0] <= high[1] && low[1] <= high[0] && std::isfinite(low[0]) && std::isfinite(low[1]);
+}
+
+// What becomes of a value that is too small even for a long double.
+enum class Faint { stays, goes, unknown };
+Faint faint_through(Op op) {
+    switch (op) {
+        case Op::Neg:
+        case Op::Abs:
+        case Op::Sqrt:
+        case Op::Mul:
+        case Op::Tanh:
+        case Op::Sin:
+        case Op::Erf:
+        case Op::Expm1:
+        case Op::Log1p: return Faint::stays;
+        case Op::Add:
+        case Op::Sub:
+        case Op::Exp:
+        case Op::Cos: return Faint::goes;
+        default: return Faint::unknown;
+    }
+}
+
+}  // namespace
+
+std::uint64_t Arithmetic::random() {
+    state_ ^= state_ << 13;
+    state_ ^= state_ >> 7;
+    state_ ^= state_ << 17;
+    return state_ * 0x2545f4914f6cdd1dULL;
+}
+
+double Arithmetic::signed_unit() {
+    return static_cast<double>(static_cast<std::int64_t>(random())) * 0x1p-63;
+}
+
+long double Arithmetic::settle(DType t, long double v, int lane, double ulps, bool inexact) {
+    if (lane == 0 || exact_ || v == 0 || !std::isfinite(v)) return v;
+    if (lane == nearest) return round_to(t, v);
+    if (lane < first_own)
+        return fits(t, v) && !inexact ? v
+                                      : v * (1 + signed_unit() * epsilon(t) * ulps * amplitude_);
+    if (!inexact && round_to(t, v) == v) return v;
+    // Below the smallest normal number units are absolute.
+    const long double unit = t == DType::F32 ? std::numeric_limits<float>::denorm_min()
+                                             : std::numeric_limits<double>::denorm_min();
+    long double off = v + v * (signed_unit() * 0.75 * epsilon(t) * ulps * amplitude_) +
+                      unit * (signed_unit() * 0.5 * ulps);
+    // Rounding is monotonic: what is at most 1 stays so.
+    if (std::fabs(v) <= 1 && std::fabs(off) > 1) off = std::copysign(1.0L, v);
+    return round_to(t, off);
+}
+
+void Arithmetic::apply(const Instr& instr, std::span<const Slot* const> args,
+                       std::span<const Instr* const> of, Slot& out) {
+    compute(instr, args, of, out);
+    // Where the graph as written has lost a number that even long doubles do not know, and what is
+    // made of it is finite again, nothing is known in any lane.
+    const std::size_t arity =
+        instr.op == Op::Const ? 0 : static_cast<std::size_t>(loops::arity(instr.op));
+    for (std::size_t a = 0; a < arity; ++a) {
+        if (!is_float(of[a]->dtype) || !(args[a]->wild & wide_lanes)) continue;
+        for (std::size_t l = first_own; l < lanes; ++l)
+            if (!std::isfinite(args[a]->f[l]) &&
+                (!is_float(instr.dtype) || std::isfinite(out.f[l])))
+                out.wild = all_lanes;
+    }
+}
+
+void Arithmetic::compute(const Instr& instr, std::span<const Slot* const> args,
+                         std::span<const Instr* const> of, Slot& out) {
+    out.wild = out.faint = 0;
+    out.inexact = false;
+    if (instr.op == Op::Const) return constant(instr, out);
+    if (instr.op == Op::Select) {
+        for (std::size_t l = 0; l < lanes; ++l) {
+            const Slot& chosen = args[0]->i[l] ? *args[1] : *args[2];
+            out.f[l] = chosen.f[l];
+            out.raw[l] = chosen.raw[l];
+            out.i[l] = chosen.i[l];
+            const auto bit = static_cast<Mask>(1 << l);
+            out.wild = static_cast<Mask>(out.wild | ((args[0]->wild | chosen.wild) & bit));
+            out.faint = static_cast<Mask>(out.faint | (chosen.faint & bit));
+        }
+        out.inexact = args[0]->inexact || args[1]->inexact || args[2]->inexact;
+        return;
+    }
+    for (std::size_t a = 0; a < static_cast<std::size_t>(loops::arity(instr.op)); ++a) {
+        out.wild = static_cast<Mask>(out.wild | args[a]->wild);
+        out.inexact = out.inexact || args[a]->inexact;
+    }
+    const DType from = of[0]->dtype;
+    switch (instr.op) {
+        case Op::Eq:
+        case Op::Ne:
+        case Op::Lt:
+        case Op::Le: return compare(instr, from, args, out);
+        case Op::Cast:
+        case Op::Bitcast: return convert(instr, from, *args[0], out);
+        default: break;
+    }
+    if (is_float(instr.dtype)) return floats(instr, args, of, out);
+    integers(instr, args, out);
+}
+
+void Arithmetic::constant(const Instr& instr, Slot& out) {
+    const bool number = is_float(instr.dtype);
+    out.f.fill(number ? instr.constant.as_double() : 0);
+    out.raw = out.f;
+    out.i.fill(number ? 0 : instr.constant.as_int());
+}
+
+void Arithmetic::floats(const Instr& instr, std::span<const Slot* const> args,
+                        std::span<const Instr* const> of, Slot& out) {
+    const Op op = instr.op;
+    const int arity = loops::arity(op);
+    Mask faint = 0;
+    for (int a = 0; a < arity; ++a)
+        faint = static_cast<Mask>(faint | args[static_cast<std::size_t>(a)]->faint);
+    out.inexact = out.inexact || faint;
+    const bool function = is_function(op);
+    bool absorbed[lanes] = {};  // the long double has lost something, too
+    for (std::size_t l = 0; l < lanes; ++l) {
+        const bool own = this->own(l);
+        if (arity == 1) {
+            out.f[l] = unary(op, args[0]->f[l]);
+        } else if (op == Op::Fma || op == Op::MulAdd) {
+            long double product = args[0]->f[l] * args[1]->f[l];
+            if (op == Op::MulAdd && own && l < static_cast<std::size_t>(first_fused))
+                product = settle(instr.dtype, product, static_cast<int>(l));
+            out.f[l] = product + args[2]->f[l];
+        } else {
+            // The sum of a product may be rounded once.
+            const bool fused = (op == Op::Add || op == Op::Sub) && fuses(l);
+            const long double a = fused && of[0]->op == Op::Mul ? args[0]->raw[l] : args[0]->f[l];
+            const long double b = fused && of[1]->op == Op::Mul ? args[1]->raw[l] : args[1]->f[l];
+            out.f[l] = binary(op, a, b);
+            if (op == Op::Add || op == Op::Sub) {
+                const long double c = op == Op::Add ? b : -b, part = out.f[l] - a;
+                absorbed[l] = (a - (out.f[l] - part)) + (c - part) != 0;
+            }
+        }
+        if (function) absorbed[l] = !trivial(op, args[0]->f[l], arity > 1 ? args[1]->f[l] : 0);
+        if (own) continue;
+        // Beyond the range of long doubles nothing is known.
+        bool finite = true;
+        for (int a = 0; a < arity; ++a)
+            finite = finite && std::isfinite(args[static_cast<std::size_t>(a)]->f[l]);
+        const auto bit = static_cast<Mask>(1 << l);
+        if (finite && std::isinf(out.f[l]) &&
+            (op == Op::Exp || op == Op::Expm1 || op == Op::Mul || op == Op::Add || op == Op::Sub ||
+             op == Op::Pow))
+            out.wild |= bit;
+        if (finite && op == Op::Div && std::isinf(out.f[l]) && args[1]->f[l] != 0) out.wild |= bit;
+        // A limit that may exist.
+        if (std::isnan(out.f[l]) && !finite) out.wild |= bit;
+        if (out.f[l] == 0) {
+            const bool zero = args[0]->f[l] == 0 || (arity > 1 && args[1]->f[l] == 0);
+            // Equal, as far as long doubles tell.
+            const bool cancelled = (op == Op::Add || op == Op::Sub) && out.inexact && !zero;
+            if (cancelled || (op == Op::Exp && finite) || (op == Op::Mul && !zero) ||
+                (op == Op::Div && args[0]->f[l] != 0 && finite) || (op == Op::Pow && !zero))
+                out.faint |= bit;
+        }
+        if (!(faint & bit)) continue;
+        switch (faint_through(op)) {
+            case Faint::stays: out.faint |= bit; break;
+            case Faint::goes:
+                if (out.f[l] == 0) out.faint |= bit;
+                break;  // else it is lost in the other
+            case Faint::unknown:
+                if (op == Op::Div && !(args[1]->faint & bit))
+                    out.faint |= bit;
+                else
+                    out.wild |= bit;
+                break;
+        }
+    }
+    if (op == Op::Mul || op == Op::Div)
+        for (std::size_t l = 0; l < lanes; ++l)
+            if (!own(l) && (faint >> l & 1) && !std::isfinite(out.f[l]))
+                out.wild = static_cast<Mask>(out.wild | 1 << l);
+    const bool rounded = rounds(op);
+    const bool zeros = op == Op::Add || op == Op::Sub || op == Op::Mul || op == Op::Neg;
+    const double ulps = function ? function_ulps : 1;
+    for (std::size_t l = 0; l < lanes; ++l) {
+        out.raw[l] = out.f[l];
+        if (out.f[l] == 0) {
+            if (zeros && any_zero(l)) out.f[l] = -out.f[l];
+        } else if (rounded) {
+            out.inexact = out.inexact || absorbed[l] || round_to(instr.dtype, out.f[l]) != out.f[l];
+            const long double all = out.f[l];
+            out.f[l] = settle(instr.dtype, all, static_cast<int>(l), ulps, absorbed[l]);
+            // In a sum that it is fused with, a product cannot overflow by itself.
+            if (op == Op::Mul && fuses(l) && std::isinf(out.f[l])) out.f[l] = all;
+        }
+    }
+}
+
+void Arithmetic::integers(const Instr& instr, std::span<const Slot* const> args, Slot& out) {
+    const int arity = loops::arity(instr.op);
+    for (std::size_t l = 0; l < lanes; ++l) {
+        const std::int64_t a = args[0]->i[l];
+        if (arity == 1) {
+            const auto minus = std::uint64_t{0} - static_cast<std::uint64_t>(a);
+            switch (instr.op) {
+                case Op::Not:
+                    out.i[l] = instr.dtype == DType::Bool
+                                   ? !a
+                                   : wrapped(instr.dtype, ~static_cast<std::uint64_t>(a));
+                    break;
+                case Op::Neg: out.i[l] = wrapped(instr.dtype, minus); break;
+                case Op::Abs: out.i[l] = a < 0 ? wrapped(instr.dtype, minus) : a; break;
+                default: out.i[l] = a; break;  // rounding an integer
+            }
+        } else {
+            out.i[l] = integer(instr.op, instr.dtype, a, args[1]->i[l]);
+        }
+    }
+}
+
+void Arithmetic::compare(const Instr& instr, DType t, std::span<const Slot* const> args,
+                         Slot& out) {
+    const auto of = [&](const auto& a, const auto& b) {
+        switch (instr.op) {
+            case Op::Eq: return a == b;
+            case Op::Ne: return a != b;
+            case Op::Lt: return a < b;
+            default: return a <= b;
+        }
+    };
+    for (std::size_t l = 0; l < lanes; ++l)
+        out.i[l] =
+            is_float(t) ? of(args[0]->f[l], args[1]->f[l]) : of(args[0]->i[l], args[1]->i[l]);
+    if (!is_float(t)) return;
+    // What rounding has brought close together may be on any side.
+    if ((args[0]->inexact || args[1]->inexact) && !exact_ && near(t, *args[0], *args[1]))
+        for (std::size_t l = nearest + 1; l < lanes; ++l) out.i[l] = random() >> 40 & 1;
+    const auto faint = static_cast<Mask>(args[0]->faint | args[1]->faint);
+    for (std::size_t l = 0; l < lanes; ++l)
+        if ((faint >> l & 1) && args[0]->f[l] == args[1]->f[l])
+            out.wild = static_cast<Mask>(out.wild | 1 << l);
+}
+
+void Arithmetic::convert(const Instr& instr, DType from, const Slot& x, Slot& out) {
+    const DType to = instr.dtype;
+    if (instr.op == Op::Bitcast) {
+        for (std::size_t l = 0; l < lanes; ++l) {
+            const std::int64_t bits =
+                from == DType::F32   ? std::bit_cast<std::int32_t>(static_cast<float>(x.f[l]))
+                : from == DType::F64 ? std::bit_cast<std::int64_t>(static_cast<double>(x.f[l]))
+                                     : x.i[l];
+            if (to == DType::F32)
+                out.f[l] = std::bit_cast<float>(static_cast<std::int32_t>(bits));
+            else if (to == DType::F64)
+                out.f[l] = std::bit_cast<double>(bits);
+            else
+                out.i[l] = wrapped(to, static_cast<std::uint64_t>(bits));
+            out.raw[l] = out.f[l];
+        }
+        return;
+    }
+    for (std::size_t l = 0; l < lanes; ++l) {
+        if (is_float(from) && is_float(to)) {
+            // Written as a rounding, it is one in every lane.
+            out.f[l] = to == DType::F64 || exact_ ? x.f[l] : round_to(to, x.f[l]);
+        } else if (is_float(to)) {
+            out.f[l] = exact_ ? static_cast<long double>(x.i[l])
+                              : round_to(to, static_cast<long double>(x.i[l]));
+        } else if (!is_float(from)) {
+            out.i[l] =
+                to == DType::Bool ? x.i[l] != 0 : wrapped(to, static_cast<std::uint64_t>(x.i[l]));
+        } else if (to == DType::Bool) {
+            out.i[l] = x.f[l] != 0;
+            if (x.faint >> l & 1) out.wild = static_cast<Mask>(out.wild | 1 << l);
+        } else {
+            // Towards zero, at most to the ends of the range; NaN is 0.
+            const long double low = to == DType::U8 ? 0 : to == DType::I32 ? -0x1p31L : -0x1p63L;
+            const long double high = to == DType::U8    ? 255
+                                     : to == DType::I32 ? 0x1p31L - 1
+                                                        : 0x1p63L - 1;
+            const long double v = std::trunc(x.f[l]);
+            out.i[l] = std::isnan(v) ? 0
+                       : v <= low    ? static_cast<std::int64_t>(low)
+                       : v >= high   ? static_cast<std::int64_t>(high)
+                                     : static_cast<std::int64_t>(v);
+        }
+        out.raw[l] = out.f[l];
+        if (is_float(to) && !is_float(from) && out.f[l] != static_cast<long double>(x.i[l]))
+            out.inexact = true;
+        if (is_float(to) && is_float(from) && out.f[l] != x.f[l]) out.inexact = true;
+    }
+}
+
+// In the order of the lane: one after another; backwards; in several partial sums.
+long double Arithmetic::sum(DType t, std::span<const Slot> terms, int lane, bool fused) {
+    const auto l = static_cast<std::size_t>(lane);
+    const std::size_t n = terms.size();
+    const auto term = [&](std::size_t k) { return fused ? terms[k].raw[l] : terms[k].f[l]; };
+    const bool plain = exact_ || lane <= first_fused;
+    const std::size_t parts = plain ? 1 : std::size_t{1} << (random() >> 32) % 6;
+    const bool backwards = !plain && (random() >> 33 & 1);
+    partial_.assign(std::min(parts, std::max<std::size_t>(1, n)), 0);
+    for (std::size_t k = 0; k < n; ++k) {
+        long double& to = partial_[k % partial_.size()];
+        const long double x = term(backwards ? n - 1 - k : k), next = to + x;
+        // What long doubles lose is rounding, too.
+        to = settle(t, next, lane, 1, (next == to && x != 0) || (next == x && to != 0));
+    }
+    while (partial_.size() > 1) {
+        const std::size_t half = (partial_.size() + 1) / 2;
+        for (std::size_t k = half; k < partial_.size(); ++k)
+            partial_[k - half] = settle(t, partial_[k - half] + partial_[k], lane);
+        partial_.resize(half);
+    }
+    const long double total = partial_[0];
+    return total == 0 && any_zero(l) ? -total : total;
+}
+
+Slot Arithmetic::fold(Reduction r, const Instr& element, std::span<const Slot> terms) {
+    Slot out;
+    const DType t = element.dtype;
+    const bool position = r == Reduction::ArgMax || r == Reduction::ArgMin;
+    for (const Slot& s : terms) {
+        out.wild = static_cast<Mask>(out.wild | s.wild);
+        out.inexact = out.inexact || s.inexact;
+        if (is_float(t)) out.faint = static_cast<Mask>(out.faint | s.faint);
+    }
+    for (int lane = 0; lane < lanes; ++lane) {
+        const auto l = static_cast<std::size_t>(lane);
+        const auto bit = static_cast<Mask>(1 << lane);
+        if (!is_float(t)) {
+            const loops::Scalar start = position ? loops::Scalar{} : identity(r, t);
+            std::int64_t v = position ? 0 : start.as_int();
+            for (std::size_t k = 0; k < terms.size(); ++k) {
+                const std::int64_t x = terms[k].i[l];
+                if (!position) {
+                    v = integer(r == Reduction::Sum    ? Op::Add
+                                : r == Reduction::Prod ? Op::Mul
+                                : r == Reduction::Max  ? Op::Max
+                                                       : Op::Min,
+                                t, v, x);
+                } else {
+                    const std::int64_t best = terms[static_cast<std::size_t>(v)].i[l];
+                    if (r == Reduction::ArgMax ? x > best : x < best)
+                        v = static_cast<std::int64_t>(k);
+                }
+            }
+            out.i[l] = v;
+            continue;
+        }
+        if (position) {
+            std::size_t best = 0;
+            for (std::size_t k = 1; k < terms.size(); ++k) {
+                const long double x = terms[k].f[l], b = terms[best].f[l];
+                if (std::isnan(b)) break;
+                if (std::isnan(x) || (r == Reduction::ArgMax ? x > b : x < b)) best = k;
+            }
+            out.i[l] = static_cast<std::int64_t>(best);
+            if (out.faint & bit) out.wild |= bit;
+            if ((out.wild & wide_lanes) && !terms.empty() && !std::isfinite(terms[best].f[l]))
+                out.wild = all_lanes;
+            continue;
+        }
+        if (r == Reduction::Sum) {
+            const bool fused = fuses(l) && element.op == Op::Mul;
+            out.f[l] = sum(t, terms, lane, fused);
+            out.inexact = out.inexact || (lane == 0 && round_to(t, out.f[l]) != out.f[l]);
+            if (out.f[l] != 0 || own(l)) out.faint = static_cast<Mask>(out.faint & ~bit);
+        } else {
+            long double v = r == Reduction::Prod  ? 1
+                            : r == Reduction::Max ? -std::numeric_limits<long double>::infinity()
+                                                  : std::numeric_limits<long double>::infinity();
+            const bool backwards = lane > nearest && (random() >> 33 & 1);
+            for (std::size_t k = 0; k < terms.size(); ++k) {
+                const long double x = terms[backwards ? terms.size() - 1 - k : k].f[l];
+                v = r == Reduction::Prod ? settle(t, v * x, lane)
+                                         : extreme(r == Reduction::Max, v, x);
+            }
+            out.f[l] = v;
+            if (r != Reduction::Prod && (out.faint & bit) && v == 0)
+                out.faint |= bit;
+            else if (r != Reduction::Prod)
+                out.faint = static_cast<Mask>(out.faint & ~bit);
+        }
+        // Infinite by overflow of the long doubles themselves.
+        if (!own(l) && std::isinf(out.f[l])) {
+            bool finite = true;
+            for (const Slot& s : terms) finite = finite && std::isfinite(s.f[l]);
+            if (finite && !terms.empty()) out.wild |= bit;
+        }
+    }
+    if (r == Reduction::Sum || r == Reduction::Prod)
+        for (std::size_t l = 1; l < lanes && is_float(t); ++l)
+            out.inexact = out.inexact || out.f[l] != out.f[0];
+    out.raw = out.f;
+    return out;
+}
+
+void Arithmetic::combine(Reduction r, DType t, const Slot& old, Slot& value, int lane) {
+    const auto l = static_cast<std::size_t>(lane);
+    const Op op = r == Reduction::Sum    ? Op::Add
+                  : r == Reduction::Prod ? Op::Mul
+                  : r == Reduction::Max  ? Op::Max
+                                         : Op::Min;
+    if (is_float(t))
+        value.f[l] = settle(t, binary(op, old.f[l], value.f[l]), lane);
+    else
+        value.i[l] = integer(op, t, old.i[l], value.i[l]);
+    const auto bit = static_cast<Mask>(1 << lane);
+    value.wild = static_cast<Mask>(value.wild | (old.wild & bit));
+    if (is_float(t) && value.f[l] == 0)
+        value.faint = static_cast<Mask>(value.faint | (old.faint & bit));
+}
+
+}  // namespace arete::fuzz
