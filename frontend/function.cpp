@@ -206,6 +206,7 @@ class Function::Impl {
         r.rules = rules_;
         r.schedule = mode_ != Mode::interpret;
         r.quick = mode_ == Mode::fast_compile;
+        r.fast_math = mode_ == Mode::fast_math;
         r.observed = mode_ == Mode::debug || mode_ == Mode::nan_guard;
         r.profile = profile_ && r.schedule && !r.observed;
         for (std::size_t i = 0; i < graph_.inputs.size(); ++i) {
@@ -273,6 +274,7 @@ class Function::Impl {
         switch (mode_) {
             case Mode::fast_run:
             case Mode::fast_compile:
+            case Mode::fast_math:
             case Mode::interpret: s.executable->run(pointers_, results_); break;
             case Mode::nan_guard: run_nan_guard(watched); break;
             case Mode::debug: run_debug(watched); break;

@@ -38,6 +38,10 @@ enum class OnUnusedInput : std::uint8_t { error, warn, ignore };
 enum class Mode : std::uint8_t {
     fast_run,      ///< rewritten, fused, scheduled, native code
     fast_compile,  ///< fewest rewrites and cheap code generation: compiles faster, runs slower
+    /// As fast_run, with rules that are equal for real numbers but whose intermediate results may
+    /// leave the range of the dtype where those as written do not, or the other way: scales move
+    /// out of sums and products (docs/rewrites.md, "fast_math").
+    fast_math,
     /// As fast_run, slowly and with everything checked against the graph interpreter on the real
     /// arguments: what each rule and each pass makes of the graph, what each kernel computes, and
     /// the results. A DebugModeError names the pass, rule or kernel that changes a value, and the

@@ -42,11 +42,13 @@ class KeyWriter {
         machine();
         // Here, too: the graph has the sizes, and options change what is checked and shown.
         [[maybe_unused]] const auto& [name, inputs, outputs, updates, binding, machine_, options,
-                                      profile, schedule, quick, observed, rules, on_graph_pass] =
+                                      profile, schedule, quick, fast_math, observed, rules,
+                                      on_graph_pass] =
             request_;
         out_.text(name);
         out_.number(profile);
         out_.number(quick);
+        out_.number(fast_math);
         for (std::size_t n : {inputs.size(), outputs.size(), updates.size()}) out_.number(n);
         number_ids();
         for (const auto& node : graph_.nodes()) one(*node);

@@ -8,6 +8,7 @@
 #include "compiler/ops/movement.h"
 #include "compiler/ops/op.h"
 #include "compiler/ops/rows.h"
+#include "compiler/rewrite/stable_form.h"
 
 namespace arete {
 
@@ -133,16 +134,46 @@ class ReverseWalk {
     std::vector<std::vector<Expr>> grads_;  // by node and output
 };
 
+// The cost in the form from which it is derived, and what has become of the expressions that the
+// walk stops at.
+struct StableWalk {
+    StableWalk(const Expr& written, const std::vector<Expr>& variables, const GradOptions& given)
+        : options(given) {
+        std::vector<Expr> keep = variables;
+        keep.insert(keep.end(), given.consider_constant.begin(), given.consider_constant.end());
+        for (const auto& [e, g] : given.known_grads) keep.push_back(e);
+        StableForm form = stable_form({&written, 1}, keep);
+        changed = form.changed;
+        cost = form.outputs[0];
+        auto kept = form.kept.begin();
+        for (std::size_t k = 0; k < variables.size(); ++k) wrt.push_back(*kept++);
+        for (Expr& e : options.consider_constant) e = *kept++;
+        for (auto& [e, g] : options.known_grads) e = *kept++;
+    }
+    Expr cost;
+    std::vector<Expr> wrt;
+    GradOptions options;
+    bool changed = false;
+};
+
 std::vector<Expr> pull_back(const Expr& cost, const Expr& seed, const std::vector<Expr>& wrt,
                             const GradOptions& options, Loc loc) {
     for (const Expr& e : wrt)
         if (!is_float(e.type().dtype))
             fail<GraphError>(loc, "grad: only floats have gradients, but {}", who(e));
-    ReverseWalk walk(cost, seed, wrt, options, loc);
-    walk.run(cost, seed);
+    const StableWalk stable(cost, wrt, options);
+    ReverseWalk walk(stable.cost, seed, stable.wrt, stable.options, loc);
+    walk.run(stable.cost, seed);
     std::vector<Expr> out;
-    for (const Expr& e : wrt) {
-        Expr g = walk.gradient(e);
+    for (std::size_t k = 0; k < wrt.size(); ++k) {
+        const Expr& e = wrt[k];
+        Expr g = walk.gradient(stable.wrt[k]);
+        if (g.node_ptr() == nullptr && stable.changed) {
+            // As it was written the cost may depend on what it does not depend on in fact.
+            ReverseWalk written(cost, seed, {e}, options, loc);
+            written.run(cost, seed);
+            if (written.gradient(e).node_ptr() != nullptr) g = zeros_like(at(e, loc));
+        }
         if (g.node_ptr() == nullptr) {
             std::string_view how = walk.depends_on(e) ? "differentiably " : "";
             std::string message =

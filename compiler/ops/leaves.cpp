@@ -1,6 +1,7 @@
 #include "compiler/ops/leaves.h"
 
 #include <cmath>
+#include <cstring>
 #include <limits>
 
 #include "compiler/core/convert.h"
@@ -79,10 +80,12 @@ const Array* constant_value(const Expr& e) {
 bool is_constant_scalar(const Expr& e, double* value) {
     const Array* a = constant_value(e);
     if (!a || a->size() == 0) return false;
-    double first = a->as_double(0);
+    // By their bytes: as doubles neighbouring i64 are equal, and so are 0 and -0.
+    const std::size_t size = size_of(a->dtype());
+    const auto* first = static_cast<const char*>(a->raw());
     for (std::int64_t i = 1; i < a->size(); ++i)
-        if (!(a->as_double(i) == first)) return false;
-    if (value) *value = first;
+        if (std::memcmp(first, first + static_cast<std::size_t>(i) * size, size) != 0) return false;
+    if (value) *value = a->as_double(0);
     return true;
 }
 

@@ -43,13 +43,20 @@ Expr shifted(const Expr& x, int axis, Loc loc) {
     return at(x, loc) - at(stop_gradient(at(max(at(x, loc), axis, true), loc)), loc);
 }
 
+// Along an axis of size 0 there is no largest element, and nothing to compute.
+bool is_empty(const Node& node) {
+    return size_of(node.inputs[0].shape()) == Dim(0);
+}
+
 Expr expand_softmax(const Node& node) {
+    if (is_empty(node)) return node.inputs[0];
     const Loc loc = node.loc();
     const Expr e = exp(at(shifted(node.inputs[0], axis_of(node), loc), loc));
     return at(e, loc) / at(sum(at(e, loc), axis_of(node), true), loc);
 }
 
 Expr expand_log_softmax(const Node& node) {
+    if (is_empty(node)) return node.inputs[0];
     const Loc loc = node.loc();
     const Expr d = shifted(node.inputs[0], axis_of(node), loc);
     const Expr total = sum(at(exp(at(d, loc)), loc), axis_of(node), true);
@@ -92,6 +99,7 @@ Expr expand_logsumexp(const Node& node) {
     const Operand x = here(node.inputs[0]);
     const Axes axes(node.attrs.get<Ints>("axes"));
     const bool keepdims = node.attrs.get<bool>("keepdims");
+    if (is_empty(node)) return log(here(sum(x, axes, keepdims)));
     // An infinite maximum is no shift: the difference of two infinities would be NaN.
     auto shift = [&](bool keep) {
         const Operand m = here(max(x, axes, keep));

@@ -32,6 +32,37 @@ Value logaddexp_of(const ScalarArgs& x) {
     return ir::select(ir::eq(a, b), a + std::numbers::ln2, apart);
 }
 
+// cosh(a) - 1 = (e^a - 1)^2 / (2 e^a) does not cancel where a is small.
+Value log_cosh_of(const ScalarArgs& x) {
+    Value a = ir::abs(x[0]), e = ir::expm1(ir::min(a, 1.0));
+    Value small = ir::log1p(e * e / (2.0 * (e + 1.0)));
+    Value large = a + (ir::log1p(ir::exp(-2.0 * a)) - std::numbers::ln2);
+    return ir::select(ir::lt(a, 1.0), small, large);
+}
+
+// Below this the second term of log(softplus(a)) = a - e^a / 2 + 5 e^(2a) / 24 - ... is the last
+// that counts.
+double softplus_is_exp_below(DType t) {
+    return t == DType::F32 ? -9 : -19;
+}
+
+Value log_softplus_of(const ScalarArgs& x) {
+    const double limit = softplus_is_exp_below(x.dtype);
+    Value a = ir::max(x[0], limit);
+    Value usual = ir::log(ir::max(a, 0.0) + ir::log1p(ir::exp(-ir::abs(a))));
+    return ir::select(ir::lt(x[0], limit), x[0] - 0.5 * ir::exp(x[0]), usual);
+}
+
+// sigmoid(a) / softplus(a), both of which underflow.
+std::vector<Expr> pullback_log_softplus(const PullbackArgs& a) {
+    const Expr& x = a.x[0];
+    const double limit = softplus_is_exp_below(x.dtype());
+    const Expr inside = maximum(x, limit);
+    const Expr slope =
+        where(x < limit, 1 - 0.5 * exp(minimum(x, limit)), sigmoid(inside) / softplus(inside));
+    return {a.g[0] * slope};
+}
+
 }  // namespace
 
 constinit const OpDef erfc_op{.info = {.name = "erfc"},
@@ -55,9 +86,18 @@ constinit const OpDef log_erfc_op{.info = {.name = "log_erfc"},
                                   .infer = infer_elementwise_float,
                                   .scalar = [](const ScalarArgs& x) { return ir::log_erfc(x[0]); },
                                   .pullback = [](const PullbackArgs& a) -> std::vector<Expr> {
-                                      return {-(a.g[0] * two_over_sqrt_pi / erfcx(a.x[0]))};
+                                      return {-(a.g[0] * erfc_hazard(a.x[0]))};
                                   },
                                   .samples = unary_samples<log_erfc>};
+constinit const OpDef erfc_hazard_op{
+    .info = {.name = "erfc_hazard"},
+    .doc = "2 / sqrt(pi) exp(-a^2) / erfc(a), minus the slope of log(erfc(a))",
+    .infer = infer_elementwise_float,
+    .scalar = [](const ScalarArgs& x) { return two_over_sqrt_pi / ir::erfcx(x[0]); },
+    .pullback = [](const PullbackArgs& a) -> std::vector<Expr> {
+        return {a.g[0] * (a.y[0] * (a.y[0] - 2 * a.x[0]))};
+    },
+    .samples = unary_samples<erfc_hazard>};
 constinit const OpDef log1mexp_op{.info = {.name = "log1mexp"},
                                   .doc = "log(1 - exp(a)) of a negative a",
                                   .infer = infer_elementwise_float,
@@ -76,6 +116,19 @@ constinit const OpDef logaddexp_op{
         return {a.g[0] * sigmoid(a.x[0] - a.x[1]), a.g[0] * sigmoid(a.x[1] - a.x[0])};
     },
     .samples = binary_samples<logaddexp>};
+constinit const OpDef log_cosh_op{
+    .info = {.name = "log_cosh"},
+    .doc = "log(cosh(a)), without overflow and accurate near 0",
+    .infer = infer_elementwise_float,
+    .scalar = log_cosh_of,
+    .pullback = [](const PullbackArgs& a) -> std::vector<Expr> { return {a.g[0] * tanh(a.x[0])}; },
+    .samples = unary_samples<log_cosh>};
+constinit const OpDef log_softplus_op{.info = {.name = "log_softplus", .traits = Trait::Increasing},
+                                      .doc = "log(softplus(a)), also where softplus(a) underflows",
+                                      .infer = infer_elementwise_float,
+                                      .scalar = log_softplus_of,
+                                      .pullback = pullback_log_softplus,
+                                      .samples = unary_samples<log_softplus>};
 
 // ---- builders
 
@@ -97,8 +150,17 @@ Expr erfcx(const Operand& a) {
 Expr log_erfc(const Operand& a) {
     return unary_float(log_erfc_op, a);
 }
+Expr erfc_hazard(const Operand& a) {
+    return unary_float(erfc_hazard_op, a);
+}
 Expr log1mexp(const Operand& a) {
     return unary_float(log1mexp_op, a);
+}
+Expr log_cosh(const Operand& a) {
+    return unary_float(log_cosh_op, a);
+}
+Expr log_softplus(const Operand& a) {
+    return unary_float(log_softplus_op, a);
 }
 Expr logaddexp(const Operand& a, const Operand& b) {
     auto [x, y] = unify_floats(a, b, logaddexp_op.info.name);
@@ -106,8 +168,9 @@ Expr logaddexp(const Operand& a, const Operand& b) {
 }
 
 std::span<const OpDef* const> special_ops() {
-    static constexpr std::array rows = {&erfc_op, &erfcx_op, &log_erfc_op, &log1mexp_op,
-                                        &logaddexp_op};
+    static constexpr std::array rows = {&erfc_op,        &erfcx_op,       &log_erfc_op,
+                                        &erfc_hazard_op, &log1mexp_op,    &logaddexp_op,
+                                        &log_cosh_op,    &log_softplus_op};
     return rows;
 }
 

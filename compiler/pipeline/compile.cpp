@@ -56,7 +56,7 @@ RewriteLog* log_of(State& s) {
 }
 
 void rewrite_in(State& s, Phase phase) {
-    s.set(rewrite(s.roots, phase, log_of(s)));
+    s.set(rewrite(s.roots, phase, log_of(s), s.request.fast_math));
 }
 
 void bind(State& s) {

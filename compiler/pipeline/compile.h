@@ -34,6 +34,7 @@ struct CompileRequest {
     bool profile = false;     ///< native code measures each step
     bool schedule = true;     ///< false: leave kernels as nests, for the interpreter
     bool quick = false;       ///< fewest rewrites, cheap code generation
+    bool fast_math = false;   ///< rules may leave the range of the type
     bool observed = false;    ///< StepContext::after_step is called after each step
     std::vector<Rule> rules;  ///< the user's own, tried once the graph is in canonical form
     std::function<void(const GraphPass&)> on_graph_pass;  ///< may throw, which ends compilation

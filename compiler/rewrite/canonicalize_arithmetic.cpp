@@ -1,8 +1,10 @@
 // Sums, products and powers: signs outside, constants together, equal terms collected.
 //
-// What all rules here take as equal: numbers that differ in the sign of a zero only. What none of
-// them changes: a NaN or an infinity into a number, except where the comment says so.
+// What all rules here take as equal: numbers that differ in the sign of a zero only. None of them
+// makes a NaN, an infinity or a zero of another number, or the other way; those that could are in
+// fast_math.cpp.
 #include <cmath>
+#include <limits>
 
 #include "compiler/ops/elementwise.h"
 #include "compiler/rewrite/dsl.h"
@@ -29,6 +31,12 @@ bool sum_of_constants(const Match& m) {
     return m.root().dtype() == DType::F32 ? exact_sum_of<float>(a, b) : exact_sum_of<double>(a, b);
 }
 
+std::int64_t lowest(DType t) {
+    return t == DType::I32   ? std::numeric_limits<std::int32_t>::min()
+           : t == DType::I64 ? std::numeric_limits<std::int64_t>::min()
+                             : 0;
+}
+
 bool in_range(DType t, double v) {
     const double size = std::fabs(v);
     if (!is_float(t)) return true;
@@ -36,21 +44,28 @@ bool in_range(DType t, double v) {
                            : size >= 0x1p-1022 && size < 0x1p1023;
 }
 
-// The product of two constants is neither 0 nor denormal nor infinite unless one of them is.
-bool product_of_constants(const Match& m) {
-    double a = 0, b = 0;
-    return is_number(m, 'a', &a) && is_number(m, 'b', &b) && in_range(m.root().dtype(), a * b);
+// Two factors one after the other, both of which enlarge or both of which shrink: where the first
+// leaves the range of the type, so does their product. Their product is a normal number.
+bool same_direction(DType t, double a, double b) {
+    if (!is_float(t)) return true;
+    const double x = std::fabs(a), y = std::fabs(b);
+    return ((x >= 1 && y >= 1) || (x <= 1 && y <= 1)) && in_range(t, a * b);
 }
 
-// The same, and both are moderate: x * y comes no nearer to the limits of the type than a
-// million times.
-bool moderate_constants(const Match& m) {
+bool product_of_constants(const Match& m) {
     double a = 0, b = 0;
-    if (!product_of_constants(m) || !is_number(m, 'a', &a) || !is_number(m, 'b', &b)) return false;
-    const auto moderate = [](double v) {
-        return std::fabs(v) >= 0x1p-10 && std::fabs(v) <= 0x1p10;
-    };
-    return !is_float_root(m) || (moderate(a) && moderate(b));
+    return is_number(m, 'a', &a) && is_number(m, 'b', &b) && same_direction(m.root().dtype(), a, b);
+}
+
+// The same, or x is at most 1 and enlarged before it is diminished.
+bool scales_of_x(const Match& m) {
+    double a = 0, b = 0;
+    if (product_of_constants(m)) return true;
+    if (!is_number(m, 'a', &a) || !is_number(m, 'b', &b)) return false;
+    const bool at_most_one = is_op(m['x'], "sigmoid") || is_op(m['x'], "softmax") ||
+                             is_op(m['x'], "tanh") || is_op(m['x'], "erf");
+    return at_most_one && std::fabs(a) >= 1 && std::fabs(b) <= 1 &&
+           in_range(m.root().dtype(), a * b);
 }
 
 template <class T>
@@ -62,8 +77,9 @@ bool exact_quotient_of(double a, double b) {
 bool exact_quotient(const Match& m) {
     double a = 0, b = 0;
     if (!is_number(m, 'a', &a) || !is_number(m, 'b', &b) || b == 0) return false;
-    return m.root().dtype() == DType::F32 ? exact_quotient_of<float>(a, b)
-                                          : exact_quotient_of<double>(a, b);
+    const DType t = m.root().dtype();
+    return same_direction(t, a, 1 / b) &&
+           (t == DType::F32 ? exact_quotient_of<float>(a, b) : exact_quotient_of<double>(a, b));
 }
 
 // Coefficients of one sign: an infinite x gives the same infinity, and nothing cancels.
@@ -78,9 +94,11 @@ bool positive_coefficient(const Match& m) {
     return is_number_root(m) && is_number(m, 'a', &a) && (!is_float_root(m) || a > 0);
 }
 
+// The lowest integer is its own negative.
 bool negative_constant(const Match& m) {
     double a = 0;
-    return is_number_root(m) && is_number(m, 'a', &a) && a < 0;
+    if (!is_number_root(m) || !is_number(m, 'a', &a) || !(a < 0)) return false;
+    return is_float_root(m) || constant_value(m['a'])->as_int() != lowest(m.root().dtype());
 }
 
 // A value that is neither NaN nor infinite, whatever the inputs: made of integers.
@@ -173,21 +191,15 @@ std::span<const Rule> arithmetic_rules() {
          op("add", op("sub", any('a'), any('x')), any('b')),
          [](const Match& m) { return on(m, get(m, 'a') + get(m, 'b')) - get(m, 'x'); },
          sum_of_constants},
-        {"mul_constants", "x * a * b = x * (a * b)",
+        {"mul_constants", "x * a * b = x * (a * b), for a and b both above or both below 1",
          op("mul", op("mul", any('x'), any('a')), any('b')),
          [](const Match& m) { return get(m, 'x') * on(m, get(m, 'a') * get(m, 'b')); },
-         product_of_constants},
-        {"mul_of_scaled", "(x * a) * (y * b) = (x * y) * (a * b)",
-         op("mul", op("mul", any('x'), any('a')), op("mul", any('y'), any('b'))),
-         [](const Match& m) {
-             return on(m, get(m, 'x') * get(m, 'y')) * on(m, get(m, 'a') * get(m, 'b'));
-         },
-         moderate_constants},
-        {"div_of_scaled", "x * a / b = x * (a / b), where a / b is exact",
+         scales_of_x},
+        {"div_of_scaled", "x * a / b = x * (a / b), where that is exact, for a and 1 / b as above",
          op("div", op("mul", any('x'), any('a')), any('b')),
          [](const Match& m) { return get(m, 'x') * on(m, get(m, 'a') / get(m, 'b')); },
          exact_quotient},
-        {"div_constants", "x / a / b = x / (a * b)",
+        {"div_constants", "x / a / b = x / (a * b), for a and b both above or both below 1",
          op("div", op("div", any('x'), any('a')), any('b')),
          [](const Match& m) { return get(m, 'x') / on(m, get(m, 'a') * get(m, 'b')); },
          product_of_constants},

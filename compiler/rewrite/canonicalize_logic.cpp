@@ -33,6 +33,25 @@ bool reshaped_only_here(const Match& m) {
            m.root().shape() == m['c'].shape();
 }
 
+// By the op that makes it.
+bool never_negative(const Expr& e, int depth) {
+    if (depth == 0 || e.node().is_leaf()) {
+        double v = -1;
+        return is_constant_scalar(e, &v) && v >= 0;
+    }
+    for (const char* name :
+         {"sqr", "abs", "exp", "sigmoid", "softplus", "softmax", "relu", "erfc", "erfcx", "sqrt"})
+        if (is_op(e, name)) return true;
+    const std::vector<Expr>& x = e.node().inputs;
+    if (is_op(e, "add") || is_op(e, "mul") || is_op(e, "div"))
+        return never_negative(x[0], depth - 1) && never_negative(x[1], depth - 1);
+    return (is_view(def(e.node())) || is_fold(def(e.node()))) && never_negative(x[0], depth - 1);
+}
+
+bool x_never_negative(const Match& m) {
+    return is_float_root(m) && never_negative(m['x'], 8);
+}
+
 // Does every value of `from` have an equal one in `to`?
 bool holds_all(DType to, DType from) {
     if (to == from || from == DType::Bool) return true;
@@ -56,8 +75,10 @@ std::span<const Rule> logic_rules() {
         {"abs_neg", "|-x| = |x|, where there are signs", op("abs", op("neg", any('x'))),
          [](const Match& m) { return abs(get(m, 'x')); },
          [](const Match& m) { return m.root().dtype() != DType::U8; }},
-        {"abs_sqr", "|sqr(x)| = sqr(x), of floats", op("abs", named('x', "sqr", any('y'))), just_x,
-         is_float_root},
+        {"abs_positive", "|x| = x, for an x that is never negative", op("abs", any('x')), just_x,
+         x_never_negative},
+        {"sqr_sqrt", "sqr(sqrt(x)) = x, for an x that is never negative",
+         op("sqr", op("sqrt", any('x'))), just_x, x_never_negative},
         {"relu_relu", "relu(relu(x)) = relu(x)", op("relu", named('x', "relu", any('y'))), just_x},
         {"sign_sign", "sign(sign(x)) = sign(x)", op("sign", named('x', "sign", any('y'))), just_x},
         {"round_rounded", "rounding a rounded number changes nothing",
@@ -147,8 +168,6 @@ std::span<const Rule> logic_rules() {
                                     !holds_all(m.root().dtype(), m['x'].dtype());
              return holds_all(m['d'].dtype(), m['x'].dtype()) && !saturates;
          }},
-        {"stop_gradient", "the value of stop_gradient(x) is x", op("stop_gradient", any('x')),
-         just_x},
     };
     return table;
 }

@@ -251,6 +251,10 @@ Expr flat_concatenation(const Match& m) {
 
 std::span<const Rule> movement_rules() {
     static const Rule table[] = {
+        // Not among the elementwise rules, which gradients are derived after.
+        {"stop_gradient", "the value of stop_gradient(x) is x", op("stop_gradient", any('x')),
+         just_x},
+
         {"shape_known", "shape(x) is a number once sizes are known", op("shape", any('x')),
          shape_value, static_shape},
         {"check_redundant", "an index that cannot leave its range needs no check",

@@ -1,4 +1,4 @@
-// Reductions over axes: sum, prod, max and min of each other, of views, and of scaled operands.
+// Reductions over axes: sum, prod, max and min of each other, of views.
 #include <algorithm>
 
 #include "compiler/ops/elementwise.h"
@@ -113,10 +113,7 @@ Expr fold_of_repeated(const Match& m) {
     Expr e = m['x'];
     if (!axes.empty())
         e = apply(def(m.root().node()), {e}, {{"axes", axes}, {"keepdims", true}}, m.loc());
-    if (is_op(m.root(), "sum")) {
-        const double n = static_cast<double>(times);
-        e = on(m, e) * on(m, scalar_constant(e.dtype(), n, m.loc()));
-    }
+    if (is_op(m.root(), "sum")) e = on(m, e) * on(m, scalar_constant(e.dtype(), times, m.loc()));
     return with_shape_of_root(m, broadcast_to(on(m, e), result));
 }
 
@@ -128,25 +125,6 @@ bool terms_are_counted(const Match& m) {
 // beyond the labels have none.
 bool row_sums(const Match& m) {
     return axes_of(m.root()) == Ints{1} && m['h'].shape()[0] == m['g'].shape()[0];
-}
-
-// ---- sums and products of scaled operands
-
-// Of no elements the sum is 0, whatever the factor is. Whether a factor that is computed is finite
-// cannot be known: an infinite one gives infinities where it gave NaN.
-bool scalar_factor(const Match& m) {
-    return m['s'].rank() == 0 && !(size_of(m['x'].shape()) == Dim(0)) && m.only_reader('p');
-}
-
-// The scalar goes to the result of a contraction, which is not much larger.
-bool scalar_of_product(const Match& m) {
-    if (!scalar_factor(m) || !is_static(m['x'].shape()) || !is_static(m.root().shape()))
-        return false;
-    return size_of(m.root().shape()).value() <= 2 * size_of(m['x'].shape()).value();
-}
-
-Expr product_of(const Match& m, const Expr& x, const Expr& y) {
-    return apply(def(m.root().node()), {x, y}, attrs(m.root()), m.loc());
 }
 
 }  // namespace
@@ -172,22 +150,6 @@ std::span<const Rule> reduction_rules() {
          [](const Match& m) { return with_shape_of_root(m, m['g']); }, row_sums},
         {"sum_neg", "sum(-x) = -sum(x)", op("sum", op("neg", any('x'))),
          [](const Match& m) { return -on(m, folded_alike(m, m['x'])); }},
-        {"sum_scaled", "sum(x * s) = sum(x) * s for a finite scalar s",
-         op("sum", named('p', "mul", any('x'), any('s'))),
-         [](const Match& m) { return on(m, folded_alike(m, m['x'])) * get(m, 's'); },
-         scalar_factor},
-        {"sum_divided", "sum(x / s) = sum(x) / s for a finite scalar s",
-         op("sum", named('p', "div", any('x'), any('s'))),
-         [](const Match& m) { return on(m, folded_alike(m, m['x'])) / get(m, 's'); },
-         scalar_factor},
-        {"product_scaled", "dot(x * s, y) = dot(x, y) * s for a finite scalar s",
-         some('d', "bilinear", is_bilinear, named('p', "mul", any('x'), any('s')), any('y')),
-         [](const Match& m) { return on(m, product_of(m, m['x'], m['y'])) * get(m, 's'); },
-         scalar_of_product},
-        {"product_by_scaled", "dot(y, x * s) = dot(y, x) * s for a finite scalar s",
-         some('d', "bilinear", is_bilinear, any('y'), named('p', "mul", any('x'), any('s'))),
-         [](const Match& m) { return on(m, product_of(m, m['y'], m['x'])) * get(m, 's'); },
-         scalar_of_product},
     };
     return table;
 }

@@ -13,6 +13,12 @@ std::span<const Rule> logic_rules();
 std::span<const Rule> movement_rules();
 std::span<const Rule> reduction_rules();
 
+// The parts of stabilize_rules().
+std::span<const Rule> softmax_rules();
+std::span<const Rule> stable_elementwise_rules();
+std::span<const Rule> logarithm_rules();
+std::span<const Rule> factor_rules();
+
 inline Pattern any(char name) {
     return Pattern::any(name);
 }

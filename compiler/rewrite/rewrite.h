@@ -2,6 +2,7 @@
 #pragma once
 
 #include <array>
+#include <deque>
 #include <initializer_list>
 #include <memory>
 #include <span>
@@ -69,11 +70,15 @@ class Match {
 
   private:
     friend class Matcher;
+    friend class Engine;
+    // Matched by moving a view from the result of an op to its operands.
+    bool moved_views() const { return kept_ != nullptr; }
     Expr root_;
     const Surroundings* around_ = nullptr;
     // Operands of nodes below the root, which lives; null stands for the root itself.
     std::array<std::pair<char, const Expr*>, 8> bound_{};
     std::size_t count_ = 0;
+    std::shared_ptr<std::deque<Expr>> kept_;  // made while matching, bound or above what is
 };
 
 /// One rewrite. `replace` may return an empty Expr: the rule does not apply after all.
@@ -89,6 +94,7 @@ struct Rule {
 std::span<const Rule> canonicalize_rules();  ///< one form for each expression, less work
 std::span<const Rule> stabilize_rules();     ///< forms that neither overflow nor cancel
 std::span<const Rule> specialize_rules();    ///< after expansion: cheaper ops
+std::span<const Rule> fast_math_rules();     ///< of Mode::fast_math: in every phase, tried last
 
 /// What fired, in order.
 struct RewriteLog {
@@ -113,7 +119,8 @@ std::vector<Expr> rewrite(std::span<const Expr> outputs,
 /// The rewriting passes of the pipeline. What a later phase makes is brought into canonical form at
 /// once, so that its own patterns need to know one form only.
 enum class Phase { Canonicalize, Stabilize, Specialize };
-std::vector<Expr> rewrite(std::span<const Expr> outputs, Phase phase, RewriteLog* log = nullptr);
+std::vector<Expr> rewrite(std::span<const Expr> outputs, Phase phase, RewriteLog* log = nullptr,
+                          bool fast_math = false);
 
 /// Matches a pattern against an expression; null where it does not match. Where there are several
 /// ways, the first; a rewrite tries the others too, where a guard refuses.

@@ -100,6 +100,17 @@ bool power_of_two(const Match& m) {
     return std::fabs(std::frexp(a, &exponent)) == 0.5 && std::abs(exponent - 1) <= limit;
 }
 
+// Is e, through elementwise ops and views, a reduction? Such a number is right to the last place of
+// its largest terms only.
+bool made_of_sums(const Expr& e, int depth) {
+    const Node& n = e.node();
+    if (n.is_leaf() || depth == 0) return false;
+    if (n.op->has(Trait::Reduces)) return true;
+    if (!is_elementwise(def(n)) && !is_view(def(n))) return false;
+    return std::any_of(n.inputs.begin(), n.inputs.end(),
+                       [&](const Expr& x) { return made_of_sums(x, depth - 1); });
+}
+
 // What dropout leaves of relu(y) says by itself where both let through, so that the mask need not
 // be kept until the gradient is computed.
 Expr positive_masked(const Match& m, const Expr& x) {
@@ -131,12 +142,6 @@ bool transposed_product(const Match& m) {
 
 Expr product_of_transposed(const Match& m) {
     return dot_of(m, transpose(get(m, 'y')), transpose(get(m, 'x')));
-}
-
-// Two products become one and a sum of operands, which is no larger than the result was.
-bool both_only_here(const Match& m) {
-    return m['y'].type() == m['z'].type() && m['d'].type() == m['e'].type() && m.only_reader('d') &&
-           m.only_reader('e');
 }
 
 // ---- slices of what is computed
@@ -231,9 +236,9 @@ std::span<const Rule> specialize_rules() {
          [](const Match& m) { return if_same_type(m, inverse(m, m['x'])); }},
         {"pow_minus_two", "x^-2 = sqr(1 / x)", op("pow", any('x'), num(-2)),
          [](const Match& m) { return if_same_type(m, sqr(on(m, inverse(m, m['x'])))); }},
-        {"pow_minus_half", "x^-0.5 = 1 / sqrt(x); of -infinity NaN, as in NumPy",
+        {"pow_minus_half", "x^-0.5 = |1 / sqrt(x)|, infinite at both zeros; of -infinity NaN",
          op("pow", any('x'), num(-0.5)),
-         [](const Match& m) { return if_same_type(m, inverse(m, sqrt(get(m, 'x')))); }},
+         [](const Match& m) { return if_same_type(m, abs(on(m, inverse(m, sqrt(get(m, 'x')))))); }},
         {"pow_small", "x^3 ... x^6 by products", op("pow", any('x'), any('n')), small_power},
         {"div_power_of_two",
          "x / a = x * (1 / a) where a is a power of two, so that 1 / a is exact",
@@ -246,21 +251,18 @@ std::span<const Rule> specialize_rules() {
         {"transpose_dot", "dot(x, y).T = dot(y.T, x.T)",
          op("dimshuffle", named('d', "dot", any('x'), any('y'))), product_of_transposed,
          transposed_product},
-        {"dot_left_factor", "dot(x, y) + dot(x, z) = dot(x, y + z)",
-         op("add", named('d', "dot", any('x'), any('y')), named('e', "dot", any('x'), any('z'))),
-         [](const Match& m) { return dot_of(m, m['x'], get(m, 'y') + get(m, 'z')); },
-         both_only_here},
-        {"dot_right_factor", "dot(y, x) + dot(z, x) = dot(y + z, x)",
-         op("add", named('d', "dot", any('y'), any('x')), named('e', "dot", any('z'), any('x'))),
-         [](const Match& m) { return dot_of(m, get(m, 'y') + get(m, 'z'), m['x']); },
-         both_only_here},
-
         // Near y = 1 right to the last place of 1, not of the slope: what PyTorch and JAX compute,
         // and an exponential an element less.
-        {"sigmoid_slope", "y * sigmoid(-x) = y * (1 - y), where y = sigmoid(x) is needed elsewhere",
-         op("mul", named('y', "sigmoid", any('x')), op("sigmoid", op("neg", any('x')))),
-         [](const Match& m) { return get(m, 'y') * on(m, one(m) - get(m, 'y')); },
-         [](const Match& m) { return m.read_elsewhere('y'); }},
+        {"sigmoid_slope",
+         "g * (y * sigmoid(-x)) = g * (y * (1 - y)), where y = sigmoid(x) is needed elsewhere and "
+         "g "
+         "is a sum, or made of one",
+         op("mul", any('g'),
+            op("mul", named('y', "sigmoid", any('x')), op("sigmoid", op("neg", any('x'))))),
+         [](const Match& m) {
+             return get(m, 'g') * on(m, get(m, 'y') * on(m, one(m) - get(m, 'y')));
+         },
+         [](const Match& m) { return m.read_elsewhere('y') && made_of_sums(m['g'], 6); }},
         {"positive_masked", "0 < x and m = 0 < x * m, where x * m is computed anyway",
          op("and", op("lt", num(0), any('x')), any('m')),
          [](const Match& m) { return positive_masked(m, m['x']); }},

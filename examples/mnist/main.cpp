@@ -84,7 +84,8 @@ void add_flags(CLI::App& app, Flags& f) {
                    "Then write a page on the training step to this HTML file (with --profile, with "
                    "times)");
     app.add_option("--mode", f.mode,
-                   "fast_run, fast_compile, nan_guard, debug (very slow) or interpret (slow)")
+                   "fast_run, fast_math, fast_compile, nan_guard, debug (very slow) or interpret "
+                   "(slow)")
         ->capture_default_str();
     app.add_flag("--quiet", f.quiet, "Print the final accuracies only");
 }
@@ -107,6 +108,7 @@ struct ModeName {
     Mode mode;
 };
 constexpr ModeName kModes[] = {{"fast_run", Mode::fast_run},
+                               {"fast_math", Mode::fast_math},
                                {"fast_compile", Mode::fast_compile},
                                {"nan_guard", Mode::nan_guard},
                                {"debug", Mode::debug},
@@ -126,8 +128,8 @@ Job check(const Flags& f) {
     const auto* mode = std::find_if(std::begin(kModes), std::end(kModes),
                                     [&](const ModeName& m) { return m.name == f.mode; });
     if (mode == std::end(kModes))
-        usage(fmt::format("unknown --mode '{}'; the modes are fast_run, fast_compile, nan_guard, "
-                          "debug and interpret",
+        usage(fmt::format("unknown --mode '{}'; the modes are fast_run, fast_math, fast_compile, "
+                          "nan_guard, debug and interpret",
                           f.mode));
     job.mode = mode->mode;
     job.profile = f.profile;

@@ -21,6 +21,9 @@ struct Case {
     std::function<Numbers(const Numbers& x, const Numbers& y)> reference;
 };
 
+/// All of them; and its parts: of one function, and of several together.
 const std::vector<Case>& stability_cases();
+const std::vector<Case>& basic_cases();
+const std::vector<Case>& compound_cases();
 
 }  // namespace arete::test

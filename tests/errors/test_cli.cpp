@@ -69,7 +69,7 @@ TEST_CASE("mnist: bad flags end with exit code 2 and say what would be right") {
     fails("mnist --threads 0", 2, "--threads");
     fails("mnist --device abacus", 2, "unknown device 'abacus'; the devices are cpu");
     fails("mnist --init zeros", 2, "unknown --init 'zeros'; it is n_out or n_in");
-    fails("mnist --mode sideways", 2, "unknown --mode 'sideways'; the modes are fast_run, fast_c");
+    fails("mnist --mode sideways", 2, "unknown --mode 'sideways'; the modes are fast_run, fast_m");
     fails("mnist --dump poem", 2, "there is no stage 'poem'; the stages are graph");
     fails("mnist --net shallow --batch 1001", 2, "has 1000 rows, fewer than a mini-batch of 1001");
     fails("bench_step --net nothing", 2, "unknown net 'nothing'");

@@ -47,7 +47,7 @@ std::string cell(std::string text) {
 std::string tables() {
     std::string out =
         "# Rewrites\n\n"
-        "Every rule of the three tables in [compiler/rewrite](../compiler/rewrite), in the order "
+        "Every rule of the four tables in [compiler/rewrite](../compiler/rewrite), in the order "
         "in\n"
         "which the engine tries them. Written from the tables by "
         "tests/golden/test_rewrites_doc.cpp.\n"
@@ -56,11 +56,16 @@ std::string tables() {
         "are.\n"
         "A guard is a further condition, for example that no dtype or shape changes. The "
         "canonical\n"
-        "rules run again, after its own, in each of the later phases.\n";
+        "rules run again, after its own, in each of the later phases. The rules of the last table "
+        "can take\n"
+        "an intermediate result out of the range of its dtype, or keep it there where as written it "
+        "leaves:\n"
+        "a finite result can become an infinity, a NaN or 0, or the other way. No other does.\n";
     const std::pair<const char*, std::span<const Rule>> phases[] = {
         {"canonicalize: one form for each expression", canonicalize_rules()},
         {"stabilize: forms that neither overflow nor cancel", stabilize_rules()},
-        {"specialize: cheaper ops, after composites are expanded", specialize_rules()}};
+        {"specialize: cheaper ops, after composites are expanded", specialize_rules()},
+        {"fast_math: only in Mode::fast_math", fast_math_rules()}};
     for (const auto& [title, rules] : phases) {
         out += fmt::format(
             "\n## {}\n\n| rule | matches | because | guard |\n| --- | --- | --- | --- |\n", title);

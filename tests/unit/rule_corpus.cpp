@@ -27,6 +27,11 @@ Expr pooled(const Expr& images, const Expr& filters, bool flip) {
     return pool2d(conv2d(images, filters, {.filter_flip = flip}), {2, 2});
 }
 
+// The gradient of a cost of p, passed on through p.
+Expr through(const Expr& p, const Expr& cost, const Expr& x) {
+    return Lop(p, {x}, grad(sum(cost), p))[0];
+}
+
 }  // namespace
 
 const std::vector<Written>& written_for_rules() {
@@ -86,7 +91,29 @@ const std::vector<Written>& written_for_rules() {
          [](E x, E y) {
              return where(x < y, reshape(where(coins(DType::Bool), flatten(x), 0), {5, 7}), 0);
          }},
-        {"sigmoid_slope", [](E x, E) { return sigmoid(x) + sigmoid(x) * sigmoid(-x); }},
+        {"sigmoid_slope",
+         [](E x, E y) { return sigmoid(x) + sum(y, 1, true) * (sigmoid(x) * sigmoid(-x)); }},
+        {"div_of_scaled", [](E x, E) { return x * 4 / 0.5; }},
+        {"log_of_view", [](E x, E) { return log(sum(exp(x), 1)(slice(1, 3))); }},
+        {"log_of_product", [](E x, E y) { return log(softmax(x) * sigmoid(y)); }},
+        {"log_of_product", [](E x, E) { return log(0.5 * sigmoid(x)); }},
+        {"log_of_quotient", [](E x, E y) { return log(sigmoid(x) / softmax(y)); }},
+        {"log_of_power", [](E x, E) { return log(pow(sigmoid(x), 2.5)); }},
+        {"log_of_root", [](E x, E) { return log(sqrt(exp(x))); }},
+        {"log_of_cast",
+         [](E x, E) {
+             const DType other = x.dtype() == DType::F32 ? DType::F64 : DType::F32;
+             return cast(log(cast(softmax(x), other)), DType::F32);
+         }},
+        {"minus_log_sum_exp", [](E x, E) { return x - logsumexp(x, 1, true); }},
+        {"cancel_factors", [](E x, E y) { return (y / sigmoid(x)) * (sigmoid(x) * x); }},
+        {"cancel_factors", [](E x, E y) { return exp(x) * y * sqr(sigmoid(-x)); }},
+        {"cancel_factors", [](E x, E y) { return y / softmax(x) * softmax(x); }},
+        {"cancel_quotients", [](E x, E y) { return exp(x) * y / sqrt(exp(x)); }},
+        {"cancel_in_sum",
+         [](E x, E y) { return (y / sigmoid(x) - x / sigmoid(-x)) * (sigmoid(x) * sigmoid(-x)); }},
+        {"abs_positive", [](E x, E y) { return abs(exp(x) * max(sqr(y), 1, true)); }},
+        {"sqr_sqrt", [](E x, E y) { return sqr(sqrt(sqr(x) + sum(abs(y), 1, true))); }},
         {"positive_masked", [](E x, E y) { return grad(sum(sqr(relu(x) * (y < 1))), x); }},
         {"positive_view_masked",
          [](E x, E) { return grad(sum(sqr(coins(x.dtype()) * flatten(relu(x)))), x); }},
@@ -105,43 +132,56 @@ const std::vector<Written>& written_for_rules() {
                  apply(*find_op("one_hot_rows"), {y, x(all, 2)}, {{"sizes", Shape{5, 7}}}, {}), 1,
                  true);
          }},
-        {"log_softmax_picked", [](E x, E) { return log(softmax(x)(slice(1, 3))); }},
-        {"log_softmax_picked",
+        {"log_of_view", [](E x, E) { return log(softmax(x)(slice(1, 3))); }},
+        {"log_of_view",
          [labels](E x, E) {
              return log(softmax(x)(arange(5), labels({0, 6, 3, 3, 1})));
          }},
         {"softmax_grad_of_picked",
          [labels](E x, E y) {
-             return grad(sum(log(softmax(x)(arange(5), labels({0, 6, 3, 3, 1}))) * y(all, 0)), x);
+             const Expr p = softmax(x);
+             return through(p, log(p(arange(5), labels({0, 6, 3, 3, 1}))) * y(all, 0), x);
          }},
         {"softmax_grad_of_picked",
          [labels](E x, E y) {
-             return grad(
-                 sum(log(softmax(x)(labels({0, 1, 0}), labels({2, 2, 2}))) * y(0, slice(0, 3))), x);
+             const Expr p = softmax(x);
+             return through(p, log(p(labels({0, 1, 0}), labels({2, 2, 2}))) * y(0, slice(0, 3)), x);
          }},
         {"softmax_grad_of_picked",
          [labels](E x, E) {
-             return grad(-sum(log(take(softmax(x), labels({1, 1}), 1))), x);
+             const Expr p = softmax(x);
+             return through(p, -log(take(p, labels({1, 1}), 1)), x);
          }},
         {"softmax_grad_of_picked",
-         [](E x, E) { return grad(sum(log(softmax(x)(all, slice(1, 6, 2)))), x); }},
+         [](E x, E) {
+             const Expr p = softmax(x);
+             return through(p, log(p(all, slice(1, 6, 2))), x);
+         }},
         {"softmax_grad_of_sum",
          [](E x, E y) {
              const Expr p = softmax(x);
-             return grad(sum(p * y + log(p)), x);
+             return through(p, p * y + log(p), x);
          }},
         {"softmax_grad_of_sum",
          [](E x, E) {
              const Expr p = softmax(x);
-             return grad(sum(p * log(p)), x);
+             return through(p, p * log(p), x);
          }},
         {"softmax_grad_of_difference",
          [](E x, E y) {
              const Expr p = softmax(x);
-             return grad(sum(p * y - y * log(p)), x);
+             return through(p, p * y - y * log(p), x);
          }},
-        {"softmax_grad_of_log", [](E x, E) { return grad(sum(log(softmax(x))), x); }},
-        {"softmax_grad_of_log", [](E x, E y) { return grad(-sum(y * log(softmax(x, 0))), x); }},
+        {"softmax_grad_of_log",
+         [](E x, E) {
+             const Expr p = softmax(x);
+             return through(p, log(p), x);
+         }},
+        {"softmax_grad_of_log",
+         [](E x, E y) {
+             const Expr p = softmax(x, 0);
+             return through(p, -y * log(p), x);
+         }},
         {"exp_over_sum", [](E x, E) { return exp(x) / sum(exp(x), 1, true); }},
         {"exp_over_sum", [](E x, E) { return exp(x) / sum(exp(x), 0); }},
         {"exp_over_sum",
@@ -150,9 +190,20 @@ const std::vector<Written>& written_for_rules() {
          }},
         {"exp_over_sum", [](E x, E) { return exp(x) / sum(exp(x)); }},
         {"log_sum_exp_grad",
-         [](E x, E y) { return grad(sum(log(sum(exp(x), 1)) * y(all, 0)), x); }},
-        {"log_sum_exp_grad", [](E x, E) { return grad(sum(log(sum(exp(x), 0, true))), x); }},
-        {"log_sum_exp_grad", [](E x, E) { return grad(log(sum(exp(x))), x); }},
+         [](E x, E y) {
+             const Expr e = exp(x);
+             return through(e, log(sum(e, 1)) * y(all, 0), x);
+         }},
+        {"log_sum_exp_grad",
+         [](E x, E) {
+             const Expr e = exp(x);
+             return through(e, log(sum(e, 0, true)), x);
+         }},
+        {"log_sum_exp_grad",
+         [](E x, E) {
+             const Expr e = exp(x);
+             return through(e, log(sum(e)), x);
+         }},
         {"log_sum_exp",
          [](E x, E y) {
              return log(sum(exp(reshape(x, {5, 1, 7}) * y), {0, 2}));

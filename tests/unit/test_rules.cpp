@@ -18,6 +18,7 @@
 #include "compiler/rewrite/specialize_shapes.h"
 #include "examples/mnist/nets.h"
 #include "tests/support.h"
+#include "tests/unit/rule_builder.h"
 #include "tests/unit/rule_corpus.h"
 
 using namespace arete;
@@ -26,132 +27,6 @@ using arete::test::difference;
 namespace {
 
 constexpr std::int64_t rows = 5, columns = 7;
-
-/// Applications that need more than operands: by op, the attributes to try.
-std::vector<Attrs> attributes(std::string_view op, std::span<const Expr> args) {
-    const Shape in = args.empty() ? Shape{} : args[0].shape();
-    if (op == "softmax" || op == "log_softmax" || op == "softmax_grad" || op == "shape") {
-        std::vector<Attrs> out;
-        for (std::size_t axis = 0; axis < in.size(); ++axis)
-            out.push_back({{"axis", static_cast<std::int64_t>(axis)}});
-        return out;
-    }
-    if (op == "dimshuffle") {
-        Ints same;
-        for (std::size_t k = 0; k < in.size(); ++k) same.push_back(static_cast<std::int64_t>(k));
-        return {
-            {{"order", same}},           {{"order", Ints{1, 0}}},       {{"order", Ints{-1, 0, 1}}},
-            {{"order", Ints{1, -1, 0}}}, {{"order", Ints{1, 0, 2, 3}}}, {{"order", Ints{2, 0}}}};
-    }
-    if (op == "reshape")
-        return {{{"shape", in}},
-                {{"shape", Shape{rows * columns}}},
-                {{"shape", Shape{1, rows, columns}}},
-                {{"shape", Shape{columns, 1, rows}}},
-                {{"shape", Shape{1}}}};
-    if (op == "broadcast_to")
-        return {{{"shape", in}, {"repeats", Ints{}}},
-                {{"shape", Shape{rows, columns}}, {"repeats", Ints{0}}},
-                {{"shape", Shape{3, rows, columns}}, {"repeats", Ints{}}},
-                {{"shape", Shape{3, rows, columns}}, {"repeats", Ints{1}}}};
-    if (op == "sum" || op == "prod" || op == "max" || op == "min" || op == "argmax" ||
-        op == "argmin") {
-        std::vector<Attrs> out;
-        for (const bool keep : {false, true})
-            for (const Ints& axes : {Ints{0}, Ints{1}, Ints{0, 1}, Ints{0, 1, 2}})
-                if (axes.size() == 1 || op.substr(0, 3) != "arg")
-                    out.push_back({{"axes", axes}, {"keepdims", keep}});
-        return out;
-    }
-    if (op == "slice") {
-        if (in.size() == 1)
-            return {{{"starts", Shape{1}}, {"steps", Ints{2}}, {"sizes", Shape{2}}}};
-        if (in.size() != 2) return {};
-        return {{{"starts", Shape{0, 0}}, {"steps", Ints{1, 1}}, {"sizes", in}},
-                {{"starts", Shape{1, 2}}, {"steps", Ints{2, 1}}, {"sizes", Shape{2, 3}}},
-                {{"starts", Shape{0, 6}}, {"steps", Ints{1, -2}}, {"sizes", Shape{1, 4}}}};
-    }
-    if (op == "pad2d") return {{{"pad", Shape{2, 2, 1, 1}}}};
-    if (op == "conv2d") return {{{"filter_flip", true}}, {{"filter_flip", false}}};
-    if (op == "check_index") return {{{"size", Dim(rows)}}};
-    if (op == "check_range")
-        return {{{"size", Dim(rows)}, {"length", Dim(2)}, {"step", std::int64_t{1}}}};
-    if (op == "conv2d_grad_weights") return {{{"filter_flip", true}}};
-    if (op == "cast") {
-        std::vector<Attrs> out;
-        for (const DType t : all_dtypes) out.push_back({{"dtype", t}});
-        return out;
-    }
-    return {Attrs{}};
-}
-
-/// Ops that a pattern may start with.
-std::vector<const OpDef*> ops_of(const Pattern& p) {
-    if (p.kind == Pattern::Kind::Apply) {
-        const OpDef* op = find_op(std::string(p.op));
-        REQUIRE_MESSAGE(op, std::string(p.op));
-        return {op};
-    }
-    std::vector<const OpDef*> out;
-    for (const OpDef* op : all_ops())
-        if (op->info.kind == OpInfo::Kind::Apply && p.is(*op) &&
-            op->arity == static_cast<int>(p.args.size()))
-            out.push_back(op);
-    return out;
-}
-
-/// Builds the expressions that a pattern may stand for, for given meanings of its variables.
-class Builder {
-  public:
-    Builder(const std::map<char, Expr>& variables, DType t) : variables_(variables), t_(t) {}
-
-    std::vector<Expr> all(const Pattern& p) const {
-        switch (p.kind) {
-            case Pattern::Kind::Any: return {variables_.at(p.name)};
-            case Pattern::Kind::Constant: return {scalar_constant(t_, p.value)};
-            case Pattern::Kind::Apply:
-            case Pattern::Kind::Class: break;
-        }
-        std::vector<std::vector<Expr>> choices{{}};
-        for (const Pattern& arg : p.args) {
-            std::vector<std::vector<Expr>> longer;
-            for (const auto& before : choices)
-                for (const Expr& e : all(arg)) {
-                    longer.push_back(before);
-                    longer.back().push_back(e);
-                }
-            choices = std::move(longer);
-        }
-        std::vector<Expr> out;
-        for (const OpDef* op : ops_of(p))
-            for (const auto& args : choices)
-                for (const Attrs& a : attributes(op->info.name, args)) try {
-                        out.push_back(apply(*op, args, a, Loc{"rule.cpp", 1}));
-                    } catch (const Error&) {
-                        // No such expression, for these operands.
-                    }
-        return out;
-    }
-
-  private:
-    const std::map<char, Expr>& variables_;
-    DType t_;
-};
-
-/// Variables of a pattern. Names of whole applications that occur elsewhere as variables are bound
-/// to what they name, which the builder makes equal by making the same expression twice.
-void variables_of(const Pattern& p, std::set<char>& out) {
-    if (p.kind == Pattern::Kind::Any) out.insert(p.name);
-    for (const Pattern& a : p.args) variables_of(a, out);
-}
-
-/// The application that a pattern names, where the name is used as a variable, too.
-const Pattern* named_application(const Pattern& p, char name) {
-    if (p.kind != Pattern::Kind::Any && p.name == name) return &p;
-    for (const Pattern& a : p.args)
-        if (const Pattern* found = named_application(a, name)) return found;
-    return nullptr;
-}
 
 /// What a variable of a rule may be: tensors, and constants that guards ask for.
 struct Meanings {
@@ -217,7 +92,7 @@ const std::set<std::string> other_limits{"pow_half", "pow_minus_half"};
 int check_rule(const Rule& rule, DType t, bool special) {
     const Meanings meanings(t, special && !other_limits.count(rule.name));
     std::set<char> names;
-    variables_of(rule.pattern, names);
+    test::variables_of(rule.pattern, names);
     const std::vector<char> order(names.begin(), names.end());
     constexpr int enough = 60;
     int fired = 0;
@@ -226,13 +101,7 @@ int check_rule(const Rule& rule, DType t, bool special) {
         std::map<char, Expr> variables;
         for (std::size_t k = 0; k < order.size(); ++k)
             variables[order[k]] = meanings.leaves[choice[k]];
-        // A variable that is also the name of an application stands for that.
-        for (const char name : order)
-            if (const Pattern* p = named_application(rule.pattern, name)) {
-                const auto made = Builder(variables, t).all(*p);
-                if (!made.empty()) variables[name] = made[0];
-            }
-        for (Expr left : Builder(variables, t).all(rule.pattern)) {
+        for (Expr left : test::PatternBuilder(variables, t).applications(rule.pattern)) {
             // Equal parts become one node, as in a compilation.
             left = rewrite({&left, 1}, std::span<const Rule>{})[0];
             if (left.node().is_leaf()) continue;
@@ -293,7 +162,8 @@ struct Table {
 std::vector<Table> tables() {
     return {{"canonicalize", Phase::Canonicalize, canonicalize_rules()},
             {"stabilize", Phase::Stabilize, stabilize_rules()},
-            {"specialize", Phase::Specialize, specialize_rules()}};
+            {"specialize", Phase::Specialize, specialize_rules()},
+            {"fast_math", Phase::Specialize, fast_math_rules()}};
 }
 
 /// A training step, as a list of outputs.
@@ -333,10 +203,11 @@ std::vector<Expr> step_of(const NetRow& row) {
 void check_rest(std::vector<Expr> e) {
     for (const Table& table : tables()) {
         INFO(std::string(table.name));
+        const bool fast_math = std::string(table.name) == "fast_math";
         if (table.phase == Phase::Specialize) e = expand_composites(e);
-        e = rewrite(e, table.phase);
+        e = rewrite(e, table.phase, nullptr, fast_math);
         RewriteLog log;
-        const auto again = rewrite(e, table.phase, &log);
+        const auto again = rewrite(e, table.phase, &log, fast_math);
         CAPTURE(log.str());
         CHECK(log.firings.empty());
         CHECK(to_string(Graph(again)) == to_string(Graph(e)));
@@ -354,7 +225,8 @@ TEST_CASE("rules: both sides of every rule are equal, and every rule fires") {
         for (const Rule& rule : table.rules) {
             INFO(fmt::format("{}: {}: {}", table.name, rule.name, rule.comment));
             // Stabilising rules mend what overflows; no other may change NaN or infinities.
-            const bool special = table.phase != Phase::Stabilize;
+            const bool special =
+                table.phase != Phase::Stabilize && std::string(table.name) != "fast_math";
             std::map<DType, int> fired;
             for (const DType t : all_dtypes)
                 fired[t] = check_rule(rule, t, special) + check_written(rule, t);
