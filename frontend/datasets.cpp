@@ -117,13 +117,9 @@ Array parse_idx(std::span<const std::byte> b, const std::string& name, std::uint
     for (std::size_t i = 0; i < rank; ++i) sizes.push_back(big_endian(b.data() + 4 + 4 * i));
 
     const std::size_t have = b.size() - header;
-    std::uint64_t need = size_of(*dtype);
-    for (std::int64_t n : sizes) {
-        const auto size = static_cast<std::uint64_t>(n);
-        if (size != 0 && need > UINT64_MAX / size)
-            fail<DataError>({}, "{}: corrupt: the header says {}", name, type_name(*dtype, sizes));
-        need *= size;
-    }
+    if (!sizes_fit(*dtype, sizes))
+        fail<DataError>({}, "{}: corrupt: the header says {}", name, type_name(*dtype, sizes));
+    const std::size_t need = size_of(*dtype) * static_cast<std::size_t>(count(sizes));
     if (have < need)
         fail<DataError>({}, "{}: truncated: the header says {}, that is {} bytes, found {}", name,
                         type_name(*dtype, sizes), need, have);
@@ -183,12 +179,16 @@ Digits read_digits(const fs::path& folder, const std::string& part, std::uint32_
 }  // namespace
 
 Array read_idx(std::span<const std::byte> bytes, const std::string& name, std::uint32_t magic) {
-    if (is_gzip(bytes)) return parse_idx(gunzip(bytes, name), name, magic);
-    return parse_idx(bytes, name, magic);
+    return with_memory({}, "data file", name, [&] {
+        if (is_gzip(bytes)) return parse_idx(gunzip(bytes, name), name, magic);
+        return parse_idx(bytes, name, magic);
+    });
 }
 
 Array read_idx(const std::string& path, std::uint32_t magic) {
-    return read_idx(std::span<const std::byte>(read_file(path)), path, magic);
+    return with_memory({}, "data file", path, [&] {
+        return read_idx(std::span<const std::byte>(read_file(path)), path, magic);
+    });
 }
 
 Digits to_digits(const Array& images, const Array& labels, const std::string& name) {

@@ -7,6 +7,7 @@
 #include "compiler/ops/dims.h"
 #include "compiler/ops/elementwise.h"
 #include "compiler/ops/leaves.h"
+#include "compiler/ops/movement.h"
 #include "compiler/rewrite/specialize_shapes.h"
 
 namespace arete {
@@ -63,6 +64,10 @@ std::vector<std::pair<Expr, Expr>> check_updates(const FunctionOptions& o) {
             if (same(variable, u.variable))
                 fail<GraphError>(u.loc, "function '{}': shared variable {} is updated twice",
                                  o.name, label(variable));
+        // Sizes that are not known yet are checked when they are.
+        value = specify_shape(
+            Operand(value, u.loc.file, u.loc.line), u.variable.shape(),
+            fmt::format("function '{}': update of shared variable {}", o.name, label(u.variable)));
         out.emplace_back(u.variable, value);
     }
     return out;
@@ -82,13 +87,23 @@ std::vector<Expr> substitute(const std::vector<Expr>& roots, const FunctionOptio
         pairs.emplace_back(g.what, by);
     }
     if (pairs.empty()) return roots;
+    const std::vector<std::pair<Expr, Expr>> given = pairs;
     auto symbol = [&](DimSymbol s) -> std::optional<Dim> {
-        for (const auto& [what, by] : pairs) {
+        for (const auto& [what, by] : given) {
             if (what.node().op->kind != Kind::Input || what.node().id != s.variable) continue;
             return s.axis < 0 ? as_dim(by) : by.shape()[static_cast<std::size_t>(s.axis)];
         }
         return std::nullopt;
     };
+    // What is replaced promised a shape, which others may have relied upon.
+    for (std::size_t k = 0; k < pairs.size(); ++k) {
+        auto& [what, by] = pairs[k];
+        Shape promised = what.shape();
+        for (Dim& d : promised) d = d.bind(symbol);
+        const Loc at = o.givens[k].replacement.loc;
+        by = specify_shape(Operand(by, at.file, at.line), promised,
+                           fmt::format("function '{}': given for {}", o.name, label(what)));
+    }
     return transform(roots, [&](const std::shared_ptr<const Node>& old, Node copy) {
         std::vector<Expr> out = outputs_of(old);
         if (!copy.is_leaf()) {
@@ -140,9 +155,10 @@ FunctionGraph prepare_function(FunctionOptions o, Loc loc) {
     }
     std::sort(f.shared.begin(), f.shared.end(),
               [](const Expr& a, const Expr& b) { return a.node().id < b.node().id; });
-    std::vector<std::uint64_t> scalars = scalars_in_shapes(roots);
+    const InputsInShapes sizes = inputs_in_shapes(roots);
     for (const Expr& input : f.inputs) {
-        bool sized = std::count(scalars.begin(), scalars.end(), input.node().id) != 0;
+        const std::uint64_t id = input.node().id;
+        const bool sized = sizes.scalars.count(id) != 0 || sizes.tensors.count(id) != 0;
         if (graph.contains(input.node()) || sized || o.on_unused_input == OnUnusedInput::ignore)
             continue;
         std::string message = fmt::format(
@@ -150,7 +166,7 @@ FunctionGraph prepare_function(FunctionOptions o, Loc loc) {
         if (o.on_unused_input == OnUnusedInput::error) throw GraphError(loc, message);
         fmt::print(stderr, "warning: {}: {}\n", loc.str(), message);
     }
-    f.size_scalars = scalars;
+    f.size_scalars.assign(sizes.scalars.begin(), sizes.scalars.end());
     add_default_updates(f);
     return f;
 }

@@ -231,6 +231,11 @@ Compiled read_program(ByteReader& in, const Graph& graph, const Files& files) {
         s.dtype = in.number<DType>();
         s.sizes = in.numbers<std::int64_t>();
         s.name = in.text();
+        if (!sizes_fit(s.dtype, s.sizes)) throw std::out_of_range("no such size");
+        if (s.kind == Slot::Kind::Arena &&
+            (s.offset < 0 || s.offset > p.arena_bytes ||
+             static_cast<std::int64_t>(s.bytes()) > p.arena_bytes - s.offset))
+            throw std::out_of_range("no place in the arena");
     }
     for (std::size_t n = in.number<std::size_t>(); n > 0; --n) {
         Step& s = p.steps.emplace_back();

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
+#include <limits>
 #include <new>
 #include <utility>
 
@@ -20,7 +21,10 @@ std::string type_name(DType dtype, const Sizes& sizes) {
 
 std::int64_t count(const Sizes& sizes) {
     std::int64_t n = 1;
-    for (std::int64_t s : sizes) n *= s;
+    for (std::int64_t s : sizes)
+        if (__builtin_mul_overflow(n, s, &n))
+            fail<ArgumentError>({}, "[{}]: more elements than 64 bits can count",
+                                fmt::join(sizes, ","));
     return n;
 }
 
@@ -32,8 +36,23 @@ AllocateBytes replace_allocation(AllocateBytes by) {
     return std::exchange(replacement, by);
 }
 
+bool sizes_fit(DType dtype, const Sizes& sizes) {
+    auto bytes = static_cast<std::int64_t>(size_of(dtype));
+    for (std::int64_t s : sizes) {
+        if (s < 0) return false;
+        if (s != 0 && (__builtin_mul_overflow(bytes, s, &bytes) || bytes > largest_tensor))
+            return false;
+    }
+    return true;
+}
+
 std::shared_ptr<void> allocate_bytes(std::size_t bytes) {
     if (replacement) return replacement(bytes);
+    const auto none = [&] {
+        with_memory({}, "memory for", "an array",
+                    [&] { fail<MemoryError>({}, "no memory for {} bytes", bytes); });
+    };
+    if (bytes > std::numeric_limits<std::size_t>::max() / 2) none();
     // Rounded up so that a full vector may be read at the end of any array.
     std::size_t rounded = (bytes + 127) / 64 * 64;
     // Where the system offers huge pages on demand, large arrays take them: a kernel that walks a
@@ -42,17 +61,32 @@ std::shared_ptr<void> allocate_bytes(std::size_t bytes) {
     const bool large = rounded >= 2 * huge;
     if (large) rounded = (rounded + huge - 1) / huge * huge;
     void* p = std::aligned_alloc(large ? huge : 64, rounded);
-    if (!p) throw std::bad_alloc();
+    if (!p) none();
 #ifdef MADV_HUGEPAGE
     if (large) madvise(p, rounded, MADV_HUGEPAGE);  // advice: may be declined
 #endif
-    return std::shared_ptr<void>(p, std::free);
+    // Where this fails, it frees p.
+    return with_memory({}, "memory for", "an array",
+                       [&] { return std::shared_ptr<void>(p, std::free); });
 }
 
 Array::Array(DType dtype, Sizes sizes) : dtype_(dtype), sizes_(std::move(sizes)) {
+    check_sizes();
+    try {
+        storage_ = allocate_bytes(bytes());
+    } catch (const MemoryError&) {
+        with_memory({}, "memory for", "an array", [&] {
+            fail<MemoryError>({}, "Array: no memory for {}, {} bytes", type_name(dtype_, sizes_),
+                              bytes());
+        });
+    }
+}
+
+void Array::check_sizes() const {
+    if (sizes_fit(dtype_, sizes_)) return;
     for (std::int64_t s : sizes_)
         if (s < 0) fail<ArgumentError>({}, "Array: negative size in {}", type_name(dtype_, sizes_));
-    storage_ = allocate_bytes(bytes());
+    fail<ArgumentError>({}, "Array: {} is too large for any memory", type_name(dtype_, sizes_));
 }
 
 Array Array::reshaped(Sizes sizes) const {

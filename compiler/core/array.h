@@ -18,8 +18,13 @@ using Sizes = std::vector<std::int64_t>;
 
 /// "f32[64,784]".
 std::string type_name(DType dtype, const Sizes& sizes);
-/// Number of elements.
+/// Number of elements. An ArgumentError where that does not fit in 64 bits.
 std::int64_t count(const Sizes& sizes);
+/// No tensor may have more bytes: far beyond any memory, and so little that sums of several sizes
+/// fit in 64 bits. As in NumPy, axes of size 0 do not make the others smaller.
+inline constexpr std::int64_t largest_tensor = std::int64_t{1} << 56;
+/// False where a size is negative or a tensor of these sizes has more than `largest_tensor` bytes.
+bool sizes_fit(DType dtype, const Sizes& sizes);
 
 /// A dense, row-major tensor in host memory. Copying an Array shares its elements (like a NumPy
 /// reference); `copy()` duplicates them. Owned memory is 64-byte aligned.
@@ -27,7 +32,8 @@ class Array {
   public:
     /// An empty f32[0].
     Array() : Array(DType::F32, Sizes{0}) {}
-    /// Uninitialised elements.
+    /// Uninitialised elements. An ArgumentError where the sizes are negative or too large for any
+    /// tensor, a MemoryError where there is no memory for them.
     Array(DType dtype, Sizes sizes);
     /// A scalar.
     template <Element T>
@@ -58,7 +64,9 @@ class Array {
     Array reshaped(Sizes sizes) const;
     /// An Array over `storage`, which must hold count(sizes) elements.
     Array(DType dtype, Sizes sizes, std::shared_ptr<void> storage)
-        : dtype_(dtype), sizes_(std::move(sizes)), storage_(std::move(storage)) {}
+        : dtype_(dtype), sizes_(std::move(sizes)), storage_(std::move(storage)) {
+        check_sizes();
+    }
 
     DType dtype() const { return dtype_; }
     const Sizes& shape() const { return sizes_; }
@@ -107,6 +115,7 @@ class Array {
     std::string str() const;
 
   private:
+    void check_sizes() const;
     void check_dtype(DType wanted) const;
     void check_count(std::int64_t wanted) const;
 
@@ -134,7 +143,7 @@ Array ones(Sizes sizes) {
 /// Zeros of a type known at run time.
 Array zeros(DType dtype, Sizes sizes);
 
-/// 64-byte aligned bytes, freed with the last owner.
+/// 64-byte aligned bytes, freed with the last owner. A MemoryError where there are none.
 std::shared_ptr<void> allocate_bytes(std::size_t bytes);
 
 }  // namespace arete

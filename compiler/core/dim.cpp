@@ -1,20 +1,41 @@
 #include "compiler/core/dim.h"
 
 #include <algorithm>
+#include <limits>
 
 #include "compiler/core/error.h"
 #include "compiler/core/integers.h"
 
 namespace arete {
 
-// A symbol, or floor(numerator / denominator). The key orders and identifies atoms.
+// A symbol, or a function of its operands. The key orders and identifies atoms.
 struct Dim::Atom {
     std::string key;
     std::string label;
     DimSymbol symbol;
-    bool is_division = false;
-    Dim numerator, denominator;
+    Kind kind = Kind::Symbol;
+    std::vector<Dim> operands;
 };
+
+namespace {
+
+// Each is empty where the result does not fit in 64 bits.
+std::optional<std::int64_t> sum_of(std::int64_t a, std::int64_t b) {
+    std::int64_t out = 0;
+    if (__builtin_add_overflow(a, b, &out)) return std::nullopt;
+    return out;
+}
+std::optional<std::int64_t> product_of(std::int64_t a, std::int64_t b) {
+    std::int64_t out = 0;
+    if (__builtin_mul_overflow(a, b, &out)) return std::nullopt;
+    return out;
+}
+// Does b divide a, with a quotient that fits in 64 bits?
+bool divides(std::int64_t b, std::int64_t a) {
+    return b == -1 ? a != std::numeric_limits<std::int64_t>::min() : a % b == 0;
+}
+
+}  // namespace
 
 Dim Dim::from_atom(AtomPtr atom) {
     return from_terms(0, {Term{1, {std::move(atom)}}});
@@ -29,6 +50,33 @@ Dim Dim::symbol(DimSymbol s, std::string label) {
     return from_atom(std::move(atom));
 }
 
+Dim Dim::apply(Kind kind, std::vector<Dim> operands) {
+    static constexpr const char* names[] = {"symbol", "floordiv", "broadcast", "not_negative",
+                                            "overflow"};
+    auto atom = std::make_shared<Atom>();
+    atom->kind = kind;
+    std::string list, symbols;
+    for (const Dim& d : operands) {
+        list += (list.empty() ? "" : ", ") + d.str();
+        d.for_each_symbol(
+            [&](DimSymbol s) { symbols += fmt::format("{}.{},", s.variable, s.axis); });
+    }
+    atom->label = fmt::format("{}({})", names[static_cast<int>(kind)], list);
+    atom->key = fmt::format("{}|{}", atom->label, symbols);
+    atom->operands = std::move(operands);
+    return from_atom(std::move(atom));
+}
+
+// a op b is beyond 64 bits.
+Dim Dim::overflow(const Dim& a, char op, const Dim& b) {
+    auto atom = std::make_shared<Atom>();
+    atom->kind = Kind::Overflow;
+    atom->label = fmt::format("({}){}({})", a.str(), op, b.str());
+    atom->key = "o" + atom->label;
+    atom->operands = {a, b};
+    return from_atom(std::move(atom));
+}
+
 Dim Dim::from_terms(std::int64_t constant, Terms terms) {
     auto less = [](const AtomPtr& a, const AtomPtr& b) { return a->key < b->key; };
     auto compare = [&](const Term& a, const Term& b) {
@@ -38,10 +86,13 @@ Dim Dim::from_terms(std::int64_t constant, Terms terms) {
     std::sort(terms.begin(), terms.end(), compare);
     Terms merged;
     for (Term& t : terms) {
-        if (!merged.empty() && !compare(merged.back(), t))
-            merged.back().coefficient += t.coefficient;
-        else
+        if (merged.empty() || compare(merged.back(), t)) {
             merged.push_back(std::move(t));
+            continue;
+        }
+        const auto sum = sum_of(merged.back().coefficient, t.coefficient);
+        if (!sum) return overflow(merged.back().coefficient, '+', t.coefficient);
+        merged.back().coefficient = *sum;
     }
     std::erase_if(merged, [](const Term& t) { return t.coefficient == 0; });
     Dim d(constant);
@@ -55,10 +106,12 @@ std::int64_t Dim::value() const {
 }
 
 Dim operator+(const Dim& a, const Dim& b) {
-    if (a.is_const() && b.is_const()) return a.constant_ + b.constant_;
+    const auto constant = sum_of(a.constant_, b.constant_);
+    if (!constant) return Dim::overflow(a, '+', b);
+    if (a.is_const() && b.is_const()) return *constant;
     Dim::Terms terms = a.terms_ ? *a.terms_ : Dim::Terms{};
     if (b.terms_) terms.insert(terms.end(), b.terms_->begin(), b.terms_->end());
-    return Dim::from_terms(a.constant_ + b.constant_, std::move(terms));
+    return Dim::from_terms(*constant, std::move(terms));
 }
 
 Dim operator-(const Dim& a, const Dim& b) {
@@ -66,30 +119,41 @@ Dim operator-(const Dim& a, const Dim& b) {
 }
 
 Dim operator*(const Dim& a, const Dim& b) {
-    if (a.is_const() && b.is_const()) return a.constant_ * b.constant_;
+    const auto constant = product_of(a.constant_, b.constant_);
+    bool fits = constant.has_value();
+    if (fits && a.is_const() && b.is_const()) return *constant;
     Dim::Terms terms;
+    auto coefficient = [&](std::int64_t x, std::int64_t y) {
+        const auto p = product_of(x, y);
+        fits = fits && p;
+        return p.value_or(0);
+    };
     auto scaled = [&](const Dim& d, std::int64_t by) {
         if (d.terms_)
-            for (const Dim::Term& t : *d.terms_) terms.push_back({t.coefficient * by, t.atoms});
+            for (const Dim::Term& t : *d.terms_)
+                terms.push_back({coefficient(t.coefficient, by), t.atoms});
     };
     scaled(a, b.constant_);
     scaled(b, a.constant_);
     if (a.terms_ && b.terms_)
         for (const Dim::Term& s : *a.terms_)
             for (const Dim::Term& t : *b.terms_) {
-                Dim::Term product{s.coefficient * t.coefficient, s.atoms};
+                Dim::Term product{coefficient(s.coefficient, t.coefficient), s.atoms};
                 product.atoms.insert(product.atoms.end(), t.atoms.begin(), t.atoms.end());
                 std::sort(product.atoms.begin(), product.atoms.end(),
                           [](const auto& x, const auto& y) { return x->key < y->key; });
                 terms.push_back(std::move(product));
             }
-    return Dim::from_terms(a.constant_ * b.constant_, std::move(terms));
+    if (!fits) return Dim::overflow(a, '*', b);
+    return Dim::from_terms(*constant, std::move(terms));
 }
 
 Dim floordiv(const Dim& a, const Dim& b) {
+    if (b == Dim(0)) return Dim::apply(Dim::Kind::Division, {a, b});
     if (b == Dim(1)) return a;
+    if (b == Dim(-1)) return a * b;
     if (a == b) return 1;
-    if (b.is_const() && b.constant_ != 0) {
+    if (b.is_const()) {
         const std::int64_t k = b.constant_;
         if (a.is_const()) return floor_div(a.constant_, k);
         // floor((k * p + c) / k) = p + floor(c / k).
@@ -106,7 +170,7 @@ Dim floordiv(const Dim& a, const Dim& b) {
         a.constant_ == 0 && b.constant_ == 0) {
         const Dim::Term &s = a.terms_->front(), &t = b.terms_->front();
         auto by_key = [](const auto& x, const auto& y) { return x->key < y->key; };
-        if (s.coefficient % t.coefficient == 0 &&
+        if (divides(t.coefficient, s.coefficient) &&
             std::includes(s.atoms.begin(), s.atoms.end(), t.atoms.begin(), t.atoms.end(), by_key)) {
             Dim::Term rest{s.coefficient / t.coefficient, {}};
             std::set_difference(s.atoms.begin(), s.atoms.end(), t.atoms.begin(), t.atoms.end(),
@@ -115,16 +179,88 @@ Dim floordiv(const Dim& a, const Dim& b) {
             return Dim::from_terms(0, {rest});
         }
     }
-    auto atom = std::make_shared<Dim::Atom>();
-    atom->is_division = true;
-    atom->numerator = a;
-    atom->denominator = b;
-    atom->label = fmt::format("floordiv({}, {})", a.str(), b.str());
-    std::string keys;
-    a.for_each_symbol([&](DimSymbol s) { keys += fmt::format("{}.{},", s.variable, s.axis); });
-    b.for_each_symbol([&](DimSymbol s) { keys += fmt::format("{}.{},", s.variable, s.axis); });
-    atom->key = fmt::format("d{}|{}", atom->label, keys);
-    return Dim::from_atom(std::move(atom));
+    return Dim::apply(Dim::Kind::Division, {a, b});
+}
+
+Dim broadcast(const Dim& a, const Dim& b) {
+    if (a == b || b == Dim(1)) return a;
+    if (a == Dim(1)) return b;
+    // What has no symbols and is no number has no value.
+    if (a.is_const() && b.has_symbols()) return a;
+    if (b.is_const() && a.has_symbols()) return b;
+    // Of several, in any order and nesting, one set.
+    std::vector<Dim> all;
+    auto add = [&](const Dim& d) {
+        if (std::find(all.begin(), all.end(), d) == all.end()) all.push_back(d);
+    };
+    for (const Dim* d : {&a, &b}) {
+        const Dim::Term* only = d->terms_ && d->terms_->size() == 1 ? &d->terms_->front() : nullptr;
+        if (only && d->constant_ == 0 && only->coefficient == 1 && only->atoms.size() == 1 &&
+            only->atoms[0]->kind == Dim::Kind::Broadcast)
+            for (const Dim& o : only->atoms[0]->operands) add(o);
+        else
+            add(*d);
+    }
+    if (all.size() == 1) return all[0];
+    auto key = [](const Dim& d) {
+        return d.terms_ ? d.terms_->front().atoms.front()->key + "|" + d.str() : d.str();
+    };
+    std::stable_sort(all.begin(), all.end(),
+                     [&](const Dim& x, const Dim& y) { return key(x) < key(y); });
+    return Dim::apply(Dim::Kind::Broadcast, std::move(all));
+}
+
+bool Dim::impossible() const {
+    if (is_const()) return false;
+    auto no_value = [](const AtomPtr& a) {
+        switch (a->kind) {
+            case Kind::Symbol: return false;
+            case Kind::NotNegative: break;
+            case Kind::Overflow: return true;
+            case Kind::Division:
+                if (a->operands[1] == Dim(0)) return true;
+                break;
+            case Kind::Broadcast:  // numbers that go together are not kept
+                if (std::any_of(a->operands.begin(), a->operands.end(),
+                                [](const Dim& d) { return d.is_const(); }))
+                    return true;
+        }
+        return std::any_of(a->operands.begin(), a->operands.end(),
+                           [](const Dim& d) { return d.impossible(); });
+    };
+    return std::any_of(terms_->begin(), terms_->end(), [&](const Term& t) {
+        return std::any_of(t.atoms.begin(), t.atoms.end(), no_value);
+    });
+}
+
+bool Dim::has_symbols() const {
+    bool found = false;
+    for_each_symbol([&](DimSymbol) { found = true; });
+    return found;
+}
+
+bool Dim::is_sum_of_sizes(const Dim& d) {
+    if (d.constant_ < 0) return false;
+    if (!d.terms_) return true;
+    auto is_size = [](const AtomPtr& a) {
+        switch (a->kind) {
+            case Kind::Symbol: return a->symbol.axis >= 0;
+            case Kind::NotNegative: return true;
+            case Kind::Broadcast:
+            case Kind::Division:
+                return std::all_of(a->operands.begin(), a->operands.end(), is_sum_of_sizes);
+            case Kind::Overflow: return false;
+        }
+        return false;
+    };
+    return std::all_of(d.terms_->begin(), d.terms_->end(), [&](const Term& t) {
+        return t.coefficient >= 0 && std::all_of(t.atoms.begin(), t.atoms.end(), is_size);
+    });
+}
+
+Dim not_negative(const Dim& d) {
+    if (d.is_const()) return std::max<std::int64_t>(0, d.constant_);
+    return Dim::is_sum_of_sizes(d) ? d : Dim::apply(Dim::Kind::NotNegative, {d});
 }
 
 bool operator==(const Dim& a, const Dim& b) {
@@ -141,17 +277,32 @@ bool operator==(const Dim& a, const Dim& b) {
 
 Dim Dim::bind(const std::function<std::optional<Dim>(DimSymbol)>& binding) const {
     if (is_const()) return *this;
+    auto bound = [&](const AtomPtr& atom) -> Dim {
+        std::vector<Dim> operands;
+        for (const Dim& d : atom->operands) operands.push_back(d.bind(binding));
+        switch (atom->kind) {
+            case Kind::Symbol: {
+                const auto v = binding(atom->symbol);
+                return v ? *v : from_atom(atom);
+            }
+            case Kind::Division: return floordiv(operands[0], operands[1]);
+            case Kind::NotNegative: return not_negative(operands[0]);
+            case Kind::Broadcast: {
+                Dim all = 1;
+                for (const Dim& d : operands) all = broadcast(all, d);
+                return all;
+            }
+            case Kind::Overflow: break;
+        }
+        auto copy = std::make_shared<Atom>(*atom);
+        copy->operands = std::move(operands);
+        return from_atom(std::move(copy));
+    };
     Dim sum(constant_);
     for (const Term& t : *terms_) {
         Dim product(t.coefficient);
         for (const AtomPtr& atom : t.atoms) {
-            if (atom->is_division) {
-                product = product *
-                          floordiv(atom->numerator.bind(binding), atom->denominator.bind(binding));
-            } else {
-                auto v = binding(atom->symbol);
-                product = product * (v ? *v : from_atom(atom));
-            }
+            product = product * bound(atom);
         }
         sum = sum + product;
     }
@@ -162,12 +313,8 @@ void Dim::for_each_symbol(const std::function<void(DimSymbol)>& f) const {
     if (is_const()) return;
     for (const Term& t : *terms_)
         for (const AtomPtr& atom : t.atoms) {
-            if (!atom->is_division) {
-                f(atom->symbol);
-                continue;
-            }
-            atom->numerator.for_each_symbol(f);
-            atom->denominator.for_each_symbol(f);
+            if (atom->kind == Kind::Symbol) f(atom->symbol);
+            for (const Dim& d : atom->operands) d.for_each_symbol(f);
         }
 }
 

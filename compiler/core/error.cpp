@@ -24,4 +24,18 @@ InternalError::InternalError(std::string_view message, Loc loc)
                              "program that shows it)",
                              message)) {}
 
+namespace {
+// Made while there is memory; copying an exception takes none.
+const MemoryError no_memory({}, "out of memory");
+}  // namespace
+
+void fail_without_memory(Loc loc, const char* what, std::string_view name) {
+    try {
+        if (name.empty()) fail<MemoryError>(loc, "{}: out of memory", what);
+        fail<MemoryError>(loc, "{} '{}': out of memory", what, name);
+    } catch (const std::bad_alloc&) {
+        throw no_memory;
+    }
+}
+
 }  // namespace arete

@@ -1,6 +1,7 @@
 // Errors and the source locations they name.
 #pragma once
 
+#include <new>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -56,6 +57,13 @@ class ArgumentError : public Error {
     using Error::Error;
 };
 
+/// Memory that the system does not grant: for an array, or for what a function needs. Everything is
+/// as it was before.
+class MemoryError : public Error {
+  public:
+    using Error::Error;
+};
+
 /// Mode::nan_guard met a NaN, an infinity or a huge value.
 class NanGuardError : public Error {
   public:
@@ -85,6 +93,20 @@ class InternalError : public Error {
   public:
     explicit InternalError(std::string_view message, Loc loc = {});
 };
+
+/// Throws a MemoryError, one without message where there is no memory for that either.
+[[noreturn]] void fail_without_memory(Loc loc, const char* what, std::string_view name);
+
+/// Calls f. A std::bad_alloc on the way becomes a MemoryError at `loc` that names `what` and
+/// `name`.
+template <class F>
+decltype(auto) with_memory(Loc loc, const char* what, std::string_view name, F&& f) {
+    try {
+        return f();
+    } catch (const std::bad_alloc&) {
+        fail_without_memory(loc, what, name);
+    }
+}
 
 /// Throws E with a formatted message: `fail<GraphError>(loc, "dot: inner sizes differ: {}", t)`.
 template <class E, class... Args>

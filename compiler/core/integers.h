@@ -16,4 +16,17 @@ constexpr std::int64_t floor_div(std::int64_t a, std::int64_t b) {
     return (a % b != 0 && (a < 0) != (b < 0)) ? q - 1 : q;
 }
 
+/// The product, or the nearest number of 64 bits where it does not fit.
+constexpr std::int64_t saturating_product(std::int64_t a, std::int64_t b) {
+    std::int64_t out = 0;
+    if (!__builtin_mul_overflow(a, b, &out)) return out;
+    return (a < 0) != (b < 0) ? INT64_MIN : INT64_MAX;
+}
+/// The sum, likewise.
+constexpr std::int64_t saturating_sum(std::int64_t a, std::int64_t b) {
+    std::int64_t out = 0;
+    if (!__builtin_add_overflow(a, b, &out)) return out;
+    return a < 0 ? INT64_MIN : INT64_MAX;
+}
+
 }  // namespace arete

@@ -33,7 +33,7 @@ class ReverseWalk {
     }
 
     void run(const Expr& cost, const Expr& seed) {
-        add(cost, seed);
+        add(cost, sum_to(seed, cost.type(), loc_));
         for (const auto& [e, g] : options_.known_grads) slot(e) = sum_to(g, e.type(), loc_);
         for (std::size_t i = graph_.size(); i-- > 0;) visit(i);
     }
@@ -102,7 +102,8 @@ class ReverseWalk {
         for (std::size_t k = 0; k < found.size(); ++k) {
             const Expr& x = node->inputs[k];
             if (found[k].node_ptr() == nullptr || !leads_on(x)) continue;
-            Expr g = sum_to(found[k], x.type(), node->loc());
+            const Fit fit = broadcasts(op) ? Fit::broadcast : Fit::equal;
+            Expr g = sum_to(found[k], x.type(), node->loc(), fit);
             relocate(g, node->loc());
             add(x, g);
             relocate(slot(x), node->loc());

@@ -16,9 +16,16 @@ Node::~Node() {
     thread_local std::vector<Expr>* pending = nullptr;
     std::vector<Expr> own;
     std::vector<Expr>& to = pending ? *pending : own;
-    for (Expr& e : inputs) to.push_back(std::move(e));
+    const auto later = [&](Expr& e) {
+        try {
+            to.push_back(std::move(e));
+        } catch (const std::bad_alloc&) {
+            // It stays where it is, and goes by recursion.
+        }
+    };
+    for (Expr& e : inputs) later(e);
     for (Region& r : regions)
-        for (Expr& e : r.results) to.push_back(std::move(e));
+        for (Expr& e : r.results) later(e);
     if (pending) return;  // the node whose destructor runs further up drains the list
     pending = &own;
     while (!own.empty()) {

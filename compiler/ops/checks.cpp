@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 
+#include "compiler/core/integers.h"
 #include "compiler/ops/elementwise.h"
 #include "compiler/ops/leaves.h"
 #include "compiler/ops/rows.h"
@@ -52,7 +53,8 @@ Value lower_check_index(Lowering& l, std::span<const Index> out) {
 Value lower_check_range(Lowering& l, std::span<const Index> out) {
     const std::int64_t size = l.node.attrs.get<Dim>("size").value();
     const std::int64_t length = l.node.attrs.get<Dim>("length").value();
-    const std::int64_t reach = (length - 1) * l.node.attrs.get<std::int64_t>("step");
+    const std::int64_t reach = std::max(
+        -INT64_MAX, saturating_product(length - 1, l.node.attrs.get<std::int64_t>("step")));
     Value v = l.load(0, out);
     if (length <= 0) return v;
     const std::int64_t low = std::max<std::int64_t>(0, -reach);
@@ -152,8 +154,10 @@ std::optional<loops::Range> known_range(const Expr& e) {
     const Node& n = e.node();
     if (n.op != &arange_op.info || !n.attrs.get<Dim>("size").is_const()) return std::nullopt;
     const std::int64_t first = n.attrs.get<std::int64_t>("start");
+    const std::int64_t steps = n.attrs.get<Dim>("size").value() - 1;
+    if (steps < 0) return loops::Range{0, -1};
     const std::int64_t last =
-        first + (n.attrs.get<Dim>("size").value() - 1) * n.attrs.get<std::int64_t>("step");
+        saturating_sum(first, saturating_product(steps, n.attrs.get<std::int64_t>("step")));
     return loops::Range{std::min(first, last), std::max(first, last)};
 }
 
@@ -196,7 +200,8 @@ bool check_is_redundant(const Node& node) {
     const Dim &size = node.attrs.get<Dim>("size"), &length = node.attrs.get<Dim>("length");
     const auto r = known_range(node.inputs[0]);
     if (!r || !size.is_const() || !length.is_const()) return false;
-    const std::int64_t reach = (length.value() - 1) * node.attrs.get<std::int64_t>("step");
+    const std::int64_t reach =
+        saturating_product(length.value() - 1, node.attrs.get<std::int64_t>("step"));
     return length.value() <= 0 || (r->low + std::min<std::int64_t>(0, reach) >= 0 &&
                                    r->high + std::max<std::int64_t>(0, reach) < size.value());
 }
@@ -209,12 +214,12 @@ Expr arange(const Operand& start, const Operand& stop, std::int64_t step) {
     const Loc loc = start.loc;
     const Expr first = as_index(start.expr(), "arange", loc);
     const Expr last = as_index(stop.expr(), "arange", loc);
-    if (first.rank() != 0 || last.rank() != 0 || step == 0)
+    if (first.rank() != 0 || last.rank() != 0 || step == 0 || step == INT64_MIN)
         fail<GraphError>(loc, "arange: needs scalar bounds and a step that is not 0");
     const Dim from = as_dim_or_opaque(first), to = as_dim_or_opaque(last);
     Dim size = step > 0 ? floordiv(to - from + Dim(step - 1), Dim(step))
                         : floordiv(from - to + Dim(-step - 1), Dim(-step));
-    if (size.is_const()) size = std::max<std::int64_t>(0, size.value());
+    size = not_negative(size);
     if (has_opaque(size))
         fail<GraphError>(loc, "arange: the length depends on values that are no sizes");
     const std::int64_t constant_start = from.is_const() ? from.value() : 0;

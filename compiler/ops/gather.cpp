@@ -6,6 +6,7 @@
 #include <array>
 
 #include "compiler/ops/checks.h"
+#include "compiler/ops/movement.h"
 #include "compiler/ops/rows.h"
 
 namespace arete {
@@ -146,11 +147,13 @@ Value lower_advanced_index_grad(Lowering& l, std::span<const Index> at_g) {
 std::vector<Expr> pullback_advanced_index(const PullbackArgs& a) {
     std::vector<Expr> out(a.x.size());
     const Shape& sizes = a.x[0].shape();
-    // x[arange(n), y] reads each row once: the gradient needs no scatter.
+    // x[arange(n), y] with n results reads each row once: the gradient needs no scatter.
+    const Dim places = a.y[0].rank() > 0 ? a.y[0].shape()[0] : Dim(1);
     const bool rows = a.x.size() == 3 && sizes.size() == 2 && counts_up(a.x[1]) &&
-                      a.x[2].rank() == 1 && !(a.x[2].shape()[0] == Dim(1));
+                      a.x[2].rank() == 1 && a.x[1].shape()[0] == places;
     if (rows) {
-        out[0] = apply(one_hot_rows_op, {a.x[2], a.g[0]}, {{"sizes", sizes}}, {});
+        const Expr labels = broadcast_to(a.x[2], Shape{places});
+        out[0] = apply(one_hot_rows_op, {labels, a.g[0]}, {{"sizes", sizes}}, {});
         return out;
     }
     std::vector<Expr> inputs(a.x.begin() + 1, a.x.end());

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 
+#include "compiler/core/integers.h"
 #include "compiler/ops/elementwise.h"
 #include "compiler/ops/families.h"
 #include "compiler/ops/leaves.h"
@@ -22,8 +23,9 @@ namespace {
 
 // Does a window of these (known) numbers stay inside the axis?
 bool inside(std::int64_t start, std::int64_t step, std::int64_t length, std::int64_t size) {
-    const std::int64_t last = start + (length - 1) * step;
-    return length == 0 || (std::min(start, last) >= 0 && std::max(start, last) < size);
+    if (length == 0) return true;
+    const std::int64_t last = saturating_sum(start, saturating_product(length - 1, step));
+    return std::min(start, last) >= 0 && std::max(start, last) < size;
 }
 
 std::vector<TensorType> infer_slice(const InferArgs& a) {
@@ -43,12 +45,16 @@ std::vector<TensorType> infer_slice(const InferArgs& a) {
 
 std::vector<TensorType> infer_dynamic_slice(const InferArgs& a) {
     const Shape &sizes = a.attrs.get<Shape>("sizes"), &in = a.type(0).shape;
+    const Ints& steps = a.attrs.get<Ints>("steps");
     if (sizes.size() != in.size() || a.inputs.size() != in.size() + 1)
         a.error("one start and one size an axis: " + a.describe(0));
+    // Somewhere on the axis such a slice must fit: where it begins is known only at run time.
     for (std::size_t k = 0; k < in.size(); ++k)
         if (sizes[k].is_const() && in[k].is_const() &&
-            (sizes[k].value() < 0 || sizes[k].value() > in[k].value()))
-            a.error(fmt::format("{} elements of axis {}: {}", sizes[k].str(), k, a.describe(0)));
+            (sizes[k].value() < 0 ||
+             !inside(0, std::abs(steps[k]), sizes[k].value(), in[k].value())))
+            a.error(fmt::format("{} elements in steps of {} leave axis {}: {}", sizes[k].str(),
+                                steps[k], k, a.describe(0)));
     return {{a.type(0).dtype, sizes}};
 }
 
@@ -247,13 +253,15 @@ Window clipped_window(const Slice& s, std::int64_t size) {
     const std::int64_t step = std::abs(s.step), span = s.step > 0 ? stop - start : start - stop;
     Window w;
     w.step = s.step;
-    w.length = span <= 0 ? 0 : (span + step - 1) / step;
+    w.length = span <= 0 ? 0 : ceil_div(span, step);
     w.start = w.length == Dim(0) ? 0 : start;
     return w;
 }
 
 Window slice_window_of(Slice s, const Dim& size, Loc loc) {
     if (s.step == 0) fail<GraphError>(loc, "index: a slice with step 0");
+    // A larger step leaves every axis, too.
+    s.step = std::clamp(s.step, -largest_tensor, largest_tensor);
     for (const Bound* b : {&s.start, &s.stop})
         if (!b->expr.empty() &&
             (b->expr.rank() != 0 || is_float(b->expr.dtype()) || b->expr.dtype() == DType::Bool))

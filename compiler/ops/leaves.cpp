@@ -51,13 +51,16 @@ Expr make_input(DType dtype, int rank, std::string name, const Ints& static_size
 }
 
 Expr constant(const Array& value, const char* file, int line) {
-    auto node = std::make_shared<Node>();
-    node->op = &constant_op.info;
-    Shape shape(value.shape().begin(), value.shape().end());
-    node->types = {{value.dtype(), std::move(shape)}};
-    node->attrs = Attrs{{"value", value.copy()}};  // later writes to the user's array do not show
-    if (file) node->locs = {Loc{file, line}};
-    return Expr(std::move(node));
+    return with_memory(file ? Loc{file, line} : Loc{}, "constant", "", [&] {
+        auto node = std::make_shared<Node>();
+        node->op = &constant_op.info;
+        Shape shape(value.shape().begin(), value.shape().end());
+        node->types = {{value.dtype(), std::move(shape)}};
+        // A copy: later writes to the user's array do not show.
+        node->attrs = Attrs{{"value", value.copy()}};
+        if (file) node->locs = {Loc{file, line}};
+        return Expr(std::move(node));
+    });
 }
 
 Expr scalar_constant(DType t, double v, Loc loc) {

@@ -17,6 +17,8 @@ using loops::Index;
 using loops::Value;
 namespace ir = loops;
 
+extern const OpDef sum_to_op, specify_shape_op;
+
 namespace {
 
 std::vector<TensorType> infer_reshape(const InferArgs& a) {
@@ -57,18 +59,11 @@ Value lower_dimshuffle(Lowering& l, std::span<const Index> out) {
     return l.load(0, index);
 }
 
-// Attr repeats: the axes of the result that repeat one of size 1. Decided when the node is made,
-// so that a size unknown then, and taken to be equal, does not become a repetition later.
 std::vector<TensorType> infer_broadcast_to(const InferArgs& a) {
     const Shape &shape = a.attrs.get<Shape>("shape"), &in = a.type(0).shape;
-    const Ints& repeats = a.attrs.get<Ints>("repeats");
     bool ok = in.size() <= shape.size();
-    for (std::size_t k = 0; ok && k < in.size(); ++k) {
-        const std::size_t axis = shape.size() - in.size() + k;
-        const bool repeated =
-            std::count(repeats.begin(), repeats.end(), static_cast<int>(axis)) != 0;
-        ok = !differ(in[k], repeated ? Dim(1) : shape[axis]);
-    }
+    for (std::size_t k = 0; ok && k < in.size(); ++k)
+        ok = in[k] == Dim(1) || !differ(in[k], shape[shape.size() - in.size() + k]);
     if (!ok) a.error(fmt::format("{} cannot be repeated to {}", a.describe(0), to_string(shape)));
     return {{a.type(0).dtype, shape}};
 }
@@ -123,6 +118,52 @@ std::vector<Expr> pullback_concatenate(const PullbackArgs& a) {
                                    x.shape(), {}));
     }
     return out;
+}
+
+// ---- ops whose meaning follows from sizes; see Trait::Late
+
+// The gradient of an operand that may have been broadcast: each axis is summed where the operand's
+// has size 1, repeated where g's has, and stays otherwise.
+std::vector<TensorType> infer_sum_to(const InferArgs& a) {
+    const Shape &to = a.attrs.get<Shape>("shape"), &in = a.type(0).shape;
+    for (std::size_t k = 0; k < std::min(to.size(), in.size()); ++k) {
+        const Dim &have = in[in.size() - 1 - k], &want = to[to.size() - 1 - k];
+        if (differ(have, want) && !(have == Dim(1)) && !(want == Dim(1)))
+            a.error(fmt::format("sizes do not fit together: {}, {}", a.describe(0), to_string(to)));
+    }
+    return {{a.type(0).dtype, to}};
+}
+
+Expr expand_sum_to(const Node& n) {
+    return sum_to(n.inputs[0], n.types[0], n.loc());
+}
+
+std::vector<TensorType> infer_specify_shape(const InferArgs& a) {
+    const Shape &shape = a.attrs.get<Shape>("shape"), &in = a.type(0).shape;
+    if (!std::equal(in.begin(), in.end(), shape.begin(), shape.end(),
+                    [](const Dim& x, const Dim& y) { return !differ(x, y); }))
+        fail<GraphError>(a.loc, "{}: sizes must be {}: {}", a.attrs.get<std::string>("what"),
+                         to_string(shape), a.describe(0));
+    return {{a.type(0).dtype, shape}};
+}
+
+std::vector<Sample> sum_to_samples() {
+    auto to = [](Shape shape) {
+        return [=](std::span<const Expr> x) {
+            return apply(sum_to_op, {x[0]}, {{"shape", shape}}, {});
+        };
+    };
+    return {{"one row", {{{4, 5}}}, to({1, 5})},
+            {"leading axes", {{{2, 3, 5}}}, to({3, 1})},
+            {"repeated", {{{3, 1}}}, to({2, 1, 7})},
+            {"the same", {{{3, 5}}}, to({3, 5})}};
+}
+
+std::vector<Sample> specify_shape_samples() {
+    return {{"the same", {{{3, 5}}}, [](std::span<const Expr> x) {
+                 return apply(specify_shape_op, {x[0]},
+                              {{"shape", Shape{3, 5}}, {"what", std::string("sample")}}, {});
+             }}};
 }
 
 std::vector<TensorType> infer_shape(const InferArgs&) {
@@ -254,6 +295,23 @@ constinit const OpDef shape_op{.info = {.name = "shape"},
                                .pullback = no_gradient,
                                .samples = shape_samples};
 
+constinit const OpDef sum_to_op{
+    .info = {.name = "sum_to", .traits = Trait::Late},
+    .doc = "x summed, or repeated, to attr shape: the gradient of what was broadcast from there",
+    .infer = infer_sum_to,
+    .expand = expand_sum_to,
+    .pullback = [](const PullbackArgs& a) -> std::vector<Expr> {
+        return {sum_to(a.g[0], a.x[0].type(), {})};
+    },
+    .samples = sum_to_samples};
+constinit const OpDef specify_shape_op{
+    .info = {.name = "specify_shape", .traits = Trait::Late},
+    .doc = "x, which must have attr shape",
+    .infer = infer_specify_shape,
+    .expand = [](const Node& n) { return n.inputs[0]; },
+    .pullback = [](const PullbackArgs& a) -> std::vector<Expr> { return {a.g[0]}; },
+    .samples = specify_shape_samples};
+
 // ---- builders
 
 Expr reshape(const Operand& x, const ShapeArg& arg) {
@@ -345,21 +403,23 @@ Expr squeeze(const Operand& x, const std::vector<int>& axes) {
         drop[k] = true;
     }
     Shape shape;
-    for (std::size_t k = 0; k < drop.size(); ++k)
-        if (!drop[k]) shape.push_back(e.shape()[k]);
-    return reshape(at(e, x.loc), shape);
+    Ints order;
+    bool unknown = false;
+    for (std::size_t k = 0; k < drop.size(); ++k) {
+        unknown = unknown || (drop[k] && !e.shape()[k].is_const());
+        if (drop[k]) continue;
+        shape.push_back(e.shape()[k]);
+        order.push_back(static_cast<std::int64_t>(k));
+    }
+    // A reshape asks for the number of elements only, which an axis of size 0 keeps whatever is
+    // dropped; a dimshuffle for the size of what it drops.
+    return unknown ? shuffle(at(e, x.loc), order) : reshape(at(e, x.loc), shape);
 }
 
 Expr broadcast_to(const Operand& x, const ShapeArg& arg) {
     Expr e = x.expr();
     if (e.shape() == arg.shape) return e;
-    Ints repeats;
-    const int missing = static_cast<int>(arg.shape.size()) - e.rank();
-    for (int k = std::max(0, missing); k < missing + e.rank(); ++k)
-        if (e.shape()[static_cast<std::size_t>(k - missing)] == Dim(1) &&
-            !(arg.shape[static_cast<std::size_t>(k)] == Dim(1)))
-            repeats.push_back(k);
-    return apply(broadcast_to_op, {e}, {{"shape", arg.shape}, {"repeats", repeats}}, x.loc);
+    return apply(broadcast_to_op, {e}, {{"shape", arg.shape}}, x.loc);
 }
 
 namespace {
@@ -447,30 +507,49 @@ Expr full(const ShapeArg& shape, const Operand& value, DType dtype) {
     return broadcast_to(at(cast(at(value.beside(dtype), value.loc), dtype), value.loc), shape);
 }
 
-Expr sum_to(const Expr& g, const TensorType& type, Loc loc) {
+Expr specify_shape(const Operand& x, const ShapeArg& arg, std::string_view what) {
+    const Expr e = x.expr();
+    if (e.shape() == arg.shape) return e;
+    const std::string why(what.empty() ? "specify_shape" : what);
+    return apply(specify_shape_op, {e}, {{"shape", arg.shape}, {"what", why}}, x.loc);
+}
+
+Expr sum_to(const Expr& g, const TensorType& type, Loc loc, Fit fit) {
     Expr e = cast(at(g, loc), type.dtype);
     if (e.shape() == type.shape) return e;
-    const int extra = e.rank() - type.rank();
+    const int extra = std::max(0, e.rank() - type.rank());
+    const auto missing = static_cast<std::size_t>(std::max(0, type.rank() - e.rank()));
     Ints axes;
     for (int k = 0; k < extra; ++k) axes.push_back(k);
-    for (int k = std::max(0, -extra); k < type.rank(); ++k)
-        if (type.shape[static_cast<std::size_t>(k)] == Dim(1) &&
-            !(e.shape()[static_cast<std::size_t>(extra + k)] == Dim(1)))
-            axes.push_back(extra + k);
-    const bool reshaped = static_cast<int>(axes.size()) > std::max(0, extra);
+    Shape kept;
+    for (std::size_t k = missing; k < type.shape.size(); ++k) {
+        const std::size_t axis = static_cast<std::size_t>(extra) + k - missing;
+        kept.push_back(e.shape()[axis]);
+        if (!(type.shape[k] == Dim(1)) || kept.back() == Dim(1)) continue;
+        if (fit == Fit::equal && !kept.back().is_const()) continue;
+        axes.push_back(static_cast<std::int64_t>(axis));
+        kept.back() = 1;
+    }
     if (!axes.empty()) e = sum(at(e, loc), axes);
-    if (reshaped) e = reshape(at(e, loc), type.shape);
-    // What is left are axes along which the gradient is constant, or sizes not known to be equal.
-    bool repeat = e.rank() < type.rank();
-    for (int k = 0; !repeat && k < type.rank(); ++k)
-        repeat = e.shape()[static_cast<std::size_t>(k)] == Dim(1) &&
-                 !(type.shape[static_cast<std::size_t>(k)] == Dim(1));
+    if (e.shape() != kept) e = reshape(at(e, loc), kept);
+    // What is left are axes along which the gradient is constant, and sizes not known to be equal.
+    bool repeat = missing > 0, unknown = false;
+    for (std::size_t k = 0; k < kept.size(); ++k) {
+        const Dim& want = type.shape[missing + k];
+        if (kept[k] == want) continue;
+        (kept[k] == Dim(1) ? repeat : unknown) = true;
+        if (!(kept[k] == Dim(1))) kept[k] = want;
+    }
+    if (unknown && fit == Fit::broadcast)
+        return apply(sum_to_op, {e}, {{"shape", type.shape}}, loc);
+    if (unknown) e = specify_shape(at(e, loc), kept, "gradient");
     return repeat ? broadcast_to(at(e, loc), type.shape) : e;
 }
 
 std::span<const OpDef* const> movement_ops() {
-    static constexpr std::array rows = {&reshape_op, &dimshuffle_op, &broadcast_to_op,
-                                        &concatenate_op, &shape_op};
+    static constexpr std::array rows = {&reshape_op,      &dimshuffle_op, &broadcast_to_op,
+                                        &concatenate_op,  &shape_op,      &sum_to_op,
+                                        &specify_shape_op};
     return rows;
 }
 

@@ -42,7 +42,19 @@ Expr zeros_like(const Operand& x);
 Expr ones_like(const Operand& x);
 Expr full(const ShapeArg& shape, const Operand& value, DType dtype);
 
-/// g summed over the axes along which `type` was broadcast to g's shape, and with its dtype.
-Expr sum_to(const Expr& g, const TensorType& type, Loc loc);
+/// x, promised to have this shape, which may have sizes that x's type leaves open. Where it turns
+/// out to have another when a function is called, a GraphError says so at this line; `what` says
+/// what the promise is for.
+Expr specify_shape(const Operand& x, const ShapeArg& shape, std::string_view what = {});
+
+/// What becomes of an axis of a gradient whose size may be another than that of its operand.
+enum class Fit {
+    broadcast,  ///< the operand was broadcast: the gradient is summed, or repeated
+    equal,      ///< they are equal, which is checked where sizes are unknown
+};
+/// g with the dtype and shape of an operand: summed over the axes along which that was broadcast,
+/// repeated along axes of size 1 along which g is constant. Along axes of which it is not known yet
+/// which of them holds, `fit` decides.
+Expr sum_to(const Expr& g, const TensorType& type, Loc loc, Fit fit = Fit::broadcast);
 
 }  // namespace arete

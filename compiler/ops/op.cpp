@@ -2,6 +2,7 @@
 
 #include "compiler/ops/leaves.h"
 #include "compiler/ops/operand.h"
+#include "compiler/ops/rows.h"
 
 namespace arete {
 
@@ -15,8 +16,34 @@ void InferArgs::error(std::string_view message) const {
     throw GraphError(loc, fmt::format("{}: {}", op.info.name, message));
 }
 
+namespace {
+
+// Sizes of a type that a rule gave: they are what some memory may have, as far as they are known.
+void check_sizes(const Node& node, const TensorType& type) {
+    auto refuse = [&](std::string_view why) {
+        fail<GraphError>(node.loc(), "{}: its result would be {}, {}", node.op->name, type.str(),
+                         why);
+    };
+    auto bytes = static_cast<std::int64_t>(size_of(type.dtype));
+    for (const Dim& d : type.shape) {
+        if (!d.is_const()) {
+            if (d.impossible()) refuse("and there is no such size");
+            continue;
+        }
+        const std::int64_t size = d.value();
+        if (size < 0) refuse("which has a negative size");
+        if (size != 0 && (__builtin_mul_overflow(bytes, size, &bytes) || bytes > largest_tensor))
+            refuse("which is too large for any memory");
+    }
+}
+
+}  // namespace
+
 std::vector<TensorType> infer_types(const Node& node) {
-    return def(node).infer({def(node), node.inputs, node.attrs, node.loc()});
+    std::vector<TensorType> types =
+        def(node).infer({def(node), node.inputs, node.attrs, node.loc()});
+    for (const TensorType& t : types) check_sizes(node, t);
+    return types;
 }
 
 std::vector<Expr> apply_all(const OpDef& op, std::vector<Expr> inputs, Attrs attrs, Loc loc) {
@@ -24,16 +51,18 @@ std::vector<Expr> apply_all(const OpDef& op, std::vector<Expr> inputs, Attrs att
         if (e.empty()) fail<GraphError>(loc, "{}: use of an empty expression", op.info.name);
     ARETE_CHECK(op.arity < 0 || op.arity == static_cast<int>(inputs.size()), "{} of {} inputs",
                 op.info.name, inputs.size());
-    auto node = std::make_shared<Node>();
-    node->op = &op.info;
-    node->inputs = std::move(inputs);
-    node->attrs = std::move(attrs);
-    if (loc) node->locs = {loc};
-    node->types = infer_types(*node);
-    std::vector<Expr> out;
-    for (std::size_t i = 0; i < node->types.size(); ++i)
-        out.emplace_back(node, static_cast<int>(i));
-    return out;
+    return with_memory(loc, "op", op.info.name, [&] {
+        auto node = std::make_shared<Node>();
+        node->op = &op.info;
+        node->inputs = std::move(inputs);
+        node->attrs = std::move(attrs);
+        if (loc) node->locs = {loc};
+        node->types = infer_types(*node);
+        std::vector<Expr> out;
+        for (std::size_t i = 0; i < node->types.size(); ++i)
+            out.emplace_back(node, static_cast<int>(i));
+        return out;
+    });
 }
 
 Expr apply(const OpDef& op, std::vector<Expr> inputs, Attrs attrs, Loc loc) {
@@ -53,15 +82,15 @@ std::optional<Shape> broadcast_shapes(const Shape& a, const Shape& b) {
     const std::size_t skip = longer.size() - shorter.size();
     for (std::size_t i = 0; i < shorter.size(); ++i) {
         const Dim &s = shorter[i], &l = longer[skip + i];
-        if (s == l || s == Dim(1)) continue;
-        if (l == Dim(1))
-            out[skip + i] = s;
-        else if (s.is_const() && l.is_const())
-            return std::nullopt;
-        else if (s.is_const())
-            out[skip + i] = s;
+        if (differ(s, l) && !(s == Dim(1)) && !(l == Dim(1))) return std::nullopt;
+        out[skip + i] = broadcast(s, l);
     }
     return out;
+}
+
+bool broadcasts(const OpDef& op) {
+    return op.scalar || op.infer == infer_elementwise || op.infer == infer_elementwise_bool ||
+           op.infer == infer_elementwise_float || op.info.name == "broadcast_to";
 }
 
 namespace {

@@ -61,8 +61,8 @@ class Lowering {
     /// The reduction of `element` over all reduction axes; once per lowering. Its result is `dtype`
     /// (the element's type, except for ArgMax and ArgMin: i64).
     virtual loops::Value reduce(loops::Reduction r, loops::Value element) = 0;
-    /// Fails the call with this node's line unless `ok`. `message` says what is wrong, with "{}" where
-    /// the value of `element` belongs.
+    /// Fails the call with this node's line unless `ok`. `message` says what is wrong, with "{}"
+    /// where the value of `element` belongs.
     virtual void check(loops::Value ok, const loops::Index& element, std::string message) = 0;
     /// For ops that scatter: they are lowered over the index space of their *last* input; the
     /// returned value is added to the result at this index. The result starts as zeros.
@@ -141,16 +141,21 @@ Expr apply(const OpDef& op, std::vector<Expr> inputs, Attrs attrs, Loc loc);
 std::vector<Expr> apply_all(const OpDef& op, std::vector<Expr> inputs, Attrs attrs, Loc loc);
 /// A leaf of any kind.
 Expr make_leaf(const OpDef& op, TensorType type, Loc loc, std::string name = {});
-/// The types that a node's rule gives for its present inputs.
+/// The types that a node's rule gives for its present inputs. A GraphError where a size is
+/// negative, where it has no value (see Dim), or where a tensor of that type has more bytes than
+/// any memory.
 std::vector<TensorType> infer_types(const Node& node);
 
 /// Every op, family by family, and a lookup by name (null where there is none).
 std::span<const OpDef* const> all_ops();
 const OpDef* find_op(std::string_view name);
 
-/// NumPy's broadcast of two shapes; an unknown size beside a known one other than 1 is taken to be
-/// equal to it, which compiling checks. Null where they cannot be broadcast.
+/// NumPy's broadcast of two shapes, of unknown sizes too (see Dim's broadcast). Null where they
+/// cannot be broadcast.
 std::optional<Shape> broadcast_shapes(const Shape& a, const Shape& b);
+/// True for ops whose operands are broadcast together: those with a scalar body, broadcast_to, and
+/// those typed as elementwise ops are.
+bool broadcasts(const OpDef& op);
 
 // Type rules shared by rows.
 std::vector<TensorType> infer_elementwise(const InferArgs& a);        ///< the inputs' common type

@@ -48,7 +48,7 @@ Shape pooled(const InferArgs& a, const Shape& in) {
         Dim& d = out[in.size() - 2 + k];
         d = pool[k] == stride[k] ? floordiv(d, Dim(pool[k]))
                                  : floordiv(d - Dim(pool[k]), Dim(stride[k])) + Dim(1);
-        if (d.is_const() && d.value() < 0) d = 0;
+        d = not_negative(d);
     }
     return out;
 }

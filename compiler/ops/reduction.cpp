@@ -42,7 +42,20 @@ std::vector<TensorType> infer_reduced(const InferArgs& a, DType t) {
 std::vector<TensorType> infer_reduction(const InferArgs& a) {
     return infer_reduced(a, a.type(0).dtype);
 }
+// No element is the largest of none. (Of bools it is: `any` and `all` are these reductions.)
+void require_elements(const InferArgs& a) {
+    if (a.type(0).dtype == DType::Bool) return;
+    for (std::int64_t k : a.attrs.get<Ints>("axes"))
+        if (k >= 0 && k < a.type(0).rank() &&
+            a.type(0).shape[static_cast<std::size_t>(k)] == Dim(0))
+            a.error(fmt::format("no elements along axis {}: {}", k, a.describe(0)));
+}
+std::vector<TensorType> infer_extreme(const InferArgs& a) {
+    require_elements(a);
+    return infer_reduction(a);
+}
 std::vector<TensorType> infer_arg(const InferArgs& a) {
+    require_elements(a);
     return infer_reduced(a, DType::I64);
 }
 
@@ -132,13 +145,13 @@ constinit const OpDef prod_op{.info = {.name = "prod", .traits = Trait::Reduces}
                               .samples = reduction_samples<prod, 5, 15>};
 constinit const OpDef max_op{.info = {.name = "max", .traits = Trait::Reduces},
                              .doc = "largest element over attr axes; NaN where there is one",
-                             .infer = infer_reduction,
+                             .infer = infer_extreme,
                              .lower = lower_reduction<Reduction::Max>,
                              .pullback = pullback_extreme,
                              .samples = reduction_samples<max>};
 constinit const OpDef min_op{.info = {.name = "min", .traits = Trait::Reduces},
                              .doc = "smallest element over attr axes; NaN where there is one",
-                             .infer = infer_reduction,
+                             .infer = infer_extreme,
                              .lower = lower_reduction<Reduction::Min>,
                              .pullback = pullback_extreme,
                              .samples = reduction_samples<min>};

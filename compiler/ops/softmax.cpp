@@ -263,8 +263,11 @@ Expr categorical_crossentropy(const Operand& p, const Operand& targets) {
     if (y.rank() == 2) return -here(sum(here(here(y) * here(logs)), 1));
     if (is_float(y.dtype()) || y.dtype() == DType::Bool) refuse("labels must be integers");
     if (differ(q.shape()[0], y.shape()[0])) refuse("numbers of rows and labels differ");
+    // One label a row: a single one is not for all rows, also where sizes are not known yet.
+    const Expr labels = specify_shape(at(y, targets.loc), Shape{q.shape()[0]},
+                                      "categorical_crossentropy: labels, one a row");
     Expr rows = arange(here(q.shape(0, loc.file, loc.line)));
-    return -here(advanced_index(here(logs), {rows, y}));
+    return -here(advanced_index(here(logs), {rows, labels}));
 }
 
 std::span<const OpDef* const> softmax_ops() {

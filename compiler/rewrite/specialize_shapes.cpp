@@ -1,7 +1,6 @@
 #include "compiler/rewrite/specialize_shapes.h"
 
 #include <algorithm>
-#include <set>
 
 #include "compiler/ops/leaves.h"
 
@@ -36,14 +35,27 @@ Attrs bind_sizes(const Attrs& attrs, const std::function<Dim(const Dim&)>& bind)
 
 namespace {
 
-void for_each_dim(const Node& n, const std::function<void(const Dim&)>& f) {
-    for (const TensorType& t : n.types)
-        for (const Dim& d : t.shape) f(d);
-    for (const auto& [key, value] : n.attrs.items()) {
+void for_each_size(const Attrs& attrs, const std::function<void(const Dim&)>& f) {
+    for (const auto& [key, value] : attrs.items()) {
         if (const Dim* d = std::get_if<Dim>(&value)) f(*d);
         if (const Shape* s = std::get_if<Shape>(&value))
             for (const Dim& d : *s) f(d);
     }
+}
+
+void for_each_dim(const Node& n, const std::function<void(const Dim&)>& f) {
+    for (const TensorType& t : n.types)
+        for (const Dim& d : t.shape) f(d);
+    for_each_size(n.attrs, f);
+}
+
+// A size of a node, as it was before sizes were known, must be a number now.
+void require_value(const Node& old, const Dim& size) {
+    if (size.is_const()) return;
+    ARETE_CHECK(size.impossible(), "{}: size {} is not known at the call", old.op->name,
+                size.str());
+    fail<GraphError>(old.loc(), "{}: sizes do not fit together: {}, and there is no {}",
+                     old.op->name, old.types[0].str(), size.str());
 }
 
 }  // namespace
@@ -55,31 +67,33 @@ std::vector<Expr> bind_shapes(std::span<const Expr> outputs, const ShapeBinding&
     return transform(outputs, [&](const std::shared_ptr<const Node>& shared_old, Node copy) {
         const Node& old = *shared_old;
         copy.attrs = bind_sizes(copy.attrs, bind);
-        for (TensorType& t : copy.types)
-            for (Dim& d : t.shape) d = bind(d);
         std::vector<TensorType> promised = copy.types;
+        for (TensorType& t : promised)
+            for (Dim& d : t.shape) d = bind(d);
+        if (copy.is_leaf()) copy.types = promised;
+        for_each_size(copy.attrs, [&](const Dim& d) { require_value(old, d); });
         if (!copy.is_leaf()) copy.types = infer_types(copy);
         for (std::size_t i = 0; i < promised.size(); ++i) {
-            ARETE_CHECK(is_static(copy.types[i].shape), "{}: size {} is not known at the call",
-                        old.op->name, copy.types[i].str());
+            for (const Dim& d : copy.types[i].shape) require_value(old, d);
             if (!(copy.types[i] == promised[i]))
                 fail<GraphError>(old.loc(), "{}: sizes that had to be equal differ: {} became {}",
                                  old.op->name, old.types[i].str(), copy.types[i].str());
         }
+        if (copy.op->has(Trait::Late)) return std::vector<Expr>{def(copy).expand(copy)};
         return outputs_of(std::make_shared<const Node>(std::move(copy)));
     });
 }
 
-std::vector<std::uint64_t> scalars_in_shapes(std::span<const Expr> outputs) {
-    std::set<std::uint64_t> found;
+InputsInShapes inputs_in_shapes(std::span<const Expr> outputs) {
+    InputsInShapes found;
     Graph graph({outputs.begin(), outputs.end()});
     for (const auto& node : graph.nodes())
         for_each_dim(*node, [&](const Dim& d) {
             d.for_each_symbol([&](DimSymbol s) {
-                if (s.axis < 0) found.insert(s.variable);
+                (s.axis < 0 ? found.scalars : found.tensors).insert(s.variable);
             });
         });
-    return {found.begin(), found.end()};
+    return found;
 }
 
 std::vector<Expr> expand_composites(std::span<const Expr> outputs) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <map>
+#include <set>
 #include <vector>
 
 #include "compiler/ops/op.h"
@@ -16,15 +17,18 @@ struct ShapeBinding {
 };
 
 /// The same graph with every size concrete: inputs get static types, size attributes are
-/// evaluated, and each op's type rule runs again. Where that gives other sizes than the symbolic
-/// rule promised (two sizes assumed equal that are not), a GraphError names the user's line.
+/// evaluated, each op's type rule runs again, and ops that were waiting for sizes (Trait::Late) are
+/// gone. Sizes that do not fit together are a GraphError that names the user's line.
 std::vector<Expr> bind_shapes(std::span<const Expr> outputs, const ShapeBinding& binding);
 
 /// Attributes with every Dim and Shape among them replaced.
 Attrs bind_sizes(const Attrs& attrs, const std::function<Dim(const Dim&)>& bind);
 
-/// Ids of integer scalar inputs whose value some size depends on, ascending.
-std::vector<std::uint64_t> scalars_in_shapes(std::span<const Expr> outputs);
+/// Ids of inputs that some size depends on: integer scalars by their value, tensors by their sizes.
+struct InputsInShapes {
+    std::set<std::uint64_t> scalars, tensors;
+};
+InputsInShapes inputs_in_shapes(std::span<const Expr> outputs);
 
 /// Replaces ops that are defined in terms of others (OpDef::expand) by their definition.
 std::vector<Expr> expand_composites(std::span<const Expr> outputs);

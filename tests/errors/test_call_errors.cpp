@@ -152,9 +152,7 @@ TEST_CASE("call errors: sizes that had to be equal differ") {
     }
 }
 
-TEST_CASE("call errors: a size of 1 that was assumed to be another") {
-    // y's rows are taken to be x's when the graph is built; a single one would broadcast, which
-    // the type of the sum does not say.
+TEST_CASE("call errors: a size beside a known one is that, or 1") {
     const auto x = matrix<float>("x", {4, 3});
     const auto y = matrix<float>("y");
     const auto w = shared(counting({4, 3}), "w");

@@ -35,10 +35,9 @@ std::vector<Attrs> attributes(std::string_view op, std::span<const Expr> args) {
                 {{"shape", Shape{columns, 1, rows}}},
                 {{"shape", Shape{1}}}};
     if (op == "broadcast_to")
-        return {{{"shape", in}, {"repeats", Ints{}}},
-                {{"shape", Shape{rows, columns}}, {"repeats", Ints{0}}},
-                {{"shape", Shape{3, rows, columns}}, {"repeats", Ints{}}},
-                {{"shape", Shape{3, rows, columns}}, {"repeats", Ints{1}}}};
+        return {{{"shape", in}},
+                {{"shape", Shape{rows, columns}}},
+                {{"shape", Shape{3, rows, columns}}}};
     if (op == "sum" || op == "prod" || op == "max" || op == "min" || op == "argmax" ||
         op == "argmin") {
         std::vector<Attrs> out;

@@ -72,6 +72,75 @@ TEST_CASE("dim: equal polynomials are equal") {
     CHECK_THROWS_AS(n.value(), InternalError);
 }
 
+TEST_CASE("dim: sizes of broadcast axes") {
+    const Dim n = sym(1, "n"), m = sym(2, "m"), k = sym(3, "k");
+    CHECK(broadcast(n, n) == n);
+    CHECK(broadcast(n, Dim(1)) == n);
+    CHECK(broadcast(Dim(1), n) == n);
+    CHECK(broadcast(n, Dim(3)) == Dim(3));
+    CHECK(broadcast(Dim(0), n) == Dim(0));
+    CHECK(broadcast(n, m) == broadcast(m, n));
+    CHECK(broadcast(broadcast(n, m), broadcast(k, n)) == broadcast(m, broadcast(k, n)));
+    CHECK(broadcast(broadcast(n, m), m) == broadcast(n, m));
+    CHECK(!(broadcast(n, m) == n));
+    CHECK(broadcast(m, n + 1).str() == "broadcast(n+1, m)");
+    const auto at = [&](std::int64_t a, std::int64_t b, std::int64_t c) {
+        return broadcast(broadcast(n, m), k).bind([=](DimSymbol s) -> std::optional<Dim> {
+            return s.variable == 1 ? a : s.variable == 2 ? b : c;
+        });
+    };
+    CHECK(at(1, 1, 1) == Dim(1));
+    CHECK(at(1, 5, 1) == Dim(5));
+    CHECK(at(5, 1, 5) == Dim(5));
+    CHECK(at(0, 1, 0) == Dim(0));
+    // What does not go together is no size, whatever stands between.
+    for (const Dim& d : {at(2, 3, 1), at(2, 3, 2), at(3, 2, 3), at(2, 2, 3), at(0, 2, 1)}) {
+        CHECK(!d.is_const());
+        CHECK(!(d == Dim(2)));
+    }
+    // In part.
+    const Dim some = broadcast(n, m).bind([](DimSymbol s) -> std::optional<Dim> {
+        return s.variable == 1 ? std::optional<Dim>(1) : std::nullopt;
+    });
+    CHECK(some == m);
+}
+
+TEST_CASE("dim: not negative") {
+    const Dim n = sym(1, "n"), i = sym(2, "i", -1);
+    CHECK(not_negative(Dim(-3)) == Dim(0));
+    CHECK(not_negative(Dim(4)) == Dim(4));
+    CHECK(not_negative(2 * n * n + 1) == 2 * n * n + 1);
+    CHECK(not_negative(floordiv(n, Dim(2))) == floordiv(n, Dim(2)));
+    CHECK(not_negative(i).str() == "not_negative(i)");
+    const auto with = [](std::int64_t v) {
+        return [v](DimSymbol) { return std::optional<Dim>(v); };
+    };
+    CHECK(not_negative(n - 3).bind(with(1)) == Dim(0));
+    CHECK(not_negative(n - 3).bind(with(7)) == Dim(4));
+}
+
+TEST_CASE("dim: what 64 bits do not hold is no size") {
+    const Dim n = sym(1, "n");
+    const Dim large(std::int64_t{1} << 40), most(INT64_MAX), least(INT64_MIN);
+    for (const Dim& d :
+         {large * large, most + 1, least - 1, least * Dim(-1), large * (large * n),
+          most * n + most * n, large * large + 1, large * large * n, floordiv(least, Dim(-1))}) {
+        CAPTURE(d.str());
+        CHECK(!d.is_const());
+        const Dim bound = d.bind([](DimSymbol) { return std::optional<Dim>(2); });
+        CHECK(!bound.is_const());
+        CHECK(!(bound == Dim(0)));
+    }
+    CHECK((large * n).bind([](DimSymbol) { return std::optional<Dim>(4); }) ==
+          Dim(std::int64_t{1} << 42));
+    CHECK(!(large * n).bind([&](DimSymbol) { return std::optional<Dim>(large); }).is_const());
+    CHECK(!floordiv(n, n - n).is_const());
+    CHECK(!floordiv(Dim(0), Dim(0)).is_const());
+    CHECK(!floordiv(5 * n, sym(2, "m"))
+               .bind([](DimSymbol) { return std::optional<Dim>(0); })
+               .is_const());
+}
+
 TEST_CASE("dim: text") {
     const Dim n = sym(1, "n"), m = sym(2, "m");
     CHECK((2 * n * m - m + 3).str() == "2*n*m-m+3");
