@@ -3,7 +3,10 @@
 #include <algorithm>
 #include <chrono>
 #include <fstream>
+#include <list>
 #include <mutex>
+#include <set>
+#include <utility>
 
 #include "compiler/schedule/group.h"
 #include "frontend/modes.h"
@@ -17,16 +20,25 @@ namespace {
 class LockAll {
   public:
     explicit LockAll(const std::vector<Expr>& shared) : shared_(shared) {
-        for (const Expr& e : shared_) e.node().storage->mutex.lock();
+        try {
+            for (; locked_ < shared_.size(); ++locked_) mutex(locked_).lock();
+        } catch (...) {
+            unlock();
+            throw;
+        }
     }
-    ~LockAll() {
-        for (const Expr& e : shared_) e.node().storage->mutex.unlock();
-    }
+    ~LockAll() { unlock(); }
     LockAll(const LockAll&) = delete;
     LockAll& operator=(const LockAll&) = delete;
 
   private:
+    std::mutex& mutex(std::size_t i) const { return shared_[i].node().storage->mutex; }
+    void unlock() {
+        for (; locked_ > 0; --locked_) mutex(locked_ - 1).unlock();
+    }
+
     const std::vector<Expr>& shared_;
+    std::size_t locked_ = 0;
 };
 
 }  // namespace
@@ -52,28 +64,18 @@ class Function::Impl {
 
     std::vector<Array> call(std::span<const Array> inputs) {
         std::lock_guard lock(mutex_);
-        Specialisation& s = specialisation(inputs);
-        std::vector<Array> outputs;
-        for (const TensorSize& t : s.outputs) outputs.emplace_back(t.dtype, t.sizes);
-        run(s, outputs, inputs);
-        return outputs;
+        return naming_memory([&] {
+            Specialisation& s = specialisation(inputs);
+            std::vector<Array> outputs;
+            for (const TensorSize& t : s.outputs) outputs.emplace_back(t.dtype, t.sizes);
+            run(s, outputs, inputs);
+            return outputs;
+        });
     }
 
     void call_into(std::span<Array> outputs, std::span<const Array> inputs) {
         std::lock_guard lock(mutex_);
-        Specialisation& s = specialisation(inputs);
-        if (outputs.size() != s.outputs.size())
-            fail<ArgumentError>(graph_.loc, "function '{}': {} outputs given, it has {}",
-                                graph_.name, outputs.size(), s.outputs.size());
-        for (std::size_t i = 0; i < outputs.size(); ++i) {
-            const TensorSize& t = s.outputs[i];
-            if (outputs[i].dtype() != t.dtype || outputs[i].shape() != t.sizes)
-                fail<ArgumentError>(graph_.loc,
-                                    "function '{}': output {} is {}, the array given for it is {}",
-                                    graph_.name, i + 1, type_name(t.dtype, t.sizes),
-                                    type_name(outputs[i].dtype(), outputs[i].shape()));
-        }
-        run(s, outputs, inputs);
+        naming_memory([&] { checked_call_into(outputs, inputs); });
     }
 
     std::vector<KernelProfile> profile() const {
@@ -100,16 +102,9 @@ class Function::Impl {
         FunctionStats out;
         out.compile_ms = compile_ms_;
         out.from_cache = from_cache_;
-        out.specialisations = static_cast<int>(specialisations_.size());
-        for (const Specialisation& s : specialisations_)
-            for (const PassTime& p : s.executable->compiled().passes) {
-                auto it = std::find_if(out.passes.begin(), out.passes.end(),
-                                       [&](const PassTime& q) { return q.name == p.name; });
-                if (it == out.passes.end())
-                    out.passes.push_back(p);
-                else
-                    it->ms += p.ms;
-            }
+        out.specialisations = compiled_;
+        out.live_specialisations = static_cast<int>(specialisations_.size());
+        out.passes = passes_;
         if (last_) {
             out.kernels = last_->executable->kernels();
             out.arena_bytes = last_->executable->compiled().program.arena_bytes;
@@ -119,9 +114,14 @@ class Function::Impl {
 
     std::vector<MemoryPlan> memory() const {
         std::lock_guard lock(mutex_);
+        std::vector<const Specialisation*> kept;
+        for (const Specialisation& s : specialisations_) kept.push_back(&s);
+        std::sort(kept.begin(), kept.end(), [](const Specialisation* a, const Specialisation* b) {
+            return a->number < b->number;
+        });
         std::vector<MemoryPlan> out;
-        for (const Specialisation& s : specialisations_)
-            out.push_back(memory_plan(s.executable->compiled().program));
+        for (const Specialisation* s : kept)
+            out.push_back(memory_plan(s->executable->compiled().program));
         return out;
     }
 
@@ -152,12 +152,43 @@ class Function::Impl {
         Sizes sizes;
     };
     struct Specialisation {
+        int number = 0;  // in the order of compilation
         std::string name;
         std::vector<Sizes> sizes;           // of the inputs
         std::vector<std::int64_t> scalars;  // of inputs whose value sets a size, 0 for the others
         std::vector<TensorSize> outputs;
         std::unique_ptr<Executable> executable;
     };
+
+    // Where memory is lacking, the error names this function.
+    template <class F>
+    std::invoke_result_t<F&> naming_memory(F&& f) {
+        try {
+            return with_memory(graph_.loc, "function", graph_.name, f);
+        } catch (const MemoryError& e) {
+            if (e.loc()) throw;
+            with_memory(graph_.loc, "function", graph_.name, [&] {
+                fail<MemoryError>(graph_.loc, "function '{}': {}", graph_.name, e.what());
+            });
+            throw;
+        }
+    }
+
+    void checked_call_into(std::span<Array> outputs, std::span<const Array> inputs) {
+        Specialisation& s = specialisation(inputs);
+        if (outputs.size() != s.outputs.size())
+            fail<ArgumentError>(graph_.loc, "function '{}': {} outputs given, it has {}",
+                                graph_.name, outputs.size(), s.outputs.size());
+        for (std::size_t i = 0; i < outputs.size(); ++i) {
+            const TensorSize& t = s.outputs[i];
+            if (outputs[i].dtype() != t.dtype || outputs[i].shape() != t.sizes)
+                fail<ArgumentError>(graph_.loc,
+                                    "function '{}': output {} is {}, the array given for it is {}",
+                                    graph_.name, i + 1, type_name(t.dtype, t.sizes),
+                                    type_name(outputs[i].dtype(), outputs[i].shape()));
+        }
+        run(s, outputs, inputs);
+    }
 
     void check_arguments(std::span<const Array> inputs) const {
         if (inputs.size() != graph_.inputs.size())
@@ -183,13 +214,14 @@ class Function::Impl {
 
     Specialisation& specialisation(std::span<const Array> inputs) {
         check_arguments(inputs);
-        for (Specialisation& s : specialisations_) {
+        for (auto s = specialisations_.begin(); s != specialisations_.end(); ++s) {
             bool fits = true;
             for (std::size_t i = 0; fits && i < inputs.size(); ++i)
-                fits = s.sizes[i] == inputs[i].shape() && s.scalars[i] == scalar(inputs, i);
+                fits = s->sizes[i] == inputs[i].shape() && s->scalars[i] == scalar(inputs, i);
             if (!fits) continue;
-            last_ = &s;
-            return s;
+            specialisations_.splice(specialisations_.begin(), specialisations_, s);
+            last_ = &*s;
+            return *s;
         }
         return compile_for(inputs);
     }
@@ -233,10 +265,10 @@ class Function::Impl {
 
     Specialisation& compile_for(std::span<const Array> inputs) {
         auto start = std::chrono::steady_clock::now();
-        Specialisation s;
-        s.name = specialisations_.empty()
-                     ? graph_.name
-                     : fmt::format("{}.{}", graph_.name, specialisations_.size());
+        std::list<Specialisation> fresh(1);
+        Specialisation& s = fresh.front();
+        s.number = compiled_;
+        s.name = compiled_ == 0 ? graph_.name : fmt::format("{}.{}", graph_.name, compiled_);
         for (std::size_t i = 0; i < inputs.size(); ++i) {
             s.sizes.push_back(inputs[i].shape());
             s.scalars.push_back(scalar(inputs, i));
@@ -251,17 +283,75 @@ class Function::Impl {
         }
         s.executable = Executable::make(r, shared_pool(options_.num_threads));
         lock.reset();
-        from_cache_ += s.executable->from_cache();
         for (std::size_t k = 0; k < graph_.outputs.size(); ++k)
             for (const Slot& slot : s.executable->compiled().program.slots)
                 if (slot.kind == Slot::Kind::Output && slot.number == static_cast<int>(k))
                     s.outputs.push_back({slot.dtype, slot.sizes});
+        add_passes(s.executable->compiled().passes);
+        from_cache_ += s.executable->from_cache();
         compile_ms_ +=
             std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start)
                 .count();
-        specialisations_.push_back(std::move(s));
-        last_ = &specialisations_.back();
-        return *last_;
+        ++compiled_;
+        specialisations_.splice(specialisations_.begin(), fresh);
+        last_ = &s;
+        drop_oldest();
+        return s;
+    }
+
+    void add_passes(const std::vector<PassTime>& passes) {
+        for (const PassTime& p : passes) {
+            auto it = std::find_if(passes_.begin(), passes_.end(),
+                                   [&](const PassTime& q) { return q.name == p.name; });
+            if (it == passes_.end())
+                passes_.push_back(p);
+            else
+                it->ms += p.ms;
+        }
+    }
+
+    // Calls run under the lock that is held here: none of them uses what goes.
+    void drop_oldest() {
+        if (options_.max_specialisations <= 0) return;
+        const auto limit = static_cast<std::size_t>(options_.max_specialisations);
+        if (specialisations_.size() <= limit) return;
+        if (!std::exchange(warned_, true)) warn_of_limit(limit);
+        while (specialisations_.size() > limit) specialisations_.pop_back();
+    }
+
+    void warn_of_limit(std::size_t limit) const try {
+        fmt::print(
+            stderr,
+            "warning: {}: function '{}' has met more than {} sets of shapes: what was used "
+            "least recently is dropped, and compiled anew when it is met again. What varies: "
+            "{}. To keep more: FunctionOptions::max_specialisations or "
+            "ARETE_MAX_SPECIALISATIONS\n",
+            graph_.loc.str(), graph_.name, limit, what_varies());
+    } catch (const std::exception&) {
+        // No memory for a warning: the call goes on.
+    }
+
+    // "x.shape(0) (65 values from 1 to 65), the value of n (2, from 3 to 4)".
+    std::string what_varies() const {
+        std::string out;
+        auto add = [&](const std::string& what, const auto& value_of) {
+            std::set<std::int64_t> values;
+            for (const Specialisation& s : specialisations_) values.insert(value_of(s));
+            if (values.size() < 2) return;
+            out += fmt::format("{}{} ({} values from {} to {})", out.empty() ? "" : ", ", what,
+                               values.size(), *values.begin(), *values.rbegin());
+        };
+        for (std::size_t i = 0; i < graph_.inputs.size(); ++i) {
+            const Expr& input = graph_.inputs[i];
+            const std::string name =
+                input.node().name.empty() ? fmt::format("argument {}", i + 1) : input.node().name;
+            for (std::size_t k = 0; k < input.shape().size(); ++k)
+                add(fmt::format("{}.shape({})", name, k),
+                    [&](const Specialisation& s) { return s.sizes[i][k]; });
+            if (sizes_matter_[i])
+                add("the value of " + name, [&](const Specialisation& s) { return s.scalars[i]; });
+        }
+        return out;
     }
 
     void run(Specialisation& s, std::span<Array> outputs, std::span<const Array> inputs) {
@@ -274,8 +364,8 @@ class Function::Impl {
         switch (mode_) {
             case Mode::fast_run:
             case Mode::fast_compile:
-            case Mode::fast_math:
-            case Mode::interpret: s.executable->run(pointers_, results_); break;
+            case Mode::fast_math: s.executable->run(pointers_, results_); break;
+            case Mode::interpret: run_interpreted(watched); break;
             case Mode::nan_guard: run_nan_guard(watched); break;
             case Mode::debug: run_debug(watched); break;
         }
@@ -288,8 +378,11 @@ class Function::Impl {
     std::vector<Rule> rules_;
     Machine machine_;
     mutable std::mutex mutex_;
-    std::vector<Specialisation> specialisations_;
+    std::list<Specialisation> specialisations_;  // used most recently first
     Specialisation* last_ = nullptr;
+    int compiled_ = 0;
+    std::vector<PassTime> passes_;
+    bool warned_ = false;
     std::vector<bool> sizes_matter_;
     std::vector<void*> pointers_, results_;
     double compile_ms_ = 0;
@@ -354,12 +447,16 @@ Array Function::number(std::size_t i, const Array& value) const {
 }
 
 Function function(FunctionOptions options, const char* file, int line) {
-    Mode mode = options.mode;
-    bool profile = options.profile;
-    Options o = options.options ? *options.options : Options::from_environment();
-    std::vector<Rule> rules = std::move(options.rules);
-    return Function(std::make_shared<Function::Impl>(
-        prepare_function(std::move(options), Loc{file, line}), mode, profile, o, std::move(rules)));
+    const Loc loc{file, line};
+    return with_memory(loc, "function", "", [&] {
+        Mode mode = options.mode;
+        bool profile = options.profile;
+        Options o = options.options ? *options.options : Options::from_environment();
+        if (options.max_specialisations) o.max_specialisations = *options.max_specialisations;
+        std::vector<Rule> rules = std::move(options.rules);
+        return Function(std::make_shared<Function::Impl>(prepare_function(std::move(options), loc),
+                                                         mode, profile, o, std::move(rules)));
+    });
 }
 
 Array Expr::eval() const {

@@ -63,6 +63,8 @@ struct FunctionOptions {
     Mode mode = Mode::fast_run;
     bool profile = false;  ///< measure every kernel (fast_run, fast_compile); see Function::profile
     std::optional<Options> options;  ///< from the environment where not set
+    /// Options::max_specialisations for this function.
+    std::optional<int> max_specialisations;
     /// Rewrite rules of your own, applied once the graph is in canonical form.
     std::vector<Rule> rules;
 };
@@ -71,7 +73,8 @@ struct FunctionOptions {
 struct FunctionStats {
     double compile_ms = 0;         ///< graph passes and code generation of all specialisations
     std::vector<PassTime> passes;  ///< the same by pass; verifiers and dumps are left out
-    int specialisations = 0;       ///< sets of shapes compiled so far
+    int specialisations = 0;       ///< compiled so far: one for each new set of shapes
+    int live_specialisations = 0;  ///< those among them that are still kept
     int from_cache = 0;            ///< those among them that the disk cache had
     int kernels = 0;               ///< native kernels in a call
     std::int64_t arena_bytes = 0;  ///< memory for intermediates
@@ -108,20 +111,22 @@ struct KernelPlan {
 };
 
 /// A compiled function. Copies share the compiled code. Thread-safe: concurrent calls of one
-/// function run one after another.
-
+/// function run one after another. Code is kept for Options::max_specialisations sets of shapes;
+/// beyond, what was used least recently goes, and a warning on stderr says once which sizes vary.
 class Function {
   public:
     /// Compiles on the first call with new shapes, checks the arguments, runs, returns one Array an
     /// output. Arguments are Arrays, std::vectors or C++ numbers (converted to the input's dtype).
-    /// Throws ArgumentError for wrong arguments and RangeError for an index out of range, leaving
-    /// every shared variable as it was.
+    /// Throws ArgumentError for wrong arguments, RangeError for an index out of range and
+    /// MemoryError where there is no memory, leaving every shared variable as it was.
     template <class... Args>
     std::vector<Array> operator()(const Args&... args) const {
-        std::vector<Array> arrays;
-        arrays.reserve(sizeof...(args));
-        (arrays.push_back(argument(arrays.size(), args)), ...);
-        return call(arrays);
+        return with_memory({}, "call of a function", "", [&] {
+            std::vector<Array> arrays;
+            arrays.reserve(sizeof...(args));
+            (arrays.push_back(argument(arrays.size(), args)), ...);
+            return call(arrays);
+        });
     }
     std::vector<Array> call(std::span<const Array> inputs) const;
     /// As call(), writing results to arrays of the outputs' exact types. Allocates nothing once
@@ -134,7 +139,8 @@ class Function {
     /// unless the function was made with `profile`.
     std::vector<KernelProfile> profile() const;
 
-    /// Where intermediate values live: one plan a specialisation, in the order of compilation.
+    /// Where intermediate values live: one plan a specialisation that is kept, in the order of
+    /// compilation.
     std::vector<MemoryPlan> memory() const;
     /// Writes one self-contained HTML page: the graph after each pass, every rewrite, every kernel
     /// as loops, LLVM IR and assembly (with its time, where the function was made with `profile`),

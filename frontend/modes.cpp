@@ -140,6 +140,16 @@ std::optional<ValueDifference> first_difference(const Array& is, const Array& wa
     return std::nullopt;
 }
 
+void run_interpreted(const WatchedRun& run) {
+    const Snapshot before(run.graph);
+    try {
+        run.executable.run(run.input_pointers, run.output_pointers);
+    } catch (...) {
+        before.restore();
+        throw;
+    }
+}
+
 void run_nan_guard(const WatchedRun& run) {
     const Compiled& compiled = run.executable.compiled();
     const Snapshot before(run.graph);

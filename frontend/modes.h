@@ -1,4 +1,5 @@
-// The modes that watch: Mode::debug and Mode::nan_guard. Private to the frontend.
+// The modes that watch, Mode::debug and Mode::nan_guard, and the interpreter. Private to the
+// frontend.
 #pragma once
 
 #include <span>
@@ -21,6 +22,9 @@ struct WatchedRun {
     std::span<void* const> output_pointers;
 };
 
+/// Runs in the interpreter, which allocates: where there is no memory, the shared variables are as
+/// they were.
+void run_interpreted(const WatchedRun& run);
 /// Throws a NanGuardError, with the shared variables as they were.
 void run_nan_guard(const WatchedRun& run);
 /// Compares what each kernel stores, and in the end all results, with the reference evaluator.

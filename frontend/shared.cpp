@@ -31,15 +31,17 @@ void Shared::set_value(const Array& value, bool borrow) const {
 }
 
 Shared shared(const Array& value, std::string name, bool borrow, const char* file, int line) {
-    auto node = std::make_shared<Node>();
-    node->op = &shared_op.info;
-    node->types = {{value.dtype(), Shape(value.shape().begin(), value.shape().end())}};
-    node->name = std::move(name);
-    node->locs = {Loc{file, line}};
-    node->id = next_id();
-    node->storage = std::make_shared<SharedStorage>();
-    node->storage->value = borrow ? value : value.copy();
-    return Shared(Expr(std::move(node)));
+    return with_memory(Loc{file, line}, "shared variable", "", [&] {
+        auto node = std::make_shared<Node>();
+        node->op = &shared_op.info;
+        node->types = {{value.dtype(), Shape(value.shape().begin(), value.shape().end())}};
+        node->name = std::move(name);
+        node->locs = {Loc{file, line}};
+        node->id = next_id();
+        node->storage = std::make_shared<SharedStorage>();
+        node->storage->value = borrow ? value : value.copy();
+        return Shared(Expr(std::move(node)));
+    });
 }
 
 }  // namespace arete

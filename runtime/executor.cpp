@@ -67,7 +67,11 @@ Executable::Executable(Compiled compiled, std::string_view object, const Machine
             plain_.push_back(s.kind == Step::Kind::Kernel ? naive(s.parts.at(0).nest)
                                                           : loops::Kernel());
     }
-    arena_ = allocate_bytes(static_cast<std::size_t>(program.arena_bytes));
+    try {
+        arena_ = allocate_bytes(static_cast<std::size_t>(program.arena_bytes));
+    } catch (const MemoryError&) {
+        fail<MemoryError>({}, "no memory for {} bytes of intermediate values", program.arena_bytes);
+    }
     table_.resize(program.slots.size());
     for (std::size_t i = 0; i < table_.size(); ++i) {
         const Slot& s = program.slots[i];

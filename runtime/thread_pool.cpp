@@ -5,7 +5,6 @@
 #include <limits>
 #include <map>
 #include <mutex>
-#include <system_error>
 
 #if defined(__x86_64__) || defined(__i386__)
 #include <immintrin.h>
@@ -71,11 +70,12 @@ ThreadPool::~ThreadPool() {
 
 void ThreadPool::start() {
     started_ = true;
-    workers_.reserve(static_cast<std::size_t>(threads_ - 1));
     try {
+        workers_.reserve(static_cast<std::size_t>(threads_ - 1));
         for (int i = 1; i < threads_; ++i) workers_.emplace_back([this] { work(); });
-    } catch (const std::system_error&) {
-        // The system grants no more threads: those that it did, and the caller, do the work.
+    } catch (const std::exception&) {
+        // The system grants no more threads, or memory for them: those that it did, and the caller,
+        // do the work.
     }
 }
 

@@ -81,6 +81,8 @@ Options Options::from_environment() {
     if (const char* v = std::getenv("ARETE_DUMP_DIR"); v && *v) o.dump_dir = v;
     if (const char* v = std::getenv("ARETE_CPU"); v && *v) o.cpu = v;
     o.num_threads = number_from_environment("ARETE_NUM_THREADS", o.num_threads);
+    o.max_specialisations =
+        number_from_environment("ARETE_MAX_SPECIALISATIONS", o.max_specialisations);
     o.verify = number_from_environment("ARETE_VERIFY", o.verify) != 0;
     if (const char* v = std::getenv("ARETE_CACHE_DIR"))
         o.cache_dir = std::string_view(v) == "off" ? "" : v;

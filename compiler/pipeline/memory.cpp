@@ -3,11 +3,20 @@
 #include <algorithm>
 #include <numeric>
 
+#include "compiler/core/error.h"
+
 namespace arete {
 
 namespace {
 std::int64_t padded(std::int64_t bytes) {
     return (bytes + 63) / 64 * 64;
+}
+
+// Of many tensors of the largest size the sum would overflow.
+std::int64_t checked(std::int64_t bytes) {
+    if (bytes > std::int64_t{1} << 61)
+        fail<MemoryError>({}, "no memory for more than {} bytes of intermediate values", bytes);
+    return bytes;
 }
 
 // Places the ranges in this order; returns the size that they need.
@@ -29,7 +38,7 @@ std::int64_t place(std::vector<LiveRange>& ranges, const std::vector<std::size_t
             at = std::max(at, o->offset + padded(o->bytes));
         }
         r.offset = at;
-        total = std::max(total, at + padded(r.bytes));
+        total = std::max(total, checked(at + padded(r.bytes)));
         placed.push_back(i);
     }
     return total;
@@ -89,7 +98,7 @@ std::int64_t live_bytes(const std::vector<LiveRange>& ranges) {
     for (const LiveRange& at : ranges) {
         std::int64_t sum = 0;
         for (const LiveRange& r : ranges)
-            if (r.first <= at.first && at.first <= r.last) sum += padded(r.bytes);
+            if (r.first <= at.first && at.first <= r.last) sum = checked(sum + padded(r.bytes));
         most = std::max(most, sum);
     }
     return most;

@@ -1,7 +1,4 @@
-// call_into allocates nothing once compiled, and copies no shared variable. The binary of its own
-// is for the allocation functions, which it replaces.
-#include <atomic>
-#include <cerrno>
+// call_into allocates nothing once compiled, and copies no shared variable.
 #include <cstdlib>
 #include <new>
 #include <string>
@@ -10,50 +7,12 @@
 #include <doctest/doctest.h>
 
 #include "examples/mnist/nets.h"
+#include "tests/allocations/allocator.h"
 
 using namespace arete;
 
-#if defined(__SANITIZE_ADDRESS__) || !defined(__GLIBC__)
-#define ARETE_COUNTS 0  // the sanitizer has replaced them already
-#else
-#define ARETE_COUNTS 1
-
-namespace {
-std::atomic<long> allocations{0};
-}
-
-extern "C" {
-void* __libc_malloc(std::size_t);
-void* __libc_calloc(std::size_t, std::size_t);
-void* __libc_realloc(void*, std::size_t);
-void* __libc_memalign(std::size_t, std::size_t);
-
-void* malloc(std::size_t n) noexcept {
-    ++allocations;
-    return __libc_malloc(n);
-}
-void* calloc(std::size_t n, std::size_t size) noexcept {
-    ++allocations;
-    return __libc_calloc(n, size);
-}
-void* realloc(void* p, std::size_t n) noexcept {
-    ++allocations;
-    return __libc_realloc(p, n);
-}
-void* aligned_alloc(std::size_t alignment, std::size_t n) noexcept {
-    ++allocations;
-    return __libc_memalign(alignment, n);
-}
-void* memalign(std::size_t alignment, std::size_t n) noexcept {
-    ++allocations;
-    return __libc_memalign(alignment, n);
-}
-int posix_memalign(void** p, std::size_t alignment, std::size_t n) noexcept {
-    ++allocations;
-    *p = __libc_memalign(alignment, n);
-    return *p ? 0 : ENOMEM;
-}
-}  // operator new calls malloc or aligned_alloc
+#if ARETE_COUNTS
+using arete::test::allocations;
 
 TEST_CASE("the counter counts, in every way to allocate") {
     const long before = allocations;
