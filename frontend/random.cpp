@@ -12,10 +12,10 @@
 namespace arete {
 
 RandomStream::Draw RandomStream::next() {
-    const std::int64_t stream = streams_++;
+    const std::int64_t stream = state_->streams++;
     const Shared counter = shared(Array(std::int64_t{0}), fmt::format("draw{}", stream));
     counter.node().storage->default_increment = 1;
-    const Expr key = constant(Array(static_cast<std::int64_t>(seed_)));
+    const Expr key = constant(Array(static_cast<std::int64_t>(state_->seed)));
     return {key, counter, stream};
 }
 
@@ -74,6 +74,8 @@ Array Generator::normal(Sizes sizes, double mean, double deviation) {
 }
 
 std::vector<std::int64_t> Generator::permutation(std::int64_t n) {
+    // As an Array, so that a number that cannot be is refused.
+    const Array sized(DType::I64, {n});
     std::vector<std::int64_t> order(static_cast<std::size_t>(n));
     std::iota(order.begin(), order.end(), std::int64_t{0});
     for (std::uint64_t left = order.size(); left > 1; --left) {

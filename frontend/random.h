@@ -1,7 +1,9 @@
 // Random numbers inside functions (RandomStream) and on the host (Generator).
 #pragma once
 
+#include <atomic>
 #include <cstdint>
+#include <memory>
 
 #include "compiler/ops/op.h"
 
@@ -9,10 +11,16 @@ namespace arete {
 
 /// Draws for compiled functions, counter-based (Philox 4x32-10): the same seed gives the same bits
 /// on every device and number of threads. Every draw has a stream of its own, so two draws of one
-/// RandomStream are independent, and a counter that advances with each call of a function.
+/// RandomStream are independent, and a counter that advances with each call of a function. Streams
+/// of different seeds are independent, whatever 64-bit numbers these are. A copy is another handle
+/// to the same RandomStream: no draw of one repeats a draw of the other. (To have the same numbers
+/// again, make a RandomStream of the same seed.)
 class RandomStream {
   public:
-    explicit RandomStream(std::uint64_t seed) : seed_(seed) {}
+    explicit RandomStream(std::uint64_t seed) : state_(std::make_shared<State>(seed)) {}
+    // Moving copies, so that none is ever empty.
+    RandomStream(const RandomStream&) = default;
+    RandomStream& operator=(const RandomStream&) = default;
 
     /// f32 or f64 in [low, high).
     Expr uniform(const Shape& shape, double low = 0, double high = 1, DType dtype = DType::F32);
@@ -29,8 +37,12 @@ class RandomStream {
     };
     Draw next();
 
-    std::uint64_t seed_;
-    std::int64_t streams_ = 0;
+    struct State {
+        explicit State(std::uint64_t seed) : seed(seed) {}
+        const std::uint64_t seed;
+        std::atomic<std::int64_t> streams{0};
+    };
+    std::shared_ptr<State> state_;
 };
 
 /// Host-side draws for initial values, from the same generator.

@@ -29,6 +29,7 @@ std::vector<TensorType> infer_draw(const InferArgs& a) {
 // another, are made of the same blocks. Elements run * share * q + run * p + r, for p < share, have
 // the words of block run * q + r, beginning with word Words * p.
 constexpr std::int64_t run = 16;
+constexpr std::int64_t most_streams = std::int64_t{1} << 24;
 
 // The words of element `out`, each an i64 in [0, 2^32). See philox.h, of which this is the copy in
 // 64-bit arithmetic: a product of two words is exact in the 64 bits of an i64.
@@ -44,8 +45,11 @@ std::array<Value, Words> random_words(Lowering& l, std::span<const Index> out) {
     const Value key = l.load(0, {}), counter = l.load(1, {});
     const Value element = l.code.index(block);
     Value k0 = low(key);
-    Value k1 = high(key) ^ word(l.node.attrs.get<std::int64_t>("stream") & 0xffffffff);
-    std::array<Value, 4> c{low(element), high(element), low(counter), high(counter)};
+    Value k1 = high(key) ^ word(l.node.attrs.get<std::int64_t>("stream"));
+    // The upper half of the key again, where no block's number reaches: the other copy may be that
+    // of another key, changed by a stream.
+    const Value upper = low(ir::shl(high(key), 8));
+    std::array<Value, 4> c{low(element), high(element) ^ upper, low(counter), high(counter)};
     for (int round = 0; round < 10; ++round) {
         const Value a = word(0xD2511F53) * c[0], b = word(0xCD9E8D57) * c[2];
         c = {high(b) ^ c[1] ^ k0, low(b), high(a) ^ c[3] ^ k1, low(a)};
@@ -167,6 +171,9 @@ namespace {
 Expr draw(const OpDef& op, const ShapeArg& shape, const RandomSource& source, DType dtype,
           std::string_view first, double a, std::string_view second, double b) {
     const Loc loc = source.key.loc;
+    if (source.stream < 0 || source.stream >= most_streams)
+        fail<GraphError>(loc, "{}: stream {} is not below {}", op.info.name, source.stream,
+                         most_streams);
     Attrs attrs{{"shape", shape.shape}, {"dtype", dtype}, {"stream", source.stream}, {first, a}};
     if (!second.empty()) attrs = attrs.with(second, b);
     return apply(op, {cast(source.key, DType::I64), cast(source.counter, DType::I64)},

@@ -5,16 +5,17 @@
 
 namespace arete {
 
-/// Where a draw comes from. Block b of a draw is the four words of Philox 4x32-10 (ops/philox.h) for
-/// the counter (low32(b), high32(b), low32(counter), high32(counter)) under the key (low32(key),
-/// high32(key) ^ low32(stream)). Elements that need n words, 1, 2 or 4, share a block by 4 / n: of
-/// the row-major element e = 16 (4 / n) q + 16 p + r, with p < 4 / n and r < 16, the words are those
-/// of block 16 q + r from word n p on. So a draw does not depend on the device or on the number of
-/// threads; equal sources give equal numbers.
+/// Where a draw comes from. Block b of a draw is the four words of Philox 4x32-10 (ops/philox.h)
+/// for the counter (low32(b), high32(b) ^ low32(high32(key) << 8), low32(counter), high32(counter))
+/// under the key (low32(key), high32(key) ^ stream). So no two of key, stream below 2^24, counter
+/// and block below 2^40 share their words. Elements that need n words, 1, 2 or 4, share a block by
+/// 4 / n: of the row-major element e = 16 (4 / n) q + 16 p + r, with p < 4 / n and r < 16, the
+/// words are those of block 16 q + r from word n p on. So a draw does not depend on the device or
+/// on the number of threads; equal sources give equal numbers.
 struct RandomSource {
     Operand key;              ///< i64 scalar: the seed
     Operand counter;          ///< i64 scalar: grows by one from draw to draw
-    std::int64_t stream = 0;  ///< tells apart the draws of one function
+    std::int64_t stream = 0;  ///< tells apart the draws of one key; in [0, 2^24)
 };
 
 /// Uniform in [low, high) (rounding may reach high), f32 or f64. The fraction has 24 bits of one

@@ -83,9 +83,10 @@ TEST_CASE("random draws: every element has the words of Philox that random.h pro
     const Shape shape{3, 150};
     // Word k of block b.
     auto word = [&](std::int64_t b, std::int64_t k) {
-        std::uint32_t c[] = {static_cast<std::uint32_t>(b), static_cast<std::uint32_t>(b >> 32),
-                             static_cast<std::uint32_t>(counter),
-                             static_cast<std::uint32_t>(counter >> 32)};
+        std::uint32_t c[] = {
+            static_cast<std::uint32_t>(b),
+            static_cast<std::uint32_t>(b >> 32) ^ (static_cast<std::uint32_t>(key >> 32) << 8),
+            static_cast<std::uint32_t>(counter), static_cast<std::uint32_t>(counter >> 32)};
         const std::uint32_t keys[] = {
             static_cast<std::uint32_t>(key),
             static_cast<std::uint32_t>(key >> 32) ^ static_cast<std::uint32_t>(stream)};
