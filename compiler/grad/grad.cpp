@@ -1,8 +1,10 @@
 #include "compiler/grad/grad.h"
 
+#include <algorithm>
 #include <cstdio>
 #include <unordered_set>
 
+#include "compiler/grad/masks.h"
 #include "compiler/graph/graph.h"
 #include "compiler/ops/elementwise.h"
 #include "compiler/ops/movement.h"
@@ -33,13 +35,16 @@ class ReverseWalk {
     }
 
     void run(const Expr& cost, const Expr& seed) {
-        add(cost, sum_to(seed, cost.type(), loc_));
-        for (const auto& [e, g] : options_.known_grads) slot(e) = sum_to(g, e.type(), loc_);
+        add(cost, {sum_to(seed, cost.type(), loc_), {}, {}, loc_});
+        for (const auto& [e, g] : options_.known_grads)
+            slot(e) = {sum_to(g, e.type(), loc_), {}, {}, loc_};
         for (std::size_t i = graph_.size(); i-- > 0;) visit(i);
     }
 
     /// Empty where the cost does not depend on e.
-    Expr gradient(const Expr& e) { return graph_.contains(e.node()) ? slot(e) : Expr(); }
+    Expr gradient(const Expr& e) {
+        return graph_.contains(e.node()) && !slot(e).g.empty() ? value(slot(e)) : Expr();
+    }
     /// True where the cost depends on e in any way.
     bool depends_on(const Expr& e) const { return graph_.contains(e.node()); }
 
@@ -73,46 +78,69 @@ class ReverseWalk {
                (wanted_.count(&x.node()) || reaches_[static_cast<std::size_t>(graph_.id(x))]);
     }
 
-    Expr& slot(const Expr& e) {
+    Masked& slot(const Expr& e) {
         return grads_[static_cast<std::size_t>(graph_.id(e))][static_cast<std::size_t>(e.output())];
     }
 
-    void add(const Expr& e, const Expr& g) {
+    void add(const Expr& e, const Masked& g) {
         for (const Expr& given : given_)
             if (same(given, e)) return;
-        Expr& sum = slot(e);
-        sum = sum.empty() ? g : at(sum, e.loc()) + at(g, e.loc());
+        Masked& sum = slot(e);
+        sum = sum.g.empty() ? g : Masked::sum(sum, g, e.loc());
+    }
+
+    // With its zeros, on the line of what left them out.
+    Expr value(const Masked& m) {
+        const Expr e = m.value();
+        relocate(e, m.loc);
+        return e;
     }
 
     void visit(std::size_t i) {
         const std::shared_ptr<const Node>& node = graph_.nodes()[i];
-        bool arrives = false;
-        for (const Expr& g : grads_[i]) arrives = arrives || !g.empty();
+        const std::vector<Masked>& arrived = grads_[i];
+        const bool arrives =
+            std::any_of(arrived.begin(), arrived.end(), [](const Masked& m) { return !m.g.empty(); });
         if (!arrives || !reaches_[i]) return;
         const OpDef& op = def(*node);
         if (!op.pullback)
             fail<GraphError>(node->loc() ? node->loc() : loc_, "grad: {} has no gradient",
                              op.info.name);
-        PullbackArgs args{*node, node->inputs, {}, grads_[i]};
-        for (std::size_t k = 0; k < node->types.size(); ++k)
+        PullbackArgs args{*node, node->inputs, {}, {}};
+        for (std::size_t k = 0; k < node->types.size(); ++k) {
             args.y.emplace_back(node, static_cast<int>(k));
+            const Masked& m = arrived[k];
+            args.g.push_back(op.scalar || m.g.empty() ? m.g : value(m));
+        }
         const std::vector<Expr> found = op.pullback(args);
         ARETE_CHECK(found.size() == node->inputs.size(), "{}: {} gradients of {} inputs",
                     op.info.name, found.size(), node->inputs.size());
+        const auto is_new = [&](const Node& n) { return known_.count(&n) == 0; };
+        Carrier carrier(arrived, args.g, is_new, node->loc());
+        std::vector<Masked> back(found.size());
+        for (std::size_t k = 0; k < found.size(); ++k)
+            if (!found[k].empty() && leads_on(node->inputs[k]))
+                back[k] = op.scalar ? carrier.elementwise(found[k]) : carrier.other(found[k]);
         for (std::size_t k = 0; k < found.size(); ++k) {
+            if (back[k].g.empty()) continue;
             const Expr& x = node->inputs[k];
-            if (found[k].node_ptr() == nullptr || !leads_on(x)) continue;
             const Fit fit = broadcasts(op) ? Fit::broadcast : Fit::equal;
-            Expr g = sum_to(found[k], x.type(), node->loc(), fit);
-            relocate(g, node->loc());
-            add(x, g);
-            relocate(slot(x), node->loc());
+            add(x, relocated(back[k].sum_to(x.type(), fit), node->loc()));
+            slot(x) = relocated(slot(x), node->loc());
         }
+    }
+
+    Masked relocated(Masked m, Loc loc) {
+        relocate(m.g, loc);
+        for (const Mask* mask : {&m.pending, &m.applied})
+            for (const Mask::Condition& c : mask->conditions()) relocate(c.e, loc);
+        return m;
     }
 
     // Gives the nodes that a pullback has made the line of the node they belong to: built by the
     // library, they carry its lines. Nodes that were there before keep theirs.
     void relocate(const Expr& e, Loc loc) {
+        kept_.push_back(e);
         std::vector<const Node*> open{&e.node()};
         while (!open.empty()) {
             const Node* node = open.back();
@@ -129,10 +157,11 @@ class ReverseWalk {
     Loc loc_;
     Graph graph_;
     std::unordered_set<const Node*> known_;   // before the walk, or relocated
+    std::vector<Expr> kept_;                  // so that no new node has the address of a known one
     std::unordered_set<const Node*> wanted_;  // whose gradients are asked for
     std::vector<Expr> given_;                 // whose gradients are known
     std::vector<bool> reaches_;
-    std::vector<std::vector<Expr>> grads_;  // by node and output
+    std::vector<std::vector<Masked>> grads_;  // by node and output
 };
 
 // The cost in the form from which it is derived, and what has become of the expressions that the

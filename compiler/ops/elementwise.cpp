@@ -9,6 +9,7 @@
 #include "compiler/ops/leaves.h"
 #include "compiler/ops/rows.h"
 #include "compiler/ops/samples.h"
+#include "compiler/ops/slopes.h"
 
 namespace arete {
 
@@ -133,13 +134,12 @@ constinit const OpDef neg_op{
     .scalar = [](const ScalarArgs& x) { return x.dtype == DType::Bool ? x[0] : -x[0]; },
     .pullback = [](const PullbackArgs& a) -> std::vector<Expr> { return {-a.g[0]}; },
     .samples = unary_samples<static_cast<Expr (*)(const Operand&)>(operator-)>};
-constinit const OpDef abs_op{
-    .info = {.name = "abs"},
-    .doc = "|a|; slope 0 at 0",
-    .infer = infer_elementwise,
-    .scalar = [](const ScalarArgs& x) { return ir::abs(x[0]); },
-    .pullback = [](const PullbackArgs& a) -> std::vector<Expr> { return {a.g[0] * sign(a.x[0])}; },
-    .samples = unary_samples<abs>};
+constinit const OpDef abs_op{.info = {.name = "abs"},
+                             .doc = "|a|; slope 0 at 0",
+                             .infer = infer_elementwise,
+                             .scalar = [](const ScalarArgs& x) { return ir::abs(x[0]); },
+                             .pullback = pullback_abs,
+                             .samples = unary_samples<abs>};
 constinit const OpDef sign_op{
     .info = {.name = "sign"},
     .doc = "-1, 0 or 1; NaN for NaN",
@@ -160,13 +160,12 @@ constinit const OpDef sqr_op{
     .scalar = [](const ScalarArgs& x) { return x[0] * x[0]; },
     .pullback = [](const PullbackArgs& a) -> std::vector<Expr> { return {a.g[0] * (2 * a.x[0])}; },
     .samples = unary_samples<sqr>};
-constinit const OpDef sqrt_op{
-    .info = {.name = "sqrt"},
-    .doc = "square root",
-    .infer = infer_elementwise_float,
-    .scalar = [](const ScalarArgs& x) { return ir::sqrt(x[0]); },
-    .pullback = [](const PullbackArgs& a) -> std::vector<Expr> { return {a.g[0] * 0.5 / a.y[0]}; },
-    .samples = unary_samples<sqrt, 2, 40>};
+constinit const OpDef sqrt_op{.info = {.name = "sqrt"},
+                              .doc = "square root",
+                              .infer = infer_elementwise_float,
+                              .scalar = [](const ScalarArgs& x) { return ir::sqrt(x[0]); },
+                              .pullback = pullback_sqrt,
+                              .samples = unary_samples<sqrt, 2, 40>};
 
 // ---- transcendental
 
@@ -234,13 +233,7 @@ constinit const OpDef pow_op{.info = {.name = "pow"},
                              .arity = 2,
                              .infer = infer_elementwise_float,
                              .scalar = [](const ScalarArgs& x) { return ir::pow(x[0], x[1]); },
-                             .pullback = [](const PullbackArgs& a) -> std::vector<Expr> {
-                                 // A constant exponent needs no logarithm, whose value at 0 would
-                                 // spoil the sum.
-                                 Expr by_base = a.g[0] * (a.x[1] * pow(a.x[0], a.x[1] - 1));
-                                 if (constant_value(a.x[1])) return {by_base, Expr()};
-                                 return {by_base, a.g[0] * (a.y[0] * log(a.x[0]))};
-                             },
+                             .pullback = pullback_pow,
                              .samples = binary_samples<pow, 5, 20>};
 constinit const OpDef sigmoid_op{
     .info = {.name = "sigmoid", .traits = Trait::Increasing},

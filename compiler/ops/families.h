@@ -18,5 +18,6 @@ std::span<const OpDef* const> padding_ops();
 std::span<const OpDef* const> pooling_ops();
 std::span<const OpDef* const> softmax_ops();
 std::span<const OpDef* const> random_ops();
+std::span<const OpDef* const> product_ops();
 
 }  // namespace arete

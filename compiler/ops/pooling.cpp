@@ -80,12 +80,27 @@ std::vector<Index> in_window(const Attrs& attrs, std::span<const Index> out, con
     return index;
 }
 
+// Attr padded: rows above and columns left of the image, of the lowest value. Where the whole
+// window has that value its first element may be one of these; the first that is not, by its
+// position.
+Value first_in_image(Lowering& l, std::span<const Index> out) {
+    const Ints &pool = pool_of(l.node.attrs), &stride = stride_of(l.node.attrs),
+               &padded = l.node.attrs.get<Ints>("padded");
+    const auto skipped = [&](std::size_t k) {
+        const Index before = Index(padded[k]) - out[out.size() - 2 + k] * stride[k];
+        return ir::max(l.code.index(before), 0.0);
+    };
+    return skipped(0) * static_cast<double>(pool[1]) + skipped(1);
+}
+
 template <Reduction R>
 Value lower_pool2d(Lowering& l, std::span<const Index> out) {
     const Ints& pool = pool_of(l.node.attrs);
     const Index y = l.reduce_axis("py", pool[0]), x = l.reduce_axis("px", pool[1]);
     Value v = l.reduce(R, l.load(0, in_window(l.node.attrs, out, y, x)));
-    return R == Reduction::ArgMax ? ir::cast(v, l.node.types[0].dtype) : v;
+    if (R != Reduction::ArgMax) return v;
+    if (l.node.attrs.has("padded")) v = ir::select(ir::eq(v, 0.0), first_in_image(l, out), v);
+    return ir::cast(v, l.node.types[0].dtype);
 }
 
 // Whether a position is this place of the window, row by row.
@@ -395,8 +410,11 @@ Expr pool2d(const Operand& operand, std::array<std::int64_t, 2> ws, const Pool2d
     for (std::size_t i = 0; i < 4; ++i) around.push_back(inside[i] + outside[i]);
     const Attrs attrs = windows({ws[0], ws[1]}, stride);
     if (average) x = cast(at(x, loc), float_of(x.dtype()));
-    if (o.mode == PoolMode::max)
-        return apply(pool2d_op, {bordered(x, around, true, loc)}, attrs, loc);
+    if (o.mode == PoolMode::max) {
+        const bool padded = o.pad[0] || o.pad[1];
+        return apply(pool2d_op, {bordered(x, around, true, loc)},
+                     padded ? attrs.with("padded", Ints{o.pad[0], o.pad[1]}) : attrs, loc);
+    }
     const Expr total = apply(pool2d_sum_op, {bordered(x, around, false, loc)}, attrs, loc);
     if (!average) return total;
     const bool count_padding = o.mode == PoolMode::average_inc_pad;

@@ -7,6 +7,7 @@
 #include "compiler/ops/elementwise.h"
 #include "compiler/ops/families.h"
 #include "compiler/ops/movement.h"
+#include "compiler/ops/product.h"
 #include "compiler/ops/rows.h"
 
 namespace arete {
@@ -86,20 +87,32 @@ std::vector<Expr> pullback_sum(const PullbackArgs& a) {
     return {broadcast_to(kept(a, a.g[0]), a.x[0].shape())};
 }
 
-// Division by an element that is zero is avoided: if it is the only zero its gradient is the
-// product of the others; beside another zero it has none.
+// Each element's slope is the product of the others.
 std::vector<Expr> pullback_prod(const PullbackArgs& a) {
-    const Ints& axes = a.node.attrs.get<Ints>("axes");
     const Expr& x = a.x[0];
-    Expr is_zero = eq(x, 0);
-    Expr others = where(is_zero, 1, x);
-    Expr zeros = sum(is_zero, axes, true);
-    Expr product = prod(others, axes, true);
-    return {where(eq(zeros, is_zero), kept(a, a.g[0]) * product / others, 0)};
+    std::vector<int> order, back(x.shape().size());
+    Shape lines, moved;
+    Dim together = 1;
+    for (const bool last : {false, true})
+        for (std::size_t k = 0; k < x.shape().size(); ++k) {
+            if (contains(a.node.attrs.get<Ints>("axes"), k) != last) continue;
+            back[k] = static_cast<int>(order.size());
+            order.push_back(static_cast<int>(k));
+            moved.push_back(x.shape()[k]);
+            if (last)
+                together = together * x.shape()[k];
+            else
+                lines.push_back(x.shape()[k]);
+        }
+    lines.push_back(together);
+    const Expr others = prod_others(reshape(transpose(x, order), lines));
+    return {kept(a, a.g[0]) * transpose(reshape(others, moved), back)};
 }
 
+// A NaN is the largest and the smallest where there is one.
 std::vector<Expr> pullback_extreme(const PullbackArgs& a) {
-    return {where(eq(a.x[0], kept(a, a.y[0])), kept(a, a.g[0]), 0)};
+    const Expr& x = a.x[0];
+    return {where(eq(x, kept(a, a.y[0])) || isnan(x), kept(a, a.g[0]), 0)};
 }
 
 template <Expr (*Build)(const Operand&, const Axes&, bool), int Low = -20, int High = 20,

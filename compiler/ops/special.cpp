@@ -2,6 +2,7 @@
 #include "compiler/ops/special.h"
 
 #include <array>
+#include <limits>
 #include <numbers>
 
 #include "compiler/loops/math.h"
@@ -63,6 +64,26 @@ std::vector<Expr> pullback_log_softplus(const PullbackArgs& a) {
     return {a.g[0] * slope};
 }
 
+// 2 a erfcx(a) - 2 / sqrt(pi), whose terms cancel for large a. There erfcx(a) is
+// 1 / (sqrt(pi) (a + t)) of a continued fraction t = (1/2) / (a + 1 / (a + (3/2) / (a + ...))).
+Value erfcx_slope_of(const ScalarArgs& x) {
+    const Value a = x[0];
+    Value t = 4.0 / a;
+    for (double k = 3.5; k >= 0.5; k -= 0.5) t = k / (a + t);
+    return ir::select(ir::gt(a, 5.0), t / (a + t) * -two_over_sqrt_pi,
+                      2.0 * a * ir::erfcx(a) - two_over_sqrt_pi);
+}
+
+Expr erfcx_slope(const Operand& a);
+
+// Of two equal infinities each has half.
+std::vector<Expr> pullback_logaddexp(const PullbackArgs& a) {
+    const double infinite = std::numeric_limits<double>::infinity();
+    const Expr alike = eq(a.x[0], a.x[1]) && eq(abs(a.x[0]), infinite);
+    const Expr apart = where(alike, 0, a.x[0] - a.x[1]);
+    return {a.g[0] * sigmoid(apart), a.g[0] * sigmoid(-apart)};
+}
+
 }  // namespace
 
 constinit const OpDef erfc_op{.info = {.name = "erfc"},
@@ -78,44 +99,43 @@ constinit const OpDef erfcx_op{.info = {.name = "erfcx"},
                                .infer = infer_elementwise_float,
                                .scalar = [](const ScalarArgs& x) { return ir::erfcx(x[0]); },
                                .pullback = [](const PullbackArgs& a) -> std::vector<Expr> {
-                                   return {a.g[0] * (2 * a.x[0] * a.y[0] - two_over_sqrt_pi)};
+                                   return {a.g[0] * erfcx_slope(a.x[0])};
                                },
                                .samples = unary_samples<erfcx>};
-constinit const OpDef log_erfc_op{.info = {.name = "log_erfc"},
-                                  .doc = "log(erfc(a)), also where erfc(a) underflows",
-                                  .infer = infer_elementwise_float,
-                                  .scalar = [](const ScalarArgs& x) { return ir::log_erfc(x[0]); },
-                                  .pullback = [](const PullbackArgs& a) -> std::vector<Expr> {
-                                      return {-(a.g[0] * erfc_hazard(a.x[0]))};
-                                  },
-                                  .samples = unary_samples<log_erfc>};
-constinit const OpDef erfc_hazard_op{
-    .info = {.name = "erfc_hazard"},
-    .doc = "2 / sqrt(pi) exp(-a^2) / erfc(a), minus the slope of log(erfc(a))",
+constinit const OpDef erfcx_slope_op{.info = {.name = "erfcx_slope"},
+                                     .doc = "the derivative of erfcx, accurate where that is small",
+                                     .infer = infer_elementwise_float,
+                                     .scalar = erfcx_slope_of,
+                                     .pullback = [](const PullbackArgs& a) -> std::vector<Expr> {
+                                         return {a.g[0] * (2 * (erfcx(a.x[0]) + a.x[0] * a.y[0]))};
+                                     },
+                                     .samples = unary_samples<erfcx_slope>};
+constinit const OpDef log_erfc_op{
+    .info = {.name = "log_erfc"},
+    .doc = "log(erfc(a)), also where erfc(a) underflows",
     .infer = infer_elementwise_float,
-    .scalar = [](const ScalarArgs& x) { return two_over_sqrt_pi / ir::erfcx(x[0]); },
+    .scalar = [](const ScalarArgs& x) { return ir::log_erfc(x[0]); },
     .pullback = [](const PullbackArgs& a) -> std::vector<Expr> {
-        return {a.g[0] * (a.y[0] * (a.y[0] - 2 * a.x[0]))};
+        // Either form where it does not overflow.
+        const Expr &x = a.x[0], g = a.g[0] * two_over_sqrt_pi;
+        return {-where(x < 0, g * (exp(-sqr(x)) / erfc(x)), g / erfcx(x))};
     },
-    .samples = unary_samples<erfc_hazard>};
+    .samples = unary_samples<log_erfc>};
 constinit const OpDef log1mexp_op{.info = {.name = "log1mexp"},
                                   .doc = "log(1 - exp(a)) of a negative a",
                                   .infer = infer_elementwise_float,
                                   .scalar = log1mexp_of,
                                   .pullback = [](const PullbackArgs& a) -> std::vector<Expr> {
-                                      return {-(a.g[0] / expm1(-a.x[0]))};
+                                      return {a.g[0] * (exp(a.x[0]) / expm1(a.x[0]))};
                                   },
                                   .samples = unary_samples<log1mexp, -20, -1>};
-constinit const OpDef logaddexp_op{
-    .info = {.name = "logaddexp", .traits = Trait::Commutative},
-    .doc = "log(exp(a) + exp(b)), without overflow",
-    .arity = 2,
-    .infer = infer_elementwise_float,
-    .scalar = logaddexp_of,
-    .pullback = [](const PullbackArgs& a) -> std::vector<Expr> {
-        return {a.g[0] * sigmoid(a.x[0] - a.x[1]), a.g[0] * sigmoid(a.x[1] - a.x[0])};
-    },
-    .samples = binary_samples<logaddexp>};
+constinit const OpDef logaddexp_op{.info = {.name = "logaddexp", .traits = Trait::Commutative},
+                                   .doc = "log(exp(a) + exp(b)), without overflow",
+                                   .arity = 2,
+                                   .infer = infer_elementwise_float,
+                                   .scalar = logaddexp_of,
+                                   .pullback = pullback_logaddexp,
+                                   .samples = binary_samples<logaddexp>};
 constinit const OpDef log_cosh_op{
     .info = {.name = "log_cosh"},
     .doc = "log(cosh(a)), without overflow and accurate near 0",
@@ -139,6 +159,10 @@ Expr unary_float(const OpDef& op, const Operand& a) {
     return apply(op, {cast(at(x, a.loc), float_of(x.dtype()))}, {}, a.loc);
 }
 
+Expr erfcx_slope(const Operand& a) {
+    return unary_float(erfcx_slope_op, a);
+}
+
 }  // namespace
 
 Expr erfc(const Operand& a) {
@@ -149,9 +173,6 @@ Expr erfcx(const Operand& a) {
 }
 Expr log_erfc(const Operand& a) {
     return unary_float(log_erfc_op, a);
-}
-Expr erfc_hazard(const Operand& a) {
-    return unary_float(erfc_hazard_op, a);
 }
 Expr log1mexp(const Operand& a) {
     return unary_float(log1mexp_op, a);
@@ -168,9 +189,9 @@ Expr logaddexp(const Operand& a, const Operand& b) {
 }
 
 std::span<const OpDef* const> special_ops() {
-    static constexpr std::array rows = {&erfc_op,        &erfcx_op,       &log_erfc_op,
-                                        &erfc_hazard_op, &log1mexp_op,    &logaddexp_op,
-                                        &log_cosh_op,    &log_softplus_op};
+    static constexpr std::array rows = {&erfc_op,     &erfcx_op,    &erfcx_slope_op,
+                                        &log_erfc_op, &log1mexp_op, &logaddexp_op,
+                                        &log_cosh_op, &log_softplus_op};
     return rows;
 }
 

@@ -26,21 +26,6 @@ Expr softmax_minus_total(const Match& m, const Expr& g) {
     return whole - on(m, get(m, 's') * on(m, total));
 }
 
-// g / s or -(g / s), where g may be smaller than s.
-Expr without_quotient(const Match& m, const Expr& e, const Expr& s) {
-    if (is_op(e, "neg")) {
-        const Expr inner = without_quotient(m, e.node().inputs[0], s);
-        return inner.empty() ? Expr() : -on(m, inner);
-    }
-    if (!is_op(e, "div") || !same(e.node().inputs[1], s)) return {};
-    return broadcast_to(on(m, e.node().inputs[0]), e.shape());
-}
-
-Expr grad_of_quotient(const Match& m, const Expr& q) {
-    const Expr g = without_quotient(m, q, m['s']);
-    return g.empty() ? Expr() : softmax_minus_total(m, g);
-}
-
 // Ops that put a gradient where a view has read; the operand that is the gradient (-1: the last),
 // the others being what the view reads by.
 struct Placing {
@@ -60,6 +45,44 @@ const Placing* placing_of(const OpDef& d) {
 }
 bool is_placing(const OpDef& d) {
     return placing_of(d) != nullptr;
+}
+
+// Is this mask false only where e is zero anyway, since nothing was put there?
+bool is_mask_of_places(const Expr& mask, const Expr& e) {
+    const Placing* placing = placing_of(def(e.node()));
+    if (!placing || mask.node().op != e.node().op || !(attrs(mask) == attrs(e))) return false;
+    const std::vector<Expr>&have = mask.node().inputs, &want = e.node().inputs;
+    const std::size_t gradient =
+        placing->gradient < 0 ? want.size() - 1 : static_cast<std::size_t>(placing->gradient);
+    for (std::size_t k = 0; k < want.size(); ++k)
+        if (k != gradient && !same(have[k], want[k])) return false;
+    const Expr& chosen = have[gradient];
+    double value = 0;
+    return is_constant_scalar(is_op(chosen, "broadcast_to") ? chosen.node().inputs[0] : chosen,
+                              &value) &&
+           value == 1;
+}
+
+// g / s or -(g / s), where g may be smaller than s, or either with zeros in the place of some.
+Expr without_quotient(const Match& m, const Expr& e, const Expr& s) {
+    if (is_op(e, "neg")) {
+        const Expr inner = without_quotient(m, e.node().inputs[0], s);
+        return inner.empty() ? Expr() : -on(m, inner);
+    }
+    double zero = 1;
+    if (is_op(e, "where") && is_constant_scalar(e.node().inputs[2], &zero) && zero == 0) {
+        const Expr inner = without_quotient(m, e.node().inputs[1], s);
+        const Expr& mask = e.node().inputs[0];
+        if (inner.empty() || is_mask_of_places(mask, inner)) return inner;
+        return where(on(m, mask), on(m, inner), on(m, e.node().inputs[2]));
+    }
+    if (!is_op(e, "div") || !same(e.node().inputs[1], s)) return {};
+    return broadcast_to(on(m, e.node().inputs[0]), e.shape());
+}
+
+Expr grad_of_quotient(const Match& m, const Expr& q) {
+    const Expr g = without_quotient(m, q, m['s']);
+    return g.empty() ? Expr() : softmax_minus_total(m, g);
 }
 
 // Does `view` read its first operand at the places at which `place` puts its gradient?

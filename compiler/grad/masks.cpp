@@ -1,0 +1,409 @@
+#include "compiler/grad/masks.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <string_view>
+
+#include "compiler/ops/elementwise.h"
+#include "compiler/ops/leaves.h"
+#include "compiler/ops/movement.h"
+#include "compiler/ops/op.h"
+#include "compiler/ops/reduction.h"
+#include "compiler/ops/rows.h"
+
+namespace arete {
+
+namespace {
+
+bool is_op(const Node& n, std::string_view name) {
+    return n.op->name == name;
+}
+
+template <std::size_t N>
+bool is_one_of(const Node& n, const std::array<std::string_view, N>& names) {
+    return std::find(names.begin(), names.end(), n.op->name) != names.end();
+}
+
+// Each element of their result is one of the gradient's, or 0 where there is none.
+constexpr std::array<std::string_view, 6> places = {
+    "slice_grad", "dynamic_slice_grad", "one_hot_rows", "unpool2d", "pad2d", "pool2d_spread"};
+// Each element of their result is a sum of some of the gradient's.
+constexpr std::array<std::string_view, 6> adds = {"take_grad",        "advanced_index_grad",
+                                                  "unpool2d_overlap", "pool2d_pick",
+                                                  "pool2d_sum",       "pool2d_spread_overlap"};
+// Sums of products along axes that both operands have. Axis 0 of the gradient's operand is images'.
+constexpr std::array<std::string_view, 3> convolutions = {"conv2d", "conv2d_padded",
+                                                          "conv2d_grad_input"};
+
+// More conditions than these become one.
+constexpr std::size_t most_conditions = 8;
+
+bool is_zero(const Expr& e) {
+    double v = 1;
+    return is_constant_scalar(e, &v) && v == 0;
+}
+
+bool is_finite_factor(const Expr& e) {
+    const Array* a = constant_value(e);
+    if (!a) return false;
+    for (std::int64_t i = 0; i < a->size(); ++i)
+        if (!std::isfinite(a->as_double(i))) return false;
+    return true;
+}
+
+// A condition with as many axes as what it masks.
+Expr with_rank(const Expr& e, int rank, Loc loc) {
+    if (e.rank() >= rank) return e;
+    Shape shape(static_cast<std::size_t>(rank - e.rank()), Dim(1));
+    shape.insert(shape.end(), e.shape().begin(), e.shape().end());
+    return reshape(at(e, loc), shape);
+}
+
+// Does a condition, of the rank of what it masks, depend on the place along an axis?
+bool varies(const Expr& e, std::size_t axis) {
+    return !(e.shape()[axis] == Dim(1));
+}
+
+// Of a sum over these axes: chosen where any term was, with axes of size 1 for those summed.
+Expr any_of(const Expr& e, const Ints& axes, Loc loc) {
+    Ints over;
+    for (std::int64_t k : axes)
+        if (varies(e, static_cast<std::size_t>(k))) over.push_back(k);
+    return over.empty() ? e : any(at(e, loc), over, true);
+}
+
+Expr without_axes(const Expr& e, const Ints& axes, Loc loc) {
+    Shape shape;
+    for (std::size_t k = 0; k < e.shape().size(); ++k)
+        if (std::find(axes.begin(), axes.end(), static_cast<std::int64_t>(k)) == axes.end())
+            shape.push_back(e.shape()[k]);
+    return reshape(at(e, loc), shape);
+}
+
+Mask mask_of(const Expr& e, bool unread = false) {
+    Mask m;
+    m.require({e, true, unread});
+    return m;
+}
+
+bool all_unread(const Mask& m) {
+    return m.choices().empty();
+}
+
+}  // namespace
+
+// ---- Mask
+
+void Mask::require(const Condition& c) {
+    const Node& n = c.e.node();
+    if (is_op(n, "not")) return require({n.inputs[0], !c.holds, c.unread});
+    if (is_op(n, c.holds ? "and" : "or")) {
+        for (const Expr& part : n.inputs) require({part, c.holds, c.unread});
+        return;
+    }
+    for (const Condition& have : all_)
+        if (same(have.e, c.e) && have.holds == c.holds) return;
+    all_.push_back(c);
+}
+
+void Mask::require(const Mask& m) {
+    for (const Condition& c : m.all_) require(c);
+}
+
+Mask Mask::choices() const {
+    Mask out;
+    for (const Condition& c : all_)
+        if (!c.unread) out.all_.push_back(c);
+    return out;
+}
+
+bool Mask::equal(const Mask& a, const Mask& b) {
+    return a.all_.size() == b.all_.size() &&
+           std::equal(a.all_.begin(), a.all_.end(), b.all_.begin(),
+                      [](const Condition& x, const Condition& y) {
+                          return same(x.e, y.e) && x.holds == y.holds;
+                      });
+}
+
+Mask Mask::either(const Mask& a, const Mask& b) {
+    Mask common, only_a, only_b;
+    const auto has = [](const Mask& m, const Condition& c, bool holds) {
+        return std::any_of(m.all_.begin(), m.all_.end(), [&](const Condition& other) {
+            return same(c.e, other.e) && other.holds == holds;
+        });
+    };
+    for (const Condition& c : a.all_) (has(b, c, c.holds) ? common : only_a).all_.push_back(c);
+    for (const Condition& c : b.all_)
+        if (!has(a, c, c.holds)) only_b.all_.push_back(c);
+    if (only_a.empty() || only_b.empty()) return common;
+    const Condition& first = only_a.all_[0];
+    const bool opposite =
+        only_a.all_.size() == 1 && only_b.all_.size() == 1 && has(only_b, first, !first.holds);
+    if (opposite) return common;
+    const Loc loc = first.e.loc();
+    common.require({at(only_a.expr(loc), loc) || at(only_b.expr(loc), loc), true,
+                    all_unread(only_a) && all_unread(only_b)});
+    return common;
+}
+
+Expr Mask::expr(Loc loc) const {
+    Expr out;
+    for (const Condition& c : all_) {
+        const Expr e = c.holds ? c.e : !at(c.e, loc);
+        out = out.empty() ? e : at(e, loc) && at(out, loc);
+    }
+    return out;
+}
+
+// ---- Masked
+
+Mask Masked::chosen() const {
+    Mask out = applied;
+    out.require(pending);
+    return out;
+}
+
+Expr Masked::value() const {
+    if (pending.empty()) return g;
+    const Operand zero(0, loc.file, loc.line);
+    const std::vector<Mask::Condition>& all = pending.conditions();
+    if (all.size() == 1 && !all[0].holds) return where(at(all[0].e, loc), zero, at(g, loc));
+    return where(at(pending.expr(loc), loc), at(g, loc), zero);
+}
+
+Masked Masked::sum(const Masked& a, const Masked& b, Loc loc) {
+    if (Mask::equal(a.pending, b.pending))
+        return {at(a.g, loc) + at(b.g, loc), a.pending, Mask::either(a.applied, b.applied), b.loc};
+    return {
+        at(a.value(), loc) + at(b.value(), loc), {}, Mask::either(a.chosen(), b.chosen()), b.loc};
+}
+
+Masked Masked::sum_to(const TensorType& type, Fit fit) const {
+    if (g.shape() == type.shape) return {arete::sum_to(g, type, loc, fit), pending, applied, loc};
+    const Expr whole = value();
+    Masked out{arete::sum_to(whole, type, loc, fit), {}, {}, loc};
+    const int extra = std::max(0, whole.rank() - type.rank());
+    Ints summed, left;
+    for (int k = 0; k < whole.rank(); ++k) {
+        const int to = k - whole.rank() + type.rank();
+        const bool gone = to < 0 || type.shape[static_cast<std::size_t>(to)] == Dim(1);
+        // Whether it is summed over may not be known yet.
+        if (!gone && type.shape[static_cast<std::size_t>(to)] !=
+                         whole.shape()[static_cast<std::size_t>(k)])
+            return out;
+        if (gone) summed.push_back(k);
+        if (k < extra) left.push_back(k);
+    }
+    const Mask mask = chosen().choices();
+    if (mask.empty()) return out;
+    const Expr chosen_any = any_of(with_rank(mask.expr(loc), whole.rank(), loc), summed, loc);
+    out.applied = mask_of(without_axes(chosen_any, left, loc));
+    return out;
+}
+
+// ---- Carrier
+
+Masked Carrier::elementwise(const Expr& result) const {
+    const Masked& in = from_[0];
+    Mask made;
+    Expr e = result;
+    while (is_new_(e.node()) && is_op(e.node(), "where")) {
+        const std::vector<Expr>& x = e.node().inputs;
+        const bool first = is_zero(x[2]);
+        const Expr& kept = first ? x[1] : x[2];
+        if ((!first && !is_zero(x[1])) || kept.shape() != e.shape()) break;
+        made.require({x[0], first});
+        e = kept;
+    }
+    Masked out{e, in.pending, in.applied, loc_};
+    if (!keeps_zeros(e)) {
+        out.pending.require(in.applied);
+        out.applied = {};
+    }
+    out.pending.require(made);
+    if (out.pending.conditions().size() > most_conditions)
+        return {out.value(), {}, mask_of(out.chosen().expr(loc_)), loc_};
+    return out;
+}
+
+// Is e zero wherever the gradient is, whatever the values of other operands?
+bool Carrier::keeps_zeros(const Expr& e) const {
+    if (same(e, values_[0])) return true;
+    const Node& n = e.node();
+    if (!is_new_(n)) return false;
+    if (is_op(n, "neg") || is_op(n, "cast")) return keeps_zeros(n.inputs[0]);
+    if (is_op(n, "mul"))
+        return (keeps_zeros(n.inputs[0]) && is_finite_factor(n.inputs[1])) ||
+               (keeps_zeros(n.inputs[1]) && is_finite_factor(n.inputs[0]));
+    return false;
+}
+
+Masked Carrier::other(const Expr& result) {
+    const Expr e = spared(result);
+    const Found found = find(result);
+    if (!found.any || found.mask.empty()) return {e, {}, {}, loc_};
+    Masked out{e, {}, {}, loc_};
+    (found.exact ? out.applied : out.pending) = found.mask;
+    return out;
+}
+
+const Carrier::Found& Carrier::find(const Expr& e) {
+    const std::pair<const Node*, int> key{&e.node(), e.output()};
+    const auto known = found_.find(key);
+    if (known != found_.end()) return known->second;
+    return found_[key] = find_new(e);
+}
+
+Carrier::Found Carrier::find_new(const Expr& e) {
+    for (std::size_t i = 0; i < values_.size(); ++i)
+        if (!values_[i].empty() && same(values_[i], e)) return {true, true, from_[i].chosen()};
+    const Node& n = e.node();
+    if (!is_new_(n)) return {};
+    std::size_t operand = n.inputs.size(), count = 0;
+    for (std::size_t k = 0; k < n.inputs.size(); ++k)
+        if (find(n.inputs[k]).any) {
+            if (count++ == 0) operand = k;
+        }
+    if (count == 0) return {};
+    Found out{true, false, {}};
+    if (def(n).scalar) return find_elementwise(n);
+    if (count > 1) return out;
+    const Found& from = find(n.inputs[operand]);
+    if (n.op->has(Trait::View) && operand == 0) out = moved(n, operand, from.mask);
+    if (is_one_of(n, places) || is_one_of(n, adds)) out = placed(n, operand, from.mask);
+    out.exact = out.exact && from.exact;
+    const Mask choices = from.mask.choices();
+    if (choices.empty()) return out;
+    const int rank = n.inputs[operand].rank();
+    const Expr mask = with_rank(choices.expr(loc_), rank, loc_);
+    if (is_op(n, "sum")) {
+        const Ints& axes = n.attrs.get<Ints>("axes");
+        const Expr kept = any_of(mask, axes, loc_);
+        const bool keepdims = n.attrs.get<bool>("keepdims");
+        out.mask = mask_of(keepdims ? kept : without_axes(kept, axes, loc_));
+        out.exact = from.exact;
+    }
+    if (is_op(n, "softmax_grad"))
+        out.mask = mask_of(any_of(mask, {n.attrs.get<std::int64_t>("axis")}, loc_));
+    if (is_op(n, "dot") || is_op(n, "batched_dot") || is_one_of(n, convolutions))
+        out.mask = contracted(n, operand, choices).mask;
+    return out;
+}
+
+Carrier::Found Carrier::find_elementwise(const Node& n) {
+    const std::vector<Expr>& x = n.inputs;
+    const auto one = [&](std::size_t k) { return find(x[k]); };
+    if (is_op(n, "neg") || is_op(n, "cast")) return one(0);
+    if (is_op(n, "where")) {
+        const Found a = one(1), b = one(2);
+        if (a.any && b.any) return {true, a.exact && b.exact, Mask::either(a.mask, b.mask)};
+        const std::size_t k = a.any ? 1 : 2;
+        if (!is_zero(x[3 - k])) return {true, false, {}};
+        Found out = one(k);
+        out.mask.require({x[0], k == 1});
+        return out;
+    }
+    const bool sum = is_op(n, "add") || is_op(n, "sub");
+    if (!sum && !is_op(n, "mul") && !is_op(n, "div")) return {true, false, {}};
+    const Found a = one(0), b = one(1);
+    if (sum) {
+        if (!a.any || !b.any) return {true, false, {}};
+        return {true, a.exact && b.exact, Mask::either(a.mask, b.mask)};
+    }
+    if ((a.any && b.any) || (!a.any && is_op(n, "div"))) return {true, false, {}};
+    Found out = a.any ? a : b;
+    out.exact = out.exact && is_op(n, "mul") && is_finite_factor(x[a.any ? 1 : 0]);
+    return out;
+}
+
+// The conditions moved as the elements are.
+Carrier::Found Carrier::moved(const Node& n, std::size_t operand, const Mask& mask) const {
+    Found out{true, true, {}};
+    if (is_op(n, "broadcast_to")) {
+        out.mask = mask;
+        return out;
+    }
+    const Expr& x = n.inputs[operand];
+    for (const Mask::Condition& c : mask.conditions()) {
+        Expr e = c.e;
+        if (e.rank() > 0) {
+            std::vector<Expr> inputs = n.inputs;
+            const Expr ranked = with_rank(e, x.rank(), loc_);
+            inputs[operand] =
+                is_op(n, "dimshuffle") ? ranked : broadcast_to(at(ranked, loc_), x.shape());
+            e = apply(def(n), std::move(inputs), n.attrs, loc_);
+        }
+        out.mask.require({e, c.holds, c.unread});
+    }
+    return out;
+}
+
+// Where nothing is placed, nothing was read.
+Carrier::Found Carrier::placed(const Node& n, std::size_t operand, const Mask& mask) const {
+    const Expr& x = n.inputs[operand];
+    const auto whole = [&](const Expr& e) { return broadcast_to(at(e, loc_), x.shape()); };
+    const Expr chosen =
+        whole(mask.empty() ? scalar_constant(DType::Bool, std::int64_t{1}, loc_) : mask.expr(loc_));
+    const bool counts = is_one_of(n, adds);
+    std::vector<Expr> inputs = n.inputs;
+    inputs[operand] = counts ? cast(at(chosen, loc_), x.dtype()) : chosen;
+    Expr e = apply(def(n), std::move(inputs), n.attrs, loc_);
+    if (counts) e = neq(at(e, loc_), Operand(0, loc_.file, loc_.line));
+    return {true, true, mask_of(e, all_unread(mask))};
+}
+
+// Of a sum of products: rows or columns of the result that only zeros go into. What a mask leaves
+// out of one sum cannot be told from its result.
+Carrier::Found Carrier::contracted(const Node& n, std::size_t operand, const Mask& mask) const {
+    Found out{true, false, {}};
+    const auto rank = static_cast<std::size_t>(n.inputs[operand].rank());
+    const Expr e = with_rank(mask.expr(loc_), static_cast<int>(rank), loc_);
+    if (is_one_of(n, convolutions)) {
+        for (std::size_t k = 1; k < rank; ++k)
+            if (varies(e, k)) return out;
+        if (operand == (is_op(n, "conv2d_grad_input") ? 1U : 0U)) out.mask = mask_of(e);
+        return out;
+    }
+    const std::size_t axis = operand == 0 ? rank - 1 : rank == 1 ? 0 : rank - 2;
+    if (varies(e, axis)) return out;
+    // The product's axes are those of both operands without the summed one.
+    const auto other = static_cast<std::size_t>(n.inputs[1 - operand].rank());
+    const bool drop = other == 1;
+    out.mask = mask_of(drop ? without_axes(e, {static_cast<std::int64_t>(axis)}, loc_) : e);
+    return out;
+}
+
+// A sum of products along the masked axis: rows of the other operand that were not chosen are
+// zeros, too.
+Expr Carrier::spared(const Expr& result) {
+    const Node& n = result.node();
+    const bool filters = is_op(n, "conv2d_grad_weights");
+    if (!is_new_(n) || (!filters && !is_op(n, "dot") && !is_op(n, "batched_dot"))) return result;
+    const bool second = find(n.inputs[1]).any;
+    if (second == find(n.inputs[0]).any) return result;
+    const std::size_t operand = second ? 1 : 0;
+    const Mask mask = find(n.inputs[operand]).mask.choices();
+    const Expr &x = n.inputs[operand], &other = n.inputs[1 - operand];
+    const auto rank = static_cast<std::size_t>(x.rank());
+    if (mask.empty() || rank < 2 || other.rank() != x.rank()) return result;
+    Expr e = with_rank(mask.expr(loc_), x.rank(), loc_);
+    if (filters) {
+        if (!second || !varies(e, 0)) return result;
+        for (std::size_t k = 1; k < rank; ++k)
+            if (varies(e, k)) return result;
+    } else {
+        const std::size_t summed = second ? rank - 2 : rank - 1,
+                          free = second ? rank - 1 : rank - 2;
+        if (!varies(e, summed) || varies(e, free)) return result;
+        std::vector<int> order;
+        for (int k = 0; k < x.rank(); ++k) order.push_back(k);
+        std::swap(order[rank - 1], order[rank - 2]);
+        e = transpose(at(e, loc_), order);
+    }
+    std::vector<Expr> inputs = n.inputs;
+    inputs[1 - operand] = where(at(e, loc_), at(other, loc_), Operand(0, loc_.file, loc_.line));
+    return apply(def(n), std::move(inputs), n.attrs, loc_);
+}
+
+}  // namespace arete

@@ -1,0 +1,169 @@
+#include "compiler/ops/slopes.h"
+
+#include <cmath>
+#include <limits>
+
+#include "compiler/ops/elementwise.h"
+#include "compiler/ops/elementwise_rows.h"
+#include "compiler/ops/leaves.h"
+#include "compiler/ops/rows.h"
+
+namespace arete {
+
+namespace {
+
+// Formulas are searched as deep as users nest them by hand.
+constexpr int deepest = 8;
+
+bool is_zero(const Expr& e) {
+    double v = 1;
+    return is_constant_scalar(e, &v) && v == 0;
+}
+
+Expr quotient(const Expr& g, const Expr& y, int depth) {
+    if (same(g, y)) return scalar_constant(y.dtype(), 1.0);
+    const Node& n = g.node();
+    const std::vector<Expr>& x = n.inputs;
+    if (depth == deepest || n.is_leaf()) return {};
+    const auto part = [&](std::size_t k) { return quotient(x[k], y, depth + 1); };
+    if (n.op == &neg_op.info) {
+        const Expr a = part(0);
+        return a.empty() ? a : -at(a, {});
+    }
+    if (n.op == &sqr_op.info) return same(x[0], y) ? y : Expr();
+    if (n.op == &mul_op.info) {
+        if (const Expr a = part(0); !a.empty()) return at(a, {}) * at(x[1], {});
+        if (const Expr b = part(1); !b.empty()) return at(x[0], {}) * at(b, {});
+        return {};
+    }
+    if (n.op == &div_op.info) {
+        const Expr a = part(0);
+        return a.empty() ? a : at(a, {}) / at(x[1], {});
+    }
+    if (n.op == &add_op.info || n.op == &sub_op.info) {
+        const Expr a = part(0);
+        const Expr b = a.empty() ? a : part(1);
+        if (b.empty()) return {};
+        return n.op == &add_op.info ? at(a, {}) + at(b, {}) : at(a, {}) - at(b, {});
+    }
+    if (n.op == &where_op.info) {
+        const Expr a = is_zero(x[1]) ? x[1] : part(1);
+        if (a.empty()) return {};
+        const Expr b = is_zero(x[2]) ? x[2] : part(2);
+        return b.empty() ? b : where(at(x[0], {}), at(a, {}), at(b, {}));
+    }
+    double power = 0;
+    if (n.op == &pow_op.info && same(x[0], y) && is_constant_scalar(x[1], &power) && power >= 1)
+        return pow(at(y, {}), at(scalar_constant(y.dtype(), power - 1), {}));
+    return {};
+}
+
+bool squares(const Expr& e, int depth) {
+    const Node& n = e.node();
+    const std::vector<Expr>& x = n.inputs;
+    double c = 0;
+    if (depth == deepest || n.is_leaf()) return false;
+    if (n.op == &sqr_op.info) return true;
+    if (n.op == &mul_op.info || n.op == &div_op.info) {
+        const bool product = n.op == &mul_op.info;
+        if (product && same(x[0], x[1])) return true;
+        if (is_constant_scalar(x[1], &c) && c > 0 && squares(x[0], depth + 1)) return true;
+        return product && is_constant_scalar(x[0], &c) && c > 0 && squares(x[1], depth + 1);
+    }
+    if (n.op == &pow_op.info)
+        return is_constant_scalar(x[1], &c) && c >= 2 && std::fmod(c, 2.0) == 0;
+    if (n.op == &add_op.info) return squares(x[0], depth + 1) && squares(x[1], depth + 1);
+    if (n.op == &where_op.info)
+        return (is_zero(x[1]) || squares(x[1], depth + 1)) &&
+               (is_zero(x[2]) || squares(x[2], depth + 1)) && !(is_zero(x[1]) && is_zero(x[2]));
+    if (n.op->name == "dot") return same(x[0], x[1]) && x[0].rank() == 1;
+    if (n.op == &cast_op.info || n.op->name == "sum" || n.op->has(Trait::View))
+        return squares(x[0], depth + 1);
+    return false;
+}
+
+// g / y, term by term of sums and branch by branch, as a quotient where it is one, and as `divide`
+// has it elsewhere; `found` says whether any was.
+template <class Divide>
+Expr divided(const Expr& g, const Expr& y, const Divide& divide, int depth, bool& found) {
+    if (const Expr q = quotient(g, y); !q.empty()) {
+        found = true;
+        return q;
+    }
+    const Node& n = g.node();
+    const std::vector<Expr>& x = n.inputs;
+    const auto part = [&](std::size_t k) {
+        return at(is_zero(x[k]) ? x[k] : divided(x[k], y, divide, depth + 1, found), {});
+    };
+    if (depth < deepest) {
+        if (n.op == &add_op.info) return part(0) + part(1);
+        if (n.op == &sub_op.info) return part(0) - part(1);
+        if (n.op == &neg_op.info) return -part(0);
+        if (n.op == &where_op.info) return where(at(x[0], {}), part(1), part(2));
+    }
+    return divide(g);
+}
+
+// g / (2 sqrt(x)) for y = sqrt(x).
+Expr slope_of_sqrt(const Expr& g, const Expr& x, const Expr& y) {
+    // A norm has slope 0 at 0, as |x| has, which is the norm of one number.
+    const bool norm = is_sum_of_squares(x);
+    const auto divide = [&](const Expr& part) {
+        const Expr slope = part / y;
+        return norm ? where(neq(y, 0), slope, 0) : slope;
+    };
+    bool found = false;
+    const Expr parts = divided(g, y, divide, 0, found);
+    return found ? parts * 0.5 : divide(g * 0.5);
+}
+
+// A constant exponent that is known not to be special.
+Expr slope_of_power(const PullbackArgs& a, double power) {
+    const Expr &g = a.g[0], &x = a.x[0];
+    if (power == 1) return g;
+    if (power == 2) return g * (2 * x);
+    if (power == 0.5) return slope_of_sqrt(g, x, a.y[0]);
+    return g * (a.x[1] * pow(x, scalar_constant(x.dtype(), power - 1)));
+}
+
+}  // namespace
+
+Expr quotient(const Expr& g, const Expr& y) {
+    return quotient(g, y, 0);
+}
+
+bool is_sum_of_squares(const Expr& e) {
+    return squares(e, 0);
+}
+
+// Of f(|x|) = q |x| the slope is q x, also at 0.
+std::vector<Expr> pullback_abs(const PullbackArgs& a) {
+    const Expr& x = a.x[0];
+    if (const Expr q = quotient(a.g[0], a.y[0]); !q.empty()) return {q * x};
+    return {where(neq(x, 0), a.g[0] * sign(x), 0)};
+}
+
+std::vector<Expr> pullback_sqrt(const PullbackArgs& a) {
+    return {slope_of_sqrt(a.g[0], a.x[0], a.y[0])};
+}
+
+// n x^(n - 1) and x^n log(x). x^0 is 1 for every x, and 0^n is 0 around every n > 0; at 0^0 both
+// slopes are 0. An infinite exponent gives 0 or infinity around most x.
+std::vector<Expr> pullback_pow(const PullbackArgs& a) {
+    const Expr &g = a.g[0], &x = a.x[0], &n = a.x[1], &y = a.y[0];
+    double power = 0;
+    if (is_constant_scalar(n, &power) && std::isfinite(power)) {
+        if (power == 0) return {where(neq(n, 0), g, 0), Expr()};
+        return {slope_of_power(a, power), Expr()};
+    }
+    const double infinite = std::numeric_limits<double>::infinity();
+    const Expr lower = pow(x, n - 1);
+    const Expr constant_one = eq(n, 0) && !(abs(x) > 0),
+               constant_zero = eq(abs(n), infinite) && eq(lower, 0);
+    const Expr by_base = where(constant_one || constant_zero, 0, g * (n * lower));
+    if (constant_value(n)) return {by_base, Expr()};
+    const Expr zero = (eq(y, 0) && x >= 0) || (eq(x, 0) && eq(n, 0));
+    return {by_base, g * (y * log(where(zero, 1, x)))};
+}
+
+}  // namespace arete

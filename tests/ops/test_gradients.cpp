@@ -1,0 +1,620 @@
+// Gradients, and gradients of gradients, at points where a formula taken literally gives NaN or
+// loses a term. Expected values are derived by hand.
+#include <doctest/doctest.h>
+
+#include <array>
+#include <cmath>
+#include <functional>
+#include <limits>
+
+#include "compiler/fuse/reference.h"
+#include "tests/support.h"
+
+using namespace arete;
+using namespace arete::test;
+
+namespace {
+
+constexpr double inf = std::numeric_limits<double>::infinity();
+constexpr double NaN = std::numeric_limits<double>::quiet_NaN();
+
+using X = const Expr&;
+using Build = std::function<Expr(X)>;
+using Values = std::vector<double>;
+
+struct Case {
+    const char* name;
+    Build cost;
+    Values x;
+    Values first;        ///< the gradient of sum(cost)
+    Values second = {};  ///< the gradient of the sum of that; empty: not looked at
+};
+
+bool close(const Array& got, const Values& expected, double tolerance) {
+    if (got.size() != static_cast<std::int64_t>(expected.size())) return false;
+    for (std::int64_t i = 0; i < got.size(); ++i) {
+        const double a = got.as_double(i), b = expected[static_cast<std::size_t>(i)];
+        if (a == b || (std::isnan(a) && std::isnan(b))) continue;
+        if (!(std::fabs(a - b) <= tolerance * (1 + std::fabs(b)))) return false;
+    }
+    return true;
+}
+
+void check(const Case& c, DType t, double tolerance) {
+    INFO(std::string(c.name), " of ", std::string(name(t)));
+    const auto n = static_cast<std::int64_t>(c.x.size());
+    const Expr x = tensor(t, 1, "x", {n});
+    Array value = Array(c.x).astype(t);
+    const Expr first = grad(sum(c.cost(x)), x, {.disconnected_inputs = Disconnected::zero});
+    std::vector<Expr> outputs{first};
+    if (!c.second.empty())
+        outputs.push_back(grad(sum(first), x, {.disconnected_inputs = Disconnected::zero}));
+    const std::vector<std::pair<Expr, Array>> binding{{x, value}};
+    const auto compare = [&](const std::vector<Array>& got, const char* how) {
+        CHECK_MESSAGE(close(got[0], c.first, tolerance), how, ": first is ", got[0].str());
+        if (got.size() > 1)
+            CHECK_MESSAGE(close(got[1], c.second, tolerance), how, ": second is ", got[1].str());
+    };
+    compare(reference_eval(outputs, binding), "as written");
+    for (const Mode mode : {Mode::fast_run, Mode::fast_compile, Mode::interpret}) {
+        Function f = function({.inputs = {x},
+                               .outputs = outputs,
+                               .on_unused_input = OnUnusedInput::ignore,
+                               .mode = mode});
+        compare(f.call(std::array{value}), mode == Mode::fast_run       ? "fast_run"
+                                           : mode == Mode::fast_compile ? "fast_compile"
+                                                                        : "interpret");
+    }
+}
+
+void check_all(std::initializer_list<Case> cases) {
+    for (const Case& c : cases) {
+        check(c, DType::F64, 1e-12);
+        check(c, DType::F32, 1e-5);
+    }
+}
+
+Expr norm(const Expr& x) {
+    return sqrt(sum(sqr(x)));
+}
+
+Expr matrix_of(X x) {
+    return reshape(x, {2, 2});
+}
+Expr numbers(const Values& values, Sizes sizes = {}) {
+    if (sizes.empty()) sizes = {static_cast<std::int64_t>(values.size())};
+    return constant(Array(values, sizes));
+}
+Expr bools(const std::vector<int>& values) {
+    return constant(Array(values).astype(DType::Bool));
+}
+/// bool[2,1]: the first row.
+Expr first_row() {
+    return reshape(bools({true, false}), {2, 1});
+}
+
+const double e = std::exp(1.0);
+
+}  // namespace
+
+TEST_CASE("what where did not choose contributes nothing to gradients") {
+    check_all({
+        {"sqrt",
+         [](X x) { return where(x > 0, sqrt(x), 0); },
+         {0, 4, -1},
+         {0, 0.25, 0},
+         {0, -1.0 / 32, 0}},
+        {"the other branch",
+         [](X x) { return where(x <= 0, 0, sqrt(x)); },
+         {0, 4},
+         {0, 0.25},
+         {0, -1.0 / 32}},
+        {"x log(x)",
+         [](X x) { return where(x > 0, x * log(x), 0); },
+         {0, 1, -1},
+         {0, 1, 0},
+         {0, 1, 0}},
+        {"quotient",
+         [](X x) { return where(neq(x, 0), sin(x) / x, 1); },
+         {0, 3.141592653589793},
+         {0, -1 / 3.141592653589793}},
+        {"power",
+         [](X x) { return where(x > 0, pow(x, 0.3), 2 * x); },
+         {0, 1},
+         {2, 0.3},
+         {0, -0.21}},
+        {"power of itself", [](X x) { return where(x > 0, pow(x, x), 0); }, {0, 1}, {0, 1}, {0, 2}},
+        {"overflow", [](X x) { return where(x > 0, exp(1 / x), 0); }, {0, 1}, {0, -e}, {0, 3 * e}},
+        {"nested",
+         [](X x) { return where(x > 0, where(x < 4, sqrt(x), log(x - 3)), 0); },
+         {0, 1, 3, 4},
+         {0, 0.5, 0.5 / std::sqrt(3.0), 1},
+         {0, -0.25, -0.25 / std::pow(3.0, 1.5), -1}},
+        {"where below where",
+         [](X x) { return where(x > 1, log(where(x > 0, sqrt(x), 0)), 0); },
+         {-1, 0, 0.5, 4},
+         {0, 0, 0, 0.125},
+         {0, 0, 0, -1.0 / 32}},
+        {"both branches",
+         [](X x) { return where(x < 1, sqr(x), 2 * sqrt(x)); },
+         {0, 0.5, 4},
+         {0, 1, 0.5},
+         {2, 2, -1.0 / 16}},
+        {"NaN in the data",
+         [](X x) { return where(isnan(x), 0, sqr(x)); },
+         {NaN, 3},
+         {0, 6},
+         {0, 2}},
+        {"infinity in the data",
+         [](X x) { return where(x < inf, sqr(x) * x, 0); },
+         {inf, 3},
+         {0, 27},
+         {0, 18}},
+        {"a factor that is true or false",
+         [](X x) { return cast(x > 0, x.dtype()) * x + where(x > 0, log(x), 0); },
+         {0, 2},
+         {0, 1.5},
+         {0, -0.25}},
+    });
+}
+
+TEST_CASE("masks of gradients go through views, broadcasts and sums") {
+    check_all({
+        {"reshape",
+         [](X x) { return where(x > 0, reshape(sqrt(matrix_of(x)), {4}), 0); },
+         {0, 4, -1, 1},
+         {0, 0.25, 0, 0.5},
+         {0, -1.0 / 32, 0, -0.25}},
+        {"transpose",
+         [](X x) {
+             const Expr r = sqrt(matrix_of(x)).T();
+             return where(r > 0, r, 0);
+         },
+         {0, 4, 1, 0},
+         {0, 0.25, 0.5, 0},
+         {0, -1.0 / 32, -0.25, 0}},
+        {"slice, backwards",
+         [](X x) {
+             const Expr r = log(x)(slice(none, none, -1));
+             return where(r > 0, r, 0);
+         },
+         {0, 2},
+         {0, 0.5},
+         {0, -0.25}},
+        {"one number for all, none chosen",
+         [](X x) {
+             return where(bools({false, false}), sqrt(x(0)), 0);
+         },
+         {0},
+         {0},
+         {0}},
+        {"one number for all, one chosen",
+         [](X x) {
+             return where(bools({false, true}), 3 * sqrt(x(0)), 0);
+         },
+         {4},
+         {0.75},
+         {-3.0 / 32}},
+        {"a row for all, columns chosen",
+         [](X x) {
+             return where(bools({false, true}), log(x) * numbers({1, 2, 3, 4}, {2, 2}), 0);
+         },
+         {0, 2},
+         {0, 3},
+         {0, -1.5}},
+        {"a sum", [](X x) { return where(sum(x) > 0, sqrt(sum(x)), 0); }, {0, 0}, {0, 0}, {0, 0}},
+        {"rows of a sum",
+         [](X x) {
+             const Expr s = sum(matrix_of(x), 1, true);
+             return where(s > 0, log(s) * matrix_of(x), 0);
+         },
+         {0, 0, 0.5, 0.5},
+         {0, 0, 1, 1},
+         {0, 0, 2, 2}},
+        {"a mean of chosen ones",
+         [](X x) { return mean(where(x > 0, log(x), 0)); },
+         {0, 2},
+         {0, 0.25},
+         {0, -0.125}},
+        {"concatenate",
+         [](X x) {
+             const Expr y = concatenate({log(x), sqrt(x)});
+             return where(concatenate({x, x}) > 0, y, 0);
+         },
+         {0, 4},
+         {0, 0.5},
+         {0, -1.0 / 16 - 1.0 / 32}},
+        {"max", [](X x) { return log(max(where(x > 0, x, 1))); }, {0, 4, 2}, {0, 0.25, 0}},
+        {"cast",
+         [](X x) { return where(x > 0, cast(sqrt(cast(x, DType::F64)), x.dtype()), 0); },
+         {0, 4},
+         {0, 0.25},
+         {0, -1.0 / 32}},
+    });
+}
+
+TEST_CASE("masks of gradients go through products of matrices and softmax") {
+    const double p = 1 / (1 + e), q = e / (1 + e);
+    check_all({
+        {"rows of a product",
+         [](X x) {
+             const Expr w = numbers({1, 2, 3, 4}, {2, 2});
+             return where(first_row(), dot(log(matrix_of(x)), cast(w, x.dtype())), 0);
+         },
+         {1, 2, 0, 0},
+         {3, 3.5, 0, 0},
+         {-3, -1.75, 0, 0}},
+        {"rows of a product with what is infinite",
+         [](X x) {
+             const Expr w = numbers({1, inf, 3, 4}, {2, 2});
+             return where(first_row().T(), dot(matrix_of(x), cast(w, x.dtype())), 0);
+         },
+         {1, 2, 3, 4},
+         {1, 3, 1, 3}},
+        {"weights of rows that are NaN",
+         [](X x) {
+             const Expr rows = numbers({5, 6, NaN, inf}, {2, 2});
+             return where(first_row(), dot(cast(rows, x.dtype()), matrix_of(x)), 0);
+         },
+         {1, 2, 3, 4},
+         {5, 5, 6, 6}},
+        {"rows of softmax",
+         [](X x) {
+             const Expr w = cast(numbers({1, 3}), x.dtype());
+             return where(first_row(), softmax(matrix_of(x)) * w, 0);
+         },
+         {1, 2, NaN, -inf},
+         {-2 * p * q, 2 * p * q, 0, 0}},
+        {"elements of softmax, all left out",
+         [](X x) {
+             const Expr s = softmax(matrix_of(x));
+             return where(isnan(s), 0, s * cast(numbers({1, 3}), x.dtype()));
+         },
+         {1, 2, -inf, -inf},
+         {-2 * p * q, 2 * p * q, 0, 0}},
+        {"rows of log_softmax, picked",
+         [](X x) {
+             const Expr logs = log_softmax(matrix_of(x))(Array(std::vector<std::int64_t>{0, 1}),
+                                                         Array(std::vector<std::int64_t>{0, 0}));
+             return where(bools({true, false}), logs, 0);
+         },
+         {1, 2, NaN, -inf},
+         {1 - p, -q, 0, 0}},
+        {"the logarithm of softmax, picked",
+         [](X x) {
+             const Expr logs = log(softmax(matrix_of(x)))(Array(std::vector<std::int64_t>{0, 1}),
+                                                          Array(std::vector<std::int64_t>{0, 0}));
+             return where(bools({true, false}), logs, 0);
+         },
+         {1, 2, NaN, -inf},
+         {1 - p, -q, 0, 0}},
+        {"logsumexp",
+         [](X x) {
+             return where(bools({true, false}), logsumexp(matrix_of(x), 1), 0);
+         },
+         {1, 2, NaN, inf},
+         {p, q, 0, 0},
+         {0, 0, 0, 0}},
+    });
+}
+
+TEST_CASE("filters learn nothing from images that were not chosen") {
+    const Expr w = tensor4<double>("w", {1, 1, 1, 2});
+    const Array images = Array(Values{1, 2, NaN, inf}, {2, 1, 1, 2});
+    const Expr valid = reshape(bools({true, false}), {2, 1, 1, 1});
+    const Expr cost = sum(where(valid, conv2d(images, w, {.filter_flip = false}), 0));
+    auto f = function(
+        {.inputs = {w}, .outputs = {grad(cost, w)}, .on_unused_input = OnUnusedInput::ignore});
+    CHECK(close(f(Array(Values{5, 7}, {1, 1, 1, 2}))[0], {1, 2}, 1e-12));
+}
+
+TEST_CASE("what nothing reads has gradient 0") {
+    check_all({
+        {"slice", [](X x) { return log(x)(slice(1, none)); }, {0, 2}, {0, 0.5}, {0, -0.25}},
+        {"index", [](X x) { return log(x)(1); }, {0, 2}, {0, 0.5}, {0, -0.25}},
+        {"take",
+         [](X x) {
+             return take(log(x), Array(std::vector<std::int64_t>{1, 1}));
+         },
+         {0, 2},
+         {0, 1},
+         {0, -0.5}},
+        {"pairs",
+         [](X x) {
+             return log(matrix_of(x))(Array(std::vector<std::int64_t>{0, 1}),
+                                      Array(std::vector<std::int64_t>{1, 1}));
+         },
+         {0, 2, 0, 4},
+         {0, 0.5, 0, 0.25},
+         {0, -0.25, 0, -1.0 / 16}},
+        {"a sum of two slices",
+         [](X x) {
+             const Expr y = log(x);
+             return y(slice(1, 2)) + y(slice(2, 3));
+         },
+         {0, 2, 4, 0},
+         {0, 0.5, 0.25, 0},
+         {0, -0.25, -1.0 / 16, 0}},
+        {"max", [](X x) { return max(log(x)); }, {0, 2}, {0, 0.5}, {0, -0.25}},
+        {"max-pooling",
+         [](X x) {
+             return pool2d(log(reshape(x, {1, 1, 2, 2})), {2, 2});
+         },
+         {0, 4, 2, 0},
+         {0, 0.25, 0, 0},
+         {0, -1.0 / 16, 0, 0}},
+        {"max-pooling of windows that overlap",
+         [](X x) {
+             return pool2d(log(reshape(x, {1, 4})), {1, 2}, {.stride = {1, 1}});
+         },
+         {0, 0.5, 4, 2},
+         {0, 2, 0.5, 0},
+         {0, -4, -1.0 / 8, 0}},
+    });
+}
+
+TEST_CASE("maximum, minimum, clipping, relu and abs choose") {
+    check_all({
+        {"maximum", [](X x) { return maximum(log(x), -1); }, {0, 1}, {0, 1}, {0, -1}},
+        {"minimum", [](X x) { return minimum(1 / x, 10); }, {0, 1}, {0, -1}, {0, 2}},
+        {"of what overflows", [](X x) { return minimum(exp(x), 100); }, {1000, 0}, {0, 1}, {0, 1}},
+        {"clip",
+         [](X x) { return minimum(maximum(log(x), -5), 5); },
+         {0, 1, inf},
+         {0, 1, 0},
+         {0, -1, 0}},
+        {"clip first",
+         [](X x) { return sqrt(minimum(maximum(x, 0), 9)); },
+         {-1, 0, 4, 16},
+         {0, 0, 0.25, 0},
+         {0, 0, -1.0 / 32, 0}},
+        {"relu below",
+         [](X x) { return sqrt(relu(x)); },
+         {-1, 0, 4},
+         {0, 0, 0.25},
+         {0, 0, -1.0 / 32}},
+        {"relu above", [](X x) { return relu(log(x)); }, {0, e}, {0, 1 / e}, {0, -1 / (e * e)}},
+        {"abs below", [](X x) { return sqrt(abs(x)); }, {0, 4, -4}, {0, 0.25, -0.25}},
+        {"abs above", [](X x) { return abs(sqrt(x)); }, {0, 4}, {0, 0.25}},
+        {"the square of abs", [](X x) { return sqr(abs(x)); }, {0, -3}, {0, -6}, {2, 2}},
+        {"the larger of two", [](X x) { return maximum(sqrt(x), x); }, {0.25, 4}, {1, 1}, {-2, 0}},
+        {"softplus against relu",
+         [](X x) { return maximum(x, 0.1 * x) + relu(-x); },
+         {-2, 3},
+         {-0.9, 1},
+         {0, 0}},
+    });
+}
+
+TEST_CASE("norms have gradient 0 at 0, and squares of norms all derivatives") {
+    check_all({
+        {"norm", norm, {0, 0}, {0, 0}},
+        {"norm elsewhere", norm, {3, 4}, {0.6, 0.8}},
+        {"square", [](X x) { return sqr(norm(x)); }, {0, 0}, {0, 0}, {2, 2}},
+        {"square elsewhere", [](X x) { return sqr(norm(x)); }, {3, 4}, {6, 8}, {2, 2}},
+        {"times itself", [](X x) { return norm(x) * norm(x); }, {0, 0}, {0, 0}},
+        {"the same times itself",
+         [](X x) {
+             const Expr n = norm(x);
+             return n * n / 2;
+         },
+         {0, 0},
+         {0, 0},
+         {1, 1}},
+        {"power", [](X x) { return pow(norm(x), 2); }, {0, 0}, {0, 0}, {2, 2}},
+        {"third power", [](X x) { return pow(norm(x), 3); }, {0, 0}, {0, 0}, {0, 0}},
+        {"fourth power", [](X x) { return sqr(sqr(norm(x))); }, {0, 0}, {0, 0}, {0, 0}},
+        {"written as a power",
+         [](X x) { return sqr(pow(sum(pow(x, 2)), 0.5)); },
+         {0, 0},
+         {0, 0},
+         {2, 2}},
+        {"root mean square", [](X x) { return sqr(sqrt(mean(x * x))); }, {0, 0}, {0, 0}, {1, 1}},
+        {"rows",
+         [](X x) { return sqr(sqrt(sum(sqr(matrix_of(x)), 1))); },
+         {0, 0, 3, 4},
+         {0, 0, 6, 8},
+         {2, 2, 2, 2}},
+        {"Huber's loss",
+         [](X x) {
+             const Expr n = norm(x);
+             return where(n < 1, sqr(n) / 2, n - 0.5);
+         },
+         {0, 0},
+         {0, 0},
+         {1, 1}},
+        {"Huber's loss elsewhere",
+         [](X x) {
+             const Expr n = norm(x);
+             return where(n < 1, sqr(n) / 2, n - 0.5);
+         },
+         {3, 4},
+         {0.6, 0.8}},
+        {"direction",
+         [](X x) {
+             const Expr n = norm(x);
+             return where(n > 0, x / n, 0);
+         },
+         {0, 0},
+         {0, 0},
+         {0, 0}},
+        {"the square of a root", [](X x) { return sqr(sqrt(x)); }, {0, 4}, {1, 1}, {0, 0}},
+        {"the root itself", [](X x) { return sqrt(x); }, {0, inf}, {inf, 0}},
+    });
+}
+
+TEST_CASE("pow has its gradients at every corner") {
+    check_all({
+        {"x^0", [](X x) { return pow(x, 0); }, {0, 2, -1, inf}, {0, 0, 0, 0}, {0, 0, 0, 0}},
+        {"sqrt(x)^0", [](X x) { return pow(sqrt(x), 0); }, {0, 2}, {0, 0}, {0, 0}},
+        {"x^1", [](X x) { return pow(x, 1); }, {0, -2, inf}, {1, 1, 1}, {0, 0, 0}},
+        {"x^2", [](X x) { return pow(x, 2); }, {0, -2}, {0, -4}, {2, 2}},
+        {"x^3", [](X x) { return pow(x, 3); }, {0, -2}, {0, 12}, {0, -12}},
+        {"x^-1", [](X x) { return pow(x, -1); }, {-2, inf}, {-0.25, 0}, {-0.25, 0}},
+        {"exponents that differ",
+         [](X x) {
+             return pow(x, cast(numbers({0, 1, 2, 3}), x.dtype()));
+         },
+         {0, 0, 0, -2},
+         {0, 1, 0, 12},
+         {0, 0, 2, -12}},
+        {"0^y",
+         [](X x) {
+             return pow(cast(numbers({0, 0, 2}), x.dtype()), x);
+         },
+         {2, 0.5, 3},
+         {0, 0, 8 * std::log(2)},
+         {0, 0, 8 * std::log(2) * std::log(2)}},
+        {"0^0 by the exponent",
+         [](X x) { return pow(cast(constant(0.0), x.dtype()), x); },
+         {0},
+         {0}},
+        {"both vary: bases 0, 0, 0, 2, exponents 0, 1, 2, 3",
+         [](X x) { return pow(x(slice(0, 4)), x(slice(4, 8))); },
+         {0, 0, 0, 2, 0, 1, 2, 3},
+         {0, 1, 0, 12, 0, 0, 0, 8 * std::log(2)}},
+        {"both vary: a negative base",
+         [](X x) { return pow(x(slice(0, 1)), x(slice(1, 2))); },
+         {-2, 3},
+         {12, NaN}},
+        {"both vary: infinities",
+         [](X x) { return pow(x(slice(0, 3)), x(slice(3, 6))); },
+         {inf, 0.5, 2, -1, inf, -inf},
+         {0, 0, 0, 0, 0, 0}},
+    });
+}
+
+TEST_CASE("slopes of functions are right where these end") {
+    const double big = std::exp(-100.0);
+    check_all({
+        {"tanh", [](X x) { return tanh(x); }, {100, -100, inf, -inf}, {0, 0, 0, 0}, {0, 0, 0, 0}},
+        {"sigmoid",
+         [](X x) { return sigmoid(x); },
+         {100, -100, inf, -inf},
+         {0, big, 0, 0},
+         {0, big, 0, 0}},
+        {"softplus",
+         [](X x) { return softplus(x); },
+         {100, -100, inf, -inf},
+         {1, big, 1, 0},
+         {0, big, 0, 0}},
+        {"erf", [](X x) { return erf(x); }, {100, -100, 1e30, inf}, {0, 0, 0, 0}},
+        {"erfc", [](X x) { return erfc(x); }, {100, -100, 1e30, inf}, {0, 0, 0, 0}},
+        {"erf, twice",
+         [](X x) { return erf(x); },
+         {100, -100, 0},
+         {0, 0, 1.1283791670955126},
+         {0, 0, 0}},
+        {"expm1", [](X x) { return expm1(x); }, {-100, 0, -inf}, {big, 1, 0}, {big, 1, 0}},
+        {"log1p", [](X x) { return log1p(x); }, {-1, 0, inf}, {inf, 1, 0}, {-inf, -1, 0}},
+        {"log", [](X x) { return log(x); }, {0, inf}, {inf, 0}, {-inf, 0}},
+        {"sqrt", [](X x) { return sqrt(x); }, {0, 1}, {inf, 0.5}, {-inf, -0.25}},
+        {"abs", [](X x) { return abs(x); }, {0, -inf, inf}, {0, -1, 1}, {0, 0, 0}},
+        {"log_erfc", [](X x) { return log_erfc(x); }, {-100}, {0}, {0}},
+        {"erfcx", [](X x) { return erfcx(x); }, {inf, 0}, {0, -1.1283791670955126}},
+        {"log1mexp",
+         [](X x) { return log1mexp(x); },
+         {-1, -100, -1000, -inf},
+         {-1 / (e - 1), -big, 0, 0},
+         {-e / ((e - 1) * (e - 1)), -big, 0, 0}},
+        {"logaddexp",
+         [](X x) { return logaddexp(x(slice(0, 3)), x(slice(3, 6))); },
+         {inf, -inf, 1, inf, -inf, 1},
+         {0.5, 0.5, 0.5, 0.5, 0.5, 0.5},
+         {0, 0, 0, 0, 0, 0}},
+        {"logaddexp of one that varies",
+         [](X x) {
+             return logaddexp(x, cast(numbers({1, inf}), x.dtype()));
+         },
+         {1, 3},
+         {0.5, 0},
+         {0.25, 0}},
+        {"max with ties", [](X x) { return max(x); }, {1, 1, 0}, {1, 1, 0}, {0, 0, 0}},
+        {"max with NaN", [](X x) { return max(x); }, {1, NaN, 0}, {0, 1, 0}},
+        {"min with NaN", [](X x) { return min(x); }, {1, NaN, 0}, {0, 1, 0}},
+    });
+    // To the last digits: 2 erfcx / erfcx' and so on cancel in the written form.
+    const Expr x = vector<double>("x", {3});
+    const Expr first = grad(sum(log_erfc(x)), x), second = grad(sum(first), x);
+    const Array got =
+        function({.inputs = {x}, .outputs = {second + 2}})(Array(Values{1e2, 1e3, 1e4}))[0];
+    const auto expected = [](double v) {
+        const double w = 1 / (v * v);
+        return w - 3 * w * w + 12.5 * w * w * w;
+    };
+    for (std::int64_t i = 0; i < 3; ++i) {
+        const double want = expected(std::pow(10.0, 2.0 + static_cast<double>(i)));
+        CHECK(std::fabs(got.as_double(i) - want) < 1e-13 + 1e-6 * want);
+    }
+}
+
+TEST_CASE("prod has all derivatives beside zeros") {
+    check_all({
+        {"one zero", [](X x) { return prod(x); }, {0, 2, 3}, {6, 0, 0}, {5, 3, 2}},
+        {"two zeros", [](X x) { return prod(x); }, {0, 2, 0}, {0, 0, 0}, {2, 0, 2}},
+        {"three zeros", [](X x) { return prod(x); }, {0, 0, 0}, {0, 0, 0}, {0, 0, 0}},
+        {"infinity", [](X x) { return prod(x); }, {inf, 2}, {2, inf}},
+        {"one element", [](X x) { return prod(x); }, {5}, {1}, {0}},
+        {"columns",
+         [](X x) { return prod(matrix_of(x), 0); },
+         {0, 2, 3, 4},
+         {3, 4, 0, 2},
+         {1, 1, 1, 1}},
+        {"blocks",
+         [](X x) { return prod(x); },
+         {1, 1, 0, 1, 1, 1, 1, 1, 1, 2, 1, 1, 1, 1, 0, 1, 1},
+         {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0},
+         {0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0}},
+    });
+    // Where the whole product leaves the range, each of its slopes does not.
+    check({"overflow", [](X x) { return prod(x); }, {1e200, 1e200, 1e-200}, {1, 1, inf}},
+          DType::F64, 1e-12);
+    check({"underflow", [](X x) { return prod(x); }, {1e-200, 1e-200}, {1e-200, 1e-200}},
+          DType::F64, 0);
+    // The Hessian is symmetric, and third derivatives are right.
+    const Expr x = vector<double>("x", {3});
+    const Array at = Array(Values{0, 2, 3});
+    const Expr g = grad(prod(x), x);
+    std::vector<Expr> rows;
+    for (int k = 0; k < 3; ++k) rows.push_back(grad(g(k), x));
+    const Expr h = stack({rows[0], rows[1], rows[2]});
+    const Expr third = grad(g(0), {x})[0];
+    auto f = function({.inputs = {x}, .outputs = {flatten(h), grad(sum(third * third(2)), x)}});
+    const std::vector<Array> got_h = f(at);
+    CHECK(close(got_h[0], {0, 3, 2, 3, 0, 0, 2, 0, 0}, 0));
+    // third = (0, x2, x1): of x1 x2 + x1^2 the slopes are x2 + 2 x1 and x1.
+    CHECK(close(got_h[1], {0, 7, 2}, 0));
+}
+
+TEST_CASE("a pooling window sends its gradient into the image, whatever it holds") {
+    const auto pooled = [](Sizes sizes, std::array<std::int64_t, 2> window, Pool2dOptions o) {
+        return [=](X x) { return pool2d(reshape(x, sizes), window, o); };
+    };
+    check_all({
+        {"one pixel a window",
+         pooled({2, 2}, {2, 2}, {.pad = {1, 1}}),
+         {-inf, -inf, -inf, -inf},
+         {1, 1, 1, 1}},
+        {"the first of what is -infinity",
+         pooled({3, 3}, {3, 3}, {.stride = {2, 2}, .pad = {1, 1}}),
+         Values(9, -inf),
+         {1, 1, 0, 1, 1, 0, 0, 0, 0}},
+        {"padding of columns",
+         pooled({2, 3}, {2, 3}, {.stride = {1, 2}, .pad = {0, 2}}),
+         Values(6, -inf),
+         {2, 0, 1, 0, 0, 0}},
+        {"padding behind",
+         pooled({3, 3}, {2, 2}, {.ignore_border = false}),
+         Values(9, -inf),
+         {1, 0, 1, 0, 0, 0, 1, 0, 1}},
+        {"a number among them",
+         pooled({2, 2}, {3, 3}, {.stride = {1, 1}, .pad = {1, 1}}),
+         {-inf, -inf, 5, -inf},
+         {0, 0, 4, 0}},
+        {"a NaN among them",
+         pooled({2, 2}, {3, 3}, {.stride = {1, 1}, .pad = {1, 1}}),
+         {-inf, NaN, 5, -inf},
+         {0, 4, 0, 0}},
+        {"ties", pooled({2, 2}, {2, 2}, {}), {7, 7, 7, 7}, {1, 0, 0, 0}},
+    });
+}
