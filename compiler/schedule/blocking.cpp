@@ -235,6 +235,7 @@ std::optional<Blocking> choose_packing(const Nest& nest, const Tiling& t, const 
         for (b.pack_at = parallel ? 1 : 0; b.pack_at <= b.loops.size(); ++b.pack_at) {
             b.cut = -1;
             consider(b);
+            if (nest.reduce_axes.empty()) continue;  // a sum of one term
             const Var cut = nest.reduce_axes.front();
             const std::int64_t extent = nest.extents[static_cast<std::size_t>(cut)];
             if (t.is_vector(cut) || cut == t.unroll) continue;

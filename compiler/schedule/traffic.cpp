@@ -228,7 +228,8 @@ double Traffic::misses(const std::vector<Step>& steps,
 }
 
 double Traffic::slowness(const Instr& load, const Blocking& b) const {
-    if (!walks_far(nest_, t_, load, nest_.reduce_axes.back())) return 1;
+    if (nest_.reduce_axes.empty() || !walks_far(nest_, t_, load, nest_.reduce_axes.back()))
+        return 1;
     constexpr double not_asked = 3;
     if (!asks_ahead(b)) return not_asked;
     const std::vector<std::int64_t> box = block_of(b);

@@ -229,6 +229,8 @@ TEST_CASE("schedule: operands are packed where that pays, and only there") {
     check("in pieces of the reduction", product(80, 1100, 20, true));
     const auto x = tensor3<float>("x", {3, 50, 20}), y = tensor3<float>("y", {3, 33, 20});
     check("batched", batched_dot(x, transpose(y, {0, 2, 1})));
+    const Expr turned = transpose(tensor3<float>("z", {1, 8, 7}), {2, 1, 0});
+    check("batched, one term", batched_dot(turned, transpose(turned, {0, 2, 1})));
     const auto p = tensor3<float>("p", {40, 6, 5}), q = tensor3<float>("q", {34, 5, 6});
     check("more than one axis",
           sum(expand_dims(p, 1) * expand_dims(transpose(q, {0, 2, 1}), 0), {2, 3}));
