@@ -436,10 +436,11 @@ Array Function::number(std::size_t i, const Array& value) const {
     if (!impl_ || i >= impl_->graph().inputs.size()) return value;  // call() counts the arguments
     const Expr& input = impl_->graph().inputs[i];
     Array converted = value.astype(input.dtype());
-    // f32 from a double literal rounds; everything else must be exact.
-    bool exact = converted.astype(value.dtype()).equals(value);
-    bool rounds = is_float(value.dtype()) && is_float(input.dtype());
-    if (!exact && !rounds)
+    // f32 from a double literal rounds, but not to infinity; everything else must be exact.
+    const Literal literal =
+        visit(value.dtype(), [&](auto tag) { return Literal(value.item<decltype(tag)>()); });
+    const bool rounds = is_float(value.dtype()) && is_float(input.dtype());
+    if (!(rounds ? literal.fits(input.dtype()) : literal.bracket(input.dtype()).exact))
         fail<ArgumentError>(input.loc(),
                             "function '{}': argument {} ('{}') is {}, which {} cannot hold", name(),
                             i + 1, input.node().name, value.str(), arete::name(input.dtype()));

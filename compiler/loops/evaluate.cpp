@@ -93,7 +93,7 @@ T float_op(Op op, T a, T b) {
             if (a == b) return std::signbit(a) ? b : a;
             return a < b ? b : a;
         case Op::Pow: return std::pow(a, b);
-        case Op::Fmod: return std::fmod(a, b);
+        case Op::Fmod: return far_fmod(a, b);
         default: break;
     }
     throw InternalError(fmt::format("{} of floats", name(op)));
@@ -179,7 +179,7 @@ Scalar evaluate_rare(Op op, DType t, std::span<const Scalar> args) {
             const T x = get<T>(args[1]);
             if (op == Op::SinIf) return put(t, far_sin(x));
             if (op == Op::CosIf) return put(t, far_cos(x));
-            return put(t, std::fmod(x, get<T>(args[2])));
+            return put(t, far_fmod(x, get<T>(args[2])));
         }
         throw InternalError(fmt::format("{} of {}", name(op), name(t)));
     });

@@ -15,13 +15,31 @@ __extension__ using Wide = unsigned __int128;
 
 // 2/pi in binary behind 63 bits and a point: bit p from the left, counted from 0, has weight
 // 2^(63 - p). The largest f64 needs bits up to 1224.
-constexpr std::array<std::uint64_t, 21> two_over_pi{
-    0,
-    0xa2f9836e4e441529, 0xfc2757d1f534ddc0, 0xdb6295993c439041, 0xfe5163abdebbc561,
-    0xb7246e3a424dd2e0, 0x06492eea09d1921c, 0xfe1deb1cb129a73e, 0xe88235f52ebb4484,
-    0xe99c7026b45f7e41, 0x3991d639835339f4, 0x9c845f8bbdf9283b, 0x1ff897ffde05980f,
-    0xef2f118b5a0a6d1f, 0x6d367ecf27cb09b7, 0x4f463f669e5fea2d, 0x7527bac7ebe5f17b,
-    0x3d0739f78a5292ea, 0x6bfb5fb11f8d5d08, 0x56033046fc7b6bab, 0xf0cfbc209af4361d};
+constexpr std::array<std::uint64_t, 21> two_over_pi{0,
+                                                    0xa2f9836e4e441529,
+                                                    0xfc2757d1f534ddc0,
+                                                    0xdb6295993c439041,
+                                                    0xfe5163abdebbc561,
+                                                    0xb7246e3a424dd2e0,
+                                                    0x06492eea09d1921c,
+                                                    0xfe1deb1cb129a73e,
+                                                    0xe88235f52ebb4484,
+                                                    0xe99c7026b45f7e41,
+                                                    0x3991d639835339f4,
+                                                    0x9c845f8bbdf9283b,
+                                                    0x1ff897ffde05980f,
+                                                    0xef2f118b5a0a6d1f,
+                                                    0x6d367ecf27cb09b7,
+                                                    0x4f463f669e5fea2d,
+                                                    0x7527bac7ebe5f17b,
+                                                    0x3d0739f78a5292ea,
+                                                    0x6bfb5fb11f8d5d08,
+                                                    0x56033046fc7b6bab,
+                                                    0xf0cfbc209af4361d};
+
+double power_of_two(int e) {
+    return std::bit_cast<double>(static_cast<std::uint64_t>(e + 1023) << 52);
+}
 
 // x = quadrant pi/2 + high + low, |high| <= pi/4, the quadrant modulo 4.
 struct Reduced {
@@ -73,12 +91,12 @@ Reduced reduce(double x) {
         b = b << z | c >> (64 - z);
         zeros += z;
     }
-    const double top = std::ldexp(static_cast<double>(a >> 11), -53 - zeros),
-                 rest = std::ldexp(static_cast<double>((a & 0x7ff) << 42 | b >> 22), -106 - zeros);
+    const double last = power_of_two(-53 - zeros);
+    const double top = static_cast<double>(a >> 11) * last,
+                 rest = static_cast<double>((a & 0x7ff) << 42 | b >> 22) * (0x1p-53 * last);
     constexpr double half_pi = 0x1.921fb54442d18p+0, half_pi_low = 0x1.1a62633145c07p-54;
     const double product = top * half_pi;
-    const double error =
-        std::fma(top, half_pi, -product) + (top * half_pi_low + rest * half_pi);
+    const double error = std::fma(top, half_pi, -product) + (top * half_pi_low + rest * half_pi);
     Reduced r{product + error, 0, quadrant};
     r.low = (product - r.high) + error;
     if (below != (x < 0)) {
@@ -95,19 +113,21 @@ double sine_of(const Reduced& r, unsigned quarter) {
     const unsigned quadrant = r.quadrant + quarter;
     double result = 0;
     if (quadrant & 1) {
-        const double p = 0.041666666666666574 +
-                         v * (-0.0013888888888869803 +
-                              v * (2.4801587286802243e-05 +
-                                   v * (-2.7557313582939197e-07 +
-                                        v * (2.0875619314440719e-09 + v * -1.1354296536173022e-11))));
+        const double p =
+            0.041666666666666574 +
+            v * (-0.0013888888888869803 +
+                 v * (2.4801587286802243e-05 +
+                      v * (-2.7557313582939197e-07 +
+                           v * (2.0875619314440719e-09 + v * -1.1354296536173022e-11))));
         const double half = 0.5 * v, one_less = 1 - half;
         result = one_less + (((1 - one_less) - half) + (v * v * p - x * r.low));
     } else {
-        const double p = -0.16666666666666621 +
-                         v * (0.0083333333333198405 +
-                              v * (-0.00019841269827728812 +
-                                   v * (2.7557312965228156e-06 +
-                                        v * (-2.5050643636545242e-08 + v * 1.5890127484780242e-10))));
+        const double p =
+            -0.16666666666666621 +
+            v * (0.0083333333333198405 +
+                 v * (-0.00019841269827728812 +
+                      v * (2.7557312965228156e-06 +
+                           v * (-2.5050643636545242e-08 + v * 1.5890127484780242e-10))));
         result = x + (x * v * p + r.low * (1 - 0.5 * v));
     }
     return quadrant & 2 ? -result : result;
@@ -124,7 +144,7 @@ void cosines(T* y, const T* x, std::int64_t n) {
 }
 template <class T>
 void remainders(T* y, const T* a, const T* b, std::int64_t n) {
-    for (std::int64_t k = 0; k < n; ++k) y[k] = std::fmod(a[k], b[k]);
+    for (std::int64_t k = 0; k < n; ++k) y[k] = far_fmod(a[k], b[k]);
 }
 
 }  // namespace
@@ -137,6 +157,39 @@ double far_sin(double x) {
 double far_cos(double x) {
     if (!std::isfinite(x)) return std::numeric_limits<double>::quiet_NaN();
     return sine_of(reduce(x), 1);
+}
+
+double far_fmod(double a, double b) {
+    const double x = std::fabs(a), y = std::fabs(b);
+    if (!(x / y >= 0x1p52) || !std::isfinite(x) || y == 0) return std::fmod(a, b);
+    // x = m 2^e, y = n 2^f, m and n integers and e >= f: x mod y = (m 2^(e - f) mod n) 2^f, by
+    // repeated squares of 2.
+    struct Parts {
+        std::uint64_t significand;
+        int exponent;
+    };
+    const auto parts = [](double v) {
+        const auto bits = std::bit_cast<std::uint64_t>(v);
+        const auto exponent = static_cast<int>(bits >> 52);
+        const std::uint64_t fraction = bits & 0xfffffffffffff;
+        return exponent ? Parts{fraction | std::uint64_t{1} << 52, exponent - 1075}
+                        : Parts{fraction, -1074};
+    };
+    const Parts p = parts(x), q = parts(y);
+    const std::uint64_t n = q.significand;
+    const auto times = [n](std::uint64_t s, std::uint64_t t) {
+        return static_cast<std::uint64_t>(Wide{s} * t % n);
+    };
+    std::uint64_t rest = p.significand % n, square = 2 % n;
+    for (int k = p.exponent - q.exponent; k > 0; k >>= 1) {
+        if (k & 1) rest = times(rest, square);
+        square = times(square, square);
+    }
+    return std::copysign(std::ldexp(static_cast<double>(rest), q.exponent), a);
+}
+
+float far_fmod(float a, float b) {
+    return static_cast<float>(far_fmod(static_cast<double>(a), static_cast<double>(b)));
 }
 
 float far_sin(float x) {

@@ -17,6 +17,10 @@ double far_cos(double x);
 float far_sin(float x);
 float far_cos(float x);
 
+/// C's fmod, exactly, in a time that does not grow with the quotient.
+double far_fmod(double a, double b);
+float far_fmod(float a, float b);
+
 /// The name by which code calls a rare instruction (`is_rare`) on elements of type t:
 ///   void name(T* result, const T* x, std::int64_t n), or (result, a, b, n) of two operands.
 std::string_view far_name(Op op, DType t);

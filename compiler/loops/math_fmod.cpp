@@ -6,11 +6,11 @@ namespace arete::loops {
 
 namespace math {
 
-// Let t = floor(|a| / |b|). Below 2^(fraction bits) the rounded quotient is in [t, t + 1], since both
-// are numbers of the type. If its integer part is t, then |a| - t |b| is the remainder, and a number
-// of the type; if it is t + 1, the difference is that less |b|: a multiple of the last place of |b|
-// and at most as large, or, where |a| < |b|, the difference of two numbers within a factor of 2. So
-// the fma is exact, and so is the sum that corrects it. Larger quotients are rare.
+// Let t = floor(|a| / |b|). Below 2^(fraction bits) the rounded quotient is in [t, t + 1], since
+// both are numbers of the type. If its integer part is t, then |a| - t |b| is the remainder, and a
+// number of the type; if it is t + 1, the difference is that less |b|: a multiple of the last place
+// of |b| and at most as large, or, where |a| < |b|, the difference of two numbers within a factor
+// of 2. So the fma is exact, and so is the sum that corrects it. Larger quotients are rare.
 Value expand_fmod(Value a, Value b) {
     const DType t = a.dtype();
     Value x = abs(a), y = abs(b), zero = literal(a, 0.0);
@@ -29,7 +29,9 @@ namespace {
 
 // The remainder of the truncating division has the sign of a, and is not zero: b is added to it, 1
 // taken from the quotient, where that of b is another.
-Value signs_differ(Value remainder, Value b) { return lt(b, 0.0) ^ lt(remainder, 0.0); }
+Value signs_differ(Value remainder, Value b) {
+    return lt(b, 0.0) ^ lt(remainder, 0.0);
+}
 
 }  // namespace
 

@@ -22,6 +22,8 @@ std::optional<Dim> convert(const Expr& e, bool allow_opaque) {
     if (op == "shape")
         return n.inputs[0].shape()[static_cast<std::size_t>(n.attrs.get<std::int64_t>("axis"))];
     auto operand = [&](std::size_t i) { return convert(n.inputs[i], allow_opaque); };
+    // Bytes wrap early: what is cast to them is not its operand, and their sums are not those of sizes.
+    if (e.dtype() == DType::U8) return otherwise();
     if (op == "cast" || op == "stop_gradient") {
         auto a = operand(0);
         return a ? a : otherwise();
@@ -33,7 +35,7 @@ std::optional<Dim> convert(const Expr& e, bool allow_opaque) {
     const bool add = op == "add", sub = op == "sub", mul = op == "mul", div = op == "floordiv";
     if (!add && !sub && !mul && !div) return otherwise();
     auto a = operand(0), b = operand(1);
-    if (!a || !b || (div && *b == Dim(0))) return otherwise();
+    if (!a || !b) return otherwise();
     return add ? *a + *b : sub ? *a - *b : mul ? *a * *b : floordiv(*a, *b);
 }
 

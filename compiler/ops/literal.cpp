@@ -115,7 +115,8 @@ Literal::Bracket Literal::bracket(DType t) const {
             if (compare(*this, Literal(L::min())) < 0) return {std::nullopt, least, false, false};
             if (compare(*this, Literal(L::max())) > 0) return {most, std::nullopt, false, false};
             if (!real) return {as(t), as(t), true, false};
-            const T low = static_cast<T>(std::floor(number_)), high = static_cast<T>(std::ceil(number_));
+            const T low = static_cast<T>(std::floor(number_)),
+                    high = static_cast<T>(std::ceil(number_));
             return {Array(low), Array(high), low == high, false};
         }
     });

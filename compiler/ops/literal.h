@@ -56,8 +56,8 @@ class Literal {
         bool exact = false;      ///< both are the literal
         bool unordered = false;  ///< it is NaN, and t has none
     };
-    /// A float beside floats is taken to be rounded to their type (0.1 beside f32 is the f32 that is
-    /// written so), unless that made it infinite or zero; anything else is what it is.
+    /// A float beside floats is taken to be rounded to their type (0.1 beside f32 is the f32 that
+    /// is written so), unless that made it infinite or zero; anything else is what it is.
     Bracket bracket(DType t) const;
 
   private:

@@ -426,8 +426,8 @@ namespace {
 
 // Cast to one dtype; literals take that of the tensors, where there are any.
 std::vector<Expr> unify_all(const std::vector<Operand>& parts, std::string_view op) {
-    const bool tensors = std::any_of(parts.begin(), parts.end(),
-                                     [](const Operand& p) { return !p.is_literal(); });
+    const bool tensors =
+        std::any_of(parts.begin(), parts.end(), [](const Operand& p) { return !p.is_literal(); });
     std::optional<DType> beside, common;
     const auto join = [](std::optional<DType>& all, DType t) { all = all ? promote(*all, t) : t; };
     for (const Operand& p : parts)

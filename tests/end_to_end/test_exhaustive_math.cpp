@@ -1,6 +1,6 @@
-// Elementary functions as they run: compiled, in vectors, against the C library in more precision. Of
-// f32 a sample of all patterns by default, all 2^32 of them with ARETE_EXHAUSTIVE=1 (about 20 minutes
-// on two cores); of f64 numbers of every exponent and sign.
+// Elementary functions as they run: compiled, in vectors, against the C library in more precision.
+// Of f32 a sample of all patterns by default, all 2^32 of them with ARETE_EXHAUSTIVE=1 (about 20
+// minutes on two cores); of f64 numbers of every exponent and sign.
 #include <doctest/doctest.h>
 
 #include <bit>
@@ -173,7 +173,8 @@ std::vector<double> every_exponent() {
 Worst measure_f64(const Elementary& f) {
     const std::vector<double> xs = every_exponent();
     const auto x = vector<double>("x");
-    const auto ys = function({.inputs = {x}, .outputs = {f.build(x)}, .options = one_thread()})(xs)[0];
+    const auto ys =
+        function({.inputs = {x}, .outputs = {f.build(x)}, .options = one_thread()})(xs)[0];
     Worst worst;
     for (std::size_t k = 0; k < xs.size(); ++k) {
         const double y = ys.data<double>()[k];
@@ -233,7 +234,8 @@ void report(const char* name, const Worst& w, double limit = 2) {
     if (exhaustive())
         MESSAGE(fmt::format("{}: {} values, at most {:.3f} ulp, at {:a} {:a}", name, w.count,
                             w.error, w.x, w.y));
-    CHECK_MESSAGE(w.error <= limit, std::string(name), "(", w.x, ", ", w.y, ") = ", w.got, ": ", w.error, " ulp");
+    CHECK_MESSAGE(w.error <= limit, std::string(name), "(", w.x, ", ", w.y, ") = ", w.got, ": ",
+                  w.error, " ulp");
 }
 
 }  // namespace

@@ -114,6 +114,11 @@ TEST_CASE("call errors: numbers that the input cannot hold") {
         line + 3, [&] { call(x, (1 << 24) + 1); },
         f + "x') is i32[] {16777217}, which f32 cannot hold");
     CHECK(message_of([&] { call(i, std::numeric_limits<double>::quiet_NaN()); }) != "");
+    // What f32 makes infinite is not rounded, and the largest i64 is no f64.
+    CHECK(message_of([&] { call(x, 1e300); }) != "");
+    CHECK(message_of([&] { call(scalar<double>("d"), INT64_MAX); }) != "");
+    CHECK(call(x, std::numeric_limits<double>::infinity()).item<float>() ==
+          std::numeric_limits<float>::infinity());
     CHECK(call(x, 0.1).item<float>() == 0.1f);  // a double is rounded
     CHECK(call(b, 1).item<bool>());
     CHECK(call(u, 255).item<std::uint8_t>() == 255);

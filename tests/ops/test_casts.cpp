@@ -42,7 +42,8 @@ std::vector<T> corners() {
         for (int k = 0; k < 256; ++k) out.push_back(static_cast<T>(k));
     } else if constexpr (std::is_floating_point_v<T>) {
         using L = std::numeric_limits<T>;
-        for (double power : {0.0, 7.0, 8.0, 16.0, 23.0, 24.0, 31.0, 32.0, 52.0, 53.0, 62.0, 63.0, 64.0}) {
+        for (double power :
+             {0.0, 7.0, 8.0, 16.0, 23.0, 24.0, 31.0, 32.0, 52.0, 53.0, 62.0, 63.0, 64.0}) {
             const T p = static_cast<T>(std::exp2(power));
             for (T v : {p, std::nextafter(p, T(0)), std::nextafter(p, L::infinity()), p - T(0.5),
                         p + T(0.5), p - 1, p + 1})
@@ -56,13 +57,15 @@ std::vector<T> corners() {
     } else {
         for (int power = 0; power < std::numeric_limits<T>::digits; ++power)
             for (int off : {-1, 0, 1}) {
-                const T v = static_cast<T>((std::uint64_t{1} << power) + static_cast<std::uint64_t>(off));
+                const T v =
+                    static_cast<T>((std::uint64_t{1} << power) + static_cast<std::uint64_t>(off));
                 out.insert(out.end(), {v, static_cast<T>(0 - static_cast<std::uint64_t>(v))});
             }
         out.insert(out.end(), {std::numeric_limits<T>::min(), std::numeric_limits<T>::max()});
         // Halfway between floats.
         if constexpr (sizeof(T) == 8)
-            for (std::int64_t v : {(1LL << 24) + 1, (1LL << 53) + 1, (1LL << 54) + 2, (1LL << 62) + (1LL << 37) + 1, (1LL << 62) + (1LL << 38)})
+            for (std::int64_t v : {(1LL << 24) + 1, (1LL << 53) + 1, (1LL << 54) + 2,
+                                   (1LL << 62) + (1LL << 37) + 1, (1LL << 62) + (1LL << 38)})
                 out.insert(out.end(), {v, -v});
     }
     return out;
@@ -85,8 +88,9 @@ void check(const Array& from, const Array& got, const std::string& where) {
                 const From v = from.data<From>()[k];
                 const To is = got.data<To>()[k], want = expected<To>(v);
                 if (is == want || (is != is && want != want)) continue;
-                FAIL_CHECK(fmt::format("{}: {} {} of {} to {}: {}, not {}", where, name(from.dtype()), v,
-                                       from.size(), name(got.dtype()), is, want));
+                FAIL_CHECK(fmt::format("{}: {} {} of {} to {}: {}, not {}", where,
+                                       name(from.dtype()), v, from.size(), name(got.dtype()), is,
+                                       want));
                 return;
             }
         });
@@ -115,7 +119,9 @@ Array part(const Array& all, std::int64_t start, std::int64_t n) {
     const std::size_t size = size_of(all.dtype());
     for (std::int64_t k = 0; k < n; ++k)
         std::memcpy(static_cast<char*>(out.raw()) + static_cast<std::size_t>(k) * size,
-                    static_cast<const char*>(all.raw()) + static_cast<std::size_t>((start + k) % all.size()) * size, size);
+                    static_cast<const char*>(all.raw()) +
+                        static_cast<std::size_t>((start + k) % all.size()) * size,
+                    size);
     return out;
 }
 
@@ -155,7 +161,8 @@ TEST_CASE("casts of constants, and astype") {
         }
     // A conversion of a conversion is two.
     const auto x = vector<std::int32_t>("x");
-    const Function f = function({.inputs = {x}, .outputs = {cast(cast(x, DType::F64), DType::U8), cast(x, DType::U8)}});
+    const Function f = function(
+        {.inputs = {x}, .outputs = {cast(cast(x, DType::F64), DType::U8), cast(x, DType::U8)}});
     const auto got = f(std::vector<std::int32_t>{300, -1, 255, 1 << 30});
     CHECK(got[0].equals(Array(std::vector<std::uint8_t>{255, 0, 255, 255})));
     CHECK(got[1].equals(Array(std::vector<std::uint8_t>{44, 255, 255, 0})));
@@ -166,8 +173,9 @@ TEST_CASE("casts of f32 and f64 over their whole range") {
     Array singles(DType::F32, {n}), doubles(DType::F64, {n});
     for (std::int64_t k = 0; k < n; ++k) {
         singles.data<float>()[k] = std::bit_cast<float>(static_cast<std::uint32_t>(k * 65537));
-        doubles.data<double>()[k] = std::bit_cast<double>((static_cast<std::uint64_t>(k) << 48) +
-                                                           static_cast<std::uint64_t>(k) * 0x5851f42d4c95u);
+        doubles.data<double>()[k] =
+            std::bit_cast<double>((static_cast<std::uint64_t>(k) << 48) +
+                                  static_cast<std::uint64_t>(k) * 0x5851f42d4c95u);
     }
     for (const Options& o : every_level())
         for (const Array& in : {singles, doubles}) {

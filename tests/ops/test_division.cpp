@@ -58,18 +58,40 @@ std::vector<T> corners() {
     using L = std::numeric_limits<T>;
     std::vector<T> out;
     if constexpr (std::is_floating_point_v<T>) {
-        for (T v : {T(0), T(1), T(0.1), T(0.3), T(0.7), T(2), T(3), T(5), T(7), T(10), T(1e-3),
-                    T(1e20), T(1e30), L::max(), L::min(), L::denorm_min(), 3 * L::denorm_min(),
-                    L::min() - L::denorm_min(), L::epsilon(), 1 + L::epsilon(), 1 - L::epsilon() / 2,
-                    1 / L::epsilon(), 2 / L::epsilon(), 1 / L::epsilon() - 1, 2 / L::epsilon() - 1,
-                    4 / L::epsilon() + 4, L::infinity()}) {
+        for (T v : {T(0),
+                    T(1),
+                    T(0.1),
+                    T(0.3),
+                    T(0.7),
+                    T(2),
+                    T(3),
+                    T(5),
+                    T(7),
+                    T(10),
+                    T(1e-3),
+                    T(1e20),
+                    T(1e30),
+                    L::max(),
+                    L::min(),
+                    L::denorm_min(),
+                    3 * L::denorm_min(),
+                    L::min() - L::denorm_min(),
+                    L::epsilon(),
+                    1 + L::epsilon(),
+                    1 - L::epsilon() / 2,
+                    1 / L::epsilon(),
+                    2 / L::epsilon(),
+                    1 / L::epsilon() - 1,
+                    2 / L::epsilon() - 1,
+                    4 / L::epsilon() + 4,
+                    L::infinity()}) {
             out.push_back(v);
             out.push_back(-v);
         }
         out.push_back(L::quiet_NaN());
     } else {
-        for (T v : {L::min(), T(L::min() + 1), L::max(), T(L::max() - 1), T(0), T(1), T(2), T(3), T(7),
-                    T(10), T(L::max() / 2)}) {
+        for (T v : {L::min(), T(L::min() + 1), L::max(), T(L::max() - 1), T(0), T(1), T(2), T(3),
+                    T(7), T(10), T(L::max() / 2)}) {
             out.push_back(v);
             out.push_back(T(0 - v));
         }
@@ -147,7 +169,8 @@ TEST_CASE_TEMPLATE("floordiv and mod of every pair of corners", T, float, double
     pairs<T>(a, b);
     const auto x = vector<T>("x"), y = vector<T>("y");
     const auto build = [&](Mode mode, const Options& o) {
-        return function({.inputs = {x, y}, .outputs = {floordiv(x, y), mod(x, y)}, .mode = mode, .options = o});
+        return function(
+            {.inputs = {x, y}, .outputs = {floordiv(x, y), mod(x, y)}, .mode = mode, .options = o});
     };
     for (const Options& o : every_level()) {
         check(build(Mode::fast_run, o), a, b, o.cpu);
@@ -169,8 +192,7 @@ TEST_CASE_TEMPLATE("floordiv and mod of constants are folded to the same", T, fl
         b.push_back(values[values.size() - 1 - k]);
     }
     const Array first(a), second(b);
-    const Function f =
-        function({.outputs = {floordiv(first, second), mod(first, second)}});
+    const Function f = function({.outputs = {floordiv(first, second), mod(first, second)}});
     const std::vector<Array> got = f();
     for (std::size_t k = 0; k < a.size(); ++k) {
         Divided<T> want{};
@@ -226,4 +248,25 @@ TEST_CASE("floordiv and mod give what Python prints") {
     CHECK(std::isnan(f(0.0, 0.0)[0].item<double>()));
     CHECK(std::isnan(f(1.0, 0.0)[1].item<double>()));
     CHECK(std::isnan(f(inf, 2.0)[1].item<double>()));
+}
+
+TEST_CASE("sizes and positions that are quotients by zero or of the least integer") {
+    const auto n = scalar<std::int64_t>("n"), m = scalar<std::int64_t>("m");
+    const auto v = vector<float>("v");
+    const Function counts = function({.inputs = {n, m}, .outputs = {arange(floordiv(n, m))}});
+    CHECK(counts(std::int64_t{10}, std::int64_t{3})[0].size() == 3);
+    CHECK(counts(std::int64_t{10}, std::int64_t{0})[0].size() == 0);
+    CHECK(counts(std::int64_t{-4}, std::int64_t{-1})[0].size() == 4);
+    const Function picks =
+        function({.inputs = {v, n}, .outputs = {v(floordiv(n, 0)), v(mod(n, 0))}});
+    const auto picked = picks(std::vector<float>{7, 8}, std::int64_t{3});
+    CHECK(picked[0].item<float>() == 7);
+    CHECK(picked[1].item<float>() == 7);
+    const Expr least = constant(Array(std::int64_t{INT64_MIN}));
+    CHECK(floordiv(least, -1).eval().item<std::int64_t>() == INT64_MIN);
+    CHECK(mod(least, -1).eval().item<std::int64_t>() == 0);
+    // Bytes wrap, sizes do not: such a size is not known.
+    CHECK_THROWS_AS(v(slice(0, cast(v.shape(0), DType::U8))), GraphError);
+    CHECK_THROWS_AS(arange(scalar<std::uint8_t>("u") + 200), GraphError);
+    CHECK(arange(scalar<std::uint8_t>("u")).rank() == 1);
 }

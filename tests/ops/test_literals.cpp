@@ -27,16 +27,18 @@ std::vector<T> elements() {
     } else if constexpr (std::is_floating_point_v<T>) {
         std::vector<T> out;
         for (T v : {T(0), T(0.5), T(1), T(255), T(256), T(16777216), T(16777218), T(2147483648.0),
-                    T(5e9), T(9007199254740992.0), T(9223372036854775807.0), T(18446744073709551615.0),
-                    L::max(), L::denorm_min(), L::infinity(), T(0.1)})
+                    T(5e9), T(9007199254740992.0), T(9223372036854775807.0),
+                    T(18446744073709551615.0), L::max(), L::denorm_min(), L::infinity(), T(0.1)})
             out.insert(out.end(), {v, -v});
         out.push_back(L::quiet_NaN());
         return out;
     } else {
-        std::vector<T> out{L::min(), L::max(), T(0), T(1), T(2), T(L::max() - 1), T(L::min() + 1), T(100)};
+        std::vector<T> out{L::min(),        L::max(),        T(0),  T(1), T(2),
+                           T(L::max() - 1), T(L::min() + 1), T(100)};
         for (std::int64_t v : {std::int64_t{-1}, std::int64_t{16777216}, std::int64_t{16777217},
                                (std::int64_t{1} << 53) + 1, std::int64_t{1} << 53})
-            if (v >= static_cast<std::int64_t>(L::min()) && v <= static_cast<std::int64_t>(L::max()))
+            if (v >= static_cast<std::int64_t>(L::min()) &&
+                v <= static_cast<std::int64_t>(L::max()))
                 out.push_back(static_cast<T>(v));
         return out;
     }
@@ -45,11 +47,11 @@ std::vector<T> elements() {
 const auto literals = std::make_tuple(
     0, 1, -1, 2, 100, 255, 256, 300, -5, 2147483647, INT32_MIN, std::int64_t{2147483648},
     std::int64_t{-2147483649}, std::int64_t{5000000000}, std::int64_t{16777217},
-    (std::int64_t{1} << 53) + 1, INT64_MAX, INT64_MIN, std::uint64_t{9223372036854775808u}, UINT64_MAX,
-    std::uint8_t{200}, std::int8_t{-100}, true, false, 0.0, -0.0, 0.5, -0.5, 1.0, 254.5, 255.0, 255.5,
-    2147483647.5, -2147483648.5, 9007199254740992.0, 9223372036854775807.0, 1e19, 1e300, -1e300, 1e-300,
-    -1e-300, infinity, -infinity, std::numeric_limits<double>::quiet_NaN(), 0.25f, 1e30f,
-    std::numeric_limits<float>::infinity());
+    (std::int64_t{1} << 53) + 1, INT64_MAX, INT64_MIN, std::uint64_t{9223372036854775808u},
+    UINT64_MAX, std::uint8_t{200}, std::int8_t{-100}, true, false, 0.0, -0.0, 0.5, -0.5, 1.0, 254.5,
+    255.0, 255.5, 2147483647.5, -2147483648.5, 9007199254740992.0, 9223372036854775807.0, 1e19,
+    1e300, -1e300, 1e-300, -1e-300, infinity, -infinity, std::numeric_limits<double>::quiet_NaN(),
+    0.25f, 1e30f, std::numeric_limits<float>::infinity());
 
 // What the literal is beside elements of type T: a float literal that rounds to a number of a
 // float type is that number.
@@ -65,10 +67,9 @@ Exact meant(L literal) {
 template <class T, class L>
 void check(L literal) {
     const Expr x = tensor(dtype_of<T>, 1, "x", {static_cast<std::int64_t>(elements<T>().size())});
-    const std::vector<Expr> outputs{x < literal,        x <= literal,        x > literal,
-                                    x >= literal,       eq(x, literal),      neq(x, literal),
-                                    literal < x,        literal <= x,        literal > x,
-                                    literal >= x,       eq(literal, x),      neq(literal, x)};
+    const std::vector<Expr> outputs{
+        x<literal, x <= literal, x> literal, x >= literal, eq(x, literal), neq(x, literal),
+        literal<x, literal <= x, literal> x, literal >= x, eq(literal, x), neq(literal, x)};
     Array in(dtype_of<T>, {static_cast<std::int64_t>(elements<T>().size())});
     for (std::size_t k = 0; k < elements<T>().size(); ++k) in.data<T>()[k] = elements<T>()[k];
     const Exact b = meant<T>(literal);
@@ -77,8 +78,8 @@ void check(L literal) {
             function({.inputs = {x}, .outputs = outputs, .mode = mode}).call({&in, 1});
         for (std::size_t k = 0; k < elements<T>().size(); ++k) {
             const Exact a = static_cast<Exact>(elements<T>()[k]);
-            const bool want[] = {a < b, a <= b, a > b, a >= b, a == b, a != b,
-                                 b < a, b <= a, b > a, b >= a, b == a, b != a};
+            const bool want[] = {a<b, a <= b, a> b, a >= b, a == b, a != b,
+                                 b<a, b <= a, b> a, b >= a, b == a, b != a};
             for (std::size_t r = 0; r < std::size(want); ++r)
                 CHECK_MESSAGE(got[r].data<bool>()[k] == want[r], name(dtype_of<T>), " element ",
                               static_cast<double>(elements<T>()[k]), ", literal ",
@@ -87,7 +88,9 @@ void check(L literal) {
     }
 }
 
-std::string error_of(const std::function<void()>& f) { return message_of(f); }
+std::string error_of(const std::function<void()>& f) {
+    return message_of(f);
+}
 
 }  // namespace
 
@@ -106,7 +109,8 @@ TEST_CASE("comparisons of two literals") {
 
 TEST_CASE("the shape of a comparison that is always true is that of its operand") {
     const auto x = matrix<std::uint8_t>("x");
-    const Function f = function({.inputs = {x}, .outputs = {x > -1, x < -1, x * cast(x < 300, DType::U8)}});
+    const Function f =
+        function({.inputs = {x}, .outputs = {x > -1, x < -1, x * cast(x < 300, DType::U8)}});
     const auto got = f.call(std::vector<Array>{full<std::uint8_t>({2, 3}, 7)});
     CHECK(got[0].equals(full<bool>({2, 3}, true)));
     CHECK(got[1].equals(full<bool>({2, 3}, false)));
@@ -122,16 +126,35 @@ TEST_CASE("arithmetic with literals that the dtype cannot hold is an error") {
     const auto b = vector<bool>("b");
     const std::int64_t large = 3000000000;
     const std::function<void()> wrong[] = {
-        [&] { u + 300; },           [&] { 300 - u; },          [&] { u* - 1; },
-        [&] { maximum(u, -5); },    [&] { minimum(256, u); },  [&] { floordiv(u, 256); },
-        [&] { mod(u, -1); },        [&] { where(b, u, -1); },  [&] { where(b, 1000, u); },
-        [&] { i + large; },         [&] { i - INT64_MAX; },    [&] { i* UINT64_MAX; },
-        [&] { l + UINT64_MAX; },    [&] { f * 1e300; },        [&] { f + 1e39; },
-        [&] { i * 1e300; },         [&] { maximum(f, -1e300); }, [&] { where(b, f, 1e40); },
-        [&] { pow(f, 1e300); },     [&] { f / 1e300; },        [&] { logaddexp(f, 1e300); },
-        [&] { stack({sum(f), 1e300}); }, [&] { full(Shape{Dim(2)}, 300, DType::U8); },
-        [&] { full(Shape{Dim(2)}, 1e300, DType::F32); },       [&] { b + UINT64_MAX; },
-        [&] { dot(l, UINT64_MAX); }, [&] { relu(UINT64_MAX); },
+        [&] { u + 300; },
+        [&] { 300 - u; },
+        [&] { u * -1; },
+        [&] { maximum(u, -5); },
+        [&] { minimum(256, u); },
+        [&] { floordiv(u, 256); },
+        [&] { mod(u, -1); },
+        [&] { where(b, u, -1); },
+        [&] { where(b, 1000, u); },
+        [&] { i + large; },
+        [&] { i - INT64_MAX; },
+        [&] { i* UINT64_MAX; },
+        [&] { l + UINT64_MAX; },
+        [&] { f * 1e300; },
+        [&] { f + 1e39; },
+        [&] { i * 1e300; },
+        [&] { maximum(f, -1e300); },
+        [&] { where(b, f, 1e40); },
+        [&] { pow(f, 1e300); },
+        [&] { f / 1e300; },
+        [&] { logaddexp(f, 1e300); },
+        [&] {
+            stack({sum(f), 1e300});
+        },
+        [&] { full(Shape{Dim(2)}, 300, DType::U8); },
+        [&] { full(Shape{Dim(2)}, 1e300, DType::F32); },
+        [&] { b + UINT64_MAX; },
+        [&] { dot(l, UINT64_MAX); },
+        [&] { relu(UINT64_MAX); },
     };
     for (std::size_t k = 0; k < std::size(wrong); ++k) {
         INFO("case ", k);
@@ -149,11 +172,11 @@ TEST_CASE("literals beside dtypes that hold them") {
     const auto b = vector<bool>("b");
     const auto d = scalar<double>("d");
     const std::int64_t large = 3000000000;
-    const Function f = function({.inputs = {u, i, b, d},
-                                 .outputs = {u / 300, u + 255, pow(u, -1), i / large, b + large, i * 0.5,
-                                             stack({d, 0.1}), cast(0.1, DType::F64), dot(u, 300),
-                                             cast(300, DType::U8), where(b, 1e300, 0.0),
-                                             cast(UINT64_MAX, DType::F64)}});
+    const Function f = function(
+        {.inputs = {u, i, b, d},
+         .outputs = {u / 300, u + 255, pow(u, -1), i / large, b + large, i * 0.5, stack({d, 0.1}),
+                     cast(0.1, DType::F64), dot(u, 300), cast(300, DType::U8), where(b, 1e300, 0.0),
+                     cast(UINT64_MAX, DType::F64)}});
     const auto got = f(std::vector<std::uint8_t>{150, 3}, std::vector<std::int32_t>{5, -6},
                        Array(DType::Bool, {2}), 2.5);
     CHECK(got[0].equals(Array(std::vector<float>{0.5f, 0.01f})));

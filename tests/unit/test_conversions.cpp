@@ -13,8 +13,8 @@ namespace {
 
 template <class A, class B>
 concept Logical = requires(const A& a, const B& b) {
-    { a && b } -> std::same_as<Expr>;
-    { b && a } -> std::same_as<Expr>;
+    { a&& b } -> std::same_as<Expr>;
+    { b&& a } -> std::same_as<Expr>;
     { a || b } -> std::same_as<Expr>;
     { b || a } -> std::same_as<Expr>;
     { !a } -> std::same_as<Expr>;
@@ -28,17 +28,40 @@ concept Logical = requires(const A& a, const B& b) {
     { b / a } -> std::same_as<Expr>;
 };
 template <class A>
-concept Branches = requires(const A& a) { a ? 1 : 2; };
+concept Branches = requires(const A& a) {
+    a ? 1 : 2;
+};
 template <class A, class B>
-concept Equates = requires(const A& a, const B& b) { a == b; };
+concept Equates = requires(const A& a, const B& b) {
+    a == b;
+};
 template <class A, class B>
-concept Differs = requires(const A& a, const B& b) { a != b; };
+concept Differs = requires(const A& a, const B& b) {
+    a != b;
+};
 template <class A, class B>
-concept Bitwise = requires(const A& a, const B& b) { a& b; } || requires(const A& a, const B& b) { a | b; } ||
-                  requires(const A& a, const B& b) { a ^ b; } || requires(const A& a) { ~a; } ||
-                  requires(const A& a, const B& b) { a % b; } || requires(const A& a, const B& b) { a << b; };
+concept Bitwise = requires(const A& a, const B& b) {
+    a& b;
+}
+|| requires(const A& a, const B& b) {
+    a | b;
+}
+|| requires(const A& a, const B& b) {
+    a ^ b;
+}
+|| requires(const A& a) {
+    ~a;
+}
+|| requires(const A& a, const B& b) {
+    a % b;
+}
+|| requires(const A& a, const B& b) {
+    a << b;
+};
 template <class A, class I>
-concept Indexes = requires(const A& a, const I& i) { a(i); };
+concept Indexes = requires(const A& a, const I& i) {
+    a(i);
+};
 
 template <class E>
 constexpr bool sound() {
@@ -50,15 +73,18 @@ constexpr bool sound() {
     static_assert(!Branches<E>);
     static_assert(Logical<E, bool> && Logical<E, int> && Logical<E, double> && Logical<E, float> &&
                   Logical<E, std::uint8_t> && Logical<E, std::uint64_t> && Logical<E, Array> &&
-                  Logical<E, Expr> && Logical<E, E> && Logical<E, Tensor<float, 1>> && Logical<E, Shared>);
+                  Logical<E, Expr> && Logical<E, E> && Logical<E, Tensor<float, 1>> &&
+                  Logical<E, Shared>);
     // No ==: it would have to be a bool, or C++ would swap its operands. neq and eq are functions.
     static_assert(!Equates<E, E> && !Equates<E, Expr> && !Equates<E, int> && !Equates<E, bool> &&
                   !Equates<E, double> && !Differs<E, E> && !Differs<E, Expr> && !Differs<E, int>);
     static_assert(!Equates<E, std::nullptr_t>);
     static_assert(!Bitwise<E, E> && !Bitwise<E, bool> && !Bitwise<E, int>);
     // A truth value is no position, and pointers are no numbers.
-    static_assert(Indexes<E, int> && Indexes<E, std::uint8_t> && !Indexes<E, bool> && !Indexes<E, double>);
-    static_assert(!std::is_convertible_v<const char*, Operand> && !std::is_convertible_v<E*, Operand>);
+    static_assert(Indexes<E, int> && Indexes<E, std::uint8_t> && !Indexes<E, bool> &&
+                  !Indexes<E, double>);
+    static_assert(!std::is_convertible_v<const char*, Operand> &&
+                  !std::is_convertible_v<E*, Operand>);
     return true;
 }
 static_assert(sound<Expr>());
@@ -70,9 +96,13 @@ static_assert(!std::is_convertible_v<bool, Bound> && std::is_convertible_v<int, 
 
 // In lowering rules `a & b` is the instruction; `a && b` would ask whether there are values.
 template <class A>
-concept ValuesAnd = requires(A a) { a && a; };
+concept ValuesAnd = requires(A a) {
+    a&& a;
+};
 template <class A>
-concept ValuesOr = requires(A a) { a || a; };
+concept ValuesOr = requires(A a) {
+    a || a;
+};
 static_assert(!ValuesAnd<loops::Value> && !ValuesOr<loops::Value>);
 
 }  // namespace
@@ -81,10 +111,10 @@ TEST_CASE("masks and C++ truth values") {
     const auto x = vector<float>("x");
     const std::vector<float> values{-1, 0, 2, 3};
     for (const bool flag : {false, true}) {
-        const Function f = function({.inputs = {x},
-                                     .outputs = {x > 0 && flag, flag && x > 0, x > 0 || flag,
-                                                 flag || x > 0, !x, !(x > 0 && flag), x && 2,
-                                                 where(flag, x, 0)}});
+        const Function f =
+            function({.inputs = {x},
+                      .outputs = {x > 0 && flag, flag && x > 0, x > 0 || flag, flag || x > 0, !x,
+                                  !(x > 0 && flag), x && 2, where(flag, x, 0)}});
         const auto got = f(values);
         for (std::size_t k = 0; k < values.size(); ++k) {
             const bool positive = values[k] > 0;

@@ -10,8 +10,11 @@
 #include <type_traits>
 #include <vector>
 
+#include <arete/arete.h>
+
 #include "compiler/loops/kernel.h"
 #include "compiler/loops/math.h"
+#include "tests/support.h"
 
 using namespace arete;
 using namespace arete::loops;
@@ -330,4 +333,40 @@ TEST_CASE("expansions of constants fold to a constant") {
     const Instr& folded = code.values[static_cast<std::size_t>(e.id)];
     CHECK(folded.op == Op::Const);
     CHECK(folded.constant.f32 == doctest::Approx(2.7182818).epsilon(1e-7));
+}
+
+// Lanes that need the long way beside lanes that do not, in rows of every length: reductions, updates
+// and shared subexpressions around the branch.
+TEST_CASE_TEMPLATE("sines and remainders of mixed magnitudes", T, float, double) {
+    std::mt19937_64 random(5);
+    for (std::int64_t columns : {1, 2, 3, 5, 7, 8, 9, 15, 16, 17, 31, 33, 64, 65}) {
+        const std::int64_t rows = 6;
+        const auto x = matrix<T>("x", {rows, columns}), y = matrix<T>("y", {rows, columns});
+        const Expr remainder = arete::mod(x, y), s = arete::sin(x);
+        FunctionOptions o{.inputs = {x, y},
+                          .outputs = {s, arete::cos(x) + s, remainder, arete::floordiv(x, y),
+                                      arete::max(s, 0), arete::max(remainder, 1), s.T() * 2,
+                                      arete::sin(x * x)(arete::all, 0), arete::cos(x(0))}};
+        Array a(dtype_of<T>, {rows, columns}), b(dtype_of<T>, {rows, columns});
+        for (std::int64_t k = 0; k < a.size(); ++k) {
+            const int power = k % 7 == 3 ? 60 : k % 11 == 5 ? 100 : 3;
+            const auto unit = [&] { return static_cast<T>(static_cast<double>(random() >> 11) * 0x1p-53); };
+            a.template data<T>()[k] = std::ldexp(unit() - T(0.5), power);
+            b.template data<T>()[k] = unit() + T(0.01);
+        }
+        const std::vector<Array> in{a, b};
+        o.mode = Mode::interpret;
+        const auto want = arete::function(o).call(in);
+        o.mode = Mode::fast_run;
+        const auto got = arete::function(o).call(in);
+        for (std::size_t k = 0; k < want.size(); ++k) {
+            CAPTURE(columns);
+            CAPTURE(k);
+            // Without instructions for fused multiply-adds, polynomials round otherwise.
+            if (k == 2 || k == 3 || k == 5)
+                CHECK(got[k].equals(want[k]));
+            else
+                CHECK(test::difference(got[k], want[k]) <= 4 * double{std::numeric_limits<T>::epsilon()});
+        }
+    }
 }

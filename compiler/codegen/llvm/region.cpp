@@ -222,18 +222,30 @@ llvm::Value* RegionPrinter::value(loops::ValueId id) {
     } else if (i.op == Op::LoadIf) {
         v = load_if(i);
     } else {
-        std::vector<llvm::Value*> args;
-        bool vector = false;
-        for (int k = 0; k < loops::arity(i.op); ++k) {
-            args.push_back(value(i.args[static_cast<std::size_t>(k)]));
-            vector = vector || args.back()->getType()->isVectorTy();
-        }
-        if (vector)
-            for (llvm::Value*& a : args) a = widen(a);
-        v = compute(i, args);
+        // A choice between the result of a rare call and what there is without: made behind its
+        // branch.
+        const Instr* rarely =
+            i.op == Op::Select ? &k_.values[static_cast<std::size_t>(i.args[1])] : nullptr;
+        if (rarely && loops::is_rare(rarely->op) && rarely->args[0] == i.args[0])
+            v = rare(*rarely, value(i.args[2]));
+        else
+            v = loops::is_rare(i.op) ? rare(i, nullptr) : compute(i, operands(i));
     }
     cache_.emplace(id, v);
     return v;
+}
+
+// All vectors, if one is.
+std::vector<llvm::Value*> RegionPrinter::operands(const Instr& i) {
+    std::vector<llvm::Value*> args;
+    bool vector = false;
+    for (int k = 0; k < loops::arity(i.op); ++k) {
+        args.push_back(value(i.args[static_cast<std::size_t>(k)]));
+        vector = vector || args.back()->getType()->isVectorTy();
+    }
+    if (vector)
+        for (llvm::Value*& a : args) a = widen(a);
+    return args;
 }
 
 llvm::Value* RegionPrinter::convert(llvm::Value* v, DType from, DType to) {
@@ -245,14 +257,14 @@ llvm::Value* RegionPrinter::convert(llvm::Value* v, DType from, DType to) {
         llvm::Value* zero = llvm::Constant::getNullValue(v->getType());
         return is_float(from) ? b_.CreateFCmpUNE(v, zero) : b_.CreateICmpNE(v, zero);
     }
-    if (is_float(from))
-        return is_float(to) ? b_.CreateFPCast(v, type) : float_to_integer(v, to);
+    if (is_float(from)) return is_float(to) ? b_.CreateFPCast(v, type) : float_to_integer(v, to);
     if (is_float(to)) return is_unsigned ? b_.CreateUIToFP(v, type) : b_.CreateSIToFP(v, type);
     return is_unsigned ? b_.CreateZExtOrTrunc(v, type) : b_.CreateSExtOrTrunc(v, type);
 }
 
 // Saturating, NaN to 0 (core/convert.h). LLVM's own conversion of what the integer cannot hold is
-// undefined, and to bytes it goes through signed ones: only what an i32 or i64 holds is given to it.
+// undefined, and to bytes it goes through signed ones: only what an i32 or i64 holds is given to
+// it.
 llvm::Value* RegionPrinter::float_to_integer(llvm::Value* v, DType to) {
     const auto number = [&](double d) { return llvm::ConstantFP::get(v->getType(), d); };
     const auto convert_to = [&](llvm::Type* element) {
@@ -268,7 +280,8 @@ llvm::Value* RegionPrinter::float_to_integer(llvm::Value* v, DType to) {
     if (to == DType::U8) {
         v = at_least(0);  // NaN too
         v = at_most(255);
-        return b_.CreateTrunc(convert_to(b_.getInt32Ty()), v->getType()->getWithNewType(b_.getInt8Ty()));
+        return b_.CreateTrunc(convert_to(b_.getInt32Ty()),
+                              v->getType()->getWithNewType(b_.getInt8Ty()));
     }
     const bool wide = to == DType::I64;
     const double limit = wide ? 0x1p63 : 0x1p31;
@@ -289,8 +302,8 @@ llvm::Value* RegionPrinter::float_to_integer(llvm::Value* v, DType to) {
 }
 
 llvm::Value* RegionPrinter::integer_division(Op op, DType t, llvm::Value* a, llvm::Value* d) {
-    // In lanes that are off a divisor may be anything: it must at least be the same number wherever it
-    // is looked at, or a division by what was found to be safe would trap.
+    // In lanes that are off a divisor may be anything: it must at least be the same number wherever
+    // it is looked at, or a division by what was found to be safe would trap.
     a = b_.CreateFreeze(a);
     d = b_.CreateFreeze(d);
     llvm::Value* zero = llvm::Constant::getNullValue(a->getType());
@@ -403,10 +416,17 @@ llvm::Value* RegionPrinter::room(std::size_t slot, llvm::Type* type) {
     return memory;
 }
 
-// A call for all lanes together, jumped over where no lane that counts asks for it.
-llvm::Value* RegionPrinter::rare(const Instr& i, std::span<llvm::Value* const> x) {
+// A call for all lanes together, jumped over where no lane that counts asks for it. Lanes that do
+// not are `otherwise`, or 0.
+llvm::Value* RegionPrinter::rare(const Instr& i, llvm::Value* otherwise) {
+    std::vector<llvm::Value*> x = operands(i);
+    if (otherwise && otherwise->getType()->isVectorTy())
+        for (llvm::Value*& a : x) a = widen(a);
     llvm::LLVMContext& c = b_.getContext();
     llvm::Type* type = x[1]->getType();
+    llvm::Value* zero = llvm::Constant::getNullValue(type);
+    if (!otherwise) otherwise = zero;
+    if (type->isVectorTy()) otherwise = widen(otherwise);
     auto* vector = llvm::dyn_cast<llvm::FixedVectorType>(type);
     llvm::Value* wanted = x[0];
     llvm::Value* any = wanted;
@@ -421,7 +441,6 @@ llvm::Value* RegionPrinter::rare(const Instr& i, std::span<llvm::Value* const> x
     any = b_.CreateFreeze(any);
     b_.CreateCondBr(any, far, after, llvm::MDBuilder(c).createBranchWeights(1, 2000));
     b_.SetInsertPoint(far);
-    llvm::Value* zero = llvm::Constant::getNullValue(type);
     const llvm::Align align(module_.getDataLayout().getTypeAllocSize(type->getScalarType()));
     std::vector<llvm::Value*> args{room(0, type)};
     for (std::size_t k = 1; k < x.size(); ++k) {
@@ -439,11 +458,11 @@ llvm::Value* RegionPrinter::rare(const Instr& i, std::span<llvm::Value* const> x
     f->addFnAttr(llvm::Attribute::WillReturn);
     b_.CreateCall(function, args);
     llvm::Value* result =
-        b_.CreateSelect(wanted, b_.CreateAlignedLoad(type, args[0], align), zero);
+        b_.CreateSelect(wanted, b_.CreateAlignedLoad(type, args[0], align), otherwise);
     b_.CreateBr(after);
     b_.SetInsertPoint(after);
     llvm::PHINode* v = b_.CreatePHI(type, 2);
-    v->addIncoming(zero, before);
+    v->addIncoming(otherwise, before);
     v->addIncoming(result, far);
     return v;
 }
@@ -492,9 +511,6 @@ llvm::Value* RegionPrinter::compute(const Instr& i, std::span<llvm::Value* const
         case Op::Not: return b_.CreateNot(x[0]);
         case Op::Select: return b_.CreateSelect(x[0], x[1], x[2]);
         case Op::Cast: return convert(x[0], from, t);
-        case Op::SinIf:
-        case Op::CosIf:
-        case Op::FmodIf: return rare(i, x);
         case Op::Bitcast: {
             llvm::Type* type = value_type(t);
             if (auto* vector = llvm::dyn_cast<llvm::VectorType>(x[0]->getType()))
@@ -510,7 +526,10 @@ llvm::Value* RegionPrinter::compute(const Instr& i, std::span<llvm::Value* const
         case Op::Cos:
         case Op::Erf:
         case Op::Pow:
-        case Op::Fmod: break;
+        case Op::Fmod:
+        case Op::SinIf:
+        case Op::CosIf:
+        case Op::FmodIf: break;
     }
     throw InternalError(fmt::format("{} reached the LLVM printer", loops::name(i.op)));
 }

@@ -50,7 +50,8 @@ class RegionPrinter {
     llvm::Value* integer_division(loops::Op op, DType t, llvm::Value* a, llvm::Value* d);
     llvm::Value* convert(llvm::Value* v, DType from, DType to);
     llvm::Value* float_to_integer(llvm::Value* v, DType to);
-    llvm::Value* rare(const loops::Instr& i, std::span<llvm::Value* const> x);
+    llvm::Value* rare(const loops::Instr& i, llvm::Value* otherwise);
+    std::vector<llvm::Value*> operands(const loops::Instr& i);
     llvm::Value* room(std::size_t slot, llvm::Type* type);
     llvm::Value* widen(llvm::Value* v);
     llvm::Type* value_type(DType t);
@@ -97,11 +98,11 @@ class RegionPrinter {
     mutable llvm::IRBuilder<> b_;
     llvm::Function* function_ = nullptr;
     llvm::Value* context_ = nullptr;
-    llvm::AllocaInst* zeros_ = nullptr;   // what a guarded load reads where it must not read
+    llvm::AllocaInst* zeros_ = nullptr;     // what a guarded load reads where it must not read
     std::vector<llvm::AllocaInst*> rooms_;  // of rare calls' operands
-    std::vector<llvm::Value*> pointers_;  // by buffer
-    std::vector<Bound> bound_;            // by Var
-    int lanes_ = 0;                       // of the vector loop being printed, 0 outside
+    std::vector<llvm::Value*> pointers_;    // by buffer
+    std::vector<Bound> bound_;              // by Var
+    int lanes_ = 0;                         // of the vector loop being printed, 0 outside
     std::int64_t active_ = 0;
     std::unordered_map<loops::ValueId, llvm::Value*> cache_;  // of the statement being printed
 };
