@@ -255,8 +255,9 @@ bool Emitter::short_window() const {
     std::int64_t steps = 1;
     if (t_.lanes > 1) steps = (block_elements(block_size_) + t_.lanes - 1) / t_.lanes;
     for (Var v : nest_.reduce_axes) steps *= extent(v);
-    constexpr std::int64_t most = 40;
-    return steps <= most;
+    std::vector<ValueId> elements;
+    for (const Accumulator& a : nest_.accumulators) elements.push_back(a.element);
+    return written_out(steps, needed(nest_, elements).size());
 }
 
 Emitter::Statements Emitter::window(const std::vector<Local>& locals, const Index& slot) {

@@ -45,6 +45,8 @@ TileCost::TileCost(const Nest& nest, const Machine& machine) : nest_(nest), m_(m
     find_conditions();
     collect(outside_roots, outside_, outside_work_);
     outside_ids_ = needed(nest_, outside_roots);
+    outside_size_ = outside_ids_.size();
+    inside_size_ = needed(nest_, inside_roots_).size();
     for (ValueId id : outside_ids_) {
         const Instr& i = nest_.values[static_cast<std::size_t>(id)];
         for (Var v : nest_.axes) quotients_ |= i.op == Op::IndexOf && i.index.uses_nested(v);
@@ -425,6 +427,30 @@ double TileCost::cycles(const Tiling& t, double limit) {
     return cycles * (1 + 0.01 * (variants - 1));
 }
 
+double TileCost::instructions(const Tiling& t) const {
+    const std::int64_t vectors = vectors_of(t, t.block);
+    double tile = 1, variants = 1;
+    const auto rest = [&](std::int64_t size, std::int64_t step) {
+        if (size > step && size % step != 0) variants *= 2;  // one for what is left over
+    };
+    for (const Tiling::Tile& x : t.tiles) {
+        tile *= static_cast<double>(x.size);
+        rest(extent(x.axis), x.size);
+    }
+    if (t.lanes > 1) rest(extent(t.outer >= 0 ? t.outer : t.inner), t.block);
+    const double spatial = t.over_reduction ? tile : tile * static_cast<double>(vectors);
+    double steps = spatial;
+    if (t.over_reduction) steps *= static_cast<double>(vectors);
+    std::int64_t window = vectors;
+    for (Var v : nest_.reduce_axes) window *= extent(v);
+    if (t.tiles.empty() && !t.over_reduction && written_out(window, inside_size_))
+        steps = static_cast<double>(window);
+    else if (const Var v = reduction_to_unroll(t); v >= 0)
+        steps *= static_cast<double>(extent(v));
+    return variants * (steps * static_cast<double>(inside_size_) +
+                       spatial * static_cast<double>(outside_size_));
+}
+
 // The last tiled axis walks the results one by one.
 bool TileCost::finishes_in_vectors(const Tiling& t) const {
     return t.over_reduction && !t.tiles.empty() && t.tiles.back().size > 2 &&
@@ -440,7 +466,9 @@ Var TileCost::reduction_to_unroll(const Tiling& t) const {
     for (const Tiling::Tile& x : t.tiles) tile *= static_cast<double>(x.size);
     for (auto it = nest_.reduce_axes.rbegin(); it != nest_.reduce_axes.rend(); ++it) {
         if (t.over_reduction && (*it == t.inner || *it == t.outer)) continue;
-        bool fits = extent(*it) <= 8 && static_cast<double>(extent(*it)) * tile <= 160;
+        const double steps = static_cast<double>(extent(*it)) * tile;
+        const bool fits = extent(*it) <= 8 && steps <= 160 &&
+                          steps * static_cast<double>(inside_size_) <= most_instructions / 4;
         return fits ? *it : -1;
     }
     return -1;

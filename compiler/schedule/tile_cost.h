@@ -43,6 +43,9 @@ class TileCost {
     /// The innermost reduction loop where it is short enough to be unrolled, or -1.
     loops::Var reduction_to_unroll(const Tiling& t) const;
 
+    /// Instructions of the kernel in a tiling, what is unrolled counted as often as it is repeated.
+    double instructions(const Tiling& t) const;
+
     /// Whether what follows a reduction in lanes runs in vectors: the last tiled axis walks the
     /// results one by one.
     bool finishes_in_vectors(const Tiling& t) const;
@@ -89,6 +92,7 @@ class TileCost {
     std::vector<Walk> inside_, outside_, stores_;
     std::vector<Walk> conditions_;  // of the guarded loads inside
     double inside_work_ = 0, outside_work_ = 0;
+    std::size_t inside_size_ = 0, outside_size_ = 0;  // all instructions, addresses among them
     // access_cycles of the loads inside, and the vector space that they are for
     std::vector<double> loads_;
     loops::Var loads_inner_ = -2, loads_outer_ = -2;

@@ -145,6 +145,9 @@ class Search {
     }
 
     void consider(const Tiling& t) {
+        const double size = cost_.instructions(t);
+        const bool least = t.tiles.empty() && (t.lanes == 1 || cost_.vectors_of(t, t.block) == 1);
+        if (size > most_instructions && !least) return;
         constexpr std::size_t most_rows = 14, most_turned = 2;
         const bool plain = t.packed.empty(), rows = !plain && in_rows(t);
         std::vector<Tiling>& best = plain ? best_ : rows ? best_rows_ : best_turned_;
@@ -155,6 +158,9 @@ class Search {
         if (!best.empty()) limit = (most > 1 ? too_far : 1) * best.front().cycles;
         if (best.size() == most) limit = std::min(limit, best.back().cycles);
         double cycles = cost_.cycles(t, limit);
+        // Of two that are about equal, the one with less code, where it is much.
+        constexpr double much = 2000, cost = 2e-6;
+        if (size > much) cycles *= 1 + cost * (size - much);
         if (cycles >= limit) return;
         const double packing = plain ? 0 : cost_.packing(t, cycles);
         cycles += packing;

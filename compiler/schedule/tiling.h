@@ -39,6 +39,18 @@ struct Tiling {
     }
 };
 
+/// What unrolling may make of a nest, in instructions: LLVM's time grows faster than the code, and
+/// so does the code's own where it outgrows the instruction cache. What takes more even without any
+/// unrolling is not unrolled.
+constexpr double most_instructions = 6000;
+
+/// Whether a reduction is written out instead of looped over: `steps` of it in all vectors of a
+/// tile, each of `size` instructions.
+constexpr bool written_out(std::int64_t steps, std::size_t size) {
+    constexpr std::int64_t most_steps = 40, most = 600;
+    return steps <= most_steps && steps * static_cast<std::int64_t>(size) <= most;
+}
+
 /// "16 lanes of x, joined rows of y, 4 to a block; tile co 5; 1200 cycles".
 std::string to_string(const Tiling& tiling, const loops::Nest& nest);
 
