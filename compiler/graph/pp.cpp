@@ -191,8 +191,9 @@ struct Notation {
     Text (*write)(const Part&);
 };
 constexpr Notation notations[] = {
-    {"sum", reduction},       {"prod", reduction},
-    {"max", reduction},       {"min", reduction},
+    {"sum", reduction},       {"mean", reduction},
+    {"prod", reduction},      {"max", reduction},
+    {"min", reduction},
     {"argmax", reduction},    {"argmin", reduction},
     {"softmax", along_axis},  {"log_softmax", along_axis},
     {"cast", cast_to},        {"reshape", shaped},

@@ -146,10 +146,10 @@ class Interpreter {
     }
 
     static Scalar combined(Reduction r, const Scalar& a, const Scalar& b) {
-        Op op = r == Reduction::Sum    ? Op::Add
-                : r == Reduction::Prod ? Op::Mul
-                : r == Reduction::Max  ? Op::Max
-                                       : Op::Min;
+        Op op = r == Reduction::Sum || r == Reduction::Mean ? Op::Add
+                : r == Reduction::Prod                      ? Op::Mul
+                : r == Reduction::Max                       ? Op::Max
+                                                            : Op::Min;
         Scalar args[] = {a, b};
         return evaluate(op, a.dtype, args);
     }
@@ -157,12 +157,34 @@ class Interpreter {
     void fold(const FoldLanes& f) {
         void* from = pointers_[static_cast<std::size_t>(f.from)];
         DType t = k_.buffers[static_cast<std::size_t>(f.from)].dtype;
+        const auto lost = [&](std::int64_t at) {
+            return read(t, pointers_[static_cast<std::size_t>(f.from_error)], at);
+        };
         for (std::int64_t s = 0; s < f.slots; ++s) {
             Scalar sum = read(t, from, s * f.lanes);
-            for (int l = 1; l < f.lanes; ++l)
-                sum = combined(f.reduction, sum, read(t, from, s * f.lanes + l));
+            Scalar error = f.from_error >= 0 ? lost(s * f.lanes) : Scalar{};
+            for (int l = 1; l < f.lanes; ++l) {
+                const Scalar next = read(t, from, s * f.lanes + l);
+                const Scalar rounded = combined(f.reduction, sum, next);
+                if (f.from_error >= 0)
+                    error = combined(
+                        f.reduction, error,
+                        combined(f.reduction, lost(s * f.lanes + l), rounding(sum, next, rounded)));
+                sum = rounded;
+            }
             write(sum, pointers_[static_cast<std::size_t>(f.to)], s);
+            if (f.to_error >= 0) write(error, pointers_[static_cast<std::size_t>(f.to_error)], s);
         }
+    }
+
+    // What a + b lost when it was rounded.
+    static Scalar rounding(const Scalar& a, const Scalar& b, const Scalar& sum) {
+        const auto minus = [](const Scalar& x, const Scalar& y) {
+            const Scalar args[] = {x, y};
+            return evaluate(Op::Sub, x.dtype, args);
+        };
+        const Scalar of_b = minus(sum, a);
+        return combined(Reduction::Sum, minus(a, minus(sum, of_b)), minus(b, of_b));
     }
 
     void transpose(const TransposeTile& t) {

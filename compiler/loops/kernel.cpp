@@ -10,6 +10,7 @@ namespace arete::loops {
 std::string_view name(Reduction r) {
     switch (r) {
         case Reduction::Sum: return "sum";
+        case Reduction::Mean: return "mean";
         case Reduction::Prod: return "prod";
         case Reduction::Max: return "max";
         case Reduction::Min: return "min";
@@ -32,7 +33,8 @@ Scalar identity(Reduction r, DType t) {
         });
     };
     switch (r) {
-        case Reduction::Sum: return Scalar::of(t, 0);
+        case Reduction::Sum:
+        case Reduction::Mean: return Scalar::of(t, 0);
         case Reduction::Prod: return Scalar::of(t, 1);
         case Reduction::Max:
         case Reduction::ArgMax: return extreme(true);
@@ -44,7 +46,8 @@ Scalar identity(Reduction r, DType t) {
 
 Value combine(Reduction r, Value a, Value b) {
     switch (r) {
-        case Reduction::Sum: return a + b;
+        case Reduction::Sum:
+        case Reduction::Mean: return a + b;
         case Reduction::Prod: return a * b;
         case Reduction::Max: return max(a, b);
         case Reduction::Min: return min(a, b);
@@ -222,6 +225,35 @@ std::vector<ValueId> needed(const Code& code, std::span<const ValueId> roots) {
     return out;
 }
 
+bool is_float_sum(const Accumulator& a) {
+    return (a.reduction == Reduction::Sum || a.reduction == Reduction::Mean) && is_float(a.dtype);
+}
+
+std::int64_t reduced_elements(const Nest& nest) {
+    std::int64_t n = 1;
+    for (Var v : nest.reduce_axes) n *= nest.extents[static_cast<std::size_t>(v)];
+    return n;
+}
+
+// Knuth's two-sum: `of_term` is what the rounded sum holds of the term.
+std::vector<Stmt> add_exactly(Kernel& k, Value term, int sum, int error, const Index& at) {
+    const Value old = k.load(sum, at), rounded = old + term, of_term = rounded - old;
+    const Value lost = (old - (rounded - of_term)) + (term - of_term);
+    return {Stmt::make_store({error, at, (k.load(error, at) + lost).id, {}}),
+            Stmt::make_store({sum, at, rounded.id, {}})};
+}
+
+Value rounded_sum(Value sum, Value error) {
+    return select(eq(error, error), sum + error, sum);
+}
+
+// A quotient, and the quotient of what it leaves.
+Value rounded_mean(Value sum, Value error, std::int64_t count) {
+    const Value n = literal(sum, static_cast<double>(count)), quotient = sum / n;
+    const Value better = quotient + (fma(-quotient, n, sum) + error) / n;
+    return select(eq(better, better), better, quotient);
+}
+
 Value identity_value(Code& code, Reduction reduction, DType t) {
     Instr constant;
     constant.dtype = t;
@@ -279,7 +311,7 @@ Kernel naive(const Nest& nest) {
     for (Var v : nest.reduce_axes)
         position = position * nest.extents[static_cast<std::size_t>(v)] + Index::var(v);
     struct Local {
-        int best = -1, where = -1;
+        int best = -1, where = -1, error = -1;
     };
     std::vector<Local> locals(nest.accumulators.size());
     for (std::size_t i = 0; i < locals.size(); ++i) {
@@ -289,6 +321,24 @@ Kernel naive(const Nest& nest) {
         bool positions = a.reduction == Reduction::ArgMax || a.reduction == Reduction::ArgMin;
         std::string number = std::to_string(i);
         Local& l = locals[i];
+        if (is_float_sum(a)) {
+            // f32 in f64; f64 with what rounding loses beside it.
+            l.best = k.add_buffer({"acc" + number, DType::F64, {}, true});
+            const Value zero = k.constant(DType::F64, 0.0);
+            body.push_back(Stmt::make_store({l.best, 0, zero.id, {}}));
+            if (a.dtype == DType::F32) {
+                const Value sum = k.load(l.best, 0) + cast(element, DType::F64);
+                inner.push_back(Stmt::make_store({l.best, 0, sum.id, {}}));
+                continue;
+            }
+            l.error = k.add_buffer({"error" + number, DType::F64, {}, true});
+            const int term = k.add_buffer({"term" + number, DType::F64, {}, true});
+            body.push_back(Stmt::make_store({l.error, 0, zero.id, {}}));
+            inner.push_back(Stmt::make_store({term, 0, element.id, {}}));
+            for (Stmt& s : add_exactly(k, k.load(term, 0), l.best, l.error, 0))
+                inner.push_back(std::move(s));
+            continue;
+        }
         l.best = k.add_buffer({"acc" + number, element.dtype(), {}, true});
         if (positions) l.where = k.add_buffer({"arg" + number, DType::I32, {}, true});
         Value start = identity_value(k, a.reduction, element.dtype());
@@ -301,6 +351,20 @@ Kernel naive(const Nest& nest) {
     }
     for (std::size_t i = 0; i < locals.size(); ++i) {
         const Local& l = locals[i];
+        const Accumulator& a = nest.accumulators[i];
+        if (is_float_sum(a)) {
+            const Value sum = k.load(l.best, 0);
+            const bool mean = a.reduction == Reduction::Mean;
+            const std::int64_t count = reduced_elements(nest);
+            Value result;
+            if (l.error < 0)
+                result = cast(mean ? sum / static_cast<double>(count) : sum, DType::F32);
+            else
+                result = mean ? rounded_mean(sum, k.load(l.error, 0), count)
+                              : rounded_sum(sum, k.load(l.error, 0));
+            clone.accs.push_back(result);
+            continue;
+        }
         const auto shared = static_cast<std::size_t>(best_of(nest, static_cast<int>(i)));
         clone.accs.push_back(k.load(l.where >= 0 ? l.where : locals[shared].best, 0));
     }

@@ -19,12 +19,14 @@ enum class LoopKind : std::uint8_t {
 
 /// Folds partial sums: to[s] = the combination of from[s * lanes + l] over all lanes l, for each
 /// s < slots. Both are local buffers; `to` is padded to a multiple of the lanes. One statement, so
-/// that a printer can fold as many slots at a time as a vector has lanes.
+/// that a printer can fold as many slots at a time as a vector has lanes. Of a sum kept with its
+/// rounding errors (see add_exactly), these are two further buffers of the same shapes.
 struct FoldLanes {
     int from = -1, to = -1;
     std::int64_t slots = 1;
     int lanes = 1;
     Reduction reduction = Reduction::Sum;
+    int from_error = -1, to_error = -1;  // or neither
 };
 
 /// A hint that buffer[index] will be read soon. Does nothing else; the index may leave the buffer.
@@ -87,7 +89,8 @@ struct Kernel : Code {
     std::vector<Stmt> body;
 };
 
-/// The plain translation: serial loops in the order of the axes, one scalar accumulator each.
+/// The plain translation: serial loops in the order of the axes, one scalar accumulator each, in
+/// which floats add up in twice their precision.
 Kernel naive(const Nest& nest);
 
 /// The accumulator whose running extreme is that of accumulator k: k itself, or, for Max and Min,
@@ -99,6 +102,15 @@ int best_of(const Nest& nest, int k);
 /// multiply-adds, here for every consumer, so that all round alike.
 std::vector<Stmt> accumulate(Kernel& kernel, Reduction reduction, Value element, int best,
                              int where, const Index& slot, const Index& position);
+/// Statements that add a term, which must be a load from a local buffer other than these, to
+/// sum[at], and what rounding lost of it to error[at]: sum[at] + error[at] is as if it had been
+/// added in twice the precision. A sum that is infinite has a NaN for its error.
+std::vector<Stmt> add_exactly(Kernel& kernel, Value term, int sum, int error, const Index& at);
+/// The sum of both, rounded once.
+Value rounded_sum(Value sum, Value error);
+/// (sum + error) / count of doubles, rounded once: exact where the quotient is a double.
+Value rounded_mean(Value sum, Value error, std::int64_t count);
+
 /// A constant holding a reduction's identity.
 Value identity_value(Code& code, Reduction reduction, DType t);
 

@@ -9,15 +9,18 @@
 
 namespace arete::loops {
 
-/// How elements are combined. Sums of f32 accumulate in f32. Max and Min propagate NaN; ArgMax
-/// and ArgMin give the position (i32, row-major over the reduction axes) of the first extreme, a
-/// NaN counting as extreme, as in NumPy. Zeros of both signs are equal: Max and Min give either.
-enum class Reduction : std::uint8_t { Sum, Prod, Max, Min, ArgMax, ArgMin };
+/// How elements are combined. A sum of floats has a small error however many there are (see
+/// docs/architecture.md, Accuracy of sums). Mean, of floats alone, divides it by their number and
+/// is exact where all elements are equal. Max and Min propagate NaN; ArgMax and ArgMin give the
+/// position (i32, row-major over the reduction axes) of the first extreme, a NaN counting as
+/// extreme, as in NumPy. Zeros of both signs are equal: Max and Min give either.
+enum class Reduction : std::uint8_t { Sum, Mean, Prod, Max, Min, ArgMax, ArgMin };
 
 std::string_view name(Reduction r);
 /// The value that combining leaves unchanged (for ArgMax and ArgMin: of the elements).
 Scalar identity(Reduction r, DType t);
-/// combine(a, b); not for ArgMax and ArgMin, which carry two values.
+/// combine(a, b), for a mean of what is divided afterwards; not for ArgMax and ArgMin, which carry
+/// two values.
 Value combine(Reduction r, Value a, Value b);
 
 /// One reduction over all of a nest's reduction axes. Its result is `Acc k` in the stores.
@@ -59,6 +62,11 @@ struct Nest : Code {
 
 /// A nest of the same buffers and axes that computes nothing yet.
 Nest same_loops(const Nest& nest);
+
+/// Is it a sum of floats, divided or not?
+bool is_float_sum(const Accumulator& a);
+/// Iterations of all reduction axes together.
+std::int64_t reduced_elements(const Nest& nest);
 
 /// A nest as text.
 std::string to_string(const Nest& nest);

@@ -67,7 +67,12 @@ class Printer {
         line(depth,
              fmt::format("{}[0..{}] = {} of {} lanes of {}",
                          buffer_name(static_cast<std::size_t>(f.to)), f.slots, name(f.reduction),
-                         f.lanes, buffer_name(static_cast<std::size_t>(f.from))));
+                         f.lanes, buffer_name(static_cast<std::size_t>(f.from))) +
+                 (f.from_error < 0
+                      ? ""
+                      : fmt::format(", and what is lost of it: {} and {}",
+                                    buffer_name(static_cast<std::size_t>(f.to_error)),
+                                    buffer_name(static_cast<std::size_t>(f.from_error)))));
     }
 
     void transpose(const TransposeTile& t, int depth, std::set<ValueId>& done) {

@@ -115,6 +115,15 @@ void verify_body(const Kernel& k, const std::vector<Stmt>& body, bool outermost)
                             from.elements() >= s.fold.slots * s.fold.lanes &&
                             to.elements() >= s.fold.slots && to.elements() % s.fold.lanes == 0,
                         "{}: fold of {} into {}", k.name, from.name, to.name);
+            ARETE_CHECK((s.fold.from_error < 0) == (s.fold.to_error < 0), "{}", k.name);
+            if (s.fold.from_error < 0) continue;
+            const Buffer &lost = k.buffers.at(static_cast<std::size_t>(s.fold.from_error)),
+                         &all = k.buffers.at(static_cast<std::size_t>(s.fold.to_error));
+            ARETE_CHECK(is_float(from.dtype) && lost.local && all.local &&
+                            lost.dtype == from.dtype && all.dtype == from.dtype &&
+                            lost.elements() >= s.fold.slots * s.fold.lanes &&
+                            all.elements() >= to.elements(),
+                        "{}: fold of {} into {}", k.name, lost.name, all.name);
         } else if (s.kind == Stmt::Kind::Transpose) {
             const TransposeTile& t = s.transpose;
             const Buffer &from = k.buffers.at(static_cast<std::size_t>(t.from)),
@@ -151,6 +160,8 @@ void verify(const Nest& nest) {
         const bool position = a.reduction == Reduction::ArgMax || a.reduction == Reduction::ArgMin;
         ARETE_CHECK(a.dtype == (position ? DType::I32 : nest.values[static_cast<std::size_t>(a.element)].dtype),
                     "{}: {} of type {}", nest.name, name(a.reduction), name(a.dtype));
+        ARETE_CHECK(a.reduction != Reduction::Mean || is_float(a.dtype), "{}: mean of {}",
+                    nest.name, name(a.dtype));
         for (ValueId id : needed(nest, {&a.element, 1}))
             ARETE_CHECK(nest.values[static_cast<std::size_t>(id)].op != Op::Acc,
                         "{}: an accumulator uses an accumulator", nest.name);

@@ -6,6 +6,7 @@
 #include <array>
 
 #include "compiler/ops/checks.h"
+#include "compiler/ops/elementwise.h"
 #include "compiler/ops/movement.h"
 #include "compiler/ops/rows.h"
 
@@ -15,8 +16,8 @@ using loops::Index;
 using loops::Value;
 namespace ir = loops;
 
-extern const OpDef take_op, take_grad_op, advanced_index_op, advanced_index_grad_op,
-    one_hot_rows_op;
+extern const OpDef take_op, take_grad_op, take_scatter_op, advanced_index_op,
+    advanced_index_grad_op, advanced_index_scatter_op, one_hot_rows_op;
 
 namespace {
 
@@ -59,9 +60,35 @@ Value lower_take(Lowering& l, std::span<const Index> out) {
     return l.load(0, take_place(l, 1, out));
 }
 
-Value lower_take_grad(Lowering& l, std::span<const Index> at_g) {
+// Gradients are scatters, of which the sums of floats are of doubles where an element may get so
+// many terms that rounding them would show.
+Expr scattered(const OpDef& scatter, const Node& node, std::size_t index_rank) {
+    constexpr std::int64_t few = 256;
+    const Expr& g = node.inputs.back();
+    std::int64_t terms = 1;
+    const std::size_t from = node.op == &take_grad_op.info ? axis_of(node.attrs) : 0;
+    for (std::size_t k = from; k < from + index_rank; ++k) terms *= g.shape()[k].value();
+    const bool wide = g.dtype() == DType::F32 && terms > few;
+    const Expr sums = apply(scatter, node.inputs, node.attrs.with("wide", wide), node.loc());
+    return wide ? cast(at(sums, node.loc()), DType::F32) : sums;
+}
+
+DType type_of_scatter(const InferArgs& a) {
+    return a.attrs.get<bool>("wide") ? DType::F64 : a.type(a.inputs.size() - 1).dtype;
+}
+
+Value scattered_term(Lowering& l, std::span<const Index> at_g) {
+    const Value g = l.load(static_cast<int>(l.node.inputs.size()) - 1, at_g);
+    return g.dtype() == l.node.types[0].dtype ? g : cast(g, l.node.types[0].dtype);
+}
+
+std::vector<TensorType> infer_take_scatter(const InferArgs& a) {
+    return {{type_of_scatter(a), infer_take_grad(a)[0].shape}};
+}
+
+Value lower_take_scatter(Lowering& l, std::span<const Index> at_g) {
     l.scatter_to(take_place(l, 0, at_g));
-    return l.load(1, at_g);
+    return scattered_term(l, at_g);
 }
 
 std::vector<Sample> take_samples() {
@@ -83,6 +110,17 @@ std::vector<Sample> take_grad_samples() {
                  return apply(take_grad_op, {x[0], x[1]},
                               {{"axis", std::int64_t{1}}, {"sizes", Shape{3, 4, 5}}}, {});
              }}};
+}
+
+template <bool Wide>
+Expr scattered_rows(std::span<const Expr> x) {
+    return apply(take_scatter_op, {x[0], x[1]},
+                 {{"axis", std::int64_t{0}}, {"sizes", Shape{5, 3}}, {"wide", Wide}}, {});
+}
+
+std::vector<Sample> take_scatter_samples() {
+    return {{"repeated rows", {{{7}, 0, 4, true}, {{7, 3}}}, scattered_rows<false>},
+            {"in double", {{{7}, 0, 4, true}, {{7, 3}}}, scattered_rows<true>, true, true}};
 }
 
 // ---- index arrays on the first axes
@@ -138,10 +176,13 @@ Value lower_advanced_index(Lowering& l, std::span<const Index> out) {
     return l.load(0, advanced_place(l, 1, l.node.inputs.size(), out));
 }
 
-Value lower_advanced_index_grad(Lowering& l, std::span<const Index> at_g) {
-    const std::size_t k = l.node.inputs.size() - 1;
-    l.scatter_to(advanced_place(l, 0, k, at_g));
-    return l.load(static_cast<int>(k), at_g);
+std::vector<TensorType> infer_advanced_index_scatter(const InferArgs& a) {
+    return {{type_of_scatter(a), infer_advanced_index_grad(a)[0].shape}};
+}
+
+Value lower_advanced_index_scatter(Lowering& l, std::span<const Index> at_g) {
+    l.scatter_to(advanced_place(l, 0, l.node.inputs.size() - 1, at_g));
+    return scattered_term(l, at_g);
 }
 
 std::vector<Expr> pullback_advanced_index(const PullbackArgs& a) {
@@ -188,6 +229,17 @@ std::vector<Sample> advanced_index_grad_samples() {
              }}};
 }
 
+std::vector<Sample> advanced_index_scatter_samples() {
+    return {{"in double",
+             {{{9}, 0, 2, true}, {{9}, 0, 1, true}, {{9, 2}}},
+             [](std::span<const Expr> x) {
+                 return apply(advanced_index_scatter_op, {x[0], x[1], x[2]},
+                              {{"sizes", Shape{3, 2, 2}}, {"wide", true}}, {});
+             },
+             true,
+             true}};
+}
+
 // ---- one place a row
 
 std::vector<TensorType> infer_one_hot_rows(const InferArgs& a) {
@@ -232,16 +284,32 @@ constinit const OpDef take_op{.info = {.name = "take", .traits = Trait::View},
                               },
                               .samples = take_samples};
 constinit const OpDef take_grad_op{
-    .info = {.name = "take_grad", .traits = Trait::Scatters},
+    .info = {.name = "take_grad"},
     .doc = "g added up at the places that take read; zero elsewhere",
     .arity = 2,
     .infer = infer_take_grad,
-    .lower = lower_take_grad,
+    .expand =
+        [](const Node& node) {
+            return scattered(take_scatter_op, node,
+                             static_cast<std::size_t>(node.inputs[0].rank()));
+        },
     .pullback = [](const PullbackArgs& a) -> std::vector<Expr> {
         return {Expr(), apply(take_op, {a.g[0], a.x[0]},
                               {{"axis", a.node.attrs.get<std::int64_t>("axis")}}, {})};
     },
     .samples = take_grad_samples};
+constinit const OpDef take_scatter_op{
+    .info = {.name = "take_scatter", .traits = Trait::Scatters},
+    .doc = "what take_grad stands for; in double where attr wide says so",
+    .arity = 2,
+    .infer = infer_take_scatter,
+    .lower = lower_take_scatter,
+    .pullback = [](const PullbackArgs& a) -> std::vector<Expr> {
+        const Expr g = apply(take_op, {a.g[0], a.x[0]},
+                             {{"axis", a.node.attrs.get<std::int64_t>("axis")}}, {});
+        return {Expr(), cast(g, a.x[1].dtype())};
+    },
+    .samples = take_scatter_samples};
 constinit const OpDef advanced_index_op{.info = {.name = "advanced_index", .traits = Trait::View},
                                         .doc = "elements at index arrays on the first axes",
                                         .arity = -1,
@@ -250,11 +318,17 @@ constinit const OpDef advanced_index_op{.info = {.name = "advanced_index", .trai
                                         .pullback = pullback_advanced_index,
                                         .samples = advanced_index_samples};
 constinit const OpDef advanced_index_grad_op{
-    .info = {.name = "advanced_index_grad", .traits = Trait::Scatters},
+    .info = {.name = "advanced_index_grad"},
     .doc = "g (the last input) added up at the places that advanced_index read",
     .arity = -1,
     .infer = infer_advanced_index_grad,
-    .lower = lower_advanced_index_grad,
+    .expand =
+        [](const Node& node) {
+            const Shape& sizes = node.attrs.get<Shape>("sizes");
+            const std::size_t read = sizes.size() - (node.inputs.size() - 1);
+            return scattered(advanced_index_scatter_op, node,
+                             static_cast<std::size_t>(node.inputs.back().rank()) - read);
+        },
     .pullback = [](const PullbackArgs& a) -> std::vector<Expr> {
         std::vector<Expr> inputs{a.g[0]};
         inputs.insert(inputs.end(), a.x.begin(), a.x.end() - 1);
@@ -263,6 +337,20 @@ constinit const OpDef advanced_index_grad_op{
         return out;
     },
     .samples = advanced_index_grad_samples};
+constinit const OpDef advanced_index_scatter_op{
+    .info = {.name = "advanced_index_scatter", .traits = Trait::Scatters},
+    .doc = "what advanced_index_grad stands for; in double where attr wide says so",
+    .arity = -1,
+    .infer = infer_advanced_index_scatter,
+    .lower = lower_advanced_index_scatter,
+    .pullback = [](const PullbackArgs& a) -> std::vector<Expr> {
+        std::vector<Expr> inputs{a.g[0]};
+        inputs.insert(inputs.end(), a.x.begin(), a.x.end() - 1);
+        std::vector<Expr> out(a.x.size());
+        out.back() = cast(apply(advanced_index_op, std::move(inputs), {}, {}), a.x.back().dtype());
+        return out;
+    },
+    .samples = advanced_index_scatter_samples};
 constinit const OpDef one_hot_rows_op{
     .info = {.name = "one_hot_rows"},
     .doc = "row i is zero but for g[i] in column y[i]",
@@ -295,8 +383,10 @@ Expr advanced_index(const Operand& x, const std::vector<Expr>& indices) {
 }
 
 std::span<const OpDef* const> gather_ops() {
-    static constexpr std::array rows = {&take_op, &take_grad_op, &advanced_index_op,
-                                        &advanced_index_grad_op, &one_hot_rows_op};
+    static constexpr std::array rows = {
+        &take_op,           &take_grad_op,           &take_scatter_op,
+        &advanced_index_op, &advanced_index_grad_op, &advanced_index_scatter_op,
+        &one_hot_rows_op};
     return rows;
 }
 

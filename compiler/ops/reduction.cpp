@@ -60,22 +60,54 @@ std::vector<TensorType> infer_arg(const InferArgs& a) {
     return infer_reduced(a, DType::I64);
 }
 
-template <Reduction R>
-Value lower_reduction(Lowering& l, std::span<const Index> out) {
+// Sums of floats alone have means.
+std::vector<TensorType> infer_mean(const InferArgs& a) {
+    if (!is_float(a.type(0).dtype)) a.error("needs a float: " + a.describe(0));
+    return infer_reduction(a);
+}
+
+// The axes of the operand where an element of the result is reduced from: new reduction axes, and
+// those of the result. Of the operand with these axes as axes of size 1: 0, and those of the
+// result.
+struct Walked {
+    std::vector<Index> all, kept;
+};
+Walked walk(Lowering& l, std::span<const Index> out) {
     const Ints& axes = l.node.attrs.get<Ints>("axes");
     const bool keepdims = l.node.attrs.get<bool>("keepdims");
     const Sizes sizes = l.shape(0);
-    std::vector<Index> index;
+    Walked walked;
     std::size_t from = 0;
     for (std::size_t k = 0; k < sizes.size(); ++k) {
-        if (contains(axes, k)) {
-            index.push_back(l.reduce_axis(fmt::format("r{}", k), sizes[k]));
-            from += keepdims;
-        } else {
-            index.push_back(out[from++]);
-        }
+        const bool reduced = contains(axes, k);
+        walked.all.push_back(reduced ? l.reduce_axis(fmt::format("r{}", k), sizes[k]) : out[from]);
+        walked.kept.push_back(reduced ? Index(0) : out[from]);
+        from += !reduced || keepdims;
     }
-    return l.reduce(R, l.load(0, index));
+    return walked;
+}
+
+template <Reduction R>
+Value lower_reduction(Lowering& l, std::span<const Index> out) {
+    return l.reduce(R, l.load(0, walk(l, out).all));
+}
+
+// The mean is a number of its type and so a little off. What it is off by is the mean distance from
+// it, whose square the mean squared distance is too large by.
+Value lower_variance(Lowering& l, std::span<const Index> out) {
+    const Walked at = walk(l, out);
+    const Value distance = l.load(0, at.all) - l.load(1, at.kept);
+    const Value off = l.reduce(Reduction::Mean, distance);
+    return l.reduce(Reduction::Mean, distance * distance) - off * off;
+}
+
+std::vector<TensorType> infer_variance(const InferArgs& a) {
+    const Shape kept = reduced_shape(a.type(0).shape, a.attrs.get<Ints>("axes"), true);
+    bool alike = a.type(0).dtype == a.type(1).dtype && a.type(1).shape.size() == kept.size();
+    for (std::size_t k = 0; alike && k < kept.size(); ++k)
+        alike = !differ(kept[k], a.type(1).shape[k]);
+    if (!alike) a.error(fmt::format("no mean: {} of {}", a.describe(1), a.describe(0)));
+    return infer_mean(a);
 }
 
 // e, a result of this node or its gradient, with the reduced axes as axes of size 1.
@@ -85,6 +117,31 @@ Expr kept(const PullbackArgs& a, const Expr& e) {
 
 std::vector<Expr> pullback_sum(const PullbackArgs& a) {
     return {broadcast_to(kept(a, a.g[0]), a.x[0].shape())};
+}
+
+// How many elements a mean is of.
+Dim averaged(const Shape& in, const Ints& axes) {
+    Dim n = 1;
+    for (std::int64_t k : axes) n = n * in[static_cast<std::size_t>(k)];
+    return n;
+}
+
+// g, the gradient of a mean or of a variance, for each element.
+Expr shared_gradient(const PullbackArgs& a, double factor) {
+    const Expr& x = a.x[0];
+    const Ints& axes = a.node.attrs.get<Ints>("axes");
+    const Dim n = averaged(x.shape(), axes);
+    return kept(a, n.is_const() ? a.g[0] * (factor / static_cast<double>(n.value()))
+                                : a.g[0] * factor / cast(size(x, axes), x.dtype()));
+}
+
+std::vector<Expr> pullback_mean(const PullbackArgs& a) {
+    return {broadcast_to(shared_gradient(a, 1), a.x[0].shape())};
+}
+
+// A variance does not depend on what distances are from, but for rounding.
+std::vector<Expr> pullback_variance(const PullbackArgs& a) {
+    return {shared_gradient(a, 2) * (a.x[0] - a.x[1]), Expr()};
 }
 
 // Each element's slope is the product of the others.
@@ -133,6 +190,18 @@ std::vector<Sample> reduction_samples() {
             {"one element", {input({1, 7})}, [](X x) { return Build(x[0], 0, false); }, Smooth}};
 }
 
+std::vector<Sample> mean_samples() {
+    std::vector<Sample> out = reduction_samples<mean>();
+    for (Sample& s : out) s.floats_only = true;
+    return out;
+}
+
+std::vector<Sample> variance_samples() {
+    std::vector<Sample> out = reduction_samples<var>();
+    for (Sample& s : out) s.floats_only = true;
+    return out;
+}
+
 template <Expr (*Build)(const Operand&, const Axes&, bool)>
 std::vector<Sample> arg_samples() {
     using X = std::span<const Expr>;
@@ -150,6 +219,20 @@ constinit const OpDef sum_op{.info = {.name = "sum", .traits = Trait::Reduces},
                              .lower = lower_reduction<Reduction::Sum>,
                              .pullback = pullback_sum,
                              .samples = reduction_samples<sum>};
+constinit const OpDef mean_op{.info = {.name = "mean", .traits = Trait::Reduces},
+                              .doc = "sum over attr axes, divided by the number of elements",
+                              .infer = infer_mean,
+                              .lower = lower_reduction<Reduction::Mean>,
+                              .pullback = pullback_mean,
+                              .samples = mean_samples};
+constinit const OpDef variance_op{
+    .info = {.name = "variance", .traits = Trait::Reduces},
+    .doc = "mean squared distance from the mean over attr axes; the second operand is the mean",
+    .arity = 2,
+    .infer = infer_variance,
+    .lower = lower_variance,
+    .pullback = pullback_variance,
+    .samples = variance_samples};
 constinit const OpDef prod_op{.info = {.name = "prod", .traits = Trait::Reduces},
                               .doc = "product over attr axes",
                               .infer = infer_reduction,
@@ -241,16 +324,15 @@ Expr mean(const Operand& operand, const Axes& axes, bool keepdims) {
     const Loc loc = operand.loc;
     Expr x = cast(operand, float_of(operand.expr().dtype()));
     const Ints list = normalize(axes, x, "mean", loc);
-    Expr total = at(sum(at(x, loc), list, keepdims), loc).expr();
-    Dim n = 1;
-    for (std::int64_t k : list) n = n * x.shape()[static_cast<std::size_t>(k)];
-    if (n.is_const())
-        return at(total, loc) * Operand(1.0 / static_cast<double>(n.value()), loc.file, loc.line);
-    return at(total, loc) / at(cast(at(size(at(x, loc), list), loc), x.dtype()), loc);
+    return reduce(mean_op, at(x, loc), list, keepdims, x.dtype());
 }
-Expr var(const Operand& x, const Axes& axes, bool keepdims) {
-    Expr distance = x - at(mean(x, axes, true), x.loc);
-    return mean(at(sqr(at(distance, x.loc)), x.loc), axes, keepdims);
+Expr var(const Operand& operand, const Axes& axes, bool keepdims) {
+    const Loc loc = operand.loc;
+    const Expr x = cast(operand, float_of(operand.expr().dtype()));
+    const Ints list = normalize(axes, x, "var", loc);
+    if (list.empty()) return at(x, loc) - at(x, loc);
+    return apply(variance_op, {x, mean(at(x, loc), list, true)},
+                 {{"axes", list}, {"keepdims", keepdims}}, loc);
 }
 Expr max(const Operand& x, const Axes& axes, bool keepdims) {
     return extreme(max_op, x, axes, keepdims);
@@ -273,8 +355,8 @@ Expr All::operator()(const Operand& x, const Axes& axes, bool keepdims) const {
 }
 
 std::span<const OpDef* const> reduction_ops() {
-    static constexpr std::array rows = {&sum_op, &prod_op,   &max_op,
-                                        &min_op, &argmax_op, &argmin_op};
+    static constexpr std::array rows = {&sum_op, &mean_op, &variance_op, &prod_op,
+                                        &max_op, &min_op,  &argmax_op,   &argmin_op};
     return rows;
 }
 

@@ -49,10 +49,11 @@ inline bool is_view(const OpDef& d) {
 inline bool is_increasing(const OpDef& d) {
     return d.info.has(Trait::Increasing);
 }
-/// sum, prod, max and min: attrs axes and keepdims, and the order of the elements does not count.
+/// sum, mean, prod, max and min: attrs axes and keepdims, and the order of the elements does not
+/// count.
 inline bool is_fold(const OpDef& d) {
-    return d.info.name == "sum" || d.info.name == "prod" || d.info.name == "max" ||
-           d.info.name == "min";
+    return d.info.name == "sum" || d.info.name == "mean" || d.info.name == "prod" ||
+           d.info.name == "max" || d.info.name == "min";
 }
 
 /// Contractions: linear in each of their two operands.

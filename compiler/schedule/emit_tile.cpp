@@ -1,6 +1,7 @@
 // What one register tile does: accumulators, the steps of the reduction, what follows it.
 #include <algorithm>
 #include <limits>
+#include <utility>
 
 #include "compiler/core/error.h"
 #include "compiler/schedule/emitter.h"
@@ -18,21 +19,26 @@ Emitter::Statements Emitter::emit_tile() {
     if (lanes_are_spatial())
         slots *= (block_elements(block_size_) + t_.lanes - 1) / t_.lanes * t_.lanes;
     bool partial = t_.lanes > 1 && t_.over_reduction;
+    const bool at_once = short_window();
+    parts_ = order_.in_parts && !at_once;
     std::vector<Local> locals(nest_.accumulators.size());
     for (std::size_t a = 0; a < locals.size(); ++a) {
         if (best_of(nest_, static_cast<int>(a)) != static_cast<int>(a)) continue;
         const Accumulator& acc = nest_.accumulators[a];
-        DType t = nest_.values[static_cast<std::size_t>(acc.element)].dtype;
         std::string n = std::to_string(a);
         Local& l = locals[a];
-        l.best = k_.add_buffer({"acc" + n, t, {partial ? slots * t_.lanes : slots}, true});
+        const std::int64_t elements = partial ? slots * t_.lanes : slots;
+        const DType wide = type_of_sum(a);
+        l.best = k_.add_buffer({"acc" + n, type_of_part(a), {elements}, true});
+        if (in_parts(a)) l.sum = k_.add_buffer({"all" + n, wide, {elements}, true});
+        if (keeps_errors(a)) l.error = k_.add_buffer({"error" + n, wide, {elements}, true});
         if (acc.reduction == Reduction::ArgMax || acc.reduction == Reduction::ArgMin)
             l.where = k_.add_buffer({"arg" + n, DType::I32, {slots}, true});
-        if (partial)
-            l.total = k_.add_buffer(
-                {"sum" + n, t, {(slots + 2 * t_.lanes - 1) / t_.lanes * t_.lanes}, true});
+        const std::int64_t folded = (slots + 2 * t_.lanes - 1) / t_.lanes * t_.lanes;
+        if (partial) l.total = k_.add_buffer({"sum" + n, wide, {folded}, true});
+        if (partial && l.error >= 0)
+            l.total_error = k_.add_buffer({"sum_error" + n, wide, {folded}, true});
     }
-    const bool at_once = short_window();
     Statements out;
     if (phase_ == Phase::Whole) {
         out = result_prefetches();
@@ -41,7 +47,7 @@ Emitter::Statements Emitter::emit_tile() {
                             [&](const Index& slot) { return initialise(locals, slot, partial); }));
     } else
         append(out, exchange(locals, partial, false));
-    if (phase_ != Phase::Finish && !at_once) append(out, reduce_axis(0, locals));
+    if (phase_ != Phase::Finish && !at_once) append(out, reduce(locals));
     if (phase_ == Phase::Accumulate) {
         append(out, exchange(locals, partial, true));
         return out;
@@ -49,14 +55,8 @@ Emitter::Statements Emitter::emit_tile() {
     if (partial) append(out, combine_lanes(locals));
     auto results = [&](const Index& slot) {
         Cloner clone = cloner();
-        for (std::size_t a = 0; a < locals.size(); ++a) {
-            const Local& l = locals[a];
-            const auto shared = static_cast<std::size_t>(best_of(nest_, static_cast<int>(a)));
-            clone.accs.push_back(k_.load(partial        ? l.total
-                                         : l.where >= 0 ? l.where
-                                                        : locals[shared].best,
-                                         slot));
-        }
+        for (std::size_t a = 0; a < locals.size(); ++a)
+            clone.accs.push_back(result(locals, a, slot));
         return clone;
     };
     auto finish = [&](const Index& slot) {
@@ -130,7 +130,9 @@ bool Emitter::scatters(const std::vector<Local>& locals) const {
     if (needed(nest_, roots).size() > short_work) return false;
     return lanes_are_spatial() && tile_count() * block_elements(block_size_) > few * t_.lanes &&
            std::all_of(locals.begin(), locals.end(),
-                       [](const Local& l) { return l.best >= 0 && l.where < 0; }) &&
+                       [&](const Local& l) {
+                           return l.best >= 0 && l.where < 0 && (l.sum < 0 || !order_.exact);
+                       }) &&
            std::any_of(nest_.stores.begin(), nest_.stores.end(), [&](const StoreTo& s) {
                return std::abs(s.index.coefficient(t_.inner)) > few;
            });
@@ -149,7 +151,8 @@ Emitter::Statements Emitter::store_one_by_one(const std::vector<Local>& locals) 
     Statements out = over_elements([&](const Index& slot) {
         Statements s;
         for (std::size_t a = 0; a < locals.size(); ++a)
-            s.push_back(Stmt::make_store({results[a], slot, k_.load(locals[a].best, slot).id, {}}));
+            s.push_back(
+                Stmt::make_store({results[a], slot, k_.load(locals[a].all(), slot).id, {}}));
         return s;
     });
     const auto finish = [&](const Index& slot) {
@@ -194,6 +197,7 @@ bool Emitter::stores_wait(const std::vector<Local>& locals) const {
     return !s.combine &&
            k_.buffers[static_cast<std::size_t>(s.buffer)].dtype ==
                k_.buffers[static_cast<std::size_t>(locals[0].best)].dtype &&
+           (locals[0].sum < 0 || !order_.exact) &&
            std::any_of(ids.begin(), ids.end(), [&](ValueId id) {
                const Instr& i = nest_.values[static_cast<std::size_t>(id)];
                return i.op == Op::Load && i.index == s.index;  // the new value may take its place
@@ -206,16 +210,21 @@ Emitter::Statements Emitter::initialise(const std::vector<Local>& locals, const 
     for (std::size_t a = 0; a < locals.size(); ++a) {
         const Local& l = locals[a];
         if (l.best < 0) continue;
-        DType t = k_.buffers[static_cast<std::size_t>(l.best)].dtype;
+        DType t = k_.buffers[static_cast<std::size_t>(l.all())].dtype;
         Value start = identity_value(k_, nest_.accumulators[a].reduction, t);
-        if (partial) {
+        const auto set = [&](int buffer) {
+            if (buffer < 0) return;
+            if (!partial) {
+                s.push_back(Stmt::make_store({buffer, slot, start.id, {}}));
+                return;
+            }
             append(s, over_vectors(t_.lanes, [&](const Index& p, const Index&, std::int64_t) {
                        return Statements{
-                           Stmt::make_store({l.best, slot * t_.lanes + p, start.id, {}})};
+                           Stmt::make_store({buffer, slot * t_.lanes + p, start.id, {}})};
                    }));
-        } else {
-            s.push_back(Stmt::make_store({l.best, slot, start.id, {}}));
-        }
+        };
+        set(l.all());
+        set(l.error);
         if (l.where >= 0)
             s.push_back(
                 Stmt::make_store({l.where, slot, k_.constant(DType::I32, std::int64_t{0}).id, {}}));
@@ -227,10 +236,16 @@ Emitter::Statements Emitter::exchange(const std::vector<Local>& locals, bool par
     auto move = [&](const Index& slot) {
         Statements s;
         const Index place = waiting_tile_ * waiting_slots_ + slot;
+        const auto swap = [&](int here, int waiting) {
+            if (here < 0) return;
+            s.push_back(back ? Stmt::make_store({waiting, place, k_.load(here, slot).id, {}})
+                             : Stmt::make_store({here, slot, k_.load(waiting, place).id, {}}));
+        };
         for (std::size_t a = 0; a < locals.size(); ++a) {
-            const int best = locals[a].best, waiting = waiting_[a];
-            s.push_back(back ? Stmt::make_store({waiting, place, k_.load(best, slot).id, {}})
-                             : Stmt::make_store({best, slot, k_.load(waiting, place).id, {}}));
+            // Chains are added to the sums where they wait.
+            if (in_chains() && in_parts(a) && phase_ == Phase::Accumulate) continue;
+            swap(locals[a].all(), waiting_[a]);
+            swap(locals[a].error, waiting_errors_[a]);
         }
         return s;
     };
@@ -245,13 +260,34 @@ Emitter::Statements Emitter::exchange(const std::vector<Local>& locals, bool par
 Emitter::Statements Emitter::combine_lanes(const std::vector<Local>& locals) {
     Statements s;
     for (std::size_t a = 0; a < locals.size(); ++a)
-        s.push_back(Stmt::make_fold({locals[a].best, locals[a].total, tile_count(), t_.lanes,
-                                     nest_.accumulators[a].reduction}));
+        s.push_back(Stmt::make_fold({locals[a].all(), locals[a].total, tile_count(), t_.lanes,
+                                     nest_.accumulators[a].reduction, locals[a].error,
+                                     locals[a].total_error}));
     return s;
+}
+
+Value Emitter::result(const std::vector<Local>& locals, std::size_t a, const Index& slot) {
+    const Local& l = locals[a];
+    if (l.where >= 0) return k_.load(l.where, slot);
+    const Local& shared = locals[static_cast<std::size_t>(best_of(nest_, static_cast<int>(a)))];
+    const bool partial = shared.total >= 0;
+    const Value sum = k_.load(partial ? shared.total : shared.all(), slot);
+    const Accumulator& acc = nest_.accumulators[a];
+    const bool mean = acc.reduction == Reduction::Mean;
+    const std::int64_t count = reduced_elements(nest_);
+    if (shared.error < 0) {
+        const Value all = mean ? sum / static_cast<double>(count) : sum;
+        return all.dtype() == acc.dtype ? all : cast(all, acc.dtype);
+    }
+    const Value error = k_.load(partial ? shared.total_error : shared.error, slot);
+    return mean ? rounded_mean(sum, error, count) : rounded_sum(sum, error);
 }
 
 bool Emitter::short_window() const {
     if (phase_ != Phase::Whole || t_.over_reduction || !t_.tiles.empty()) return false;
+    if (std::any_of(nest_.accumulators.begin(), nest_.accumulators.end(),
+                    [](const Accumulator& a) { return a.reduction == Reduction::Mean; }))
+        return false;
     std::int64_t steps = 1;
     if (t_.lanes > 1) steps = (block_elements(block_size_) + t_.lanes - 1) / t_.lanes;
     for (Var v : nest_.reduce_axes) steps *= extent(v);
@@ -311,6 +347,20 @@ Value Emitter::extreme(Reduction reduction, const std::vector<Value>& elements) 
 Emitter::Statements Emitter::reduce_axis(std::size_t position, const std::vector<Local>& locals) {
     if (position == nest_.reduce_axes.size()) return update(locals);
     Var v = nest_.reduce_axes[position];
+    if (chain_steps_ > 0 && position == chain_at_) {
+        const Range all = range(v);
+        const std::int64_t steps = std::exchange(chain_steps_, 0);
+        Statements out = segments(v, steps * (vector_axis(v) ? t_.block : 1), LoopKind::Serial,
+                                  [&](const Index& start, std::int64_t size) {
+                                      range(v) = {start, size};
+                                      Statements chain = begin_parts(locals);
+                                      append(chain, reduce_axis(position, locals));
+                                      append(chain, end_parts(locals));
+                                      return chain;
+                                  });
+        range(v) = all;
+        return out;
+    }
     if (vector_axis(v)) {
         std::size_t skip = t_.outer >= 0 ? 2 : 1;
         return segments(v, t_.block, LoopKind::Serial, [&](const Index& start, std::int64_t size) {
@@ -334,7 +384,22 @@ Emitter::Statements Emitter::reduce_axis(std::size_t position, const std::vector
 
 Emitter::Statements Emitter::update(const std::vector<Local>& locals) {
     if (t_.lanes == 1 || !t_.over_reduction)
-        return over_elements([&](const Index& slot) { return fold(locals, slot, 0, -1); });
+        return over_elements([&](const Index& slot) {
+            if (in_elements())
+                return fold_group(
+                    locals, slot, 1, [](std::int64_t) {}, 0, -1);
+            return fold(locals, slot, 0, -1);
+        });
+    if (order_.pairs) return update_pairs(locals);
+    if (in_elements())
+        return over_vectors(block_elements(block_size_), [&](const Index& p, const Index& lane,
+                                                             std::int64_t active) {
+            set_vector_axes(block_start_, p);
+            return over_tiles(0, 0, [&](const Index& slot) {
+                return fold_group(
+                    locals, slot * t_.lanes + lane, 1, [](std::int64_t) {}, lane, active);
+            });
+        });
     // Tile by tile for each vector, so that what a vector needs is loaded close to its use; the
     // longer axis of the tile outside, so that few of one factor are held while the other's
     // pass.
@@ -375,39 +440,42 @@ bool Emitter::multiplies_lanes(const Instr& product) const {
 
 Emitter::Statements Emitter::fold(const std::vector<Local>& locals, const Index& slot,
                                   const Index& lane, std::int64_t active) {
+    Statements out;
+    for (std::size_t a = 0; a < locals.size(); ++a)
+        append(out, fold_one(locals, a, slot, lane, active));
+    return out;
+}
+
+Emitter::Statements Emitter::fold_one(const std::vector<Local>& locals, std::size_t a,
+                                      const Index& slot, const Index& lane, std::int64_t active) {
+    if (locals[a].best < 0) return {};
     Cloner clone = cloner();
     read_panels(clone);
     Index position;
     for (Var v : nest_.reduce_axes) position = position * extent(v) + var(v);
-    Statements out;
-    for (std::size_t a = 0; a < locals.size(); ++a) {
-        if (locals[a].best < 0) continue;
-        const Accumulator& acc = nest_.accumulators[a];
-        Value element = clone.value(acc.element);
-        const bool partly = active >= 0 && active < t_.lanes;
-        Value inside;
-        if (partly) inside = lt(k_.index(lane), k_.constant(DType::I64, active));
-        const Instr& product = nest_.values[static_cast<std::size_t>(acc.element)];
-        const bool zeros = partly && acc.reduction == Reduction::Sum && multiplies_lanes(product);
-        if (zeros) {
-            // What is loaded of a part of the lanes is zero in the others at no cost.
-            const auto factor = [&](std::size_t k) {
-                const Value v = clone.value(product.args[k]);
-                return select(inside, v, literal(v, 0));
-            };
-            element = factor(0) * factor(1);
-        }
-        Statements step =
-            accumulate(k_, acc.reduction, element, locals[a].best, locals[a].where, slot, position);
-        if (partly && !zeros) {
-            // Chosen last, so that it is the mask of the addition.
-            for (Stmt& s : step)
-                s.store.value =
-                    select(inside, {&k_, s.store.value}, k_.load(s.store.buffer, slot)).id;
-        }
-        append(out, std::move(step));
+    const Accumulator& acc = nest_.accumulators[a];
+    Value element = clone.value(acc.element);
+    const bool partly = active >= 0 && active < t_.lanes;
+    Value inside;
+    if (partly) inside = lt(k_.index(lane), k_.constant(DType::I64, active));
+    const Instr& product = nest_.values[static_cast<std::size_t>(acc.element)];
+    const bool zeros = partly && acc.reduction == Reduction::Sum && multiplies_lanes(product);
+    if (zeros) {
+        // What is loaded of a part of the lanes is zero in the others at no cost.
+        const auto factor = [&](std::size_t k) {
+            const Value v = clone.value(product.args[k]);
+            return select(inside, v, literal(v, 0));
+        };
+        element = factor(0) * factor(1);
     }
-    return out;
+    Statements step =
+        accumulate(k_, acc.reduction, element, locals[a].best, locals[a].where, slot, position);
+    if (partly && !zeros) {
+        // Chosen last, so that it is the mask of the addition.
+        for (Stmt& s : step)
+            s.store.value = select(inside, {&k_, s.store.value}, k_.load(s.store.buffer, slot)).id;
+    }
+    return step;
 }
 
 }  // namespace arete

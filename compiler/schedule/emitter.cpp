@@ -73,20 +73,27 @@ Emitter::Statements Emitter::emit_blocks(std::size_t position) {
     for (const Tiling::Tile& tile : t_.tiles) waiting_slots_ *= tile.size;
     Statements out;
     waiting_.clear();
-    for (const Accumulator& a : nest_.accumulators) {
-        const DType t = nest_.values[static_cast<std::size_t>(a.element)].dtype;
-        const int buffer = k_.add_buffer(
-            {"waiting" + std::to_string(waiting_.size()), t, {tiles * waiting_slots_}, true});
-        waiting_.push_back(buffer);
-        const Value start = identity_value(k_, a.reduction, t);
-        append(out,
-               repeat("w", tiles * waiting_slots_ / t_.lanes, t_.lanes, 0, LoopKind::Serial,
-                      [&](const Index& at) {
-                          return over_vectors(t_.lanes, [&](const Index& p, const Index&,
-                                                            std::int64_t) {
-                              return Statements{Stmt::make_store({buffer, at + p, start.id, {}})};
-                          });
-                      }));
+    waiting_errors_.clear();
+    parts_ = order_.in_parts;
+    for (std::size_t a = 0; a < nest_.accumulators.size(); ++a) {
+        const DType t = type_of_sum(a);
+        const Value start = identity_value(k_, nest_.accumulators[a].reduction, t);
+        const auto wait = [&](const std::string& name) {
+            const int buffer =
+                k_.add_buffer({name + std::to_string(a), t, {tiles * waiting_slots_}, true});
+            append(
+                out,
+                repeat("w", tiles * waiting_slots_ / t_.lanes, t_.lanes, 0, LoopKind::Serial,
+                       [&](const Index& at) {
+                           return over_vectors(t_.lanes, [&](const Index& p, const Index&,
+                                                             std::int64_t) {
+                               return Statements{Stmt::make_store({buffer, at + p, start.id, {}})};
+                           });
+                       }));
+            return buffer;
+        };
+        waiting_.push_back(wait("waiting"));
+        waiting_errors_.push_back(keeps_errors(a) ? wait("waiting_error") : -1);
     }
     waiting_tile_ = Index(0);
     const Range all = range(b_.cut);

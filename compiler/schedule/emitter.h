@@ -9,6 +9,7 @@
 #include "compiler/loops/kernel.h"
 #include "compiler/schedule/blocking.h"
 #include "compiler/schedule/machine.h"
+#include "compiler/schedule/sums.h"
 #include "compiler/schedule/tiling.h"
 
 namespace arete {
@@ -16,14 +17,20 @@ namespace arete {
 using namespace loops;
 
 /// Emits the kernel of one nest. The loops over blocks and tiles are in emitter.cpp, what one
-/// register tile does in emit_tile.cpp, and what it asks the memory for ahead in prefetch.cpp.
+/// register tile does in emit_tile.cpp, how long sums add up in emit_sums.cpp, and what the memory
+/// is asked for ahead in prefetch.cpp.
 class Emitter {
   public:
     // block: an axis that a loop around the kernel walks, the kernel's variable 0; -1: none. The
     // loops are added to a kernel of another part of the nest, or to an empty one.
     Emitter(const Nest& nest, const Tiling& tiling, const Blocking& blocking,
             const Machine& machine, Var block, Kernel before)
-        : nest_(nest), t_(tiling), b_(blocking), machine_(machine), k_(std::move(before)) {
+        : nest_(nest),
+          t_(tiling),
+          b_(blocking),
+          machine_(machine),
+          k_(std::move(before)),
+          order_(order_of_sums(nest, tiling, blocking.cut, blocking.cut_size)) {
         vars_.resize(nest.extents.size());
         if (k_.buffers.empty()) {
             k_.name = nest.name;
@@ -135,9 +142,12 @@ class Emitter {
     // Runs body for each element slot of the tile, vectors included where the lanes are spatial.
     Statements over_elements(const std::function<Statements(const Index& slot)>& body);
 
-    // Scratch of an accumulator; best is -1 where it shares another's.
+    // Buffers of an accumulator; best is -1 where it shares another's. Where a sum adds up in
+    // parts, best holds one of them, `sum` those before it, and `error` what rounding lost, if it
+    // is kept. Of lanes that are partial sums, total and total_error are what they fold into.
     struct Local {
-        int best = -1, where = -1, total = -1;
+        int best = -1, where = -1, sum = -1, error = -1, total = -1, total_error = -1;
+        int all() const { return sum >= 0 ? sum : best; }
     };
 
     Statements emit_tile();
@@ -172,7 +182,42 @@ class Emitter {
 
     Statements combine_lanes(const std::vector<Local>& locals);
 
+    // The result of accumulator a.
+    Value result(const std::vector<Local>& locals, std::size_t a, const Index& slot);
+
     Statements reduce_axis(std::size_t position, const std::vector<Local>& locals);
+
+    // Do the accumulator's elements add up in parts, in the tile that is being made?
+    bool in_parts(std::size_t a) const { return parts_ && is_float_sum(nest_.accumulators[a]); }
+    bool in_chains() const { return parts_ && order_.chain > 0; }
+    bool in_elements() const { return parts_ && order_.chain == 0; }
+
+    // Of what type a sum's parts are added up, and of what type elements are, for one part.
+    DType type_of_sum(std::size_t a) const;
+    DType type_of_part(std::size_t a) const;
+    bool keeps_errors(std::size_t a) const {
+        return in_parts(a) && order_.exact && nest_.accumulators[a].dtype == DType::F64;
+    }
+
+    // Adds best[slot], a part, to a sum and its errors, if there are any.
+    Statements add_part(int best, const Index& slot, int sum, int error, const Index& at);
+
+    // All loops of the reduction.
+    Statements reduce(const std::vector<Local>& locals);
+
+    // Sets the parts of sums to zero.
+    Statements begin_parts(const std::vector<Local>& locals);
+
+    // Adds the parts to the sums: to those that wait, where the reduction is cut.
+    Statements end_parts(const std::vector<Local>& locals);
+
+    // Of lanes that are partial sums, the vectors of a block, added pairwise.
+    Statements update_pairs(const std::vector<Local>& locals);
+
+    // `count` steps for one element of the tile; go_to sets the axes to one of them.
+    Statements fold_group(const std::vector<Local>& locals, const Index& slot, std::int64_t count,
+                          const std::function<void(std::int64_t)>& go_to, const Index& lane,
+                          std::int64_t active);
 
     // The whole reduction is a few instructions that reuse nothing, the window of a pooling:
     // without loops, and one vector of results after another, so that few values are held. What its
@@ -210,12 +255,18 @@ class Emitter {
     // active >= 0: lanes from `active` on must leave their partial sum as it is.
     Statements fold(const std::vector<Local>& locals, const Index& slot, const Index& lane,
                     std::int64_t active);
+    Statements fold_one(const std::vector<Local>& locals, std::size_t a, const Index& slot,
+                        const Index& lane, std::int64_t active);
 
     const Nest& nest_;
     const Tiling& t_;
     const Blocking& b_;
     const Machine& machine_;
     Kernel k_;
+    SumOrder order_;
+    bool parts_ = false;               // do sums of this tile add up in parts?
+    std::size_t chain_at_ = 0;         // the reduction axis that is cut into chains
+    std::int64_t chain_steps_ = 0;     // iterations of it in one; 0: none is cut
     std::vector<Index> vars_;          // of the nest, in terms of the kernel's
     std::vector<Range> ranges_;        // by the nest's variable
     Index tile_number_;                // of the segment being made
@@ -223,9 +274,10 @@ class Emitter {
     Phase phase_ = Phase::Whole;
     std::vector<Panel> panels_;  // as t_.packed
     bool packed_ = false;
-    std::vector<int> waiting_;        // scratch buffers, by accumulator
-    std::int64_t waiting_slots_ = 0;  // elements of it a tile
-    Index waiting_tile_;              // number of the tile among those that wait
+    std::vector<int> waiting_;         // scratch buffers, by accumulator
+    std::vector<int> waiting_errors_;  // the same of what rounding lost, or -1
+    std::int64_t waiting_slots_ = 0;   // elements of it a tile
+    Index waiting_tile_;               // number of the tile among those that wait
     Index block_start_;
     std::int64_t block_size_ = 1;
     std::vector<Index> tile_start_;

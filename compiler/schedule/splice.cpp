@@ -139,6 +139,10 @@ class Splicer {
                 FoldLanes f = s.fold;
                 f.from = buffer(f.from);
                 f.to = buffer(f.to);
+                if (f.from_error >= 0) {
+                    f.from_error = buffer(f.from_error);
+                    f.to_error = buffer(f.to_error);
+                }
                 return Stmt::make_fold(f);
             }
             case Stmt::Kind::Transpose: {

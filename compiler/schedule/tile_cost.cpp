@@ -59,6 +59,11 @@ TileCost::TileCost(const Nest& nest, const Machine& machine) : nest_(nest), m_(m
     for (const Accumulator& a : nest.accumulators)
         widest = std::max(widest, size_of(nest.values[static_cast<std::size_t>(a.element)].dtype));
     lanes_ = static_cast<int>(static_cast<std::size_t>(m_.vector_bytes) / widest);
+    Tiling t;
+    sums_[0] = order_of_sums(nest, t);
+    t.lanes = lanes_;
+    t.over_reduction = true;
+    sums_[1] = order_of_sums(nest, t);
 }
 
 void TileCost::collect(const std::vector<ValueId>& roots, std::vector<Walk>& loads, double& work) {
@@ -352,9 +357,14 @@ double TileCost::tile_cycles(const Fixed& fixed, std::int64_t block,
         }
         const double count = static_cast<double>(nest_.accumulators.size());
         // A product that feeds a sum is one instruction with it.
-        double arithmetic = tile * vectors * std::max(count, inside_work_ + count - 1) +
-                            work_of_conditions(t, copies);
-        double chain = m_.fma_latency * (t.over_reduction ? vectors : 1);
+        const SumOrder& sums = sums_[t.over_reduction];
+        double work = std::max(count, inside_work_ + count - 1);
+        if (sums.pairs) work = inside_work_ + count;
+        double arithmetic = tile * vectors * work + work_of_conditions(t, copies);
+        double chain = m_.fma_latency * (t.over_reduction && !sums.pairs ? vectors : 1);
+        // To add elements as doubles.
+        if (sums.in_parts && sums.chain == 0)
+            arithmetic += 4 * count * tile * (sums.pairs ? 1 : vectors);
         double step = std::max({arithmetic / m_.fma_per_cycle, load, chain, 1.0}) + 0.3;
         // Operands arrive late now and then, more so where both are vectors: few loads are better.
         step += (t.over_reduction ? 0.25 : 0.1) * load;

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "compiler/loops/nest.h"
+#include "compiler/schedule/sums.h"
 #include "compiler/schedule/tiling.h"
 #include "compiler/schedule/walk.h"
 
@@ -93,6 +94,8 @@ class TileCost {
     std::vector<Walk> conditions_;  // of the guarded loads inside
     double inside_work_ = 0, outside_work_ = 0;
     std::size_t inside_size_ = 0, outside_size_ = 0;  // all instructions, addresses among them
+
+    SumOrder sums_[2];  // without lanes, by lanes
     // access_cycles of the loads inside, and the vector space that they are for
     std::vector<double> loads_;
     loops::Var loads_inner_ = -2, loads_outer_ = -2;

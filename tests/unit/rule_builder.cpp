@@ -38,7 +38,7 @@ std::vector<Attrs> attributes(std::string_view op, std::span<const Expr> args) {
         return {{{"shape", in}},
                 {{"shape", Shape{rows, columns}}},
                 {{"shape", Shape{3, rows, columns}}}};
-    if (op == "sum" || op == "prod" || op == "max" || op == "min" || op == "argmax" ||
+    if (op == "sum" || op == "mean" || op == "prod" || op == "max" || op == "min" || op == "argmax" ||
         op == "argmin") {
         std::vector<Attrs> out;
         for (const bool keep : {false, true})

@@ -12,7 +12,8 @@ using loops::Reduction;
 
 llvm::Value* RegionPrinter::combine(Reduction r, DType t, llvm::Value* a, llvm::Value* c) {
     switch (r) {
-        case Reduction::Sum: return binary(loops::Op::Add, t, a, c);
+        case Reduction::Sum:
+        case Reduction::Mean: return binary(loops::Op::Add, t, a, c);
         case Reduction::Prod: return binary(loops::Op::Mul, t, a, c);
         case Reduction::Max: return binary(loops::Op::Max, t, a, c);
         case Reduction::Min: return binary(loops::Op::Min, t, a, c);
@@ -25,36 +26,69 @@ llvm::Value* RegionPrinter::combine(Reduction r, DType t, llvm::Value* a, llvm::
 // Folds as many slots at a time as there are lanes. In step d = 1, 2, 4, ... vectors are taken in
 // pairs: a lane whose number has bit d clear goes on with the first of the pair, the others with
 // the second, each adding the lane at distance d. In the end lane s holds the fold of slot s, after
-// one addition and two shuffles a slot.
+// one addition and two shuffles a slot. What is lost of a sum goes the same way beside it.
 void RegionPrinter::fold(const loops::FoldLanes& f) {
+    struct Pair {
+        llvm::Value* sum = nullptr;
+        llvm::Value* error = nullptr;
+    };
     const DType t = k_.buffers[static_cast<std::size_t>(f.from)].dtype;
+    const bool exact = f.from_error >= 0;
     auto* type = llvm::FixedVectorType::get(memory_type(t), static_cast<unsigned>(f.lanes));
     auto at = [&](int buffer, std::int64_t element) {
         return b_.CreateGEP(memory_type(t), pointers_[static_cast<std::size_t>(buffer)],
                             b_.getInt64(static_cast<std::uint64_t>(element)));
     };
+    auto loaded = [&](int buffer, std::int64_t element) {
+        return from_memory(load_scalar(type, at(buffer, element)), t);
+    };
+    auto combined = [&](const Pair& a, const Pair& c) {
+        Pair out{combine(f.reduction, t, a.sum, c.sum)};
+        if (!exact) return out;
+        llvm::Value* of_c = b_.CreateFSub(out.sum, a.sum);
+        llvm::Value* lost = b_.CreateFAdd(b_.CreateFSub(a.sum, b_.CreateFSub(out.sum, of_c)),
+                                          b_.CreateFSub(c.sum, of_c));
+        out.error = b_.CreateFAdd(b_.CreateFAdd(a.error, c.error), lost);
+        return out;
+    };
     for (std::int64_t first = 0; first < f.slots; first += f.lanes) {
-        std::vector<llvm::Value*> vectors;
+        std::vector<Pair> vectors;
         for (std::int64_t s = first; s < std::min(f.slots, first + f.lanes); ++s)
-            vectors.push_back(from_memory(load_scalar(type, at(f.from, s * f.lanes)), t));
-        for (int d = 1; d < f.lanes; d *= 2) {
+            vectors.push_back(
+                {loaded(f.from, s * f.lanes), exact ? loaded(f.from_error, s * f.lanes) : nullptr});
+        // One slot needs no more lanes than are left.
+        const bool single = vectors.size() == 1;
+        for (int left = f.lanes / 2; single && left > 0; left /= 2) {
+            const auto half = [&](const Pair& p, int from) {
+                std::vector<int> lanes(static_cast<std::size_t>(left));
+                std::iota(lanes.begin(), lanes.end(), from);
+                return Pair{b_.CreateShuffleVector(p.sum, lanes),
+                            exact ? b_.CreateShuffleVector(p.error, lanes) : nullptr};
+            };
+            vectors[0] = combined(half(vectors[0], 0), half(vectors[0], left));
+        }
+        for (int d = 1; !single && d < f.lanes; d *= 2) {
             std::vector<int> here, there;
             for (int l = 0; l < f.lanes; ++l) {
                 const bool second = (l & d) != 0;
                 here.push_back(second ? f.lanes + l : l);
                 there.push_back(second ? f.lanes + l - d : l + d);
             }
-            std::vector<llvm::Value*> next;
+            auto chosen = [&](const Pair& a, const Pair& c, const std::vector<int>& lanes) {
+                return Pair{b_.CreateShuffleVector(a.sum, c.sum, lanes),
+                            exact ? b_.CreateShuffleVector(a.error, c.error, lanes) : nullptr};
+            };
+            std::vector<Pair> next;
             for (std::size_t v = 0; v < vectors.size(); v += 2) {
-                llvm::Value* a = vectors[v];
-                llvm::Value* c = v + 1 < vectors.size() ? vectors[v + 1] : a;
-                next.push_back(combine(f.reduction, t, b_.CreateShuffleVector(a, c, here),
-                                       b_.CreateShuffleVector(a, c, there)));
+                const Pair& a = vectors[v];
+                const Pair& c = v + 1 < vectors.size() ? vectors[v + 1] : a;
+                next.push_back(combined(chosen(a, c, here), chosen(a, c, there)));
             }
             vectors = std::move(next);
         }
         llvm::Align align(size_of(t));
-        b_.CreateAlignedStore(to_memory(vectors[0], t), at(f.to, first), align);
+        b_.CreateAlignedStore(to_memory(vectors[0].sum, t), at(f.to, first), align);
+        if (exact) b_.CreateAlignedStore(vectors[0].error, at(f.to_error, first), align);
     }
 }
 
