@@ -95,11 +95,25 @@ std::vector<Expr> substitute(const std::vector<Expr>& roots, const FunctionOptio
         }
         return std::nullopt;
     };
+    const auto is_known = [&](const Dim& d) {
+        bool known = true;
+        d.for_each_symbol([&](DimSymbol s) {
+            known = known && std::any_of(o.inputs.begin(), o.inputs.end(), [&](const Expr& e) {
+                        return e.node().id == s.variable;
+                    });
+        });
+        return known;
+    };
     // What is replaced promised a shape, which others may have relied upon.
     for (std::size_t k = 0; k < pairs.size(); ++k) {
         auto& [what, by] = pairs[k];
         Shape promised = what.shape();
-        for (Dim& d : promised) d = d.bind(symbol);
+        for (std::size_t axis = 0; axis < promised.size(); ++axis) {
+            Dim& d = promised[axis];
+            d = d.bind(symbol);
+            // Of an intermediate value, whose own inputs may be no longer needed.
+            if (!is_known(d)) d = by.shape()[axis];
+        }
         const Loc at = o.givens[k].replacement.loc;
         by = specify_shape(Operand(by, at.file, at.line), promised,
                            fmt::format("function '{}': given for {}", o.name, label(what)));

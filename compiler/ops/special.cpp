@@ -68,8 +68,8 @@ std::vector<Expr> pullback_log_softplus(const PullbackArgs& a) {
 // 1 / (sqrt(pi) (a + t)) of a continued fraction t = (1/2) / (a + 1 / (a + (3/2) / (a + ...))).
 Value erfcx_slope_of(const ScalarArgs& x) {
     const Value a = x[0];
-    Value t = 4.0 / a;
-    for (double k = 3.5; k >= 0.5; k -= 0.5) t = k / (a + t);
+    Value t = 8.0 / a;
+    for (double k = 7.5; k >= 0.5; k -= 0.5) t = k / (a + t);
     return ir::select(ir::gt(a, 5.0), t / (a + t) * -two_over_sqrt_pi,
                       2.0 * a * ir::erfcx(a) - two_over_sqrt_pi);
 }
@@ -110,17 +110,26 @@ constinit const OpDef erfcx_slope_op{.info = {.name = "erfcx_slope"},
                                          return {a.g[0] * (2 * (erfcx(a.x[0]) + a.x[0] * a.y[0]))};
                                      },
                                      .samples = unary_samples<erfcx_slope>};
-constinit const OpDef log_erfc_op{
-    .info = {.name = "log_erfc"},
-    .doc = "log(erfc(a)), also where erfc(a) underflows",
+constinit const OpDef log_erfc_op{.info = {.name = "log_erfc"},
+                                  .doc = "log(erfc(a)), also where erfc(a) underflows",
+                                  .infer = infer_elementwise_float,
+                                  .scalar = [](const ScalarArgs& x) { return ir::log_erfc(x[0]); },
+                                  .pullback = [](const PullbackArgs& a) -> std::vector<Expr> {
+                                      return {-(a.g[0] * erfc_hazard(a.x[0]))};
+                                  },
+                                  .samples = unary_samples<log_erfc>};
+constinit const OpDef erfc_hazard_op{
+    .info = {.name = "erfc_hazard"},
+    .doc = "2 / sqrt(pi) exp(-a^2) / erfc(a), minus the slope of log(erfc(a))",
     .infer = infer_elementwise_float,
-    .scalar = [](const ScalarArgs& x) { return ir::log_erfc(x[0]); },
+    .scalar = [](const ScalarArgs& x) { return two_over_sqrt_pi / ir::erfcx(x[0]); },
     .pullback = [](const PullbackArgs& a) -> std::vector<Expr> {
-        // Either form where it does not overflow.
-        const Expr &x = a.x[0], g = a.g[0] * two_over_sqrt_pi;
-        return {-where(x < 0, g * (exp(-sqr(x)) / erfc(x)), g / erfcx(x))};
+        // y (y - 2 x), whose terms cancel for large x and where erfcx(x) does not overflow.
+        const Expr &x = a.x[0], &y = a.y[0], right = where(x < 0, 1, x);
+        return {where(x < 0, a.g[0] * (y * (y - 2 * x)),
+                      -(a.g[0] * (y * (erfcx_slope(right) / erfcx(right)))))};
     },
-    .samples = unary_samples<log_erfc>};
+    .samples = unary_samples<erfc_hazard>};
 constinit const OpDef log1mexp_op{.info = {.name = "log1mexp"},
                                   .doc = "log(1 - exp(a)) of a negative a",
                                   .infer = infer_elementwise_float,
@@ -174,6 +183,9 @@ Expr erfcx(const Operand& a) {
 Expr log_erfc(const Operand& a) {
     return unary_float(log_erfc_op, a);
 }
+Expr erfc_hazard(const Operand& a) {
+    return unary_float(erfc_hazard_op, a);
+}
 Expr log1mexp(const Operand& a) {
     return unary_float(log1mexp_op, a);
 }
@@ -189,9 +201,9 @@ Expr logaddexp(const Operand& a, const Operand& b) {
 }
 
 std::span<const OpDef* const> special_ops() {
-    static constexpr std::array rows = {&erfc_op,     &erfcx_op,    &erfcx_slope_op,
-                                        &log_erfc_op, &log1mexp_op, &logaddexp_op,
-                                        &log_cosh_op, &log_softplus_op};
+    static constexpr std::array rows = {&erfc_op,      &erfcx_op,       &erfcx_slope_op,
+                                        &log_erfc_op,  &erfc_hazard_op, &log1mexp_op,
+                                        &logaddexp_op, &log_cosh_op,    &log_softplus_op};
     return rows;
 }
 

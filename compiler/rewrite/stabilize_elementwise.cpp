@@ -1,4 +1,6 @@
 // Elementwise functions near the places where their usual formulas overflow or cancel.
+#include <numbers>
+
 #include "compiler/ops/elementwise.h"
 #include "compiler/ops/movement.h"
 #include "compiler/ops/special.h"
@@ -42,6 +44,11 @@ Operand number(const Match& m, double value) {
 Expr twice_sigmoid(const Match& m, double factor) {
     const Expr s = sigmoid(on(m, get(m, 'x') * number(m, factor)));
     return if_same_type(m, on(m, s) * number(m, 2));
+}
+
+// As a multiple of what has a gradient also where erfcx overflows.
+Expr inverse_of_erfcx(const Match& m) {
+    return on(m, erfc_hazard(get(m, 'x'))) * number(m, 0.5 / std::numbers::inv_sqrtpi);
 }
 
 Expr minus_two_log_cosh(const Match& m) {
@@ -169,15 +176,13 @@ std::span<const Rule> stable_elementwise_rules() {
              [](const Match& m) { return erfcx(get(m, 'x')); }},
             {"exp_over_erfc", "exp(-x^2) / erfc(x) = 1 / erfcx(x)",
              op("div", op("exp", op("neg", op("sqr", any('x')))), op("erfc", any('x'))),
-             [](const Match& m) {
-                 return if_same_type(m, number(m, 1) / on(m, erfcx(get(m, 'x'))));
-             }},
+             [](const Match& m) { return if_same_type(m, inverse_of_erfcx(m)); }},
             {"log_erfc_grad", "g / erfc(x) * (exp(-x^2) * y) = g * y / erfcx(x)",
              op("mul", op("div", any('g'), op("erfc", any('x'))),
                 op("mul", op("exp", op("neg", op("sqr", any('x')))), any('y'))),
              [](const Match& m) {
-                 return if_same_type(m,
-                                     on(m, get(m, 'g') * get(m, 'y')) / on(m, erfcx(get(m, 'x'))));
+                 return if_same_type(
+                     m, on(m, get(m, 'g') * get(m, 'y')) * on(m, inverse_of_erfcx(m)));
              }},
     };
     return table;

@@ -88,7 +88,10 @@ int fail_each(const Step& s, Which which, std::size_t at_least, bool fresh_shape
             } catch (const MemoryError&) {
                 ++times;
             }
-            if (ended && FailingAllocation::failed()) continue;  // it could do without
+            if (ended && FailingAllocation::failed()) {  // it could do without
+                s.restore();
+                continue;
+            }
         }
         if (ended) {
             s.restore();

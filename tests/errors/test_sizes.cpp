@@ -57,7 +57,7 @@ TEST_CASE("sizes: results that no memory has are refused where they are written"
     const auto x = vector<float>("x"), one = vector<float>("one", {1});
     const auto n = scalar<std::int64_t>("n");
     const auto m = matrix<float>("m");
-    int line = __LINE__ + 1;
+    int line = __LINE__ + 2;
     fails<GraphError>(line, "f32[2147483648,2147483648], which is too large", [&] {
         full({k31, k31}, 0, DType::F32);
     });
@@ -75,7 +75,7 @@ TEST_CASE("sizes: results that no memory has are refused where they are written"
     fails<GraphError>(line, "pad2d", [&] { pad2d(m, most, most); });
     line = __LINE__ + 1;
     fails<GraphError>(line, "", [&] { arange(std::numeric_limits<std::int64_t>::min(), most); });
-    line = __LINE__ + 1;
+    line = __LINE__ + 2;
     fails<GraphError>(line, "", [&] {
         concatenate({full({k40 * 4096}, 0, DType::F64), full({k40 * 4096}, 0, DType::F64),
                      full({k40 * 4096}, 0, DType::F64)});

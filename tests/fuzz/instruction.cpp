@@ -116,6 +116,7 @@ long double binary(Op op, long double a, long double b) {
         case Op::Mul: return a * b;
         case Op::Div: return a / b;
         case Op::Rem: return remainder_of(a, b);
+        case Op::Fmod: return std::fmod(a, b);
         case Op::Min: return extreme(false, a, b);
         case Op::Max: return extreme(true, a, b);
         case Op::Pow: return std::pow(a, b);
@@ -532,7 +533,20 @@ Slot Arithmetic::fold(Reduction r, const Instr& element, std::span<const Slot> t
                 out.wild = all_lanes;
             continue;
         }
-        if (r == Reduction::Sum) {
+        if (r == Reduction::Mean) {
+            // Added up in twice the precision, and rounded once.
+            long double total = 0;
+            bool beyond = false;  // the range of doubles, which f64 add up in
+            for (const Slot& s : terms) {
+                total += s.f[l];
+                beyond = beyond || (std::isfinite(s.f[l]) &&
+                                    std::fabs(total) > std::numeric_limits<double>::max());
+            }
+            out.f[l] = settle(t, total / static_cast<long double>(terms.size()), lane);
+            out.inexact = out.inexact || (lane == 0 && round_to(t, out.f[l]) != out.f[l]);
+            if (beyond) out.wild = all_lanes;
+            if (out.f[l] != 0 || own(l)) out.faint = static_cast<Mask>(out.faint & ~bit);
+        } else if (r == Reduction::Sum) {
             const bool fused = fuses(l) && element.op == Op::Mul;
             out.f[l] = sum(t, terms, lane, fused);
             out.inexact = out.inexact || (lane == 0 && round_to(t, out.f[l]) != out.f[l]);
@@ -560,7 +574,7 @@ Slot Arithmetic::fold(Reduction r, const Instr& element, std::span<const Slot> t
             if (finite && !terms.empty()) out.wild |= bit;
         }
     }
-    if (r == Reduction::Sum || r == Reduction::Prod)
+    if (r == Reduction::Sum || r == Reduction::Mean || r == Reduction::Prod)
         for (std::size_t l = 1; l < lanes && is_float(t); ++l)
             out.inexact = out.inexact || out.f[l] != out.f[0];
     out.raw = out.f;

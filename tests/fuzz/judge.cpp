@@ -79,7 +79,7 @@ bool Expected::allowed(std::size_t k, std::int64_t element, long double is, doub
         (other_own || lost || spread > 0.01L * std::max(std::fabs(low), std::fabs(high)));
     if (std::isnan(is)) return nan || unknown;
     if (std::isinf(is)) {
-        if (infinity[is > 0] || unknown) return true;
+        if (infinity[is > 0] || unknown || (as_written && lost)) return true;
         return finite && (is > 0 ? high + tolerated > lim.largest : low - tolerated < -lim.largest);
     }
     if (as_written && !finite_own) return lost;

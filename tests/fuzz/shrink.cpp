@@ -58,7 +58,6 @@ Case cleaned(Case c) {
     for (const auto& [variable, value] : c.updates) roots.push_back(variable);
     for (const GradientOf& g : c.gradients) roots.insert(roots.end(), {g.cost, g.wrt, g.gradient});
     const Graph graph(roots);
-    const std::vector<std::uint64_t> sized = scalars_in_shapes(roots);
     std::set<std::uint64_t> symbols;
     const auto note = [&](const Dim& d) {
         d.for_each_symbol([&](DimSymbol s) { symbols.insert(s.variable); });

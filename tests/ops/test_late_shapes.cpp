@@ -377,7 +377,8 @@ TEST_CASE("late shapes: what does not fit names the op and its line") {
     for (const Function* of : {&f, &g}) {
         const std::string m = message_of([&] { (*of)(two, three); });
         CAPTURE(m);
-        CHECK(m.find(fmt::format("test_late_shapes.cpp:{}: ", line)) == 0);
+        // The product's line, or, of the gradient, that of the sum.
+        CHECK(m.find(fmt::format("test_late_shapes.cpp:{}: ", of == &f ? line : line + 3)) == 0);
     }
     CHECK_THROWS_AS(h(two, three, two), GraphError);
     CHECK_THROWS_AS(h(two, two, three), GraphError);

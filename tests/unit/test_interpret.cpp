@@ -62,8 +62,8 @@ TEST_CASE("interpret: an elementwise nest") {
 TEST_CASE("interpret: reductions of every kind, of NaN too") {
     const float nan = std::numeric_limits<float>::quiet_NaN();
     const std::vector<float> inputs[] = {{3, -1, 4, -1, 4}, {3, nan, 4, nan, 5}};
-    for (const Reduction r : {Reduction::Sum, Reduction::Prod, Reduction::Max, Reduction::Min,
-                              Reduction::ArgMax, Reduction::ArgMin}) {
+    for (const Reduction r : {Reduction::Sum, Reduction::Mean, Reduction::Prod, Reduction::Max,
+                              Reduction::Min, Reduction::ArgMax, Reduction::ArgMin}) {
         const bool position = r == Reduction::ArgMax || r == Reduction::ArgMin;
         for (int which = 0; which < 2; ++which) {
             INFO(std::string(name(r)));
@@ -85,6 +85,7 @@ TEST_CASE("interpret: reductions of every kind, of NaN too") {
             const bool all = which == 0;
             switch (r) {
                 case Reduction::Sum: CHECK((all ? f == 9 : f != f)); break;
+                case Reduction::Mean: CHECK((all ? f == 1.8f : f != f)); break;
                 case Reduction::Prod: CHECK((all ? f == 48 : f != f)); break;
                 case Reduction::Max: CHECK((all ? f == 4 : f != f)); break;
                 case Reduction::Min: CHECK((all ? f == -1 : f != f)); break;
