@@ -55,6 +55,15 @@ std::vector<TensorType> infer_dynamic_slice(const InferArgs& a) {
              !inside(0, std::abs(steps[k]), sizes[k].value(), in[k].value())))
             a.error(fmt::format("{} elements in steps of {} leave axis {}: {}", sizes[k].str(),
                                 steps[k], k, a.describe(0)));
+    // Starts that are computed have been checked; numbers may stand beside a size that was not
+    // known when they were written.
+    for (std::size_t k = 0; k < in.size(); ++k) {
+        const Array* start = constant_value(a.inputs[k + 1]);
+        if (!start || start->rank() != 0 || !sizes[k].is_const() || !in[k].is_const()) continue;
+        if (!inside(start->as_int(), steps[k], sizes[k].value(), in[k].value()))
+            a.error(fmt::format("{} elements from {} in steps of {} leave axis {}: {}",
+                                sizes[k].str(), start->as_int(), steps[k], k, a.describe(0)));
+    }
     return {{a.type(0).dtype, sizes}};
 }
 

@@ -401,3 +401,25 @@ TEST_CASE("call errors: sizes of images that turn out not to fit their filters")
         },
         "reshape: x is f32[1,5,5,5] has not the number of elements of [1,2,2,5,5]");
 }
+
+TEST_CASE("call errors: numbers beside an axis that turns out too short, and an index known late") {
+    const auto x = matrix<float>("x");
+    const auto i = scalar<std::int64_t>("i");
+    const int line = __LINE__ + 1;
+    const Expr a = x(8, i), b = x(slice(8, none, -5), i), c = x(slice(7, 9), slice(i, i + 2));
+    const std::vector<Expr> picked{a, b, c};
+    for (std::size_t k = 0; k < picked.size(); ++k) {
+        CAPTURE(k);
+        const Function f = function({.inputs = {x, i}, .outputs = {picked[k]}});
+        CHECK(f(counting({9, 3}), std::int64_t{1})[0].as_double() == (k == 2 ? 22 : 25));
+        fails<GraphError>(
+            line,
+            [&] {
+                f(counting({8, 3}), std::int64_t{1});
+            },
+            k == 1 ? "dynamic_slice: 2 elements from 8 in steps of -5 leave axis 0: x is f32[8,3]"
+            : k == 0
+                ? "dynamic_slice: 1 elements from 8 in steps of 1 leave axis 0: x is f32[8,3]"
+                : "dynamic_slice: 2 elements from 7 in steps of 1 leave axis 0: x is f32[8,3]");
+    }
+}
