@@ -50,10 +50,11 @@ struct ValueDifference {
     std::string was, is;
 };
 
-/// The first element of `is` that differs from `was`: floats by more than their dtype's tolerance
-/// (f32 1e-4, f64 1e-9, relative to the element and to the array's largest; below that 1e-6 and
-/// 1e-12), anything else at all. Where `was` is not finite, nothing is expected: rules may compute
-/// what overflowed.
-std::optional<ValueDifference> first_difference(const Array& is, const Array& was);
+/// The first element of `is` that differs from `was`: floats by more than the tolerance of `computed`,
+/// the coarsest dtype on the way to them, or their own (f32 1e-4, f64 1e-9, relative to the element
+/// and to the array's largest; below that 1e-6 and 1e-12), anything else at all. Where `was` is not
+/// finite, nothing is expected: rules may compute what overflowed.
+std::optional<ValueDifference> first_difference(const Array& is, const Array& was,
+                                                DType computed = DType::F64);
 
 }  // namespace arete

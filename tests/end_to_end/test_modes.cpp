@@ -246,6 +246,17 @@ TEST_CASE("modes: nan_guard takes huge values for bad ones, f64 too, and leaves 
     CHECK(sgd_like(Array(std::vector<double>{5e9, 5e9}))[0].as_double() == 1e10);
 }
 
+TEST_CASE("modes: debug takes f64 that was computed in f32 for f32, and emptiness for what it is") {
+    const auto x = vector<float>("x");
+    const Function f = function(
+        {.inputs = {x},
+         .outputs = {cast(1 - sqr(x), DType::F64), concatenate({x(slice(0, 0)), x(slice(0, 0))})},
+         .mode = Mode::debug});
+    const auto out = f(Array(Floats{0.761594176f, 0.3f, 0.1f}));
+    CHECK(std::fabs(out[0].as_double() - 0.41997431) < 1e-7);
+    CHECK(out[1].size() == 0);
+}
+
 TEST_CASE("modes: differences are found where rounding does not explain them") {
     const Array a(Floats{1, 2, 3}), close(Floats{1.00001f, 2, 3}), far(Floats{1, 2.1f, 3});
     CHECK(!first_difference(close, a));
