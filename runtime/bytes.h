@@ -35,11 +35,27 @@ class ByteReader {
   public:
     explicit ByteReader(std::string_view bytes) : rest_(bytes) {}
 
+    /// A bool must be 0 or 1.
     template <class T>
     T number() {
-        T v;
-        std::memcpy(&v, take(sizeof v).data(), sizeof v);
-        return v;
+        static_assert(std::is_arithmetic_v<T>);
+        if constexpr (std::is_same_v<T, bool>) {
+            const auto v = static_cast<unsigned char>(take(1)[0]);
+            if (v > 1) throw std::out_of_range("neither true nor false");
+            return v == 1;
+        } else {
+            T v;
+            std::memcpy(&v, take(sizeof v).data(), sizeof v);
+            return v;
+        }
+    }
+    /// An enumerator; `last` is the greatest there is.
+    template <class T>
+    T enumerator(T last) {
+        const auto v = number<std::underlying_type_t<T>>();
+        if (v < 0 || v > static_cast<std::underlying_type_t<T>>(last))
+            throw std::out_of_range("no such enumerator");
+        return static_cast<T>(v);
     }
     std::string_view text() { return take(number<std::uint64_t>()); }
     template <class T>

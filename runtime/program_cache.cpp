@@ -225,10 +225,10 @@ Compiled read_program(ByteReader& in, const Graph& graph, const Files& files) {
     p.profile = in.number<bool>();
     for (std::size_t n = in.number<std::size_t>(); n > 0; --n) {
         Slot& s = p.slots.emplace_back();
-        s.kind = in.number<Slot::Kind>();
+        s.kind = in.enumerator(Slot::Kind::Arena);
         s.number = in.number<int>();
         s.offset = in.number<std::int64_t>();
-        s.dtype = in.number<DType>();
+        s.dtype = in.enumerator(DType::F64);
         s.sizes = in.numbers<std::int64_t>();
         s.name = in.text();
         if (!sizes_fit(s.dtype, s.sizes)) throw std::out_of_range("no such size");
@@ -239,7 +239,7 @@ Compiled read_program(ByteReader& in, const Graph& graph, const Files& files) {
     }
     for (std::size_t n = in.number<std::size_t>(); n > 0; --n) {
         Step& s = p.steps.emplace_back();
-        s.kind = in.number<Step::Kind>();
+        s.kind = in.enumerator(Step::Kind::Zero);
         for (std::size_t parts = in.number<std::size_t>(); parts > 0; --parts) {
             Part& part = s.parts.emplace_back();
             part.nest.name = in.text();
@@ -260,7 +260,7 @@ Compiled read_program(ByteReader& in, const Graph& graph, const Files& files) {
         c.shared.emplace_back(graph.nodes()[at]);
     }
     for (std::size_t n = in.number<std::size_t>(); n > 0; --n) {
-        const DType t = in.number<DType>();
+        const DType t = in.enumerator(DType::F64);
         Array a(t, in.numbers<std::int64_t>());
         const std::string_view bytes = in.text();
         if (bytes.size() != a.bytes()) throw std::out_of_range("not the constant's size");
@@ -274,6 +274,45 @@ Compiled read_program(ByteReader& in, const Graph& graph, const Files& files) {
             {file.empty() ? Loc{} : Loc{files.at(file), line}, std::string(in.text())});
     }
     return c;
+}
+
+// Throws std::out_of_range where a program names what is not there. Its machine code is taken at
+// its word: the checksum is against damage, not against whoever may write to the folder.
+void check_program(const Compiled& c, std::size_t inputs, std::size_t outputs) {
+    const auto require = [](bool ok) {
+        if (!ok) throw std::out_of_range("no such slot");
+    };
+    const Program& p = c.program;
+    require(p.arena_bytes >= 0 && p.arena_bytes < std::int64_t{1} << 46);
+    for (const Slot& s : p.slots) {
+        std::int64_t bytes = static_cast<std::int64_t>(size_of(s.dtype));
+        for (const std::int64_t n : s.sizes) {
+            require(n >= 0 && !__builtin_mul_overflow(bytes, n, &bytes));
+        }
+        std::size_t most = 0;
+        switch (s.kind) {
+            case Slot::Kind::Input: most = inputs; break;
+            case Slot::Kind::Shared: most = c.shared.size(); break;
+            case Slot::Kind::Output: most = outputs; break;
+            case Slot::Kind::Constant: most = c.constants.size(); break;
+            case Slot::Kind::Arena:
+                require(s.offset >= 0 && s.offset <= p.arena_bytes &&
+                        bytes <= p.arena_bytes - s.offset);
+                continue;
+        }
+        require(s.number >= 0 && static_cast<std::size_t>(s.number) < most);
+    }
+    const auto exist = [&](const std::vector<int>& slots) {
+        for (const int k : slots) require(k >= 0 && static_cast<std::size_t>(k) < p.slots.size());
+    };
+    for (const Step& s : p.steps) {
+        exist(s.slots);
+        exist(s.scratch);
+        require(s.kind == Step::Kind::Kernel
+                    ? !s.parts.empty()
+                    : s.slots.size() == (s.kind == Step::Kind::Copy ? 2 : 1));
+        for (const Part& part : s.parts) exist(part.slots);
+    }
 }
 
 // ---- files
@@ -383,6 +422,8 @@ ProgramCache::ProgramCache(const CompileRequest& request) {
     if (request.options.cache_dir.empty() || !request.options.dump.empty() || !request.schedule ||
         request.observed || !request.rules.empty() || request.on_graph_pass)
         return;
+    inputs_ = request.inputs.size();
+    outputs_ = request.outputs.size();
     std::vector<Expr> roots = request.outputs;
     for (const auto& [variable, value] : request.updates) roots.push_back(value);
     for (const auto& [variable, value] : request.updates) roots.push_back(variable);
@@ -415,7 +456,8 @@ std::optional<ProgramCache::Entry> ProgramCache::load() const try {
         for (const Loc& loc : node->locs)
             if (loc.file) files.emplace(loc.file, loc.file);
     Entry entry{read_program(file, graph, files), std::string(file.text())};
-    if (!file.empty()) return std::nullopt;
+    if (!file.empty() || entry.object.empty()) return std::nullopt;
+    check_program(entry.compiled, inputs_, outputs_);
     return entry;
 } catch (const std::exception&) {
     return std::nullopt;  // written by something else that knows the checksum, or no memory

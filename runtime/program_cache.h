@@ -36,6 +36,7 @@ class ProgramCache {
 
   private:
     std::vector<Expr> roots_;  // with every size a number
+    std::size_t inputs_ = 0, outputs_ = 0;
     std::string folder_, file_, key_;
 };
 

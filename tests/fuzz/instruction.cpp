@@ -120,13 +120,14 @@ long double binary(Op op, long double a, long double b) {
         case Op::Min: return extreme(false, a, b);
         case Op::Max: return extreme(true, a, b);
         case Op::Pow: return std::pow(a, b);
+        case Op::Fmod: return std::fmod(a, b);
         default: break;
     }
     throw InternalError(fmt::format("fuzz: {} of floats", name(op)));
 }
 
 bool is_function(Op op) {
-    return loops::is_transcendental(op);
+    return loops::is_transcendental(op) && op != Op::Fmod;
 }
 
 // Results that must be exact wherever their operands are.
@@ -139,7 +140,8 @@ bool rounds(Op op) {
         case Op::Trunc:
         case Op::Round:
         case Op::Min:
-        case Op::Max: return false;
+        case Op::Max:
+        case Op::Fmod: return false;
         default: return true;
     }
 }
@@ -242,36 +244,77 @@ void Arithmetic::compute(const Instr& instr, std::span<const Slot* const> args,
                          std::span<const Instr* const> of, Slot& out) {
     out.wild = out.faint = 0;
     out.inexact = false;
-    if (instr.op == Op::Const) return constant(instr, out);
-    if (instr.op == Op::Select) {
-        for (std::size_t l = 0; l < lanes; ++l) {
-            const Slot& chosen = args[0]->i[l] ? *args[1] : *args[2];
-            out.f[l] = chosen.f[l];
-            out.raw[l] = chosen.raw[l];
-            out.i[l] = chosen.i[l];
-            const auto bit = static_cast<Mask>(1 << l);
-            out.wild = static_cast<Mask>(out.wild | ((args[0]->wild | chosen.wild) & bit));
-            out.faint = static_cast<Mask>(out.faint | (chosen.faint & bit));
-        }
-        out.inexact = args[0]->inexact || args[1]->inexact || args[2]->inexact;
-        return;
-    }
     for (std::size_t a = 0; a < static_cast<std::size_t>(loops::arity(instr.op)); ++a) {
+        if (instr.op == Op::Select) break;
         out.wild = static_cast<Mask>(out.wild | args[a]->wild);
         out.inexact = out.inexact || args[a]->inexact;
     }
-    const DType from = of[0]->dtype;
+    // No default: a new instruction has to find its place here.
     switch (instr.op) {
+        case Op::Const: return constant(instr, out);
+        case Op::Select: return select(args, out);
         case Op::Eq:
         case Op::Ne:
         case Op::Lt:
-        case Op::Le: return compare(instr, from, args, out);
+        case Op::Le: return compare(instr, of[0]->dtype, args, out);
         case Op::Cast:
-        case Op::Bitcast: return convert(instr, from, *args[0], out);
-        default: break;
+        case Op::Bitcast: return convert(instr, of[0]->dtype, *args[0], out);
+        case Op::Add:
+        case Op::Sub:
+        case Op::Mul:
+        case Op::Div:
+        case Op::Rem:
+        case Op::Min:
+        case Op::Max:
+        case Op::Neg:
+        case Op::Abs:
+        case Op::MulAdd:
+        case Op::Fma:
+        case Op::Sqrt:
+        case Op::Floor:
+        case Op::Ceil:
+        case Op::Trunc:
+        case Op::Round:
+        case Op::Exp:
+        case Op::Expm1:
+        case Op::Log:
+        case Op::Log1p:
+        case Op::Tanh:
+        case Op::Sin:
+        case Op::Cos:
+        case Op::Erf:
+        case Op::Pow:
+        case Op::Fmod:
+        case Op::And:
+        case Op::Or:
+        case Op::Xor:
+        case Op::Not:
+        case Op::Shl:
+        case Op::Shr:
+            if (is_float(instr.dtype)) return floats(instr, args, of, out);
+            return integers(instr, args, out);
+        case Op::IndexOf:  // of the walk
+        case Op::Load:
+        case Op::LoadIf:
+        case Op::Acc:
+        case Op::SinIf:  // of native code alone
+        case Op::CosIf:
+        case Op::FmodIf: break;
     }
-    if (is_float(instr.dtype)) return floats(instr, args, of, out);
-    integers(instr, args, out);
+    throw InternalError(fmt::format("fuzz: {} in a nest", name(instr.op)));
+}
+
+void Arithmetic::select(std::span<const Slot* const> args, Slot& out) {
+    for (std::size_t l = 0; l < lanes; ++l) {
+        const Slot& chosen = args[0]->i[l] ? *args[1] : *args[2];
+        out.f[l] = chosen.f[l];
+        out.raw[l] = chosen.raw[l];
+        out.i[l] = chosen.i[l];
+        const auto bit = static_cast<Mask>(1 << l);
+        out.wild = static_cast<Mask>(out.wild | ((args[0]->wild | chosen.wild) & bit));
+        out.faint = static_cast<Mask>(out.faint | (chosen.faint & bit));
+    }
+    out.inexact = args[0]->inexact || args[1]->inexact || args[2]->inexact;
 }
 
 void Arithmetic::constant(const Instr& instr, Slot& out) {

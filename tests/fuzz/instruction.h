@@ -53,6 +53,7 @@ class Arithmetic {
     void compute(const loops::Instr& instr, std::span<const Slot* const> args,
                  std::span<const loops::Instr* const> of, Slot& out);
     void constant(const loops::Instr& instr, Slot& out);
+    static void select(std::span<const Slot* const> args, Slot& out);
     void floats(const loops::Instr& instr, std::span<const Slot* const> args,
                 std::span<const loops::Instr* const> of, Slot& out);
     void integers(const loops::Instr& instr, std::span<const Slot* const> args, Slot& out);
