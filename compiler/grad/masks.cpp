@@ -98,10 +98,6 @@ bool all_unread(const Mask& m) {
 void Mask::require(const Condition& c) {
     const Node& n = c.e.node();
     if (is_op(n, "not")) return require({n.inputs[0], !c.holds, c.unread});
-    if (is_op(n, c.holds ? "and" : "or")) {
-        for (const Expr& part : n.inputs) require({part, c.holds, c.unread});
-        return;
-    }
     for (const Condition& have : all_)
         if (same(have.e, c.e) && have.holds == c.holds) return;
     all_.push_back(c);

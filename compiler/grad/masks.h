@@ -25,7 +25,7 @@ class Mask {
 
     bool empty() const { return all_.empty(); }
     const std::vector<Condition>& conditions() const { return all_; }
-    /// Requires one more condition; conjunctions and negations are taken apart.
+    /// Requires one more condition; negations are taken off.
     void require(const Condition& c);
     void require(const Mask& m);
     /// The same without the conditions on what was read.

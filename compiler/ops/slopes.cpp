@@ -1,11 +1,13 @@
 #include "compiler/ops/slopes.h"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
 #include "compiler/ops/elementwise.h"
 #include "compiler/ops/elementwise_rows.h"
 #include "compiler/ops/leaves.h"
+#include "compiler/ops/movement.h"
 #include "compiler/ops/rows.h"
 
 namespace arete {
@@ -18,6 +20,14 @@ constexpr int deepest = 8;
 bool is_zero(const Expr& e) {
     double v = 1;
     return is_constant_scalar(e, &v) && v == 0;
+}
+
+// Beside e, does y have one element along each of these axes of e?
+bool is_repeated(const Expr& y, const Expr& e, const Ints& axes) {
+    return std::all_of(axes.begin(), axes.end(), [&](std::int64_t k) {
+        const std::int64_t own = k - (e.rank() - y.rank());
+        return own < 0 || y.shape()[static_cast<std::size_t>(own)] == Dim(1);
+    });
 }
 
 Expr quotient(const Expr& g, const Expr& y, int depth) {
@@ -52,6 +62,15 @@ Expr quotient(const Expr& g, const Expr& y, int depth) {
         const Expr b = is_zero(x[2]) ? x[2] : part(2);
         return b.empty() ? b : where(at(x[0], {}), at(a, {}), at(b, {}));
     }
+    // A sum over axes along which y was repeated; without keepdims a reshape follows.
+    if (n.op->name == "sum" && is_repeated(y, x[0], n.attrs.get<Ints>("axes"))) {
+        const Expr a = part(0);
+        return a.empty() ? a : apply(def(n), {broadcast_to(at(a, {}), x[0].shape())}, n.attrs, {});
+    }
+    if (n.op->name == "reshape" && x[0].node().op->name == "sum" && g.shape() == y.shape()) {
+        const Expr a = part(0);
+        return a.empty() ? a : apply(def(n), {a}, n.attrs, {});
+    }
     double power = 0;
     if (n.op == &pow_op.info && same(x[0], y) && is_constant_scalar(x[1], &power) && power >= 1)
         return pow(at(y, {}), at(scalar_constant(y.dtype(), power - 1), {}));
@@ -70,8 +89,12 @@ bool squares(const Expr& e, int depth) {
         if (is_constant_scalar(x[1], &c) && c > 0 && squares(x[0], depth + 1)) return true;
         return product && is_constant_scalar(x[0], &c) && c > 0 && squares(x[1], depth + 1);
     }
-    if (n.op == &pow_op.info)
-        return is_constant_scalar(x[1], &c) && c >= 2 && std::fmod(c, 2.0) == 0;
+    if (n.op == &pow_op.info) {
+        if (!is_constant_scalar(x[1], &c)) return false;
+        const OpInfo* base = x[0].node().op;
+        const bool never_negative = base == &abs_op.info || base == &relu_op.info;
+        return never_negative ? c > 1 : c >= 2 && std::fmod(c, 2.0) == 0;
+    }
     if (n.op == &add_op.info) return squares(x[0], depth + 1) && squares(x[1], depth + 1);
     if (n.op == &where_op.info)
         return (is_zero(x[1]) || squares(x[1], depth + 1)) &&
@@ -123,7 +146,8 @@ Expr slope_of_power(const PullbackArgs& a, double power) {
     if (power == 1) return g;
     if (power == 2) return g * (2 * x);
     if (power == 0.5) return slope_of_sqrt(g, x, a.y[0]);
-    return g * (a.x[1] * pow(x, scalar_constant(x.dtype(), power - 1)));
+    const Expr slope = g * (a.x[1] * pow(x, scalar_constant(x.dtype(), power - 1)));
+    return power > 0 && power < 1 && is_sum_of_squares(x) ? where(neq(x, 0), slope, 0) : slope;
 }
 
 }  // namespace

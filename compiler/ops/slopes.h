@@ -12,8 +12,8 @@ std::vector<Expr> pullback_pow(const PullbackArgs& a);
 /// g / y, where g is a multiple of y as it is written: without a division, so that y may be 0.
 /// Empty for others.
 Expr quotient(const Expr& g, const Expr& y);
-/// True for squares, and sums and positive multiples of such: never negative, and where they are 0
-/// their gradient is, too.
+/// True for squares, other powers above 1 of what is not negative, and sums and positive multiples
+/// of such: never negative, and where they are 0 their gradient is, too.
 bool is_sum_of_squares(const Expr& e);
 
 }  // namespace arete

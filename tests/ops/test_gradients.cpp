@@ -430,6 +430,37 @@ TEST_CASE("norms have gradient 0 at 0, and squares of norms all derivatives") {
          },
          {3, 4},
          {0.6, 0.8}},
+        {"times what it is repeated for",
+         [](X x) {
+             const Expr n = sqrt(sum(sqr(matrix_of(x)), 1, true));
+             return sqr(n * cast(numbers({1, 2, 3}), x.dtype())) / 14;
+         },
+         {0, 0, 3, 4},
+         {0, 0, 6, 8},
+         {2, 2, 2, 2}},
+        {"one norm for many",
+         [](X x) {
+             return sqr(norm(x) * cast(numbers({1, 2}), x.dtype())) / 5;
+         },
+         {0, 0},
+         {0, 0},
+         {2, 2}},
+        {"distances",
+         [](X x) {
+             const Expr m = matrix_of(x);
+             return sqrt(sum(sqr(expand_dims(m, 0) - expand_dims(m, 1)), 2));
+         },
+         {0, 0, 3, 4},
+         {-1.2, -1.6, 1.2, 1.6}},
+        {"the norm of order 3",
+         [](X x) { return pow(sum(pow(abs(x), 3)), 1.0 / 3); },
+         {0, 0},
+         {0, 0}},
+        {"the norm of order 3 elsewhere",
+         [](X x) { return pow(sum(pow(abs(x), 3)), 1.0 / 3); },
+         {-1, 0},
+         {-1, 0}},
+        {"the norm of order 1", [](X x) { return sqr(sqrt(sum(abs(x)))); }, {0, -2}, {0, -1}},
         {"direction",
          [](X x) {
              const Expr n = norm(x);
