@@ -60,31 +60,80 @@ Expr with_rank(const Expr& e, int rank, Loc loc) {
     return reshape(at(e, loc), shape);
 }
 
-// Does a condition, of the rank of what it masks, depend on the place along an axis?
-bool varies(const Expr& e, std::size_t axis) {
-    return !(e.shape()[axis] == Dim(1));
-}
-
-// Of a sum over these axes: chosen where any term was, with axes of size 1 for those summed.
-Expr any_of(const Expr& e, const Ints& axes, Loc loc) {
-    Ints over;
-    for (std::int64_t k : axes)
-        if (varies(e, static_cast<std::size_t>(k))) over.push_back(k);
-    return over.empty() ? e : any(at(e, loc), over, true);
-}
-
-Expr without_axes(const Expr& e, const Ints& axes, Loc loc) {
-    Shape shape;
-    for (std::size_t k = 0; k < e.shape().size(); ++k)
-        if (std::find(axes.begin(), axes.end(), static_cast<std::int64_t>(k)) == axes.end())
-            shape.push_back(e.shape()[k]);
-    return reshape(at(e, loc), shape);
+// Does a condition on a tensor of some rank depend on the place along one of these axes?
+bool varies(const Expr& e, int rank, const Ints& axes) {
+    return std::any_of(axes.begin(), axes.end(), [&](std::int64_t k) {
+        const std::int64_t own = k - rank + e.rank();
+        return own >= 0 && !(e.shape()[static_cast<std::size_t>(own)] == Dim(1));
+    });
 }
 
 Mask mask_of(const Expr& e, bool unread = false) {
     Mask m;
     m.require({e, true, unread});
     return m;
+}
+
+// The conditions on a tensor of some rank that do not vary along these axes.
+Mask constant_along(const Mask& m, int rank, const Ints& axes) {
+    Mask out;
+    for (const Mask::Condition& c : m.conditions())
+        if (!varies(c.e, rank, axes)) out.require(c);
+    return out;
+}
+
+// Of a sum over these axes, which stay with size 1: chosen where any term was.
+Mask any_along(const Mask& m, int rank, const Ints& axes, Loc loc) {
+    Mask out = constant_along(m, rank, axes), rest;
+    for (const Mask::Condition& c : m.conditions())
+        if (varies(c.e, rank, axes)) rest.require(c);
+    if (rest.empty()) return out;
+    const Expr e = with_rank(rest.expr(loc), rank, loc);
+    Ints over;
+    for (std::int64_t k : axes)
+        if (varies(e, rank, {k})) over.push_back(k);
+    out.require({any(at(e, loc), over, true), true, false});
+    return out;
+}
+
+// The same conditions without these axes, along which none varies.
+Mask without_axes(const Mask& m, int rank, const Ints& axes, Loc loc) {
+    Mask out;
+    for (const Mask::Condition& c : m.conditions()) {
+        const bool has = std::any_of(axes.begin(), axes.end(),
+                                     [&](std::int64_t k) { return k >= rank - c.e.rank(); });
+        Expr e = c.e;
+        if (has) {
+            e = with_rank(e, rank, loc);
+            Shape shape;
+            for (std::int64_t k = 0; k < rank; ++k)
+                if (std::find(axes.begin(), axes.end(), k) == axes.end())
+                    shape.push_back(e.shape()[static_cast<std::size_t>(k)]);
+            e = reshape(at(e, loc), shape);
+        }
+        out.require({e, c.holds, c.unread});
+    }
+    return out;
+}
+
+Ints axes_from(std::int64_t first, int rank) {
+    Ints out;
+    for (std::int64_t k = first; k < rank; ++k) out.push_back(k);
+    return out;
+}
+
+// The axes of the gradient along which a placing op puts every element where it was: the result has
+// as many, in the same order. Those of one_hot_rows are its rows.
+Ints kept_axes(const Node& n, const Shape& from) {
+    Ints out;
+    const Shape& to = n.types[0].shape;
+    if (is_op(n, "one_hot_rows")) return from[0] == to[0] ? Ints{0} : out;
+    const bool slice = is_op(n, "slice_grad") || is_op(n, "dynamic_slice_grad");
+    if (!slice && !is_op(n, "pad2d")) return out;
+    for (std::size_t k = 0; k < from.size(); ++k)
+        if (from[k] == to[k] && (!slice || n.attrs.get<Ints>("steps")[k] == 1))
+            out.push_back(static_cast<std::int64_t>(k));
+    return out;
 }
 
 bool all_unread(const Mask& m) {
@@ -191,10 +240,8 @@ Masked Masked::sum_to(const TensorType& type, Fit fit) const {
         if (gone) summed.push_back(k);
         if (k < extra) left.push_back(k);
     }
-    const Mask mask = chosen().choices();
-    if (mask.empty()) return out;
-    const Expr chosen_any = any_of(with_rank(mask.expr(loc), whole.rank(), loc), summed, loc);
-    out.applied = mask_of(without_axes(chosen_any, left, loc));
+    const Mask any = any_along(chosen().choices(), whole.rank(), summed, loc);
+    out.applied = without_axes(any, whole.rank(), left, loc);
     return out;
 }
 
@@ -272,18 +319,18 @@ Carrier::Found Carrier::find_new(const Expr& e) {
     const Mask choices = from.mask.choices();
     if (choices.empty()) return out;
     const int rank = n.inputs[operand].rank();
-    const Expr mask = with_rank(choices.expr(loc_), rank, loc_);
     if (is_op(n, "sum")) {
         const Ints& axes = n.attrs.get<Ints>("axes");
-        const Expr kept = any_of(mask, axes, loc_);
-        const bool keepdims = n.attrs.get<bool>("keepdims");
-        out.mask = mask_of(keepdims ? kept : without_axes(kept, axes, loc_));
+        out.mask = any_along(choices, rank, axes, loc_);
+        if (!n.attrs.get<bool>("keepdims")) out.mask = without_axes(out.mask, rank, axes, loc_);
         out.exact = from.exact;
     }
+    // Elements of a line are mixed with each other.
     if (is_op(n, "softmax_grad"))
-        out.mask = mask_of(any_of(mask, {n.attrs.get<std::int64_t>("axis")}, loc_));
+        out.mask = any_along(choices, rank, {n.attrs.get<std::int64_t>("axis")}, loc_);
+    if (is_op(n, "prod_others_along")) out.mask = any_along(choices, rank, {rank - 1}, loc_);
     if (is_op(n, "dot") || is_op(n, "batched_dot") || is_one_of(n, convolutions))
-        out.mask = contracted(n, operand, choices).mask;
+        out.mask = contracted(n, operand, choices);
     return out;
 }
 
@@ -335,39 +382,47 @@ Carrier::Found Carrier::moved(const Node& n, std::size_t operand, const Mask& ma
     return out;
 }
 
-// Where nothing is placed, nothing was read.
+// Where nothing is placed, nothing was read. Conditions on whole rows stay what they are.
 Carrier::Found Carrier::placed(const Node& n, std::size_t operand, const Mask& mask) const {
     const Expr& x = n.inputs[operand];
-    const auto whole = [&](const Expr& e) { return broadcast_to(at(e, loc_), x.shape()); };
+    const Ints kept = kept_axes(n, x.shape());
+    Ints changed;
+    for (std::int64_t k = 0; k < x.rank(); ++k)
+        if (std::find(kept.begin(), kept.end(), k) == kept.end()) changed.push_back(k);
+    Mask moved, rest;
+    for (const Mask::Condition& c : mask.conditions())
+        (c.e.rank() > 0 && varies(c.e, x.rank(), changed) ? rest : moved).require(c);
     const Expr chosen =
-        whole(mask.empty() ? scalar_constant(DType::Bool, std::int64_t{1}, loc_) : mask.expr(loc_));
+        broadcast_to(rest.empty() ? at(scalar_constant(DType::Bool, std::int64_t{1}, loc_), loc_)
+                                  : at(rest.expr(loc_), loc_),
+                     x.shape());
     const bool counts = is_one_of(n, adds);
     std::vector<Expr> inputs = n.inputs;
     inputs[operand] = counts ? cast(at(chosen, loc_), x.dtype()) : chosen;
     Expr e = apply(def(n), std::move(inputs), n.attrs, loc_);
     if (counts) e = neq(at(e, loc_), Operand(0, loc_.file, loc_.line));
-    return {true, true, mask_of(e, all_unread(mask))};
+    Found out{true, true, {}};
+    for (const Mask::Condition& c : moved.conditions()) {
+        const bool labels = is_op(n, "one_hot_rows") && c.e.rank() > 0;
+        out.mask.require({labels ? expand_dims(at(c.e, loc_), -1) : c.e, c.holds, c.unread});
+    }
+    out.mask.require({e, true, all_unread(rest)});
+    return out;
 }
 
 // Of a sum of products: rows or columns of the result that only zeros go into. What a mask leaves
 // out of one sum cannot be told from its result.
-Carrier::Found Carrier::contracted(const Node& n, std::size_t operand, const Mask& mask) const {
-    Found out{true, false, {}};
-    const auto rank = static_cast<std::size_t>(n.inputs[operand].rank());
-    const Expr e = with_rank(mask.expr(loc_), static_cast<int>(rank), loc_);
-    if (is_one_of(n, convolutions)) {
-        for (std::size_t k = 1; k < rank; ++k)
-            if (varies(e, k)) return out;
-        if (operand == (is_op(n, "conv2d_grad_input") ? 1U : 0U)) out.mask = mask_of(e);
-        return out;
-    }
-    const std::size_t axis = operand == 0 ? rank - 1 : rank == 1 ? 0 : rank - 2;
-    if (varies(e, axis)) return out;
+Mask Carrier::contracted(const Node& n, std::size_t operand, const Mask& mask) const {
+    const int rank = n.inputs[operand].rank();
+    if (is_one_of(n, convolutions))
+        return operand == (is_op(n, "conv2d_grad_input") ? 1U : 0U)
+                   ? constant_along(mask, rank, axes_from(1, rank))
+                   : Mask();
+    const Ints summed{operand == 0 ? rank - 1 : std::max(rank - 2, 0)};
+    const Mask rows = constant_along(mask, rank, summed);
     // The product's axes are those of both operands without the summed one.
-    const auto other = static_cast<std::size_t>(n.inputs[1 - operand].rank());
-    const bool drop = other == 1;
-    out.mask = mask_of(drop ? without_axes(e, {static_cast<std::int64_t>(axis)}, loc_) : e);
-    return out;
+    const bool drop = n.inputs[1 - operand].rank() == 1;
+    return drop ? without_axes(rows, rank, summed, loc_) : rows;
 }
 
 // A sum of products along the masked axis: rows of the other operand that were not chosen are
@@ -377,24 +432,20 @@ Expr Carrier::spared(const Expr& result) {
     const bool filters = is_op(n, "conv2d_grad_weights");
     if (!is_new_(n) || (!filters && !is_op(n, "dot") && !is_op(n, "batched_dot"))) return result;
     const bool second = find(n.inputs[1]).any;
-    if (second == find(n.inputs[0]).any) return result;
+    if (second == find(n.inputs[0]).any || (filters && !second)) return result;
     const std::size_t operand = second ? 1 : 0;
-    const Mask mask = find(n.inputs[operand]).mask.choices();
     const Expr &x = n.inputs[operand], &other = n.inputs[1 - operand];
-    const auto rank = static_cast<std::size_t>(x.rank());
-    if (mask.empty() || rank < 2 || other.rank() != x.rank()) return result;
-    Expr e = with_rank(mask.expr(loc_), x.rank(), loc_);
-    if (filters) {
-        if (!second || !varies(e, 0)) return result;
-        for (std::size_t k = 1; k < rank; ++k)
-            if (varies(e, k)) return result;
-    } else {
-        const std::size_t summed = second ? rank - 2 : rank - 1,
-                          free = second ? rank - 1 : rank - 2;
-        if (!varies(e, summed) || varies(e, free)) return result;
+    const int rank = x.rank();
+    if (rank < 2 || other.rank() != rank) return result;
+    const std::int64_t summed = filters ? 0 : second ? rank - 2 : rank - 1;
+    const Ints free = filters ? axes_from(1, rank) : Ints{second ? rank - 1 : rank - 2};
+    const Mask mask = constant_along(find(x).mask.choices(), rank, free);
+    if (mask.empty() || !varies(mask.expr(loc_), rank, {summed})) return result;
+    Expr e = with_rank(mask.expr(loc_), rank, loc_);
+    if (!filters) {
         std::vector<int> order;
-        for (int k = 0; k < x.rank(); ++k) order.push_back(k);
-        std::swap(order[rank - 1], order[rank - 2]);
+        for (int k = 0; k < rank; ++k) order.push_back(k);
+        std::swap(order.end()[-1], order.end()[-2]);
         e = transpose(at(e, loc_), order);
     }
     std::vector<Expr> inputs = n.inputs;

@@ -85,7 +85,7 @@ class Carrier {
     Found find_elementwise(const Node& n);
     Found moved(const Node& n, std::size_t operand, const Mask& mask) const;
     Found placed(const Node& n, std::size_t operand, const Mask& mask) const;
-    Found contracted(const Node& n, std::size_t operand, const Mask& mask) const;
+    Mask contracted(const Node& n, std::size_t operand, const Mask& mask) const;
     Expr spared(const Expr& e);
     bool keeps_zeros(const Expr& e) const;
 
