@@ -129,8 +129,10 @@ void write_step(JsonWriter& j, const ReportSource& source, const Compiled& compi
                                   : static_cast<const loops::Code&>(s.kernel);
     PrettyPrint names;
     for (const SlotValue& v : read_by(compiled, number)) {
-        const auto k = std::find(s.slots.begin(), s.slots.end(), v.slot) - s.slots.begin();
-        names.names.emplace_back(v.value, code.buffers[static_cast<std::size_t>(k)].name);
+        const auto k = std::find(s.slots.begin(), s.slots.end(), v.slot);
+        if (k != s.slots.end())  // else it is read for an earlier piece
+            names.names.emplace_back(
+                v.value, code.buffers[static_cast<std::size_t>(k - s.slots.begin())].name);
     }
     j.key("computes").open('[');
     for (const SlotValue& v : stored)

@@ -25,28 +25,6 @@ std::int64_t words(DType t) {
     return std::max<std::int64_t>(4, static_cast<std::int64_t>(size_of(t))) / 4;
 }
 
-std::int64_t count_work(const Node& node) {
-    loops::Nest nest = alone(node);
-    loops::expand_math(nest);
-    std::int64_t work = 0;
-    for (const loops::Instr& i : nest.values) {
-        const bool loads = i.op == loops::Op::Load || i.op == loops::Op::LoadIf;
-        if (loads && std::any_of(nest.axes.begin(), nest.axes.end(),
-                                 [&](loops::Var v) { return i.index.uses_nested(v); }))
-            work += 16;
-        if (loops::arity(i.op) == 0) continue;
-        // Comparisons are as wide as what they compare.
-        std::int64_t wide = words(i.dtype);
-        for (int k = 0; k < loops::arity(i.op); ++k)
-            wide = std::max(
-                wide,
-                words(nest.values[static_cast<std::size_t>(i.args[static_cast<std::size_t>(k)])]
-                          .dtype));
-        work += wide * (i.op == loops::Op::Div || i.op == loops::Op::Sqrt ? 8 : 1);
-    }
-    return work;
-}
-
 }  // namespace
 
 std::int64_t elements(const Node& node) {
@@ -63,17 +41,45 @@ std::int64_t iterations(const Node& node) {
     return total;
 }
 
-std::int64_t Costs::work(const Node& node) {
-    if (node.op->has(Trait::View)) return 0;
-    if (!def(node).scalar) return count_work(node);
+Costs::Work Costs::count(const Node& node) {
+    loops::Nest nest = alone(node);
+    loops::expand_math(nest);
+    Work out;
+    for (const loops::Instr& i : nest.values) {
+        const bool loads = i.op == loops::Op::Load || i.op == loops::Op::LoadIf;
+        if (loads && std::any_of(nest.axes.begin(), nest.axes.end(),
+                                 [&](loops::Var v) { return i.index.uses_nested(v); }))
+            out.bytes += 16;
+        if (loops::arity(i.op) == 0) continue;
+        ++out.instructions;
+        // Comparisons are as wide as what they compare.
+        std::int64_t wide = words(i.dtype);
+        for (int k = 0; k < loops::arity(i.op); ++k)
+            wide = std::max(
+                wide,
+                words(nest.values[static_cast<std::size_t>(i.args[static_cast<std::size_t>(k)])]
+                          .dtype));
+        out.bytes += wide * (i.op == loops::Op::Div || i.op == loops::Op::Sqrt ? 8 : 1);
+    }
+    return out;
+}
+
+const Costs::Work& Costs::known(const Node& node) {
+    static constexpr Work none;
+    if (node.op->has(Trait::View)) return none;
+    if (!def(node).scalar) {
+        const auto [it, fresh] = others_.try_emplace(&node);
+        if (fresh) it->second = count(node);
+        return it->second;
+    }
     // A scalar body depends on types, and on which operands are literals.
     std::size_t key = reinterpret_cast<std::size_t>(node.op);
     const auto mix = [&](std::size_t v) { key = (key ^ v) * 0x9E3779B97F4A7C15u; };
     mix(static_cast<std::size_t>(node.types[0].dtype));
     for (const Expr& e : node.inputs)
         mix(2 * static_cast<std::size_t>(e.dtype()) + (is_constant_scalar(e) ? 1 : 0));
-    const auto [it, fresh] = known_.try_emplace(key, 0);
-    if (fresh) it->second = count_work(node);
+    const auto [it, fresh] = known_.try_emplace(key);
+    if (fresh) it->second = count(node);
     return it->second;
 }
 

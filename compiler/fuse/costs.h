@@ -25,7 +25,9 @@ class Costs {
     /// Arithmetic to compute one element, all of whose operands are loaded. Transcendental
     /// functions count as their polynomials, divisions as 8, and a load that cannot be a vector's
     /// as 16.
-    std::int64_t work(const Node& node);
+    std::int64_t work(const Node& node) { return known(node).bytes; }
+    /// Instructions of that, whatever they cost.
+    std::int64_t instructions(const Node& node) { return known(node).instructions; }
     /// Moving `count` elements of a value between memory and registers. A value that exceeds the
     /// second-level cache counts four times.
     std::int64_t move(const Node& node, std::int64_t count) const;
@@ -33,7 +35,14 @@ class Costs {
     std::int64_t load(const Node& node) const;
 
   private:
-    std::unordered_map<std::size_t, std::int64_t> known_;
+    struct Work {
+        std::int64_t bytes = 0, instructions = 0;
+    };
+    static Work count(const Node& node);
+    const Work& known(const Node& node);
+
+    std::unordered_map<std::size_t, Work> known_;  // of scalar bodies: by op and types
+    std::unordered_map<const Node*, Work> others_;
 };
 
 }  // namespace arete

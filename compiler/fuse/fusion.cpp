@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <numeric>
+#include <unordered_map>
 
 #include "compiler/fuse/costs.h"
+#include "compiler/fuse/evaluations.h"
 #include "compiler/fuse/recompute.h"
 #include "compiler/fuse/siblings.h"
 #include "compiler/ops/leaves.h"
@@ -43,7 +45,7 @@ class Fuser {
         do {
             stored_now_ = 0;
             find_readers();
-            for (const std::vector<int>& region : regions()) decide(region);
+            for (const std::vector<int>& region : regions()) decide_in_windows(region);
         } while (stored_now_ > 0);
         for (int i = 0; i < n; ++i)
             if (!node(i).is_leaf() && stored(i))
@@ -77,7 +79,6 @@ class Fuser {
 
     // The boundaries that no cost can move.
     void store_always() {
-        constexpr int deepest = 100;
         // In a kernel of their own random numbers are made four from a block; unless so many that
         // memory would cost more.
         constexpr std::int64_t most_drawn = std::int64_t{1} << 20;
@@ -97,6 +98,8 @@ class Fuser {
                 store(i, "checked before it is used");
             else if (is(i, Trait::Scatters))
                 store(i, "scatter");
+            else if (by_pieces(n))
+                store(i, fmt::format("made of {} pieces", n.inputs.size()));
             else if (is(i, Trait::Stored))
                 store(i, "for the order of its elements");
             else if (n.types.size() > 1)
@@ -105,8 +108,9 @@ class Fuser {
                 store(i, fmt::format("read by {}", node(*scatter).op->name));
             else if (is(i, Trait::Random) && elements_[at(i)] <= most_drawn)
                 store(i, "random numbers");
-            else if (depth[at(i)] > deepest && !is(i, Trait::View) && !is(i, Trait::Reduces))
-                // Kernels stay of a size that compiles quickly.
+            else if (depth[at(i)] > Bounds::depth * (is(i, Trait::View) ? 2 : 1) &&
+                     !is(i, Trait::Reduces))
+                // What walks a kernel's nodes may be recursive. Views go on for a while.
                 store(i, "the kernel that reads it is long enough");
             if (is_kernel(i)) depth[at(i)] = 0;
         }
@@ -122,15 +126,49 @@ class Fuser {
             it->evaluations = std::max(it->evaluations, r.evaluations);
     }
 
+    // What no cost may decide: kernels stay of a size that compiles quickly, and no value is
+    // computed often. All readers of node i have been visited.
+    void bound(int i, Evaluations& evaluations) {
+        if (is(i, Trait::Reduces)) return;  // is computed once in any case
+        if (is(i, Trait::View)) {
+            if (evaluations.long_address(i, Bounds::address_terms))
+                store(i, "its address would be long");
+            return;
+        }
+        const std::int64_t own = costs_.instructions(node(i));
+        std::int64_t all = 0;
+        bool full = false;
+        for (const Evaluations::Need& need : evaluations.needs(i)) {
+            if (need.places > Bounds::in_one_kernel) {
+                store(i, fmt::format("%{} = {} reads it at {} places", need.result,
+                                     node(need.result).op->name, need.places));
+                return;
+            }
+            all += need.places;
+            full = full || instructions_[need.kernel] + own * need.places > Bounds::instructions;
+        }
+        if (all > Bounds::in_all_kernels) {
+            store(i, fmt::format("kernels would compute it {} times", all));
+        } else if (full) {
+            store(i, "the kernel that reads it is long enough");
+        } else {
+            for (const Evaluations::Need& need : evaluations.needs(i))
+                instructions_[need.kernel] += own * need.places;
+        }
+    }
+
     // The kernels that read each value, and what is part of its only reader's kernel.
     void find_readers() {
-        constexpr std::size_t most_readers = 64;
+        Evaluations evaluations(graph_);
         std::fill(reduction_of_.begin(), reduction_of_.end(), -1);
+        instructions_.clear();
         for (int i = static_cast<int>(graph_.size()) - 1; i >= 0; --i) {
             joins_[at(i)] = straight_[at(i)] = 0;
             readers_[at(i)].clear();
+            if (!stored(i)) bound(i, evaluations);
             if (stored(i)) {
                 straight_[at(i)] = !node(i).is_leaf() && one_to_one(i);
+                if (!node(i).is_leaf()) start(i, evaluations);
                 continue;
             }
             bool alone = true, straight = true;
@@ -138,16 +176,17 @@ class Fuser {
                 if (is_kernel(u))
                     add_reader(i, {u, iterations_[at(u)]});
                 else
-                    for (const Reader& r : readers_[at(u)]) add_reader(i, r);
+                    for (const Reader& r : readers_[at(u)])
+                        add_reader(i, {r.kernel, iterations_[at(r.kernel)]});
                 alone &= is_kernel(u) || joins_[at(u)];
                 straight &= straight_[at(u)] && elements_[at(u)] == elements_[at(i)];
             }
-            const std::vector<Reader>& readers = readers_[at(i)];
-            if (readers.size() > most_readers && !is(i, Trait::View)) {
-                store(i, fmt::format("{} kernels read it", readers.size()));
-                straight_[at(i)] = one_to_one(i);
-                continue;
-            }
+            std::vector<Reader>& readers = readers_[at(i)];
+            count_evaluations(readers, evaluations.needs(i));
+            if (is(i, Trait::Reduces))
+                start(i, evaluations);
+            else
+                evaluations.pass_on(i);
             straight_[at(i)] = straight && one_to_one(i);
             if (!alone || readers.size() != 1) continue;
             const Reader& r = readers[0];
@@ -166,6 +205,23 @@ class Fuser {
                 joins_[i] |= std::all_of(n.inputs.begin(), n.inputs.end(),
                                          [&](const Expr& e) { return given(graph_.id(e)); });
         }
+    }
+
+    void start(int i, Evaluations& evaluations) {
+        evaluations.start(i);
+        if (!by_pieces(node(i))) instructions_[i] += costs_.instructions(node(i));
+    }
+
+    void count_evaluations(std::vector<Reader>& readers,
+                           const std::vector<Evaluations::Need>& needs) const {
+        std::unordered_map<int, std::int64_t> by_result;
+        for (const Evaluations::Need& need : needs)
+            by_result[need.result] +=
+                need.places *
+                (need.iterations < 0 ? iterations_[at(need.result)] : need.iterations);
+        for (Reader& r : readers)
+            if (const auto at = by_result.find(r.kernel); at != by_result.end())
+                r.evaluations = at->second;
     }
 
     // Work after a reduction that can follow it in its kernel.
@@ -246,13 +302,27 @@ class Fuser {
     bool always_reads(const Reader& r, int i) const {
         return std::any_of(graph_.users(i).begin(), graph_.users(i).end(), [&](int u) {
             if (is_kernel(u)) return u == r.kernel;
-            return joins_[at(u)] &&
+            return (joins_[at(u)] || (windows_ && value_of_[at(u)] < 0)) &&
                    std::any_of(readers_[at(u)].begin(), readers_[at(u)].end(),
                                [&](const Reader& of) { return of.kernel == r.kernel; });
         });
     }
 
-    void decide(const std::vector<int>& region) {
+    // A cut of very many values is taken in parts, from the results' side: what one of them stores
+    // changes who reads the values below, which are decided in the next round then.
+    void decide_in_windows(const std::vector<int>& region) {
+        constexpr std::size_t most = 100;
+        windows_ = region.size() > most;
+        const int before = stored_now_;
+        for (std::size_t end = region.size(); end > 0 && stored_now_ == before;) {
+            const std::size_t begin = end - std::min(end, most);
+            decide(std::span<const int>(region).subspan(begin, end - begin));
+            end = begin;
+        }
+        windows_ = false;
+    }
+
+    void decide(std::span<const int> region) {
         KeepOrRecompute problem;
         std::vector<int> ids;
         std::vector<std::vector<Reader>> readers;
@@ -348,11 +418,13 @@ class Fuser {
     Fusion out_;
     Costs costs_;
     int stored_now_ = 0;
+    bool windows_ = false;  // values above those that are decided are computed by their readers
     std::vector<char> kept_;
     std::vector<char> joins_;     // part of its only reader's kernel, or an address
     std::vector<char> straight_;  // keeps elements one to one up to the kernel's result
     std::vector<int> reduction_of_;
     std::vector<int> value_of_;
+    std::unordered_map<int, std::int64_t> instructions_;  // by kernel, of one iteration
     std::vector<std::int64_t> elements_, iterations_;
     std::vector<std::vector<Reader>> readers_;  // by kernel
 };

@@ -9,6 +9,21 @@
 
 namespace arete {
 
+/// What keeps a graph's kernels within a small multiple of computing every node once, to compile
+/// and to run. The fuser stores what would exceed it, and the verifier checks it.
+struct Bounds {
+    /// Places at which one kernel evaluates a value that is not stored (evaluations.h).
+    static constexpr std::int64_t in_one_kernel = 4;
+    /// The same, all kernels together.
+    static constexpr std::int64_t in_all_kernels = 16;
+    /// Instructions of one iteration of a kernel.
+    static constexpr std::int64_t instructions = 600;
+    /// Terms of an index through views.
+    static constexpr std::int64_t address_terms = 48;
+    /// Nodes between a value that is not stored and its kernel's result.
+    static constexpr int depth = 100;
+};
+
 /// One kernel to be: the values it stores (of one shape) with everything inlined into them.
 struct Group {
     std::vector<Expr> roots;

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <unordered_set>
 
+#include "compiler/fuse/evaluations.h"
 #include "compiler/fuse/fusion.h"
 
 namespace arete {
@@ -45,6 +46,7 @@ class Verifier {
                 for (int k : group_of_[i])
                     ARETE_CHECK(k >= 0, "fuse: {} is stored by no group", str(i));
         }
+        check_bounds();
     }
 
   private:
@@ -122,6 +124,38 @@ class Verifier {
                     str(static_cast<std::size_t>(reduction)));
                 after.insert(m);
             }
+        }
+    }
+
+    // Nothing is computed often. What merging the results of groups into one has saved is not
+    // counted: each result may evaluate a value as often as a kernel of its own would.
+    void check_bounds() const {
+        Evaluations evaluations(g_);
+        for (std::size_t n = g_.size(); n-- > 0;) {
+            const int i = static_cast<int>(n);
+            if (node(n).is_leaf()) continue;
+            if (f_.is_stored[n]) {
+                for (std::size_t k = 0; k < group_of_[n].size(); ++k) {
+                    const Group& group = f_.groups[static_cast<std::size_t>(group_of_[n][k])];
+                    evaluations.start(i, g_.id(group.roots[0]));
+                }
+                continue;
+            }
+            if (!node(n).op->has(Trait::View)) {
+                std::int64_t all = 0;
+                for (const Evaluations::Need& need : evaluations.needs(i)) {
+                    const auto k = static_cast<std::size_t>(need.result);
+                    const auto roots = static_cast<std::int64_t>(
+                        f_.groups[static_cast<std::size_t>(group_of_[k][0])].roots.size());
+                    ARETE_CHECK(need.places <= Bounds::in_one_kernel * 2 * roots,
+                                "fuse: {} is evaluated at {} places by the kernel of {}", str(n),
+                                need.places, str(k));
+                    all += need.places;
+                }
+                ARETE_CHECK(all <= Bounds::in_all_kernels, "fuse: {} is evaluated {} times", str(n),
+                            all);
+            }
+            evaluations.pass_on(i);
         }
     }
 

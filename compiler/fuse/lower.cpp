@@ -46,6 +46,22 @@ class NestBuilder {
         return std::move(out_);
     }
 
+    // Of a root that joins its inputs: the nest that stores input k, which starts there.
+    LoweredNest build_piece(std::string name, std::size_t k, std::int64_t start) {
+        nest().name = std::move(name);
+        const Node& joined = roots_[0].node();
+        const Expr& piece = joined.inputs[k];
+        std::vector<Index> index;
+        for (std::int64_t extent : concrete(piece.shape())) index.push_back(axis(extent));
+        add_lines(joined);
+        const Value v = element(piece, index);
+        const auto along = static_cast<std::size_t>(joined.attrs.get<std::int64_t>("axis"));
+        index[along] = index[along] + start;
+        nest().stores.push_back(
+            {buffer(roots_[0]), linear(index, concrete(roots_[0].shape())), v.id, {}});
+        return std::move(out_);
+    }
+
     loops::Nest& nest() { return out_.nest; }
 
     // The element of a value: loaded, or computed in place.
@@ -178,6 +194,12 @@ class NestBuilder {
         return nest().add_buffer({label, e.dtype(), concrete(e.shape()), false});
     }
 
+    void add_lines(const Node& node) {
+        for (Loc l : node.locs)
+            if (std::find(out_.lines.begin(), out_.lines.end(), l) == out_.lines.end())
+                out_.lines.push_back(l);
+    }
+
     Value compute(const Expr& e, std::span<const Index> index);
 
     LoweredNest out_;
@@ -227,9 +249,7 @@ Value NestBuilder::compute(const Expr& e, std::span<const Index> index) {
             std::equal(d.index.begin(), d.index.end(), index.begin(), index.end()))
             return d.value;
     const OpDef& op = def(node);
-    for (Loc l : node.locs)
-        if (std::find(out_.lines.begin(), out_.lines.end(), l) == out_.lines.end())
-            out_.lines.push_back(l);
+    add_lines(node);
     Value value;
     if (op.scalar) {
         std::vector<Value> args;
@@ -261,6 +281,30 @@ void CheckSite::raise(std::int64_t element) const {
 
 LoweredNest lower_nest(std::span<const Expr> roots, const IsStored& stored, std::string name) {
     return NestBuilder(roots, stored).build(std::move(name));
+}
+
+bool by_pieces(const Node& node) {
+    constexpr std::size_t most_chosen_from = 4;
+    return node.op->has(Trait::Joins) && node.inputs.size() > most_chosen_from;
+}
+
+std::vector<LoweredNest> lower_nests(std::span<const Expr> roots, const IsStored& stored,
+                                     const std::string& name) {
+    std::vector<LoweredNest> out;
+    const Node& node = roots[0].node();
+    if (roots.size() == 1 && by_pieces(node)) {
+        const auto axis = static_cast<std::size_t>(node.attrs.get<std::int64_t>("axis"));
+        std::int64_t start = 0;
+        for (std::size_t k = 0; k < node.inputs.size(); ++k) {
+            const Sizes sizes = concrete(node.inputs[k].shape());
+            if (count(sizes) > 0)
+                out.push_back(NestBuilder(roots, stored).build_piece(name, k, start));
+            start += sizes[axis];
+        }
+    }
+    // Nothing but empty pieces is one empty nest.
+    if (out.empty()) out.push_back(lower_nest(roots, stored, name));
+    return out;
 }
 
 }  // namespace arete

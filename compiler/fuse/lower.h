@@ -34,4 +34,12 @@ using IsStored = std::function<bool(const Expr&)>;
 /// false. Sizes must be concrete.
 LoweredNest lower_nest(std::span<const Expr> roots, const IsStored& stored, std::string name);
 
+/// True for values of very many pieces, one after another, that are stored piece by piece: an
+/// element that chooses among them would look at all.
+bool by_pieces(const Node& node);
+
+/// The nests that compute `roots`: one, or, of a value that is stored by pieces, one for each.
+std::vector<LoweredNest> lower_nests(std::span<const Expr> roots, const IsStored& stored,
+                                     const std::string& name);
+
 }  // namespace arete

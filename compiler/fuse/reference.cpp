@@ -18,17 +18,18 @@ std::vector<Array> apply_op(const std::shared_ptr<const Node>& node, const Value
     for (std::size_t k = 0; k < node->types.size(); ++k) {
         Expr root(node, static_cast<int>(k));
         result.push_back(zeros(root.dtype(), concrete(root.shape())));
-        LoweredNest lowered = lower_nest(
-            {&root, 1}, [](const Expr&) { return true; }, std::string(node->op->name));
-        verify(lowered.nest);
-        std::vector<void*> pointers;
-        for (const Expr& b : lowered.buffers)
-            pointers.push_back(same(b, root) ? result.back().raw() : value_of(b).raw());
-        loops::Kernel kernel = naive(lowered.nest);
-        pointers.resize(kernel.buffers.size(), nullptr);
-        loops::Failure failure = interpret(kernel, pointers);
-        if (failure.failed)
-            lowered.checks[static_cast<std::size_t>(failure.code)].raise(failure.element);
+        for (const LoweredNest& lowered : lower_nests(
+                 {&root, 1}, [](const Expr&) { return true; }, std::string(node->op->name))) {
+            verify(lowered.nest);
+            std::vector<void*> pointers;
+            for (const Expr& b : lowered.buffers)
+                pointers.push_back(same(b, root) ? result.back().raw() : value_of(b).raw());
+            loops::Kernel kernel = naive(lowered.nest);
+            pointers.resize(kernel.buffers.size(), nullptr);
+            loops::Failure failure = interpret(kernel, pointers);
+            if (failure.failed)
+                lowered.checks[static_cast<std::size_t>(failure.code)].raise(failure.element);
+        }
     }
     return result;
 }

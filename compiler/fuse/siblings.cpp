@@ -1,9 +1,10 @@
 #include "compiler/fuse/siblings.h"
 
 #include <algorithm>
-#include <limits>
 #include <optional>
+#include <unordered_set>
 
+#include "compiler/fuse/group_order.h"
 #include "compiler/graph/order.h"
 
 namespace arete {
@@ -19,6 +20,9 @@ using loops::ValueId;
 constexpr std::size_t most_roots = 4;
 // Kernels stay of a size that compiles quickly.
 constexpr std::size_t most_instructions = 200;
+// A value that very many groups read is not compared with all pairs of them: each group with this
+// many after it, and of those with this many of its own shape.
+constexpr std::size_t most_beside = 256, most_compared = 64;
 
 // What a nest loads in its innermost loops, by values of the graph.
 struct Read {
@@ -72,7 +76,8 @@ std::size_t widest(const Nest& n) {
 
 class Merger {
   public:
-    Merger(Fusion& fusion, std::span<const Expr> keep) : f_(fusion), g_(*fusion.graph) {
+    Merger(Fusion& fusion, std::span<const Expr> keep)
+        : f_(fusion), g_(*fusion.graph), order_(fusion.groups.size()) {
         owners_.resize(g_.size());
         seen_by_.assign(g_.size(), -1);
         std::vector<char> kept(g_.size(), 0);
@@ -83,8 +88,6 @@ class Merger {
             for (const Expr& r : group.roots) {
                 owners_[id(r)].push_back(static_cast<int>(items_.size()));
                 item.kept = item.kept || kept[id(r)];
-                item.first = std::min(item.first, static_cast<int>(id(r)));
-                item.last = std::max(item.last, static_cast<int>(id(r)));
             }
             collect(item);
             items_.push_back(std::move(item));
@@ -98,15 +101,15 @@ class Merger {
                 for (int operand : items_[k].inputs)
                     readers[static_cast<std::size_t>(operand)].push_back(static_cast<int>(k));
             for (int operand : items_[k].inputs)
-                for (int owner : owners_[static_cast<std::size_t>(operand)])
+                for (int owner : owners_[static_cast<std::size_t>(operand)]) {
                     items_[static_cast<std::size_t>(owner)].last_result = false;
+                    order_.add_edge(owner, static_cast<int>(k));
+                }
         }
         bool merged = false;
-        for (const std::vector<int>& who : readers)
-            for (std::size_t i = 0; i < who.size(); ++i)
-                for (std::size_t j = i + 1; j < who.size(); ++j)
-                    merged = merge(who[i], who[j]) || merged;
+        for (const std::vector<int>& who : readers) merged = merge_readers(who) || merged;
         if (!merged) return;
+        count_readers();
         // Later ones first: what they are computed from may be of use to them alone, then.
         for (std::size_t k = items_.size(); k-- > 0;)
             if (!items_[k].gone && items_[k].roots.size() > 1) compute_operands(k);
@@ -117,12 +120,12 @@ class Merger {
     struct Item {
         std::vector<Expr> roots;
         std::vector<int> inputs;  // stored values, by node, ascending
-        int first = std::numeric_limits<int>::max(), last = -1;  // of the roots
         bool kept = false;
         bool apart = false;       // can have no siblings
         bool last_result = true;  // no other group reads it
         bool gone = false;        // part of another
         std::optional<LoweredNest> nest;
+        std::vector<Read> reads;  // of the nest's innermost loops
     };
 
     std::size_t id(const Expr& e) const { return static_cast<std::size_t>(g_.id(e)); }
@@ -133,7 +136,10 @@ class Merger {
         std::vector<int> stack;
         std::size_t members = 0;
         const int number = static_cast<int>(items_.size());
-        for (const Expr& r : item.roots) stack.push_back(g_.id(r));
+        for (const Expr& r : item.roots) {
+            stack.push_back(g_.id(r));
+            item.apart = item.apart || by_pieces(r.node());
+        }
         while (!stack.empty()) {
             const int i = stack.back();
             stack.pop_back();
@@ -160,33 +166,34 @@ class Merger {
         item.inputs.erase(std::unique(item.inputs.begin(), item.inputs.end()), item.inputs.end());
     }
 
-    int final(int k) const {
-        while (items_[static_cast<std::size_t>(k)].gone) k = into_[static_cast<std::size_t>(k)];
-        return k;
-    }
+    int final(int k) const { return order_.find(k); }
 
-    // Whether group `from` needs what group `to` makes, at any distance.
-    bool needs(int from, int to) const {
-        const Item& goal = items_[static_cast<std::size_t>(to)];
-        std::vector<char> seen(items_.size(), 0);
-        std::vector<int> stack{from};
-        while (!stack.empty()) {
-            const int k = stack.back();
-            stack.pop_back();
-            if (k == to) return true;
-            const Item& item = items_[static_cast<std::size_t>(k)];
-            // Operands have lower numbers than what is made of them.
-            if (seen[static_cast<std::size_t>(k)]++ || item.last < goal.first) continue;
-            for (int operand : item.inputs)
-                for (int owner : owners_[static_cast<std::size_t>(operand)])
-                    stack.push_back(final(owner));
+    // Of one operand, groups of the same shape in pairs, in the order of the groups.
+    bool merge_readers(const std::vector<int>& who) {
+        const auto item = [&](std::size_t i) -> const Item& {
+            return items_[static_cast<std::size_t>(final(who[i]))];
+        };
+        bool merged = false;
+        for (std::size_t i = 0; i < who.size(); ++i) {
+            const std::size_t end = std::min(who.size(), i + 1 + most_beside);
+            std::size_t compared = 0;
+            for (std::size_t j = i + 1; j < end && compared < most_compared; ++j) {
+                if (item(i).roots.size() == most_roots) break;
+                if (!(item(i).roots[0].shape() == item(j).roots[0].shape())) continue;
+                ++compared;
+                merged = merge(who[i], who[j]) || merged;
+            }
         }
-        return false;
+        return merged;
     }
 
     const LoweredNest& nest(Item& item) const {
-        if (!item.nest) item.nest = lower(item.roots);
+        if (!item.nest) set_nest(item, lower(item.roots));
         return *item.nest;
+    }
+    static void set_nest(Item& item, LoweredNest now) {
+        item.nest = std::move(now);
+        item.reads = innermost_reads(*item.nest);
     }
     LoweredNest lower(std::span<const Expr> roots) const {
         return lower_nest(
@@ -200,39 +207,47 @@ class Merger {
         if (x.roots.size() + y.roots.size() > most_roots ||
             !(x.roots[0].shape() == y.roots[0].shape()))
             return false;
+        // Two groups may share many operands; what kept them apart once keeps them apart until
+        // either has grown.
+        if (!tried_.insert(pair_key(a, b)).second) return false;
         // A new value is written over the old one after all that read the old one, which must not
         // wait for what is made beside the new value.
         if ((x.kept && !y.last_result) || (y.kept && !x.last_result)) return false;
-        const LoweredNest &m = nest(x), &n = nest(y);
-        if (!same_loops(m, n) || needs(a, b) || needs(b, a)) return false;
+        if (!same_loops(x, y) || !order_.independent(a, b)) return false;
         std::vector<Expr> roots = x.roots;
         roots.insert(roots.end(), y.roots.begin(), y.roots.end());
         LoweredNest both = lower(roots);
-        if (!worth(both.nest, m.nest, n.nest)) return false;
+        if (!worth(both.nest, x.nest->nest, y.nest->nest)) return false;
+        order_.merge(a, b);
         x.roots = std::move(roots);
         x.inputs.insert(x.inputs.end(), y.inputs.begin(), y.inputs.end());
         sort_inputs(x);
-        x.first = std::min(x.first, y.first);
-        x.last = std::max(x.last, y.last);
         x.kept = x.kept || y.kept;
         x.last_result = x.last_result && y.last_result;
-        x.nest = std::move(both);
+        set_nest(x, std::move(both));
         y.gone = true;
-        into_.resize(items_.size(), -1);
-        into_[static_cast<std::size_t>(b)] = a;
         return true;
     }
 
+    std::uint64_t pair_key(int a, int b) const {
+        const auto roots = [&](int k) { return items_[static_cast<std::size_t>(k)].roots.size(); };
+        return ((static_cast<std::uint64_t>(a) << 32 | static_cast<std::uint64_t>(b)) *
+                    (most_roots + 1) +
+                roots(a)) *
+                   (most_roots + 1) +
+               roots(b);
+    }
+
     // The same iterations, and an operand of which both read the same element in each of them.
-    static bool same_loops(const LoweredNest& m, const LoweredNest& n) {
-        const Nest &a = m.nest, &b = n.nest;
+    bool same_loops(Item& x, Item& y) const {
+        const Nest &a = nest(x).nest, &b = nest(y).nest;
         if (a.axes.empty() && a.reduce_axes.empty()) return false;
+        if (std::max(a.values.size(), b.values.size()) > most_instructions) return false;
         if (extents_of(a, a.axes) != extents_of(b, b.axes) ||
             extents_of(a, a.reduce_axes) != extents_of(b, b.reduce_axes))
             return false;
-        const std::vector<Read> other = innermost_reads(n);
-        for (const Read& r : innermost_reads(m))
-            for (const Read& s : other)
+        for (const Read& r : x.reads)
+            for (const Read& s : y.reads)
                 if (same(r.from, s.from) && *r.at == *s.at && walks_all(a, *r.at)) return true;
         return false;
     }
@@ -258,12 +273,11 @@ class Merger {
         for (std::size_t n = items_[k].inputs.size(); n-- > 0;) {
             const int operand = items_[k].inputs[n];
             const std::vector<int>& owners = owners_[static_cast<std::size_t>(operand)];
-            if (owners.size() != 1 || !read_by(operand, k)) continue;
+            if (owners.size() != 1 || readers_of_[static_cast<std::size_t>(operand)] != 1) continue;
             Item &item = items_[k], &maker = items_[static_cast<std::size_t>(final(owners[0]))];
             if (maker.apart || maker.kept || maker.roots.size() != 1 || !node_is_free(operand) ||
                 !nest(maker).nest.accumulators.empty() ||
-                !once_an_iteration(*item.nest, maker.roots[0]) ||
-                (item.kept && reads_variable(maker)))
+                !once_an_iteration(item, maker.roots[0]) || (item.kept && reads_variable(maker)))
                 continue;
             char& stored = f_.is_stored[static_cast<std::size_t>(operand)];
             stored = 0;
@@ -274,12 +288,14 @@ class Merger {
                 continue;
             }
             f_.reasons[static_cast<std::size_t>(operand)].clear();
-            item.nest = std::move(both);
+            set_nest(item, std::move(both));
             item.inputs.erase(item.inputs.begin() + static_cast<std::ptrdiff_t>(n));
+            for (int x : maker.inputs)
+                if (std::binary_search(item.inputs.begin(), item.inputs.end(), x))
+                    --readers_of_[static_cast<std::size_t>(x)];
             item.inputs.insert(item.inputs.end(), maker.inputs.begin(), maker.inputs.end());
             sort_inputs(item);
             maker.gone = true;
-            into_[static_cast<std::size_t>(owners[0])] = static_cast<int>(k);
             n = item.inputs.size();
         }
     }
@@ -296,22 +312,20 @@ class Merger {
         return !n.is_leaf() && def(n).scalar && n.types.size() == 1;
     }
 
-    // Is item k the only reader of a value?
-    bool read_by(int operand, std::size_t k) const {
-        for (std::size_t other = 0; other < items_.size(); ++other)
-            if (other != k && !items_[other].gone &&
-                std::binary_search(items_[other].inputs.begin(), items_[other].inputs.end(),
-                                   operand))
-                return false;
-        return true;
+    // How many groups read each stored value.
+    void count_readers() {
+        readers_of_.assign(g_.size(), 0);
+        for (const Item& item : items_)
+            if (!item.gone)
+                for (int operand : item.inputs) ++readers_of_[static_cast<std::size_t>(operand)];
     }
 
     // Whether a nest reads one element of a value in each iteration of all its loops, another each.
-    static bool once_an_iteration(const LoweredNest& l, const Expr& value) {
+    static bool once_an_iteration(const Item& item, const Expr& value) {
         const Index* at = nullptr;
-        for (const Read& r : innermost_reads(l)) {
+        for (const Read& r : item.reads) {
             if (!same(r.from, value)) continue;
-            if (!walks_all(l.nest, *r.at) || (at && !(*at == *r.at))) return false;
+            if (!walks_all(item.nest->nest, *r.at) || (at && !(*at == *r.at))) return false;
             at = r.at;
         }
         return at != nullptr;
@@ -342,9 +356,11 @@ class Merger {
     Fusion& f_;
     const Graph& g_;
     std::vector<Item> items_;
-    std::vector<int> into_;                 // by group that is gone: the one it is part of
-    std::vector<std::vector<int>> owners_;  // by node: the groups that store its results
-    std::vector<int> seen_by_;              // by node: the last group that was found to compute it
+    GroupOrder order_;
+    std::unordered_set<std::uint64_t> tried_;  // pairs that were refused
+    std::vector<std::vector<int>> owners_;     // by node: the groups that store its results
+    std::vector<int> seen_by_;     // by node: the last group that was found to compute it
+    std::vector<int> readers_of_;  // by node: how many groups read it
 };
 
 }  // namespace

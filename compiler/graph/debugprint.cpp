@@ -64,7 +64,10 @@ std::string debugprint(const std::vector<Expr>& outputs, const DebugPrint& optio
         const Node& n = item.e.node();
         const std::size_t id = ids.try_emplace(&n, ids.size()).first->second;
         std::string text;
-        for (int k = 0; k + 1 < item.depth; ++k) text += " |";
+        // Of very deep expressions the bars would be nearly all of the text.
+        constexpr int most_bars = 40;
+        for (int k = 0; k + 1 < std::min(item.depth, most_bars); ++k) text += " |";
+        if (item.depth > most_bars) text += fmt::format(" +{}", item.depth - most_bars);
         if (item.depth > 0) text += item.result_of_region ? " >" : " |";
         text += fmt::format("{} [id {}] {}", head(item.e), letters(id), item.e.type().str());
         if (n.op->kind == OpInfo::Kind::Shared) text += " shared";

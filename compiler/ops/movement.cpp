@@ -281,7 +281,7 @@ constinit const OpDef broadcast_to_op{
     // The reverse walk sums what was repeated.
     .pullback = [](const PullbackArgs& a) -> std::vector<Expr> { return {a.g[0]}; },
     .samples = broadcast_to_samples};
-constinit const OpDef concatenate_op{.info = {.name = "concatenate"},
+constinit const OpDef concatenate_op{.info = {.name = "concatenate", .traits = Trait::Joins},
                                      .doc = "inputs one after another along attr axis",
                                      .arity = -1,
                                      .infer = infer_concatenate,

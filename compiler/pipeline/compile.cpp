@@ -87,9 +87,10 @@ void fuse_groups(State& s) {
 
 void lower(State& s) {
     for (const Group& g : s.fusion.groups)
-        s.nests.push_back(lower_nest(
-            g.roots, [&](const Expr& e) { return s.fusion.stored(e); },
-            std::string(g.roots[0].node().op->name)));
+        for (LoweredNest& nest : lower_nests(
+                 g.roots, [&](const Expr& e) { return s.fusion.stored(e); },
+                 std::string(g.roots[0].node().op->name)))
+            s.nests.push_back(std::move(nest));
     for (LoweredNest& l : s.nests) loops::form_fma(l.nest);
 }
 

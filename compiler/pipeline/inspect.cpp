@@ -12,6 +12,27 @@ bool has_slot(const std::vector<SlotValue>& list, int slot) {
                        [&](const SlotValue& v) { return v.slot == slot; });
 }
 
+bool stores_to(const Step& step, int slot) {
+    for (const Part& part : step.parts)
+        for (const loops::StoreTo& store : part.nest.stores)
+            if (part.slots[static_cast<std::size_t>(store.buffer)] == slot) return true;
+    return false;
+}
+
+// The kernels that store a slot: several where it is made piece by piece. Ascending.
+std::vector<std::size_t> makers(const Compiled& compiled, int slot) {
+    std::vector<std::size_t> out;
+    for (std::size_t k = 0; k < compiled.program.steps.size(); ++k)
+        if (stores_to(compiled.program.steps[k], slot)) out.push_back(k);
+    return out;
+}
+
+bool is_made_later(const Compiled& compiled, std::size_t step, int slot) {
+    for (std::size_t k = step + 1; k < compiled.program.steps.size(); ++k)
+        if (stores_to(compiled.program.steps[k], slot)) return true;
+    return false;
+}
+
 }  // namespace
 
 std::vector<SlotValue> stored_by(const Compiled& compiled, std::size_t step) {
@@ -21,7 +42,7 @@ std::vector<SlotValue> stored_by(const Compiled& compiled, std::size_t step) {
     for (const Part& part : s.parts)
         for (const loops::StoreTo& store : part.nest.stores) {
             const int slot = part.slots[static_cast<std::size_t>(store.buffer)];
-            if (has_slot(out, slot)) continue;
+            if (has_slot(out, slot) || is_made_later(compiled, step, slot)) continue;
             const Expr& updated = compiled.new_values[static_cast<std::size_t>(slot)];
             out.push_back({slot, updated.empty()
                                      ? compiled.slot_values[static_cast<std::size_t>(slot)]
@@ -35,7 +56,14 @@ std::vector<SlotValue> read_by(const Compiled& compiled, std::size_t step) {
     if (s.kind != Step::Kind::Kernel) return {};
     const std::vector<SlotValue> stored = stored_by(compiled, step);
     std::vector<SlotValue> out;
-    for (int slot : s.slots) {
+    std::vector<int> slots = s.slots;
+    for (const SlotValue& v : stored)
+        for (std::size_t maker : makers(compiled, v.slot))
+            if (maker != step) {
+                const std::vector<int>& more = compiled.program.steps[maker].slots;
+                slots.insert(slots.end(), more.begin(), more.end());
+            }
+    for (int slot : slots) {
         if (has_slot(out, slot)) continue;
         const auto n = static_cast<std::size_t>(slot);
         const bool updates = has_slot(stored, slot);

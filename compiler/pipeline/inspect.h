@@ -13,7 +13,8 @@ struct SlotValue {
     Expr value;
 };
 
-/// What step `step` stores, each slot once; nothing for copies and zeroing.
+/// What step `step` stores, each slot once; nothing for copies and zeroing. What several kernels
+/// make, piece by piece, the last of them stores, which has read what they all read.
 std::vector<SlotValue> stored_by(const Compiled& compiled, std::size_t step);
 /// What kernel `step` may read, each slot once: its parameters but for those that it only stores
 /// to. Of a variable that it updates in place, the old value.

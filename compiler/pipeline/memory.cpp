@@ -1,7 +1,9 @@
 #include "compiler/pipeline/memory.h"
 
 #include <algorithm>
+#include <map>
 #include <numeric>
+#include <set>
 
 #include "compiler/core/error.h"
 
@@ -44,9 +46,96 @@ std::int64_t place(std::vector<LiveRange>& ranges, const std::vector<std::size_t
     return total;
 }
 
+// The gaps between ranges, for many ranges: each takes the smallest gap that holds it when its
+// time comes, and gives it back.
+class Gaps {
+  public:
+    std::int64_t take(std::int64_t bytes) {
+        const auto best = by_size_.lower_bound({bytes, 0});
+        if (best == by_size_.end()) {
+            // What is free at the end grows.
+            std::int64_t at = end_;
+            if (!free_.empty()) {
+                const auto last = std::prev(free_.end());
+                if (last->first + last->second == end_) {
+                    at = last->first;
+                    remove(last);
+                }
+            }
+            end_ = at + bytes;
+            return at;
+        }
+        const std::int64_t at = best->second, left = best->first - bytes;
+        remove(free_.find(at));
+        if (left > 0) add(at + bytes, left);
+        return at;
+    }
+
+    void give(std::int64_t at, std::int64_t bytes) {
+        if (bytes == 0) return;
+        const auto next = free_.find(at + bytes);
+        if (next != free_.end()) {
+            bytes += next->second;
+            remove(next);
+        }
+        const auto above = free_.lower_bound(at);
+        if (above != free_.begin()) {
+            const auto below = std::prev(above);
+            if (below->first + below->second == at) {
+                at = below->first;
+                bytes += below->second;
+                remove(below);
+            }
+        }
+        add(at, bytes);
+    }
+
+    std::int64_t end() const { return end_; }
+
+  private:
+    using Free = std::map<std::int64_t, std::int64_t>;  // offset, size
+    void add(std::int64_t at, std::int64_t bytes) {
+        free_.emplace(at, bytes);
+        by_size_.emplace(bytes, at);
+    }
+    void remove(Free::iterator it) {
+        by_size_.erase({it->second, it->first});
+        free_.erase(it);
+    }
+
+    Free free_;
+    std::set<std::pair<std::int64_t, std::int64_t>> by_size_;
+    std::int64_t end_ = 0;
+};
+
+// Places the ranges in the order of time.
+std::int64_t place_in_time(std::vector<LiveRange>& ranges) {
+    std::vector<std::size_t> starts(ranges.size()), ends;
+    std::iota(starts.begin(), starts.end(), std::size_t{0});
+    ends = starts;
+    std::stable_sort(starts.begin(), starts.end(), [&](std::size_t a, std::size_t b) {
+        return ranges[a].first != ranges[b].first ? ranges[a].first < ranges[b].first
+                                                  : ranges[a].bytes > ranges[b].bytes;
+    });
+    std::stable_sort(ends.begin(), ends.end(),
+                     [&](std::size_t a, std::size_t b) { return ranges[a].last < ranges[b].last; });
+    Gaps gaps;
+    auto gone = ends.begin();
+    for (std::size_t i : starts) {
+        for (; ranges[*gone].last < ranges[i].first; ++gone)
+            gaps.give(ranges[*gone].offset, padded(ranges[*gone].bytes));
+        ranges[i].offset = gaps.take(padded(ranges[i].bytes));
+    }
+    return gaps.end();
+}
+
+// Above this many ranges, trying several orders would take long.
+constexpr std::size_t many = 1000;
+
 }  // namespace
 
 std::int64_t pack(std::vector<LiveRange>& ranges) {
+    if (ranges.size() > many) return place_in_time(ranges);
     using Key = double (*)(const LiveRange&);
     // Each order is the best one for some plans; the first is for most.
     constexpr Key keys[] = {
@@ -94,13 +183,13 @@ std::int64_t pack(std::vector<LiveRange>& ranges) {
 }
 
 std::int64_t live_bytes(const std::vector<LiveRange>& ranges) {
-    std::int64_t most = 0;
-    for (const LiveRange& at : ranges) {
-        std::int64_t sum = 0;
-        for (const LiveRange& r : ranges)
-            if (r.first <= at.first && at.first <= r.last) sum = checked(sum + padded(r.bytes));
-        most = std::max(most, sum);
+    std::map<int, std::int64_t> change;  // by step
+    for (const LiveRange& r : ranges) {
+        change[r.first] += padded(r.bytes);
+        change[r.last + 1] -= padded(r.bytes);
     }
+    std::int64_t now = 0, most = 0;
+    for (const auto& [step, bytes] : change) most = std::max(most, now = checked(now + bytes));
     return most;
 }
 

@@ -1,6 +1,7 @@
 #include "compiler/pipeline/steps.h"
 
 #include <algorithm>
+#include <unordered_map>
 
 #include "compiler/graph/order.h"
 #include "compiler/ops/leaves.h"
@@ -9,6 +10,26 @@
 namespace arete {
 
 namespace {
+
+// Something known of expressions.
+template <class T>
+class ByValue {
+  public:
+    T& operator[](const Expr& e) { return map_[{&e.node(), e.output()}]; }
+    const T* find(const Expr& e) const {
+        const auto at = map_.find({&e.node(), e.output()});
+        return at == map_.end() ? nullptr : &at->second;
+    }
+
+  private:
+    using Key = std::pair<const Node*, int>;
+    struct Hash {
+        std::size_t operator()(const Key& k) const {
+            return std::hash<const Node*>()(k.first) * 31 + static_cast<std::size_t>(k.second);
+        }
+    };
+    std::unordered_map<Key, T, Hash> map_;
+};
 
 // A value and where it ends up.
 struct Place {
@@ -32,12 +53,19 @@ class ProgramBuilder {
         out_.program.profile = request_.profile;
         out_.program.observed = request_.observed;
         out_.program.quick = request_.quick;
+        for (std::size_t k = 0; k < request_.inputs.size(); ++k)
+            inputs_[request_.inputs[k].node().id] = static_cast<int>(k);
         for (std::size_t g = 0; g < groups_.size(); ++g) {
             Work w;
             w.group = static_cast<int>(g);
-            works_.push_back(w);
+            add_work(w);
+            const LoweredNest& l = groups_[g];
+            for (const loops::StoreTo& t : l.nest.stores)
+                producers_[l.buffers[static_cast<std::size_t>(t.buffer)]].push_back(
+                    static_cast<int>(g));
         }
         add_dependences();
+        add_barrier();
         place_updates();
         place_outputs();
         order_checks_before_writes();
@@ -55,14 +83,40 @@ class ProgramBuilder {
 
     static bool is_shared(const Expr& e) { return e.node().op->kind == OpInfo::Kind::Shared; }
 
-    int producer(const Expr& e) const {
-        for (std::size_t g = 0; g < groups_.size(); ++g) {
-            const LoweredNest& l = groups_[g];
-            for (const loops::StoreTo& s : l.nest.stores)
-                if (same(l.buffers[static_cast<std::size_t>(s.buffer)], e))
-                    return static_cast<int>(g);
+    // The groups that store a value: none, one, or one for each piece.
+    std::span<const int> producers(const Expr& e) const {
+        const std::vector<int>* groups = producers_.find(e);
+        return groups ? std::span<const int>(*groups) : std::span<const int>();
+    }
+
+    int add_work(Work w) {
+        works_.push_back(std::move(w));
+        after_.emplace_back();
+        met_.push_back(0);
+        return static_cast<int>(works_.size()) - 1;
+    }
+
+    void add_edge(int from, int to) {
+        edges_.emplace_back(from, to);
+        after_[static_cast<std::size_t>(from)].push_back(to);
+    }
+
+    // Whether any of `goals` needs what work `from` does, at any distance.
+    bool leads_to(int from, std::vector<int> goals) {
+        std::sort(goals.begin(), goals.end());
+        std::vector<int> stack{from};
+        ++searches_;
+        while (!stack.empty()) {
+            const int w = stack.back();
+            stack.pop_back();
+            if (std::binary_search(goals.begin(), goals.end(), w)) return true;
+            for (int next : after_[static_cast<std::size_t>(w)]) {
+                int& met = met_[static_cast<std::size_t>(next)];
+                if (met != searches_) stack.push_back(next);
+                met = searches_;
+            }
         }
-        return -1;
+        return false;
     }
 
     bool writes(const LoweredNest& l, int buffer) const {
@@ -74,12 +128,10 @@ class ProgramBuilder {
         return w.group >= 0 && !groups_[static_cast<std::size_t>(w.group)].checks.empty();
     }
 
-    bool reads(const Work& w, const Expr& e) const {
-        if (w.group < 0) return same(w.from, e);
-        const LoweredNest& l = groups_[static_cast<std::size_t>(w.group)];
-        for (std::size_t b = 0; b < l.buffers.size(); ++b)
-            if (same(l.buffers[b], e) && !writes(l, static_cast<int>(b))) return true;
-        return false;
+    // Works that read a value, ascending.
+    std::vector<int> readers(const Expr& e) const {
+        const std::vector<int>* all = readers_.find(e);
+        return all ? *all : std::vector<int>();
     }
 
     void add_dependences() {
@@ -87,19 +139,38 @@ class ProgramBuilder {
             const LoweredNest& l = groups_[g];
             for (std::size_t b = 0; b < l.buffers.size(); ++b) {
                 if (writes(l, static_cast<int>(b))) continue;
-                int p = producer(l.buffers[b]);
-                if (p >= 0) edges_.emplace_back(p, static_cast<int>(g));
+                readers_[l.buffers[b]].push_back(static_cast<int>(g));
+                for (int p : producers(l.buffers[b])) add_edge(p, static_cast<int>(g));
             }
         }
     }
 
-    int add_copy(const Expr& from, int to_slot) {
+    // All checks come before whatever changes a shared variable: they come before this, which does
+    // nothing, and it comes before the changes.
+    void add_barrier() {
+        std::vector<int> checks;
+        for (std::size_t w = 0; w < works_.size(); ++w)
+            if (may_fail(works_[w])) checks.push_back(static_cast<int>(w));
+        if (checks.empty() || updates_.empty()) return;
+        barrier_ = add_work({});
+        for (int w : checks) add_edge(w, barrier_);
+    }
+
+    // What has to run before `writer` changes a variable: its readers, and all checks.
+    std::vector<int> before_change(const Expr& variable, int writer) const {
+        std::vector<int> out = readers(variable);
+        if (barrier_ >= 0) out.push_back(barrier_);
+        std::erase(out, writer);
+        return out;
+    }
+
+    int add_copy(const Expr& from, int to_slot, bool set_aside = false) {
         Work w;
-        w.from = from;
+        if (!set_aside) w.from = from;
         w.to_slot = to_slot;
-        works_.push_back(w);
-        int at = static_cast<int>(works_.size()) - 1;
-        if (int p = producer(from); p >= 0) edges_.emplace_back(p, at);
+        const int at = add_work(w);
+        if (!set_aside) readers_[from].push_back(at);
+        for (int p : producers(from)) add_edge(p, at);
         return at;
     }
 
@@ -145,16 +216,13 @@ class ProgramBuilder {
             const auto& [variable, value] = updates_[k];
             if (same(variable, value)) continue;
             const int slot = shared_slot(variable);
-            const int group = producer(value);
+            // What is made piece by piece would need as many last readers.
+            const int group = producers(value).size() == 1 ? producers(value)[0] : -1;
             if (group >= 0 && !find_place(value) && may_write_in_place(group, value, variable)) {
-                Edges with = edges_;
-                for (std::size_t w = 0; w < works_.size(); ++w)
-                    if (static_cast<int>(w) != group &&
-                        (may_fail(works_[w]) || reads(works_[w], variable)))
-                        with.emplace_back(static_cast<int>(w), group);
-                if (!topological_order(static_cast<int>(works_.size()), with).empty()) {
-                    edges_ = std::move(with);
-                    places_.push_back({value, slot});
+                const std::vector<int> before = before_change(variable, group);
+                if (!leads_to(group, before)) {
+                    for (int w : before) add_edge(w, group);
+                    place(value, slot);
                     writers_.emplace_back(variable, group);
                     continue;
                 }
@@ -164,10 +232,9 @@ class ProgramBuilder {
                 int aside = add_slot({Slot::Kind::Arena, -1, 0, value.dtype(),
                                       concrete(value.shape()), "old " + value.node().name});
                 int first = add_copy(value, aside);
-                int last = add_copy(value, slot);
-                works_[static_cast<std::size_t>(last)].from = Expr();
-                aside_.emplace_back(last, aside);
-                edges_.emplace_back(first, last);
+                int last = add_copy(value, slot, true);
+                aside_[last] = aside;
+                add_edge(first, last);
                 writers_.emplace_back(variable, last);
             } else {
                 writers_.emplace_back(variable, add_copy(value, slot));
@@ -180,8 +247,8 @@ class ProgramBuilder {
             const Expr& e = outputs_[k];
             int slot = add_slot({Slot::Kind::Output, static_cast<int>(k), 0, e.dtype(),
                                  concrete(e.shape()), fmt::format("out{}", k)});
-            if (producer(e) >= 0 && !find_place(e))
-                places_.push_back({e, slot});
+            if (!producers(e).empty() && !find_place(e))
+                place(e, slot);
             else
                 add_copy(e, slot);
         }
@@ -191,17 +258,17 @@ class ProgramBuilder {
     // a call that fails a check must not have changed anything.
     void order_checks_before_writes() {
         for (const auto& [variable, writer] : writers_)
-            for (std::size_t w = 0; w < works_.size(); ++w) {
-                if (static_cast<int>(w) != writer &&
-                    (may_fail(works_[w]) || reads(works_[w], variable)))
-                    edges_.emplace_back(static_cast<int>(w), writer);
-            }
+            for (int w : before_change(variable, writer)) add_edge(w, writer);
+    }
+
+    void place(const Expr& e, int slot) {
+        place_[e] = static_cast<int>(places_.size()) + 1;
+        places_.push_back({e, slot});
     }
 
     const Place* find_place(const Expr& e) const {
-        for (const Place& p : places_)
-            if (same(p.value, e)) return &p;
-        return nullptr;
+        const int* at = place_.find(e);
+        return at ? &places_[static_cast<std::size_t>(*at) - 1] : nullptr;
     }
 
     int add_slot(Slot s) {
@@ -214,7 +281,7 @@ class ProgramBuilder {
         out_.shared.push_back(e);
         int slot = add_slot({Slot::Kind::Shared, static_cast<int>(out_.shared.size()) - 1, 0,
                              e.dtype(), concrete(e.shape()), e.node().name});
-        places_.push_back({e, slot});
+        place(e, slot);
         return slot;
     }
 
@@ -231,8 +298,8 @@ class ProgramBuilder {
             case OpInfo::Kind::Input: {
                 s.kind = Slot::Kind::Input;
                 s.name = e.node().name;
-                for (std::size_t i = 0; i < request_.inputs.size(); ++i)
-                    if (request_.inputs[i].node().id == e.node().id) s.number = static_cast<int>(i);
+                if (const auto at = inputs_.find(e.node().id); at != inputs_.end())
+                    s.number = at->second;
                 ARETE_CHECK(s.number >= 0, "input '{}' is not among the function's", s.name);
                 break;
             }
@@ -244,7 +311,7 @@ class ProgramBuilder {
             case OpInfo::Kind::Apply: break;
         }
         int slot = add_slot(std::move(s));
-        places_.push_back({e, slot});
+        place(e, slot);
         return slot;
     }
 
@@ -254,12 +321,15 @@ class ProgramBuilder {
         for (std::size_t k = 0; k < order.size(); ++k)
             position[static_cast<std::size_t>(order[k])] = k;
         for (const auto& [variable, writer] : writers_)
-            for (std::size_t w = 0; w < works_.size(); ++w)
-                ARETE_CHECK(static_cast<int>(w) == writer ||
-                                !(may_fail(works_[w]) || reads(works_[w], variable)) ||
-                                position[w] < position[static_cast<std::size_t>(writer)],
+            for (int w : before_change(variable, writer))
+                ARETE_CHECK(position[static_cast<std::size_t>(w)] <
+                                position[static_cast<std::size_t>(writer)],
                             "{}: '{}' changes before its last reader", request_.name,
                             variable.node().name);
+        for (std::size_t w = 0; w < works_.size(); ++w)
+            ARETE_CHECK(barrier_ < 0 || !may_fail(works_[w]) ||
+                            position[w] < position[static_cast<std::size_t>(barrier_)],
+                        "{}: a check runs after what it guards", request_.name);
     }
 
     void emit() {
@@ -268,14 +338,14 @@ class ProgramBuilder {
                     request_.name);
         verify_writers(order);
         for (int w : order) {
+            if (w == barrier_) continue;
             const Work& work = works_[static_cast<std::size_t>(w)];
             Step step;
             if (work.group < 0) {
                 step.kind = Step::Kind::Copy;
-                int from = -1;
-                for (const auto& [copy, aside] : aside_)
-                    if (copy == w) from = aside;
-                step.slots = {from >= 0 ? from : slot_of(work.from), work.to_slot};
+                const auto aside = aside_.find(w);
+                step.slots = {aside != aside_.end() ? aside->second : slot_of(work.from),
+                              work.to_slot};
                 out_.program.steps.push_back(std::move(step));
                 continue;
             }
@@ -355,28 +425,62 @@ class ProgramBuilder {
     Compiled& out_;
     std::vector<Work> works_;
     Edges edges_;
+    std::vector<std::vector<int>> after_;  // the edges, by work
+    std::vector<int> met_;                 // by work: the last search that met it
+    int searches_ = 0;
+    int barrier_ = -1;  // after all checks
     std::vector<Place> places_;
-    std::vector<std::pair<Expr, int>> writers_;  // shared variable, the work that changes it
-    std::vector<std::pair<int, int>> aside_;     // copy, the slot it reads
+    ByValue<int> place_;  // position in places_, from 1 on
+    ByValue<std::vector<int>> producers_;
+    ByValue<std::vector<int>> readers_;              // works
+    std::unordered_map<std::uint64_t, int> inputs_;  // position by id
+    std::vector<std::pair<Expr, int>> writers_;      // shared variable, the work that changes it
+    std::unordered_map<int, int> aside_;             // by copy: the slot it reads
 };
 
 }  // namespace
 
+namespace {
+
+// Who watches a program compares a value with its operands once it is complete: what its pieces
+// were made of is there until then.
+void keep_operands_of_pieces(const Program& program, std::vector<LiveRange>& used) {
+    const auto written = [](const Step& step) {
+        std::vector<int> out;
+        for (const Part& part : step.parts)
+            for (const loops::StoreTo& store : part.nest.stores)
+                out.push_back(part.slots[static_cast<std::size_t>(store.buffer)]);
+        return out;
+    };
+    std::unordered_map<int, int> last;
+    for (std::size_t t = 0; t < program.steps.size(); ++t)
+        for (int slot : written(program.steps[t])) last[slot] = static_cast<int>(t);
+    for (const Step& step : program.steps)
+        for (int slot : written(step))
+            for (int operand : step.slots) {
+                int& until = used[static_cast<std::size_t>(operand)].last;
+                until = std::max(until, last[slot]);
+            }
+}
+
+}  // namespace
+
 void plan_arena(Program& program) {
+    std::vector<LiveRange> used(program.slots.size(), LiveRange{0, -1, -1, 0});
+    for (std::size_t t = 0; t < program.steps.size(); ++t)
+        for (int slot : program.steps[t].slots) {
+            LiveRange& r = used[static_cast<std::size_t>(slot)];
+            if (r.first < 0) r.first = static_cast<int>(t);
+            r.last = static_cast<int>(t);
+        }
+    if (program.observed) keep_operands_of_pieces(program, used);
     std::vector<LiveRange> ranges;
     std::vector<std::size_t> slots;
     for (std::size_t s = 0; s < program.slots.size(); ++s) {
-        Slot& slot = program.slots[s];
-        if (slot.kind != Slot::Kind::Arena) continue;
-        LiveRange r{static_cast<std::int64_t>(slot.bytes()), -1, -1, 0};
-        for (std::size_t t = 0; t < program.steps.size(); ++t)
-            for (int used : program.steps[t].slots)
-                if (used == static_cast<int>(s)) {
-                    if (r.first < 0) r.first = static_cast<int>(t);
-                    r.last = static_cast<int>(t);
-                }
-        if (r.first < 0) continue;  // lives in the scratch of one kernel
-        ranges.push_back(r);
+        // Without steps it lives in the scratch of one kernel.
+        if (program.slots[s].kind != Slot::Kind::Arena || used[s].first < 0) continue;
+        used[s].bytes = static_cast<std::int64_t>(program.slots[s].bytes());
+        ranges.push_back(used[s]);
         slots.push_back(s);
     }
     program.arena_bytes = pack(ranges);

@@ -86,7 +86,11 @@ int Engine::id(const Expr& e) const {
         inputs.push_back(id(x));
         if (inputs.back() < 0) return -1;
     }
-    for (int user : graph_->users(inputs[0])) {
+    // Whichever operand has the fewest readers: a variable may have very many.
+    std::size_t fewest = 0;
+    for (std::size_t k = 1; k < inputs.size(); ++k)
+        if (graph_->users(inputs[k]).size() < graph_->users(inputs[fewest]).size()) fewest = k;
+    for (int user : graph_->users(inputs[fewest])) {
         const Node& u = *graph_->nodes()[static_cast<std::size_t>(user)];
         bool equal = u.op == n.op && u.inputs.size() == n.inputs.size() && u.regions.empty() &&
                      u.attrs == n.attrs;

@@ -40,8 +40,33 @@ Dependences::Dependences(const Program& program) {
         }
         if (check >= 0 && (changes_shared || s.checks)) after[i].push_back(check);
         if (s.checks) check = me;
-        uses.push_back(std::move(own));
+        set(me, std::move(own));
     }
+}
+
+void Dependences::set(int step, Uses now) {
+    const auto k = static_cast<std::size_t>(step);
+    if (uses.size() <= k) uses.resize(k + 1);
+    for (const auto& [slot, use] : uses[k]) {
+        std::erase(users[slot], step);
+        std::erase(writers[slot], step);
+    }
+    for (const auto& [slot, use] : now) {
+        users[slot].push_back(step);
+        if (use.written) writers[slot].push_back(step);
+    }
+    uses[k] = std::move(now);
+}
+
+std::vector<int> Dependences::partners(int step) const {
+    std::vector<int> out;
+    for (const auto& [slot, use] : uses[static_cast<std::size_t>(step)]) {
+        const auto& all = use.written ? users : writers;
+        if (const auto at = all.find(slot); at != all.end())
+            for (int other : at->second)
+                if (other != step) out.push_back(other);
+    }
+    return out;
 }
 
 std::vector<int> Dependences::handed_on(int a, int b) const {

@@ -17,8 +17,24 @@ struct Dependences {
 
     explicit Dependences(const Program& program);
 
-    std::vector<Uses> uses;               ///< by step, then by slot
+    std::vector<Uses> uses;               ///< by step, then by slot; changed by `set` alone
     std::vector<std::vector<int>> after;  ///< by step, the earlier ones that it must come after
+    std::unordered_map<int, std::vector<int>> users;    ///< by slot, the steps that use it
+    std::unordered_map<int, std::vector<int>> writers;  ///< by slot, those that write it
+
+    /// Says what a step uses, from now on; of a step behind the last, too.
+    void set(int step, Uses now);
+    /// Steps other than `step` that it shares a slot with, which one of them writes; some twice.
+    std::vector<int> partners(int step) const;
+    /// Whether a step that is not among these uses the slot.
+    template <class Among>
+    bool used_elsewhere(int slot, const Among& among) const {
+        const auto at = users.find(slot);
+        if (at == users.end()) return false;
+        for (int step : at->second)
+            if (!among(step)) return true;
+        return false;
+    }
 
     /// Slots that two steps share and that one of them writes, ascending.
     std::vector<int> handed_on(int a, int b) const;

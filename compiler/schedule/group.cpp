@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <map>
 #include <optional>
-#include <set>
 #include <unordered_map>
+#include <unordered_set>
 
 #include <fmt/format.h>
 
@@ -38,6 +38,10 @@ class Grouper {
             place(i);
         }
         for (std::size_t g = 1; g < groups_.size(); ++g) join_whole(static_cast<int>(g));
+        waits_for_.resize(d_.after.size());
+        for (std::size_t k = 0; k < d_.after.size(); ++k)
+            for (int before : d_.after[k])
+                waits_for_[static_cast<std::size_t>(before)].push_back(static_cast<int>(k));
         for (std::size_t g = groups_.size(); g-- > 0;) join_reader(static_cast<int>(g));
         std::erase_if(groups_, [](const Group& g) { return g.members.empty(); });
         std::vector<int> order;
@@ -59,6 +63,10 @@ class Grouper {
         double cycles = 0;
         bool in_a_row = false;
         std::string boundary;
+        // Of all members: what one of them hands on must not be asked of each again and again.
+        bool checks = false, changes = false;
+        std::unordered_set<int> slots;
+        std::int64_t bytes = 0;  // of slots that some step writes
     };
 
     Step& step(int i) { return p_.steps[static_cast<std::size_t>(i)]; }
@@ -100,6 +108,7 @@ class Grouper {
             first = std::max(first, group_of_[static_cast<std::size_t>(before)]);
         std::string boundary;
         if (is_kernel(static_cast<std::size_t>(i)) && !part(i).nest.sequential) {
+            find_linked(i);
             const int end = static_cast<int>(groups_.size());
             const int from = std::max(first, end - static_cast<int>(look_back));
             for (int g = end - 1; g >= from; --g)
@@ -112,9 +121,16 @@ class Grouper {
                 for (int g = end - 1; g >= from; --g)
                     if (join_by_blocks(g, i, true, boundary)) return;
         }
-        groups_.push_back({{{i, -1}}, 1, 0, false, std::move(boundary)});
-        if (is_kernel(static_cast<std::size_t>(i))) groups_.back().cycles = part(i).cycles;
-        group_of_[static_cast<std::size_t>(i)] = static_cast<int>(groups_.size()) - 1;
+        groups_.emplace_back().boundary = std::move(boundary);
+        add(static_cast<int>(groups_.size()) - 1, {i, -1},
+            is_kernel(static_cast<std::size_t>(i)) ? part(i).cycles : 0);
+    }
+
+    // The groups that hand something on to step i, or take it from it.
+    void find_linked(int i) {
+        linked_.clear();
+        for (int other : d_.partners(i))
+            if (const int g = group_of_[static_cast<std::size_t>(other)]; g >= 0) linked_.insert(g);
     }
 
     std::vector<int> handed_on(int a, int b) const { return d_.handed_on(a, b); }
@@ -128,27 +144,41 @@ class Grouper {
     // What a check passes on is clamped to what it allows, so a kernel may use it before the
     // program stops; but it must not have changed a shared variable by then.
     bool checked_too_late(const Group& g, int i) {
-        bool checks = step(i).checks, changes = changes_shared(i);
-        for (const Member& m : g.members) {
-            checks = checks || step(m.step).checks;
-            changes = changes || changes_shared(m.step);
-        }
-        return checks && changes;
+        return (g.checks || step(i).checks) && (g.changes || changes_shared(i));
     }
 
     void add(int g, Member m, double cycles) {
         Group& group = groups_[static_cast<std::size_t>(g)];
         group.members.push_back(m);
         group.cycles += cycles;
+        note(group, m.step);
         group_of_[static_cast<std::size_t>(m.step)] = g;
+    }
+
+    // What nobody writes, a data set say, is read only where indices point.
+    bool counts(int s) const {
+        return slot(s).kind != Slot::Kind::Input && slot(s).kind != Slot::Kind::Shared;
+    }
+
+    void note(Group& group, int i) {
+        group.checks = group.checks || step(i).checks;
+        group.changes = group.changes || changes_shared(i);
+        for (const auto& [s, use] : d_.uses[static_cast<std::size_t>(i)])
+            if (group.slots.insert(s).second && counts(s))
+                group.bytes += static_cast<std::int64_t>(slot(s).bytes());
+    }
+
+    void note_again(Group& group) {
+        group.checks = group.changes = false;
+        group.slots.clear();
+        group.bytes = 0;
+        for (const Member& m : group.members) note(group, m.step);
     }
 
     bool join_by_blocks(int number, int i, bool small_ones, std::string& boundary) {
         Group& g = groups_[static_cast<std::size_t>(number)];
-        if (!can_hold(g) || g.in_a_row || checked_too_late(g, i)) return false;
-        bool linked = false;
-        for (const Member& m : g.members) linked = linked || !handed_on(m.step, i).empty();
-        if (!linked) return false;
+        if (!linked_.count(number) || !can_hold(g) || g.in_a_row || checked_too_late(g, i))
+            return false;
         if (g.members.size() > 1) {
             for (Var v : part(i).nest.axes)
                 if (fits(g, i, v, boundary) && pays(i, v, g, boundary)) {
@@ -182,7 +212,9 @@ class Grouper {
     // images say: each block adds up its own, and a step behind adds up the blocks'. Worth it where
     // a large array need not be stored for the sum alone.
     bool join_by_pieces(int number, int i, std::string& boundary) {
-        if (!can_hold(groups_[static_cast<std::size_t>(number)]) || step(i).checks) return false;
+        if (!linked_.count(number) || !can_hold(groups_[static_cast<std::size_t>(number)]) ||
+            step(i).checks)
+            return false;
         const std::vector<Member> members = groups_[static_cast<std::size_t>(number)].members;
         double saved = 0;
         for (const Member& m : members)
@@ -213,12 +245,10 @@ class Grouper {
     // Is a slot of no use but to hand something on from these to a step?
     bool only_between(int s, const std::vector<Member>& members, int i) const {
         if (slot(s).kind != Slot::Kind::Arena) return false;
-        for (std::size_t k = 0; k < d_.uses.size(); ++k)
-            if (d_.uses[k].count(s) && static_cast<int>(k) != i &&
-                std::none_of(members.begin(), members.end(),
-                             [&](const Member& m) { return m.step == static_cast<int>(k); }))
-                return false;
-        return true;
+        return !d_.used_elsewhere(s, [&](int k) {
+            return k == i || std::any_of(members.begin(), members.end(),
+                                         [&](const Member& m) { return m.step == k; });
+        });
     }
 
     // Replaces step i by a sum for each piece, which joins the group, and the rest of it.
@@ -274,7 +304,7 @@ class Grouper {
         s.slots = made.slots;
         for (int n : s.slots) s.bytes += static_cast<double>(slot(n).bytes());
         s.parts.push_back(std::move(made));
-        d_.uses.push_back(uses_of(s.parts[0]));
+        d_.set(number, uses_of(s.parts[0]));
         p_.steps.push_back(std::move(s));
         d_.after.emplace_back();
         for (int before : d_.after[static_cast<std::size_t>(i)])
@@ -288,6 +318,7 @@ class Grouper {
         const int number = static_cast<int>(p_.steps.size()) - 1;
         forget(number);
         p_.steps.pop_back();
+        d_.set(number, {});
         d_.uses.pop_back();
         d_.after.pop_back();
         group_of_.pop_back();
@@ -300,14 +331,14 @@ class Grouper {
         for (int n : by.slots) step(i).bytes += static_cast<double>(slot(n).bytes());
         step(i).flops = static_cast<double>(count(p_.slots.back().sizes));
         part(i) = std::move(by);
-        d_.uses[static_cast<std::size_t>(i)] = uses_of(part(i));
+        d_.set(i, uses_of(part(i)));
         d_.after[static_cast<std::size_t>(i)].push_back(needs);
         estimate(static_cast<std::size_t>(i));
     }
 
     void forget(int i) {
-        std::erase_if(slices_, [&](const auto& e) { return e.first.first == i; });
-        std::erase_if(cycles_, [&](const auto& e) { return std::get<0>(e.first) == i; });
+        slices_.erase(slices_.lower_bound({i, -1}), slices_.lower_bound({i + 1, -1}));
+        cycles_.erase(cycles_.lower_bound({i, -1, 0}), cycles_.lower_bound({i + 1, -1, 0}));
     }
 
     // Into how many equal blocks both axes can be cut, most first; of the shorter one a block has
@@ -373,25 +404,21 @@ class Grouper {
         Group& g = groups_[static_cast<std::size_t>(number)];
         if (!can_hold(g) || g.blocks > 1) return false;
         const int first = g.members[0].step;
-        bool linked = false;
-        for (const Member& m : g.members) linked = linked || !handed_on(m.step, i).empty();
-        auto refuse = [&](std::string why) {
-            if (linked && boundary.empty()) boundary = std::move(why);
+        const bool linked = linked_.count(number) != 0;
+        auto refuse = [&](std::string_view why) {
+            if (linked && boundary.empty()) boundary = why;
             return false;
         };
-        if (!small(i) || !small(first))
-            return refuse(fmt::format("{} is large enough to be split over threads",
-                                      part(small(i) ? first : i).nest.name));
+        if (!small(i) || !small(first)) {
+            if (linked && boundary.empty())
+                boundary = fmt::format("{} is large enough to be split over threads",
+                                       part(small(i) ? first : i).nest.name);
+            return false;
+        }
         if (checked_too_late(g, i)) return refuse("checked before a shared variable changes");
-        std::set<int> slots;
-        for (const Member& m : g.members)
-            for (const auto& [s, use] : d_.uses[static_cast<std::size_t>(m.step)]) slots.insert(s);
-        for (const auto& [s, use] : d_.uses[static_cast<std::size_t>(i)]) slots.insert(s);
-        std::int64_t bytes = 0;
-        // What nobody writes, a data set say, is read only where indices point.
-        for (int s : slots)
-            if (slot(s).kind != Slot::Kind::Input && slot(s).kind != Slot::Kind::Shared)
-                bytes += static_cast<std::int64_t>(slot(s).bytes());
+        std::int64_t bytes = g.bytes;
+        for (const auto& [s, use] : d_.uses[static_cast<std::size_t>(i)])
+            if (counts(s) && !g.slots.count(s)) bytes += static_cast<std::int64_t>(slot(s).bytes());
         if (bytes > m_.l2_bytes / 2) return refuse("their data would not stay in the cache");
         g.in_a_row = true;
         add(number, {i, -1}, part(i).cycles);
@@ -404,23 +431,26 @@ class Grouper {
         Group& from = groups_[static_cast<std::size_t>(number)];
         if (from.blocks == 1) return;
         int first = 0;
-        for (const Member& m : from.members)
+        std::unordered_set<int> linked;
+        for (const Member& m : from.members) {
             for (int before : d_.after[static_cast<std::size_t>(m.step)])
                 if (const int g = group_of_[static_cast<std::size_t>(before)]; g != number)
                     first = std::max(first, g);
+            for (int other : d_.partners(m.step))
+                linked.insert(group_of_[static_cast<std::size_t>(other)]);
+        }
         for (int g = number - 1; g >= std::max(first, number - static_cast<int>(look_back)); --g) {
             Group& to = groups_[static_cast<std::size_t>(g)];
-            if (to.blocks != from.blocks || to.members.size() + from.members.size() > most_parts)
+            if (!linked.count(g) || to.blocks != from.blocks ||
+                to.members.size() + from.members.size() > most_parts)
                 continue;
-            bool linked = false, all = true;
+            bool all = true;
             std::string why;
             for (const Member& m : from.members) {
-                for (const Member& t : to.members)
-                    linked = linked || !handed_on(t.step, m.step).empty();
                 all = all && !checked_too_late(to, m.step) && fits(to, m.step, m.axis, why) &&
                       pays(m.step, m.axis, to, why);
             }
-            if (!linked || !all) continue;
+            if (!all) continue;
             for (const Member& m : from.members) add(g, m, cycles(m.step, m.axis, to.blocks));
             from.members.clear();
             return;
@@ -432,18 +462,19 @@ class Grouper {
     void join_reader(int number) {
         Group& from = groups_[static_cast<std::size_t>(number)];
         if (from.blocks > 1) return;
-        for (std::size_t k = from.members.size(); k-- > 0;)
+        const std::size_t before = from.members.size();
+        for (std::size_t k = before; k-- > 0;)
             if (moves_to_reader(number, from.members[k].step))
                 from.members.erase(from.members.begin() + static_cast<std::ptrdiff_t>(k));
+        if (from.members.size() != before) note_again(from);
         from.in_a_row = from.in_a_row && from.members.size() > 1;
     }
 
     bool moves_to_reader(int number, int i) {
         if (!is_kernel(static_cast<std::size_t>(i)) || part(i).nest.sequential) return false;
         int first = static_cast<int>(groups_.size());
-        for (std::size_t k = 0; k < d_.after.size(); ++k)
-            if (std::find(d_.after[k].begin(), d_.after[k].end(), i) != d_.after[k].end())
-                first = std::min(first, group_of_[k]);
+        for (int k : waits_for_[static_cast<std::size_t>(i)])
+            first = std::min(first, group_of_[static_cast<std::size_t>(k)]);
         if (first == static_cast<int>(groups_.size()) || first == number) return false;
         Group& to = groups_[static_cast<std::size_t>(first)];
         if (to.blocks == 1 || !can_hold(to) || checked_too_late(to, i)) return false;
@@ -452,6 +483,7 @@ class Grouper {
             if (!fits(to, i, v, why) || !pays(i, v, to, why)) continue;
             Group& from = groups_[static_cast<std::size_t>(number)];
             to.members.insert(to.members.begin(), {i, v});
+            note(to, i);
             to.cycles += cycles(i, v, to.blocks);
             from.cycles -= part(i).cycles;
             if (from.members.size() == 1) to.boundary = std::move(from.boundary);
@@ -466,6 +498,8 @@ class Grouper {
     Dependences d_;
     std::vector<int> group_of_;  // by step
     std::vector<Group> groups_;
+    std::unordered_set<int> linked_;  // groups that the step to be placed shares values with
+    std::vector<std::vector<int>> waits_for_;  // by step, the later ones that come after it
     std::map<std::pair<int, Var>, std::unordered_map<int, std::int64_t>> slices_;
     std::map<std::tuple<int, Var, std::int64_t>, double> cycles_;
 };

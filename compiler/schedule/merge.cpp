@@ -44,12 +44,10 @@ Step merge_steps(Program& program, const std::vector<Member>& members, std::int6
         for (const auto& [s, use] : dependences.uses[static_cast<std::size_t>(m.step)])
             slots.insert(s);
     const auto used_elsewhere = [&](int s) {
-        for (std::size_t i = 0; i < dependences.uses.size(); ++i)
-            if (dependences.uses[i].count(s) &&
-                std::none_of(members.begin(), members.end(),
-                             [&](const Member& m) { return m.step == static_cast<int>(i); }))
-                return true;
-        return false;
+        return dependences.used_elsewhere(s, [&](int i) {
+            return std::any_of(members.begin(), members.end(),
+                               [&](const Member& m) { return m.step == i; });
+        });
     };
     std::vector<int> inner;
     for (int s : slots)

@@ -116,7 +116,6 @@ long double binary(Op op, long double a, long double b) {
         case Op::Mul: return a * b;
         case Op::Div: return a / b;
         case Op::Rem: return remainder_of(a, b);
-        case Op::Fmod: return std::fmod(a, b);
         case Op::Min: return extreme(false, a, b);
         case Op::Max: return extreme(true, a, b);
         case Op::Pow: return std::pow(a, b);

@@ -1,10 +1,13 @@
 // The step function: kernels in order, parallel regions handed to the pool.
+#include <unordered_map>
+
 #include <llvm/AsmParser/Parser.h>
 #include <llvm/Support/SourceMgr.h>
 #include <llvm/Support/raw_ostream.h>
 
 #include "compiler/codegen/llvm/impl.h"
 #include "compiler/core/error.h"
+#include "compiler/loops/key.h"
 
 namespace arete {
 
@@ -91,9 +94,17 @@ class ProgramPrinter {
                 return;
             case Step::Kind::Kernel: break;
         }
-        const std::string name = fmt::format("k{}_{}", number, s.kernel.name);
-        impl_.kernel_lines.emplace_back(name, s.lines);
-        for (const Region& region : print_regions(module_, impl_.machine, s.kernel, name)) {
+        loops::Kernel kernel = s.kernel;
+        starts_ = take_starts(kernel);
+        // Equal kernels are compiled once. A chain of steps, or a stack of many arrays, consists of
+        // little else.
+        std::vector<Region>& regions = printed_[loops::key(kernel)];
+        if (regions.empty()) {
+            const std::string name = fmt::format("k{}_{}", number, s.kernel.name);
+            impl_.kernel_lines.emplace_back(name, s.lines);
+            regions = print_regions(module_, impl_.machine, kernel, name);
+        }
+        for (const Region& region : regions) {
             if (region.parallel && region.extent > 1)
                 call_parallel(region, s);
             else
@@ -111,11 +122,54 @@ class ProgramPrinter {
         b_.SetInsertPoint(next);
     }
 
+    // Of parameters that are only stored to, and nowhere before some element, that element: moved
+    // out of the kernel, which is the same for all pieces of an array then. In bytes, by buffer.
+    static std::vector<std::int64_t> take_starts(loops::Kernel& kernel) {
+        std::vector<std::int64_t> starts(kernel.buffers.size(), 0);
+        std::vector<char> stays(kernel.buffers.size(), 0);
+        std::vector<std::vector<loops::StoreTo*>> stores(kernel.buffers.size());
+        const std::function<void(std::vector<loops::Stmt>&)> collect =
+            [&](std::vector<loops::Stmt>& body) {
+                for (loops::Stmt& s : body) {
+                    collect(s.body);
+                    if (s.kind == loops::Stmt::Kind::Store)
+                        stores[static_cast<std::size_t>(s.store.buffer)].push_back(&s.store);
+                    if (s.kind == loops::Stmt::Kind::Prefetch)
+                        stays[static_cast<std::size_t>(s.prefetch.buffer)] = 1;
+                    if (s.kind == loops::Stmt::Kind::Transpose)
+                        stays[static_cast<std::size_t>(s.transpose.from)] = 1;
+                }
+            };
+        collect(kernel.body);
+        for (const loops::Instr& i : kernel.values)
+            if (i.op == loops::Op::Load || i.op == loops::Op::LoadIf)
+                stays[static_cast<std::size_t>(i.target)] = 1;
+        for (std::size_t b = 0; b < starts.size(); ++b) {
+            loops::Buffer& buffer = kernel.buffers[b];
+            if (!buffer.is_parameter() || stays[b] || stores[b].empty()) continue;
+            loops::Range all{buffer.elements(), -1};
+            for (const loops::StoreTo* s : stores[b]) {
+                const loops::Range r = s->index.range(kernel.extents);
+                all = {std::min(all.low, r.low), std::max(all.high, r.high)};
+                if (s->combine) all.low = -1;
+            }
+            if (all.low < 0 || all.high >= buffer.elements() || all.high < all.low) continue;
+            for (loops::StoreTo* s : stores[b]) s->index = s->index - all.low;
+            buffer.sizes = {all.high + 1 - all.low};
+            starts[b] = all.low * static_cast<std::int64_t>(size_of(buffer.dtype));
+        }
+        return starts;
+    }
+
     std::vector<llvm::Value*> arguments(llvm::IRBuilder<>& b, llvm::Value* table,
                                         llvm::Value* context, const Step& s, llvm::Value* begin,
                                         llvm::Value* end) {
         std::vector<llvm::Value*> args;
-        for (int n : s.slots) args.push_back(slot(b, table, n));
+        for (std::size_t k = 0; k < s.slots.size(); ++k) {
+            args.push_back(slot(b, table, s.slots[k]));
+            if (const auto start = static_cast<std::uint64_t>(starts_[k]))
+                args.back() = b.CreateConstInBoundsGEP1_64(b.getInt8Ty(), args.back(), start);
+        }
         args.insert(args.end(), {context, begin, end});
         return args;
     }
@@ -156,7 +210,9 @@ class ProgramPrinter {
     llvm::Function* step_ = nullptr;
     llvm::Value* table_ = nullptr;
     llvm::Value* context_ = nullptr;
-    llvm::Value* both_ = nullptr;  // what a chunk gets
+    llvm::Value* both_ = nullptr;       // what a chunk gets
+    std::vector<std::int64_t> starts_;  // by parameter of the step being printed, in bytes
+    std::unordered_map<std::string, std::vector<Region>> printed_;
 };
 
 }  // namespace

@@ -1,0 +1,129 @@
+// What a kernel computes as bytes, whatever its parts are called.
+#include "compiler/loops/key.h"
+
+#include <bit>
+
+namespace arete::loops {
+
+namespace {
+
+class KeyWriter {
+  public:
+    std::string write(const Kernel& k) {
+        number(k.buffers.size());
+        for (const Buffer& b : k.buffers) {
+            number(b.dtype);
+            number(b.elements());
+            number(b.local + 2 * b.scratch);
+        }
+        number(k.extents.size());
+        for (std::int64_t extent : k.extents) number(extent);
+        number(k.values.size());
+        for (const Instr& i : k.values) {
+            number(i.op);
+            number(i.dtype);
+            for (ValueId a : i.args) number(a);
+            if (i.op == Op::Const)
+                number(i.dtype == DType::F32
+                           ? static_cast<std::int64_t>(std::bit_cast<std::uint32_t>(i.constant.f32))
+                           : i.constant.i);
+            number(i.target);
+            index(i.index);
+        }
+        statements(k.body);
+        return std::move(out_);
+    }
+
+  private:
+    template <class T>
+    void number(T v) {
+        const auto n = static_cast<std::int64_t>(v);
+        // Most numbers are small.
+        if (n >= -100 && n < 100) {
+            out_.push_back(static_cast<char>(n));
+            return;
+        }
+        out_.push_back(127);
+        out_.append(reinterpret_cast<const char*>(&n), sizeof n);
+    }
+
+    void index(const Index& e) {
+        number(e.constant());
+        number(e.terms().size());
+        for (const Index::Term& t : e.terms()) {
+            number(t.coefficient);
+            number(t.kind);
+            number(t.id);
+            number(t.divisor);
+            if (t.inner) index(*t.inner);
+        }
+    }
+
+    void statements(const std::vector<Stmt>& body) {
+        number(body.size());
+        for (const Stmt& s : body) statement(s);
+    }
+
+    void statement(const Stmt& s) {
+        number(s.kind);
+        switch (s.kind) {
+            case Stmt::Kind::Loop:
+                number(s.var);
+                number(s.loop);
+                number(s.lanes);
+                statements(s.body);
+                break;
+            case Stmt::Kind::Store: {
+                const auto& [buffer, at, value, combine] = s.store;
+                number(buffer);
+                index(at);
+                number(value);
+                number(combine ? static_cast<int>(*combine) : -1);
+                break;
+            }
+            case Stmt::Kind::Check: {
+                const auto& [ok, code, element] = s.check;
+                number(ok);
+                number(code);
+                index(element);
+                break;
+            }
+            // Every member by name: a new one does not compile until it is part of the key.
+            case Stmt::Kind::Fold: {
+                const auto& [from, to, slots, lanes, reduction] = s.fold;
+                for (std::int64_t v :
+                     {std::int64_t{from}, std::int64_t{to}, slots, std::int64_t{lanes}})
+                    number(v);
+                number(reduction);
+                break;
+            }
+            case Stmt::Kind::Prefetch: {
+                const auto& [buffer, at, cache] = s.prefetch;
+                number(buffer);
+                index(at);
+                number(cache);
+                break;
+            }
+            case Stmt::Kind::Transpose: {
+                const auto& [from, at, from_stride, to, place, to_stride, rows, columns, lanes] =
+                    s.transpose;
+                index(at);
+                index(place);
+                for (std::int64_t v : {std::int64_t{from}, from_stride, std::int64_t{to}, to_stride,
+                                       rows, columns, std::int64_t{lanes}})
+                    number(v);
+                break;
+            }
+        }
+    }
+
+    std::string out_;
+};
+
+}  // namespace
+
+std::string key(const Kernel& kernel) {
+    return KeyWriter().write(kernel);
+}
+
+}  // namespace arete::loops
