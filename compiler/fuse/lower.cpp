@@ -81,6 +81,10 @@ class NestBuilder {
     }
 
     Value read(const Expr& e, const Index& address) {
+        // Of nothing only an index is read that a check has refused, and there may be no memory.
+        if (count(concrete(e.shape())) == 0)
+            return is_float(e.dtype()) ? nest().constant(e.dtype(), 0.0)
+                                       : nest().constant(e.dtype(), std::int64_t{0});
         int b = buffer(e);
         return guard_ ? nest().load_if(guard_, b, address) : nest().load(b, address);
     }

@@ -90,9 +90,10 @@ class KeyWriter {
             }
             // Every member by name: a new one does not compile until it is part of the key.
             case Stmt::Kind::Fold: {
-                const auto& [from, to, slots, lanes, reduction] = s.fold;
+                const auto& [from, to, slots, lanes, reduction, from_error, to_error] = s.fold;
                 for (std::int64_t v :
-                     {std::int64_t{from}, std::int64_t{to}, slots, std::int64_t{lanes}})
+                     {std::int64_t{from}, std::int64_t{to}, slots, std::int64_t{lanes},
+                      std::int64_t{from_error}, std::int64_t{to_error}})
                     number(v);
                 number(reduction);
                 break;

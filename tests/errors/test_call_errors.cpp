@@ -423,3 +423,20 @@ TEST_CASE("call errors: numbers beside an axis that turns out too short, and an 
                 : "dynamic_slice: 2 elements from 7 in steps of 1 leave axis 0: x is f32[8,3]");
     }
 }
+
+TEST_CASE("call errors: an index into an axis that turns out empty reads nothing") {
+    const auto x = matrix<float>("x");
+    const auto i = vector<std::int64_t>("i");
+    for (const Mode mode : {Mode::fast_run, Mode::fast_compile, Mode::debug, Mode::interpret}) {
+        const Function f = function({.inputs = {x, i},
+                                     .outputs = {take(x, i, 1), exp(x)(arange(i.shape(0)), i),
+                                                 -log(softmax(x))(arange(i.shape(0)), i)},
+                                     .mode = mode});
+        // There is no memory behind a view of nothing.
+        const Array none = Array::view(static_cast<float*>(nullptr), {2, 0});
+        CHECK_THROWS_AS(f(none, Array(std::vector<std::int64_t>{0, 0})), RangeError);
+        const auto rows = f(Array::view(static_cast<float*>(nullptr), {0, 3}),
+                            Array(DType::I64, {0}));
+        CHECK(rows[0].shape() == Sizes{0, 0});
+    }
+}

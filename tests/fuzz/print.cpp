@@ -259,6 +259,7 @@ const char* mode_text(Mode m) {
     switch (m) {
         case Mode::fast_run: return "Mode::fast_run";
         case Mode::fast_compile: return "Mode::fast_compile";
+        case Mode::fast_math: return "Mode::fast_math";
         case Mode::debug: return "Mode::debug";
         case Mode::nan_guard: return "Mode::nan_guard";
         case Mode::interpret: break;

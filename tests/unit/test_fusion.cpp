@@ -6,9 +6,9 @@
 #include <arete/arete.h>
 #include <doctest/doctest.h>
 
-#include "compiler/rewrite/specialize_shapes.h"
 #include "compiler/fuse/fusion.h"
 #include "compiler/pipeline/compile.h"
+#include "compiler/rewrite/specialize_shapes.h"
 #include "tests/unit/programs.h"
 
 using namespace arete;

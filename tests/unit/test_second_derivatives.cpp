@@ -59,8 +59,10 @@ TEST_CASE("group order: merges exactly what does not need each other") {
                 more = false;
                 for (const auto& [from, to] : edges)
                     if (met[static_cast<std::size_t>(of(from))] &&
-                        !met[static_cast<std::size_t>(of(to))])
-                        more = met[static_cast<std::size_t>(of(to))] = 1;
+                        !met[static_cast<std::size_t>(of(to))]) {
+                        met[static_cast<std::size_t>(of(to))] = 1;
+                        more = true;
+                    }
             }
             return met[static_cast<std::size_t>(b)] != 0;
         };
