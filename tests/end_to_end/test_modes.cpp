@@ -273,3 +273,12 @@ TEST_CASE("modes: differences are found where rounding does not explain them") {
     CHECK(!first_difference(Array(Ints{5, 6}), Array(Ints{5, 6})));
     CHECK(first_difference(Array(Floats{1}), Array(Floats{1, 2})));
 }
+
+TEST_CASE("modes: debug takes arguments without elements") {
+    const auto x = tensor(DType::F32, 3, "x", {2, 0, 3});
+    const Function f =
+        function({.inputs = {x}, .outputs = {sum(x, 1), sum(exp(x))}, .mode = Mode::debug});
+    const auto out = f(zeros<float>({2, 0, 3}));
+    CHECK(out[0].equals(zeros<float>({2, 3})));
+    CHECK(out[1].item<float>() == 0);
+}
