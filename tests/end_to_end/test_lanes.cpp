@@ -8,6 +8,7 @@
 
 #include "compiler/codegen/llvm/module.h"
 #include "compiler/fuse/reference.h"
+#include "compiler/pipeline/compile.h"
 #include "tests/support.h"
 
 using namespace arete;
@@ -382,4 +383,48 @@ TEST_CASE("lanes: cross-entropy of a softmax, weighted, has a gradient at every 
                     CHECK(std::fabs(got.as_double(i) - want) < 1e-5 * (1 + std::fabs(want)));
                 }
             }
+}
+
+namespace {
+
+// The operation that makes `name` in a module's text, as in "%12 = select i1 %11, ...".
+std::string made_by(const std::string& ir, const std::string& name) {
+    const std::size_t at = ir.find("  " + name + " = ");
+    return at == std::string::npos ? "" : ir.substr(at, ir.find('\n', at) - at);
+}
+std::string last_operand(const std::string& line) {
+    return line.substr(line.rfind(' ') + 1);
+}
+
+}  // namespace
+
+// A load that is masked off waits for stores to the same place: rolls read beyond the end of each
+// piece of scratch, where the next piece lies that was written just before.
+TEST_CASE("lanes: vectors that are off are read where the buffer begins, not behind it") {
+    const Expr x = tensor(DType::F32, 1, "x", {1000});
+    Expr e = x;
+    for (int k = 0; k < 3; ++k)
+        e = e + concatenate({e(slice(-1, none)), e(slice(0, -1))}, 0) * sin(e);
+    for (const char* level : {"avx2", "avx512"}) {
+        CompileRequest r{.inputs = {x}, .outputs = {e}};
+        r.name = "f";
+        r.machine = x86_machine(level);
+        r.options = Options::from_environment();
+        r.binding.sizes[x.node().id] = {1000};
+        const Compiled c = compile(r);
+        const std::string ir = LlvmModule(c.program, r.machine).ir();
+        int loads = 0;
+        for (std::size_t at = 0; (at = ir.find("@llvm.masked.load.v", at)) != std::string::npos;
+             ++at) {
+            if (ir.compare(ir.rfind('\n', at) + 1, 7, "declare") == 0) continue;
+            const std::size_t pointer = ir.find("(ptr ", at) + 5;
+            const std::string address =
+                made_by(ir, ir.substr(pointer, ir.find(',', pointer) - pointer));
+            INFO(level, ": ", address);
+            REQUIRE(address.find("getelementptr") != std::string::npos);
+            CHECK(made_by(ir, last_operand(address)).find(" = select i1 ") != std::string::npos);
+            ++loads;
+        }
+        CHECK(loads > 0);
+    }
 }

@@ -385,6 +385,21 @@ void RegionPrinter::stay_inside(const Instr& i, llvm::Value* guard, Address& a) 
     a.base = b_.CreateSelect(guard, a.base, b_.getInt64(static_cast<std::uint64_t>(inside)));
 }
 
+// The address of a vector of which `length` lanes from `lane` on may be read, as far as they are in
+// the buffer: its begin where none is. Masked off as they are, what lies there counts: a processor
+// makes the load wait for stores to it, and after a piece of scratch lies the next one, which the
+// loop may be storing to.
+llvm::Value* RegionPrinter::reach(const Instr& i, const Address& a, std::int64_t lane,
+                                  std::int64_t length) {
+    const std::int64_t elements = k_.buffers[static_cast<std::size_t>(i.target)].elements();
+    llvm::Value* start = scalar_address(a);
+    if (!a.base || inside(a, lane, lane + length, elements)) return start;
+    auto number = [&](std::int64_t v) { return b_.getInt64(static_cast<std::uint64_t>(v)); };
+    llvm::Value* last = b_.CreateAdd(start, number(lane + length - 1));
+    llvm::Value* some = b_.CreateICmpULT(last, number(elements + length - 1));
+    return b_.CreateSelect(some, start, number(0));
+}
+
 // Where the guard is false a scalar load reads a zero of our own, and vector lanes are masked off.
 llvm::Value* RegionPrinter::load_if(const Instr& i) {
     llvm::Type* element = memory_type(i.dtype);
@@ -426,8 +441,9 @@ llvm::Value* RegionPrinter::load_if(const Instr& i) {
                 if (const auto* known = llvm::dyn_cast<llvm::Constant>(off)) {
                     v = load_known(element, pointer, b, *known, v);
                 } else {
-                    llvm::Value* at = b_.CreateGEP(element, pointer, scalar_address(b));
-                    v = b_.CreateMaskedLoad(type, at, align, off, v);
+                    llvm::Value* start = reach(i, b, lane, length);
+                    v = b_.CreateMaskedLoad(type, b_.CreateGEP(element, pointer, start), align,
+                                            off, v);
                 }
                 lane += length;
             }

@@ -66,6 +66,8 @@ class RegionPrinter {
     // Memory (access.cpp).
     llvm::Value* load(const loops::Instr& i);
     void stay_inside(const loops::Instr& i, llvm::Value* guard, Address& a);
+    llvm::Value* reach(const loops::Instr& i, const Address& a, std::int64_t lane,
+                       std::int64_t length);
     llvm::Value* load_if(const loops::Instr& i);
     llvm::Value* from_memory(llvm::Value* v, DType t);
     llvm::Value* to_memory(llvm::Value* v, DType t);
