@@ -14,6 +14,11 @@ namespace {
 
 constexpr std::int64_t unbounded = std::int64_t{1} << 60;
 
+// A bound times a coefficient, no further out than what is unbounded.
+std::int64_t clamped(std::int64_t bound, std::int64_t coefficient) {
+    return std::clamp(saturating_product(bound, coefficient), -unbounded, unbounded);
+}
+
 std::strong_ordering compare(const Index& a, const Index& b);
 
 // Order of terms without their coefficients.
@@ -196,8 +201,7 @@ Range Index::range(Extents extents) const {
         } else if (t.kind == Kind::Mod) {
             r = {0, t.divisor - 1};
         }
-        std::int64_t a = r.low <= -unbounded ? -unbounded : r.low * t.coefficient;
-        std::int64_t b = r.high >= unbounded ? unbounded : r.high * t.coefficient;
+        std::int64_t a = clamped(r.low, t.coefficient), b = clamped(r.high, t.coefficient);
         if (r.low <= -unbounded || r.high >= unbounded) a = -unbounded, b = unbounded;
         sum.low = std::max(-unbounded, sum.low + std::min(a, b));
         sum.high = std::min(unbounded, sum.high + std::max(a, b));
