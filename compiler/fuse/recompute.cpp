@@ -8,10 +8,9 @@ namespace arete {
 
 namespace {
 
-using Value = KeepOrRecompute::Value;
 using Load = KeepOrRecompute::Load;
 
-bool loaded_in(const Value& v, int kernel) {
+bool loaded_in(const KeepOrRecompute::Value& v, int kernel) {
     return std::any_of(v.loads.begin(), v.loads.end(),
                        [&](const Load& l) { return l.kernel == kernel; });
 }
@@ -37,7 +36,7 @@ int KeepOrRecompute::loads(std::size_t i, const std::vector<char>& recomputed) c
 std::int64_t KeepOrRecompute::cost(const std::vector<char>& recomputed) const {
     std::int64_t total = 0;
     for (std::size_t i = 0; i < values.size(); ++i) {
-        const Value& v = values[i];
+        const KeepOrRecompute::Value& v = values[i];
         if (recomputed[i]) {
             total += v.given ? never : v.compute;
             continue;
@@ -52,14 +51,14 @@ std::int64_t KeepOrRecompute::cost(const std::vector<char>& recomputed) const {
 std::vector<char> minimum_cost(const KeepOrRecompute& problem) {
     constexpr std::int64_t unbounded = std::int64_t{1} << 56;
     constexpr int source = 0, sink = 1;
-    const std::vector<Value>& values = problem.values;
+    const std::vector<KeepOrRecompute::Value>& values = problem.values;
     const std::size_t n = values.size();
     int vertices = 2;
     std::vector<int> vertex;
-    for (const Value& v : values) vertex.push_back(v.given ? source : vertices++);
+    for (const KeepOrRecompute::Value& v : values) vertex.push_back(v.given ? source : vertices++);
     std::vector<CutEdge> edges;
     for (std::size_t i = 0; i < n; ++i) {
-        const Value& v = values[i];
+        const KeepOrRecompute::Value& v = values[i];
         if (!v.given) edges.push_back({source, vertex[i], v.compute});
         // What a value costs once any of these readers is recomputed.
         const auto shared = [&](std::int64_t cost, const auto& reads) {
@@ -76,13 +75,14 @@ std::vector<char> minimum_cost(const KeepOrRecompute& problem) {
             if (l.always)
                 whatever += l.cost;
             else
-                shared(l.cost, [&](const Value& u) { return loaded_in(u, l.kernel); });
+                shared(l.cost,
+                       [&](const KeepOrRecompute::Value& u) { return loaded_in(u, l.kernel); });
         }
         if (v.given) continue;
         if (always)
             whatever += v.store;
         else
-            shared(v.store, [](const Value&) { return true; });
+            shared(v.store, [](const KeepOrRecompute::Value&) { return true; });
         if (whatever > 0) edges.push_back({vertex[i], sink, whatever});
     }
     const std::vector<char> cut = minimum_cut(vertices, edges, source, sink);

@@ -27,7 +27,7 @@ std::string text(const Attr& a) {
         a);
 }
 
-bool same(const Attr& a, const Attr& b) {
+bool equal(const Attr& a, const Attr& b) {
     if (a.index() != b.index()) return false;
     // Bitwise for doubles, so that 0.0 and -0.0 stay apart and NaN equals itself.
     if (const double* x = std::get_if<double>(&a))
@@ -79,7 +79,7 @@ bool operator==(const Attrs& a, const Attrs& b) {
     return a.items_.size() == b.items_.size() &&
            std::equal(a.items_.begin(), a.items_.end(), b.items_.begin(),
                       [](const auto& x, const auto& y) {
-                          return x.first == y.first && same(x.second, y.second);
+                          return x.first == y.first && equal(x.second, y.second);
                       });
 }
 

@@ -8,11 +8,15 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <span>
 
 #include "compiler/loops/code.h"
 
 namespace arete::loops::math {
+
+constexpr double infinity = std::numeric_limits<double>::infinity();
+constexpr double nan = std::numeric_limits<double>::quiet_NaN();
 
 /// The layout of a float type, and constants that depend on it.
 struct Format {

@@ -7,9 +7,6 @@ namespace arete::loops::math {
 
 namespace {
 
-constexpr double infinity = std::numeric_limits<double>::infinity();
-constexpr double nan = std::numeric_limits<double>::quiet_NaN();
-
 // f32 is computed in f64.
 // log2(1 + f) = f P(f) on [sqrt(1/2) - 1, sqrt(2) - 1], relative error 2^-38.5.
 constexpr double log2_[] = {1.4426950408865744,   -0.72134752032749705, 0.48089834880277194,

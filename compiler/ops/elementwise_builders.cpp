@@ -9,6 +9,11 @@
 
 namespace arete {
 
+Expr unary_float(const OpDef& op, const Operand& a) {
+    Expr x = a.expr();
+    return apply(op, {cast(at(x, a.loc), float_of(x.dtype()))}, {}, a.loc);
+}
+
 namespace {
 
 Expr binary(const OpDef& op, const Operand& a, const Operand& b) {
@@ -27,10 +32,6 @@ Expr binary_number(const OpDef& op, const Operand& a, const Operand& b) {
 }
 Expr unary(const OpDef& op, const Operand& a) {
     return apply(op, {a.expr()}, {}, a.loc);
-}
-Expr unary_float(const OpDef& op, const Operand& a) {
-    Expr x = a.expr();
-    return apply(op, {cast(at(x, a.loc), float_of(x.dtype()))}, {}, a.loc);
 }
 Expr binary_bool(const OpDef& op, const Operand& a, const Operand& b) {
     return apply(op, {cast(a, DType::Bool), cast(b, DType::Bool)}, {}, a.loc);

@@ -20,11 +20,7 @@ extern const OpDef pool2d_op, pool2d_argmax_op, unpool2d_op, unpool2d_overlap_op
 
 namespace {
 
-// Attr pool: height and width of a window. Attr stride, where it is another one: the distance of
-// windows.
-const Ints& pool_of(const Attrs& attrs) {
-    return attrs.get<Ints>("pool");
-}
+// Attr stride, where it is not pool: the distance of windows.
 const Ints& stride_of(const Attrs& attrs) {
     return attrs.get<Ints>(attrs.has("stride") ? "stride" : "pool");
 }

@@ -29,4 +29,9 @@ struct Pool2dOptions {
 /// goes with `ignore_border`.
 Expr pool2d(const Operand& x, std::array<std::int64_t, 2> ws, const Pool2dOptions& options = {});
 
+/// The attribute pool of what has to do with pooling: height and width of a window.
+inline const Ints& pool_of(const Attrs& attrs) {
+    return attrs.get<Ints>("pool");
+}
+
 }  // namespace arete

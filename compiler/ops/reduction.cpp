@@ -18,10 +18,6 @@ using loops::Value;
 
 namespace {
 
-bool contains(const Ints& axes, std::size_t k) {
-    return std::find(axes.begin(), axes.end(), static_cast<std::int64_t>(k)) != axes.end();
-}
-
 Shape reduced_shape(const Shape& in, const Ints& axes, bool keepdims) {
     Shape out;
     for (std::size_t k = 0; k < in.size(); ++k) {

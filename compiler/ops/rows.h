@@ -1,6 +1,8 @@
 // Helpers for the files that hold rows; users do not see them.
 #pragma once
 
+#include <algorithm>
+
 #include "compiler/ops/op.h"
 #include "compiler/ops/operand.h"
 
@@ -16,6 +18,10 @@ std::vector<Expr> no_gradient(const PullbackArgs& a);
 std::string describe(const Expr& e, std::string_view fallback = "the argument");
 /// `axis` counted from the front; a GraphError names the op where it is out of range.
 std::int64_t normalize_axis(std::int64_t axis, int rank, std::string_view op, Loc loc);
+/// Is `k` one of the axes?
+inline bool contains(const Ints& axes, std::int64_t k) {
+    return std::find(axes.begin(), axes.end(), k) != axes.end();
+}
 /// True where both sizes are known and differ.
 inline bool differ(const Dim& a, const Dim& b) {
     return a.is_const() && b.is_const() && !(a == b);

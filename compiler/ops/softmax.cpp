@@ -63,10 +63,6 @@ Expr expand_log_softmax(const Node& node) {
     return at(d, loc) - at(log(at(total, loc)), loc);
 }
 
-bool contains(const Ints& axes, std::int64_t k) {
-    return std::find(axes.begin(), axes.end(), k) != axes.end();
-}
-
 // Not negative, ascending, each once.
 Ints sorted_axes(const Axes& axes, const Expr& x, std::string_view op, Loc loc) {
     Ints out;
@@ -86,7 +82,7 @@ std::vector<TensorType> infer_logsumexp(const InferArgs& a) {
             a.error(fmt::format("no axis {}: {}", k, a.describe(0)));
     TensorType out{a.type(0).dtype, {}};
     for (std::size_t k = 0; k < a.type(0).shape.size(); ++k)
-        if (!contains(axes, static_cast<std::int64_t>(k)))
+        if (!contains(axes, k))
             out.shape.push_back(a.type(0).shape[k]);
         else if (a.attrs.get<bool>("keepdims"))
             out.shape.push_back(1);

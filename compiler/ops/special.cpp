@@ -6,6 +6,7 @@
 #include <numbers>
 
 #include "compiler/loops/math.h"
+#include "compiler/ops/elementwise_rows.h"
 #include "compiler/ops/families.h"
 #include "compiler/ops/rows.h"
 #include "compiler/ops/samples.h"
@@ -162,11 +163,6 @@ constinit const OpDef log_softplus_op{.info = {.name = "log_softplus", .traits =
 // ---- builders
 
 namespace {
-
-Expr unary_float(const OpDef& op, const Operand& a) {
-    const Expr x = a.expr();
-    return apply(op, {cast(at(x, a.loc), float_of(x.dtype()))}, {}, a.loc);
-}
 
 Expr erfcx_slope(const Operand& a) {
     return unary_float(erfcx_slope_op, a);

@@ -7,6 +7,7 @@
 #include "compiler/ops/families.h"
 #include "compiler/ops/indexing.h"
 #include "compiler/ops/movement.h"
+#include "compiler/ops/pooling.h"
 #include "compiler/ops/sliding.h"
 
 namespace arete {
@@ -19,10 +20,6 @@ extern const OpDef channels_last_op, turned_op, filter_rows_op, unpooled_grad_we
     unpooled_patches_op;
 
 namespace {
-
-const Ints& pool_of(const Attrs& attrs) {
-    return attrs.get<Ints>("pool");
-}
 
 std::vector<TensorType> infer_channels_last(const InferArgs& a) {
     TensorType t = a.type(0);

@@ -9,9 +9,6 @@ namespace arete::rules {
 
 namespace {
 
-const Ints& axes_of(const Expr& e) {
-    return attrs(e).get<Ints>("axes");
-}
 bool has(const Ints& axes, std::size_t k) {
     return std::find(axes.begin(), axes.end(), static_cast<std::int64_t>(k)) != axes.end();
 }

@@ -106,5 +106,17 @@ inline bool is_number(const Match& m, char name, double* value = nullptr) {
 inline int axis_of(const Expr& e) {
     return static_cast<int>(attrs(e).get<std::int64_t>("axis"));
 }
+/// The attribute axes of a reduction.
+inline const Ints& axes_of(const Expr& e) {
+    return attrs(e).get<Ints>("axes");
+}
+
+inline Pattern exp_of(char x) {
+    return op("exp", any(x));
+}
+/// A product as the one that is named `d`, of other operands.
+inline Expr dot_of(const Match& m, const Expr& x, const Expr& y) {
+    return apply(def(m['d'].node()), {x, y}, {}, m.loc());
+}
 
 }  // namespace arete::rules

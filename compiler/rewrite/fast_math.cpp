@@ -30,10 +30,6 @@ Expr product_of(const Match& m, const Expr& x, const Expr& y) {
     return apply(def(m.root().node()), {x, y}, attrs(m.root()), m.loc());
 }
 
-Expr dot_of(const Match& m, const Expr& x, const Expr& y) {
-    return apply(def(m['d'].node()), {x, y}, {}, m.loc());
-}
-
 // Two products become one and a sum of operands, which is no larger than the result was.
 bool both_only_here(const Match& m) {
     return m['y'].type() == m['z'].type() && m['d'].type() == m['e'].type() && m.only_reader('d') &&

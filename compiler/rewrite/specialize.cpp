@@ -124,10 +124,6 @@ Expr positive_masked(const Match& m, const Expr& x) {
 
 // ---- products of matrices
 
-Expr dot_of(const Match& m, const Expr& x, const Expr& y) {
-    return apply(def(m['d'].node()), {x, y}, {}, m.loc());
-}
-
 bool matrices(const Match& m) {
     return m['x'].rank() == 2 && m['y'].rank() == 2;
 }

@@ -16,9 +16,6 @@ Pattern one_plus(Pattern x) {
 Pattern one_minus(Pattern x) {
     return op("sub", num(1), std::move(x));
 }
-Pattern exp_of(char x) {
-    return op("exp", any(x));
-}
 Pattern exp_of_minus(char x) {
     return op("exp", op("neg", any(x)));
 }

@@ -13,10 +13,6 @@ namespace arete::rules {
 
 namespace {
 
-Pattern exp_of(char x) {
-    return op("exp", any(x));
-}
-
 // ---- softmax
 
 // softmax_grad(s, q) = s (q - sum(q s)), for q = g / s: g - s sum(g), without the quotient.
@@ -155,10 +151,6 @@ Expr reduced_x(const Match& m) {
 }
 
 // ---- log(sum(exp(x)))
-
-const Ints& axes_of(const Expr& e) {
-    return attrs(e).get<Ints>("axes");
-}
 
 Shape with_units(Shape shape, const Ints& axes) {
     for (std::int64_t k : axes) shape[static_cast<std::size_t>(k)] = 1;

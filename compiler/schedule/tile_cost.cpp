@@ -30,8 +30,6 @@ struct Segments {
     }
 };
 
-constexpr double line_bytes = 64;  // of a cache
-
 }  // namespace
 
 TileCost::TileCost(const Nest& nest, const Machine& machine) : nest_(nest), m_(machine) {
@@ -218,7 +216,7 @@ double TileCost::crossings(const Tiling& t, const Index& e) const {
         if (!(term.kind == Index::Kind::Var && (term.id == t.inner || term.id == t.outer)))
             step = std::gcd(step, term.coefficient);
     const double unaligned = 1 - static_cast<double>(step) / static_cast<double>(t.lanes);
-    return 1 + unaligned * std::min(1.0, m_.vector_bytes / line_bytes);
+    return 1 + unaligned * std::min(1.0, m_.vector_bytes / double{line_bytes});
 }
 
 // Cycles to read (or write) one vector's worth of an access.

@@ -10,6 +10,9 @@
 
 namespace arete {
 
+/// Of a cache's line.
+inline constexpr std::int64_t line_bytes = 64;
+
 /// How a nest is cut. Lanes of a vector run along `inner`, or along rows of (`outer`, `inner`)
 /// joined end to end: rows shorter than a vector, or that do not divide by it, still fill it.
 struct Tiling {

@@ -13,7 +13,6 @@ using namespace loops;
 
 namespace {
 
-constexpr std::int64_t line_bytes = 64;
 // Pieces shorter than this, one row apart, are too short for the processor's own prefetching.
 constexpr std::int64_t long_run = 1024;
 // Places of a cache for one address, as in most.
