@@ -43,9 +43,10 @@ std::vector<Setting> settings_for(std::uint64_t seed, bool quick) {
     if (quick && n % 10 != 0) return out;
     const std::uint64_t turn = n / 10;
     const auto& run = levels_that_run();
-    out.push_back({Mode::fast_run, run[turn % run.size()], turn % 8 == 3 ? 2 : 1});
-    if (turn % 4 == 1) out.push_back({Mode::fast_compile});
-    if (turn % 8 == 2) out.push_back({Mode::debug});
+    // Levels by turns among the graphs of each mode, and among those with two threads.
+    out.push_back({Mode::fast_run, run[(turn + turn / 8) % run.size()], turn % 8 == 3 ? 2 : 1});
+    if (turn % 4 == 1) out.push_back({Mode::fast_compile, run[turn / 4 % run.size()]});
+    if (turn % 8 == 2) out.push_back({Mode::debug, run[turn / 8 % run.size()]});
     const auto& other = levels_that_do_not();
     if (turn % 16 == 4) out.push_back({Mode::fast_run, other[turn / 16 % other.size()], 1, true});
     return out;

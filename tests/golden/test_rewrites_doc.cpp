@@ -82,7 +82,7 @@ std::string tables() {
 }  // namespace
 
 TEST_CASE("docs/rewrites.md shows the tables as they are") {
-    const std::string path = std::string(ARETE_SOURCE_DIR) + "/docs/rewrites.md";
+    const std::string path = ARETE_SOURCE_DIR "/docs/rewrites.md";
     const std::string want = tables();
     if (std::getenv("ARETE_BLESS")) std::ofstream(path) << want;
     std::stringstream have;

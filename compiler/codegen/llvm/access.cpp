@@ -442,8 +442,8 @@ llvm::Value* RegionPrinter::load_if(const Instr& i) {
                     v = load_known(element, pointer, b, *known, v);
                 } else {
                     llvm::Value* start = reach(i, b, lane, length);
-                    v = b_.CreateMaskedLoad(type, b_.CreateGEP(element, pointer, start), align,
-                                            off, v);
+                    v = b_.CreateMaskedLoad(type, b_.CreateGEP(element, pointer, start), align, off,
+                                            v);
                 }
                 lane += length;
             }
