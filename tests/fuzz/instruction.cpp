@@ -288,7 +288,9 @@ void Arithmetic::floats(const Instr& instr, std::span<const Slot* const> args,
             if (!own(l) && (faint >> l & 1) && !std::isfinite(out.f[l]))
                 out.wild = static_cast<Mask>(out.wild | 1 << l);
     const bool rounded = rounds(op);
-    const bool zeros = op == Op::Add || op == Op::Sub || op == Op::Mul || op == Op::Neg;
+    // log(1 - x) of 0 as log1p(-x) is -0, too.
+    const bool zeros = op == Op::Add || op == Op::Sub || op == Op::Mul || op == Op::Neg ||
+                       op == Op::Log;
     const double ulps = function ? function_ulps : 1;
     for (std::size_t l = 0; l < lanes; ++l) {
         out.raw[l] = out.f[l];
