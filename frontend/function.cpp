@@ -8,6 +8,7 @@
 #include <set>
 #include <utility>
 
+#include "compiler/pipeline/inspect.h"
 #include "compiler/schedule/group.h"
 #include "frontend/modes.h"
 #include "frontend/report.h"
@@ -143,7 +144,8 @@ class Function::Impl {
         request.profile = request.observed = false;
         request.options.dump.clear();
         const Compiled compiled = compile(request);
-        return {kernel_count(compiled.program), groups_text(compiled.program)};
+        return {kernel_count(compiled.program),
+                groups_text(compiled.program) + "\n" + program_text(compiled.program)};
     }
 
   private:

@@ -1,14 +1,29 @@
 // main() of all test binaries. Each run has an empty cache of compiled programs, so that what is
-// tested was compiled by this build, and leaves none behind.
+// tested was compiled by this build, and leaves none behind. Its first line says on which processor
+// it ran; with --processor it is the only one. Where ARETE_CPU names one whose code does not run
+// here, nothing is tested and 77 is returned, which CTest shows as skipped.
 #define DOCTEST_CONFIG_IMPLEMENT
 #include <cstdio>
 #include <cstdlib>
+#include <exception>
 #include <filesystem>
 #include <string>
+#include <string_view>
 
 #include <doctest/doctest.h>
 
+#include "compiler/codegen/llvm/module.h"
+
 int main(int argc, char** argv) {
+    try {
+        std::printf("processor: %s\n", arete::host_text().c_str());
+        if (const char* cpu = std::getenv("ARETE_CPU"); cpu && *cpu) arete::host_machine(cpu);
+    } catch (const std::exception& e) {
+        std::printf("skipped: %s\n", e.what());
+        return 77;
+    }
+    if (argc == 2 && std::string_view(argv[1]) == "--processor") return 0;
+    std::fflush(stdout);
     namespace fs = std::filesystem;
     std::string folder = (fs::temp_directory_path() / "arete_test_XXXXXX").string();
     if (!::mkdtemp(folder.data())) {

@@ -157,25 +157,6 @@ void verify_after(const State& s, const Pass& pass) {
     }
 }
 
-std::string program_text(const Program& p) {
-    std::string out = fmt::format("program {}: {} bytes of arena\n", p.name, p.arena_bytes);
-    static constexpr const char* kinds[] = {"input", "shared", "output", "constant", "arena"};
-    for (std::size_t i = 0; i < p.slots.size(); ++i) {
-        const Slot& s = p.slots[i];
-        std::string where =
-            s.kind == Slot::Kind::Arena ? fmt::format("+{}", s.offset) : std::to_string(s.number);
-        out += fmt::format("  slot {}: {} {} {} {}\n", i, kinds[static_cast<int>(s.kind)], where,
-                           type_name(s.dtype, s.sizes), s.name);
-    }
-    for (const Step& s : p.steps) {
-        const char* what = s.kind == Step::Kind::Kernel ? "kernel"
-                           : s.kind == Step::Kind::Copy ? "copy"
-                                                        : "zero";
-        out += fmt::format("  {} {}({})\n", what, s.name(), fmt::join(s.slots, ", "));
-    }
-    return out;
-}
-
 void dump_after(State& s, const Pass& pass) {
     const Options& o = s.request.options;
     auto write = [&](std::string_view extension, const std::string& text) {

@@ -113,8 +113,9 @@ void name_pieces(Compiled& compiled, std::size_t first) {
 std::vector<std::shared_ptr<const Node>> nodes_of_step(const Compiled& compiled, std::size_t step) {
     const std::vector<SlotValue> read = read_by(compiled, step);
     const auto is_read = [&](const Expr& e) {
-        return std::any_of(read.begin(), read.end(),
-                           [&](const SlotValue& v) { return !v.value.empty() && same(v.value, e); });
+        return std::any_of(read.begin(), read.end(), [&](const SlotValue& v) {
+            return !v.value.empty() && same(v.value, e);
+        });
     };
     std::vector<Expr> roots;
     for (const SlotValue& v : stored_by(compiled, step)) roots.push_back(v.value);
@@ -130,6 +131,25 @@ std::vector<std::shared_ptr<const Node>> nodes_of_step(const Compiled& compiled,
     const Graph graph(roots);
     for (const auto& node : graph.nodes())
         if (inside.count(node.get())) out.push_back(node);
+    return out;
+}
+
+std::string program_text(const Program& p) {
+    std::string out = fmt::format("program {}: {} bytes of arena\n", p.name, p.arena_bytes);
+    static constexpr const char* kinds[] = {"input", "shared", "output", "constant", "arena"};
+    for (std::size_t i = 0; i < p.slots.size(); ++i) {
+        const Slot& s = p.slots[i];
+        std::string where =
+            s.kind == Slot::Kind::Arena ? fmt::format("+{}", s.offset) : std::to_string(s.number);
+        out += fmt::format("  slot {}: {} {} {} {}\n", i, kinds[static_cast<int>(s.kind)], where,
+                           type_name(s.dtype, s.sizes), s.name);
+    }
+    for (const Step& s : p.steps) {
+        const char* what = s.kind == Step::Kind::Kernel ? "kernel"
+                           : s.kind == Step::Kind::Copy ? "copy"
+                                                        : "zero";
+        out += fmt::format("  {} {}({})\n", what, s.name(), fmt::join(s.slots, ", "));
+    }
     return out;
 }
 

@@ -1,6 +1,7 @@
 // What a compiled step computes, in terms of the graph.
 #pragma once
 
+#include <string>
 #include <vector>
 
 #include "compiler/pipeline/compile.h"
@@ -27,5 +28,8 @@ void name_pieces(Compiled& compiled, std::size_t first);
 /// The nodes whose values step `step` computes: those stored, and what is inlined into them.
 /// Inputs first.
 std::vector<std::shared_ptr<const Node>> nodes_of_step(const Compiled& compiled, std::size_t step);
+
+/// Slots and steps, one a line, as ARETE_DUMP=loops writes them after the last pass.
+std::string program_text(const Program& program);
 
 }  // namespace arete

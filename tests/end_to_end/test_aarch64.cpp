@@ -8,6 +8,7 @@
 
 #include "compiler/codegen/llvm/module.h"
 #include "compiler/pipeline/compile.h"
+#include "compiler/schedule/machines.h"
 #include "examples/mnist/nets.h"
 #include "tests/support.h"
 
@@ -21,7 +22,7 @@ struct Code {
 
 Code compiled(CompileRequest r) {
     r.name = "arm";
-    r.machine = aarch64_machine();
+    r.machine = described_machine("aarch64");
     r.options = Options::from_environment();
     for (const Expr& e : r.inputs)
         if (!r.binding.sizes.count(e.node().id))

@@ -9,6 +9,7 @@
 #include "compiler/codegen/llvm/module.h"
 #include "compiler/fuse/reference.h"
 #include "compiler/pipeline/compile.h"
+#include "compiler/schedule/machines.h"
 #include "tests/support.h"
 
 using namespace arete;
@@ -408,7 +409,7 @@ TEST_CASE("lanes: vectors that are off are read where the buffer begins, not beh
     for (const char* level : {"avx2", "avx512"}) {
         CompileRequest r{.inputs = {x}, .outputs = {e}};
         r.name = "f";
-        r.machine = x86_machine(level);
+        r.machine = described_machine(level);
         r.options = Options::from_environment();
         r.binding.sizes[x.node().id] = {1000};
         const Compiled c = compile(r);

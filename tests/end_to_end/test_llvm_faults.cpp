@@ -15,6 +15,7 @@
 
 #include "compiler/codegen/llvm/module.h"
 #include "compiler/pipeline/compile.h"
+#include "compiler/schedule/machines.h"
 #include "runtime/jit.h"
 #include "tests/support.h"
 
@@ -122,7 +123,7 @@ TEST_CASE("llvm faults: reduced modules are found, mended, and right") {
     for (const Case& c : all) {
         CAPTURE(c.name);
         REQUIRE_FALSE(c.expected.empty());
-        LlvmModule module = LlvmModule::parse(c.text, x86_machine(c.level));
+        LlvmModule module = LlvmModule::parse(c.text, described_machine(c.level));
         const std::vector<std::string> found = module.faulty_forms();
         REQUIRE_FALSE(found.empty());
         for (const std::string& f : found) CHECK(f == c.workaround);
@@ -133,11 +134,11 @@ TEST_CASE("llvm faults: reduced modules are found, mended, and right") {
         if (runs_here(c.level)) CHECK(right(object, c));
         // A processor with wider vectors, and one that does without the workaround.
         for (const char* level : levels) {
-            LlvmModule other = LlvmModule::parse(c.text, x86_machine(level));
+            LlvmModule other = LlvmModule::parse(c.text, described_machine(level));
             other.work_around();
             CHECK(other.object().size() > 100);
         }
-        LlvmModule arm = LlvmModule::parse(c.text, aarch64_machine());
+        LlvmModule arm = LlvmModule::parse(c.text, described_machine("aarch64"));
         arm.work_around();
         CHECK(arm.object().size() > 100);
     }
@@ -149,7 +150,7 @@ TEST_CASE("llvm faults: what this LLVM does without the workarounds") {
         const int outcome = in_child([&] {
             std::string object;
             try {
-                object = LlvmModule::parse(c.text, x86_machine(c.level)).object();
+                object = LlvmModule::parse(c.text, described_machine(c.level)).object();
             } catch (const CompileError&) {
                 return Refused;
             }
@@ -166,7 +167,7 @@ TEST_CASE("llvm faults: what this LLVM does without the workarounds") {
 }
 
 TEST_CASE("llvm faults: an error inside of LLVM is a CompileError, and the next module compiles") {
-    const Machine m = x86_machine("baseline");
+    const Machine m = described_machine("baseline");
     const auto step = [](const std::string& body, const std::string& more) {
         return "define i64 @step(ptr %t, ptr %c) {\n" + body + "  ret i64 0\n}\n" + more;
     };
@@ -192,7 +193,7 @@ TEST_CASE("llvm faults: an error inside of LLVM is a CompileError, and the next 
 
 TEST_CASE("llvm faults: the user's lines are in the message") {
     const auto x = vector<double>("x", {100});
-    Machine m = x86_machine("baseline");
+    Machine m = described_machine("baseline");
     m.features = "-64bit";  // which LLVM refuses by a fatal error
     const int line = __LINE__ + 1;
     const Expr y = exp(x) + 1;
@@ -217,8 +218,8 @@ TEST_CASE("llvm faults: signals that are not LLVM's reach whom they are for") {
             std::this_thread::yield();
         }
     });
-    const Compiled c = compile(request({x}, {sin(x) + exp(x)}, x86_machine("avx2")));
-    LlvmModule module(c.program, x86_machine("avx2"));
+    const Compiled c = compile(request({x}, {sin(x) + exp(x)}, described_machine("avx2")));
+    LlvmModule module(c.program, described_machine("avx2"));
     module.optimize(true);
     CHECK(module.object().size() > 100);
     other.join();
@@ -245,7 +246,8 @@ TEST_CASE("llvm faults: what is made of each op has none of these forms, at any 
                 outputs.push_back(pad2d(e / (e + 1), 1, 2) > 0.5);
             for (std::size_t k = 0; k < 4; ++k) {
                 if (k != number % 4 && k != 1) continue;  // one of them, and avx2
-                const Machine m = k < 3 ? x86_machine(levels[k]) : aarch64_machine();
+                const Machine m =
+                    k < 3 ? described_machine(levels[k]) : described_machine("aarch64");
                 INFO(op->info.name, ", ", sample.name, ", ", m.cpu);
                 CompileRequest r = request(drawn.leaves, outputs, m);
                 r.quick = number % 3 == 0;

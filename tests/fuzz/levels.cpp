@@ -1,37 +1,39 @@
 #include "tests/fuzz/levels.h"
 
 #include "compiler/codegen/llvm/module.h"
+#include "compiler/schedule/machines.h"
 
 namespace arete::fuzz {
 
 namespace {
 
-std::vector<std::string> levels(bool run) {
-    std::vector<std::string> out;
-    for (const char* level : {"native", "avx2", "baseline", "avx512"}) {
-        bool runs = true;
-        try {
-            host_machine(level);
-        } catch (const ArgumentError&) {
-            runs = false;
-        }
-        if (runs == run) out.emplace_back(level);
+bool runs(const std::string& level) {
+    try {
+        host_machine(level);
+        return true;
+    } catch (const ArgumentError&) {
+        return false;
     }
-    return out;
 }
 
 }  // namespace
 
 const std::vector<std::string>& levels_that_run() {
-    static const std::vector<std::string> out = levels(true);
+    static const std::vector<std::string> out = [] {
+        std::vector<std::string> some;
+        for (const char* level : {"native", "avx2", "baseline", "avx512", "avx512_256"})
+            if (runs(level)) some.emplace_back(level);
+        return some;
+    }();
     return out;
 }
 
 const std::vector<std::string>& levels_that_do_not() {
     static const std::vector<std::string> out = [] {
-        std::vector<std::string> all = levels(false);
-        all.emplace_back("aarch64");
-        return all;
+        std::vector<std::string> others;
+        for (const DescribedMachine& m : described_machines())
+            if (!runs(m.name)) others.push_back(m.name);
+        return others;
     }();
     return out;
 }

@@ -9,7 +9,7 @@ namespace arete::fuzz {
 /// turns. `quick`: one in ten is compiled.
 std::vector<Setting> settings_for(std::uint64_t seed, bool quick);
 
-/// Vector levels of x86 that this processor can run, and those that it cannot.
+/// Vector levels that this processor can run, and the described machines that it cannot.
 const std::vector<std::string>& levels_that_run();
 const std::vector<std::string>& levels_that_do_not();
 

@@ -7,6 +7,7 @@
 
 #include <CLI/CLI.hpp>
 
+#include "compiler/codegen/llvm/module.h"
 #include "tests/fuzz/known.h"
 #include "tests/fuzz/levels.h"
 #include "tests/fuzz/print.h"
@@ -91,7 +92,7 @@ int main(int argc, char** argv) {
     app.add_option(
         "--levels", levels,
         "What is run for every graph, comma-separated: interpret, fast_compile, debug, native, "
-        "avx512, avx2, baseline, native/2 (threads), object:avx512, object:aarch64");
+        "native/2 (threads), object:aarch64; processors are named as in ARETE_CPU");
     app.add_option("--thorough", thorough,
                    "Without --levels: ci, or quick (mostly interpreted) for long runs")
         ->check(CLI::IsMember({"ci", "quick"}))
@@ -123,6 +124,8 @@ int main(int argc, char** argv) {
                            Drawer(options.first + k, options.draw).draw().str());
             return 0;
         }
+        fmt::print("processor: {}\n", host_text());
+        std::fflush(stdout);
         std::size_t excused = 0, counted = 0;
         std::vector<Failure> failures;
         const Report report = supervise(options, [&](const Failure& f) {

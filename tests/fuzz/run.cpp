@@ -6,6 +6,7 @@
 #include "compiler/codegen/llvm/module.h"
 #include "compiler/core/memory.h"
 #include "compiler/pipeline/compile.h"
+#include "compiler/schedule/machines.h"
 
 namespace arete::fuzz {
 
@@ -68,19 +69,6 @@ std::vector<Array> call(const Case& c, const Function& f) {
     return out;
 }
 
-// An x86 processor that this one need not be.
-Machine x86_machine(const std::string& level) {
-    Machine m = host_machine("baseline");
-    if (level == "baseline") return m;
-    const bool wide = level == "avx512";
-    m.cpu = wide ? "x86-64-v4" : "x86-64-v3";
-    m.features.clear();
-    m.vector_bytes = wide ? 64 : 32;
-    m.vector_registers = wide ? 32 : 16;
-    m.masked_memory = m.fused_muladd = true;
-    return m;
-}
-
 // The machine code for another vector level, which this processor may lack.
 void compile_objects(const Case& c, const Setting& s) {
     CompileRequest r;
@@ -94,7 +82,7 @@ void compile_objects(const Case& c, const Setting& s) {
         if (c.values[k].rank() == 0 && !is_float(c.values[k].dtype()))
             r.binding.scalars[c.inputs[k].node().id] = c.values[k].as_int();
     }
-    r.machine = s.cpu == "aarch64" ? aarch64_machine() : x86_machine(s.cpu);
+    r.machine = described_machine(s.cpu);
     const Compiled compiled = compile(r);
     LlvmModule module(compiled.program, r.machine);
     module.optimize(true);
@@ -156,8 +144,7 @@ Setting parse_setting(const std::string& text) {
         s.mode = mode->second;
     else
         s.cpu = rest;
-    static const std::vector<std::string> levels{"native", "avx512", "avx2", "baseline", "aarch64"};
-    if (std::find(levels.begin(), levels.end(), s.cpu) == levels.end() || s.threads < 1)
+    if ((s.cpu != "native" && !find_machine(s.cpu)) || s.threads < 1)
         fail<ArgumentError>({}, "no way to run called '{}'", text);
     return s;
 }

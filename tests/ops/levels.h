@@ -11,7 +11,7 @@ namespace arete::test {
 /// Options for each level of ARETE_CPU that the processor has, without the disk cache.
 inline std::vector<Options> every_level() {
     std::vector<Options> out;
-    for (const char* level : {"baseline", "avx2", "avx512"}) {
+    for (const char* level : {"baseline", "avx2", "avx512_256", "avx512"}) {
         Options o = Options::from_environment();
         o.cpu = level;
         o.cache_dir.clear();

@@ -4,6 +4,7 @@
 
 #include "compiler/codegen/llvm/module.h"
 #include "compiler/pipeline/compile.h"
+#include "compiler/schedule/machines.h"
 #include "compiler/schedule/tiling.h"
 #include "tests/support.h"
 
@@ -67,8 +68,8 @@ Size largest(const std::vector<Expr>& inputs, const std::vector<Expr>& outputs, 
 }
 
 std::vector<Machine> machines() {
-    return {x86_machine("baseline"), x86_machine("avx2"), x86_machine("avx512"), aarch64_machine(),
-            gpu_multiprocessor()};
+    return {described_machine("baseline"), described_machine("avx2"), described_machine("avx512"),
+            described_machine("aarch64"), gpu_multiprocessor()};
 }
 
 // A formula of `length` functions, from a dozen to a hundred instructions each.

@@ -8,6 +8,7 @@
 #include "compiler/fuse/fusion.h"
 #include "compiler/loops/kernel.h"
 #include "compiler/pipeline/compile.h"
+#include "compiler/schedule/machines.h"
 #include "tests/growing.h"
 #include "tests/unit/programs.h"
 
@@ -86,7 +87,7 @@ std::size_t compiled_kernels(const std::vector<Expr>& inputs, const Expr& output
     for (const Expr& e : inputs) r.binding.sizes[e.node().id] = concrete(e.shape());
     r.inputs = inputs;
     r.outputs = {output};
-    r.machine = host_machine("baseline");
+    r.machine = described_machine("baseline");
     const std::string ir = LlvmModule(compile(r).program, r.machine).ir();
     std::size_t out = 0;
     for (std::size_t at = ir.find("define internal void @k"); at != std::string::npos;

@@ -10,15 +10,13 @@
 
 namespace arete {
 
-/// The processor this process runs on, or a narrower one: `level` is "native", "avx512", "avx2" or
-/// "baseline" (x86-64 with SSE2 alone). An ArgumentError where the processor lacks it.
-Machine host_machine(std::string_view level = "native");
+/// The processor this process runs on ("native"), or one of described_machines() whose code it can
+/// run; sizes of caches may follow the name, "native,l2=256K". An ArgumentError where it cannot.
+/// ARETE_NATIVE names what is taken for native.
+Machine host_machine(std::string_view name = "native");
 
-/// An x86-64 processor of a level, whatever this one is: to compile for, not to run here.
-Machine x86_machine(std::string_view level);
-
-/// 64-bit ARM under Linux, with NEON and nothing beyond: to compile for, not to run here.
-Machine aarch64_machine();
+/// One line about that processor and what is taken for it: model, vectors, caches, cores.
+std::string host_text();
 
 /// "19.1.7".
 std::string llvm_version();

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "compiler/codegen/llvm/module.h"
+#include "compiler/schedule/machines.h"
 #include "runtime/executor.h"
 #include "runtime/program_cache.h"
 #include "tests/fuzz/targets/target.h"
@@ -36,7 +37,7 @@ struct Cached {
         request.outputs = {softmax(x * s), x(all, cast(sum(x) * 0, DType::I64))};
         request.updates = {{s, s + Array(std::vector<float>{1, 2, 3, 4})}};
         request.binding.sizes[x.node().id] = {3, 4};
-        request.machine = host_machine("baseline");
+        request.machine = described_machine("baseline");
         request.options.cache_dir = folder;
         Executable::make(request, shared_pool(1));
         const ProgramCache cache(request);
