@@ -358,13 +358,35 @@ class Grouper {
 
     std::int64_t extent(int i, Var v) { return part(i).nest.extents[static_cast<std::size_t>(v)]; }
 
+    // What one block of a group touches with step i in it: its slices, and whole arrays.
+    std::int64_t block_bytes(const Group& g, int i, Var axis) {
+        std::unordered_map<int, std::int64_t> touched;
+        const auto add_slices = [&](int step, Var v) {
+            for (const auto& [number, size] : slices(step, v)) {
+                const auto all = static_cast<std::int64_t>(slot(number).bytes());
+                const auto part = size * (extent(step, v) / g.blocks) *
+                                  static_cast<std::int64_t>(size_of(slot(number).dtype));
+                std::int64_t& most = touched[number];
+                most = std::max(most, size > 0 ? std::min(part, all) : all);
+            }
+        };
+        for (const Member& m : g.members)
+            if (m.axis >= 0) add_slices(m.step, m.axis);
+        add_slices(i, axis);
+        std::int64_t bytes = 0;
+        for (const auto& [number, most] : touched) bytes += most;
+        return bytes;
+    }
+
     // Running a block at a time costs the nest little: its tiles stay as they are, and what every
-    // block reads again stays in the cache.
+    // block reads again stays in the cache until the next one does.
     bool pays(int i, Var axis, const Group& g, std::string& boundary) {
         const std::string& name = part(i).nest.name;
         for (const auto& [number, size] : slices(i, axis)) {
             const auto bytes = static_cast<std::int64_t>(slot(number).bytes());
-            if (size >= 0 || bytes <= m_.l2_bytes / 4) continue;
+            if (size >= 0 || bytes <= m_.l2_bytes / 4 ||
+                block_bytes(g, i, axis) <= m_.l2_bytes / 4 * 3)
+                continue;
             boundary = fmt::format("every block of {} would read {} bytes of {} again", name, bytes,
                                    slot(number).name);
             return false;

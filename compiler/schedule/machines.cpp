@@ -47,18 +47,13 @@ void caches(Machine& m, std::int64_t l1, std::int64_t l2, std::int64_t l3) {
     m.l3_bytes = l3;
 }
 
-// The levels are no processors: throughputs and caches are those that most with the level reach
-// or exceed, which are the defaults of Machine but for what is said here.
-Machine avx2() {
-    Machine m = x86("x86-64-v3", 32, 16);
-    m.l2_bytes = 512_kb;  // Haswell has 256 KB, Zen 2 and 3 512 KB, Alder Lake 1.25 MB
+// The levels are no processors, and have the defaults of Machine. Processors with nothing beyond
+// AVX2 are better off with 'native': who asks for less than there is has a wide one, and these,
+// from Ice Lake and Zen 5 on, have 48 KB near the core.
+Machine level(std::string cpu, int vector_bytes, int vector_registers) {
+    Machine m = x86(std::move(cpu), vector_bytes, vector_registers);
+    m.l1_bytes = 48_kb;
     return m;
-}
-
-// Processors whose clock falls where they use all 512 bits, Skylake's servers say, are better off
-// with 256, masks and twice the registers.
-Machine avx512(int vector_bytes) {
-    return x86("x86-64-v4", vector_bytes, 32);
 }
 
 // AMD, Software Optimization Guide for the AMD Family 19h Processors (Zen 3), 2.10-2.12: two
@@ -128,9 +123,11 @@ Machine neoverse_v2() {
 const std::vector<DescribedMachine>& described_machines() {
     static const std::vector<DescribedMachine> all{
         {"baseline", x86("x86-64", 16, 16), {"sse2"}},
-        {"avx2", avx2(), v3},
-        {"avx512_256", avx512(32), v4},
-        {"avx512", avx512(64), v4},
+        {"avx2", level("x86-64-v3", 32, 16), v3},
+        // Processors whose clock falls where they use all 512 bits, Skylake's servers say, are
+        // better off with 256, masks and twice the registers.
+        {"avx512_256", level("x86-64-v4", 32, 32), v4},
+        {"avx512", level("x86-64-v4", 64, 32), v4},
         {"zen3", zen3(), with(v3, {"sse4a"})},
         {"zen4", zen4(), with(ice_lake, {"sse4a", "avx512bf16"})},
         {"zen5", zen5(), with(ice_lake, {"sse4a", "avx512bf16", "avxvnni"})},

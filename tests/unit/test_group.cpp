@@ -168,6 +168,23 @@ TEST_CASE("groups: convolution, pooling and activation run image by image") {
     CHECK(!blocked(p)->scratch.empty());
 }
 
+TEST_CASE(
+    "groups: what blocks read again stays in the second cache with all that a block touches") {
+    const auto x = tensor4<float>("x", {8, 48, 12, 12});
+    const auto w = shared(Generator(1).normal({48, 48, 3, 3}, 0, 0.2), "w");
+    // Images are made, convolved and pooled: 138 KB for one, 81 of which are the filters.
+    const Case c{{x}, {pool2d(conv2d(relu(x) + exp(x), w), {2, 2})}, {}};
+    const auto planned = [&](std::int64_t l2) {
+        Machine m = wide_vectors();
+        m.l2_bytes = l2;
+        return compiled(c, true, m).program;
+    };
+    // Of caches from four times the filters on, of others as far as there is room beside a block.
+    for (const std::int64_t kilobytes : {512, 256, 192})
+        CHECK(kernel_count(planned(kilobytes << 10)) == 1);
+    CHECK(kernel_count(planned(128 << 10)) == 3);
+}
+
 TEST_CASE("groups: a sum over images is cut where nothing else needs what is summed") {
     const auto x = tensor4<float>("x", {16, 2, 13, 12});
     const Shared w = shared(Generator(1).uniform({5, 2, 4, 3}, -1, 1), "w"),
