@@ -7,6 +7,7 @@
 #include <arete/arete.h>
 #include <doctest/doctest.h>
 
+#include "compiler/schedule/machines.h"
 #include "tests/support.h"
 
 using namespace arete;
@@ -249,6 +250,8 @@ TEST_CASE("threads: of several indices out of range the first is reported, whoev
         CHECK(f.stats().kernels == 0);
         for (int again = 0; again < 5; ++again)
             CHECK(message_of([&] { f(logits, labels); }).find("index 1541") != std::string::npos);
-        CHECK(f.stats().kernels == 2);
+        CHECK(f.stats().kernels > 0);
+        for (const DescribedMachine& m : described_machines())
+            CHECK_MESSAGE(f.plan(m.machine).kernels == 2, m.name);
     }
 }
