@@ -10,6 +10,7 @@
 #include "compiler/ops/rows.h"
 #include "compiler/ops/samples.h"
 #include "compiler/ops/slopes.h"
+#include "compiler/ops/special.h"
 
 namespace arete {
 
@@ -225,7 +226,7 @@ constinit const OpDef erf_op{.info = {.name = "erf", .traits = Trait::Increasing
                              .infer = infer_elementwise_float,
                              .scalar = [](const ScalarArgs& x) { return ir::erf(x[0]); },
                              .pullback = [](const PullbackArgs& a) -> std::vector<Expr> {
-                                 return {a.g[0] * (1.1283791670955126 * exp(-sqr(a.x[0])))};
+                                 return {a.g[0] * (1.1283791670955126 * bell(a.x[0]))};
                              },
                              .samples = unary_samples<erf>};
 constinit const OpDef pow_op{.info = {.name = "pow"},

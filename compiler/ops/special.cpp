@@ -16,6 +16,8 @@ namespace arete {
 using loops::Value;
 namespace ir = loops;
 
+extern const OpDef erfcx_slope_op, erfc_hazard_slope_op;
+
 namespace {
 
 constexpr double two_over_sqrt_pi = 2 * std::numbers::inv_sqrtpi;
@@ -59,23 +61,113 @@ Value log_softplus_of(const ScalarArgs& x) {
 std::vector<Expr> pullback_log_softplus(const PullbackArgs& a) {
     const Expr& x = a.x[0];
     const double limit = softplus_is_exp_below(x.dtype());
-    const Expr inside = maximum(x, limit);
+    const Expr inside = maximum(x, limit), small = exp(minimum(x, limit));
     const Expr slope =
-        where(x < limit, 1 - 0.5 * exp(minimum(x, limit)), sigmoid(inside) / softplus(inside));
+        where(x < limit, 1 - small * (0.5 - 5.0 / 12 * small), sigmoid(inside) / softplus(inside));
     return {a.g[0] * slope};
 }
 
-// 2 a erfcx(a) - 2 / sqrt(pi), whose terms cancel for large a. There erfcx(a) is
-// 1 / (sqrt(pi) (a + t)) of a continued fraction t = (1/2) / (a + 1 / (a + (3/2) / (a + ...))).
-Value erfcx_slope_of(const ScalarArgs& x) {
-    const Value a = x[0];
-    Value t = 8.0 / a;
-    for (double k = 7.5; k >= 0.5; k -= 0.5) t = k / (a + t);
-    return ir::select(ir::gt(a, 5.0), t / (a + t) * -two_over_sqrt_pi,
-                      2.0 * a * ir::erfcx(a) - two_over_sqrt_pi);
+// From here on the continued fraction of erfcx is short, and its terms do not cancel as those of
+// the recurrences do.
+double fraction_from(DType t) {
+    return t == DType::F32 ? 2 : 3;
 }
 
-Expr erfcx_slope(const Operand& a);
+// f_k = (k/2) / (a + f_(k+1)) for k up to n, of which erfcx(a) = 1 / (sqrt(pi) (a + f_1)).
+std::vector<Value> fractions(Value a, int n, DType dtype) {
+    const int last = n + (dtype == DType::F32 ? 13 : 28);
+    std::vector<Value> f(static_cast<std::size_t>(n) + 1, a);
+    // Its solution if it were the same for all k from there on.
+    Value t = static_cast<double>(last) / (a + ir::sqrt(a * a + 2.0 * last));
+    for (int k = last - 1; k > 0; --k) {
+        t = k / 2.0 / (a + t);
+        if (k <= n) f[static_cast<std::size_t>(k)] = t;
+    }
+    return f;
+}
+
+double binomial(int n, int k) {
+    double b = 1;
+    for (int j = 1; j <= k; ++j) b = b * (n - k + j) / j;
+    return b;
+}
+
+std::size_t at_order(int n) {
+    return static_cast<std::size_t>(n);
+}
+
+// The derivatives e_n of erfcx are those before it times -2 f_n; and e_n is 2 a e_(n-1) +
+// 2 (n-1) e_(n-2), whose terms cancel for large a.
+Value erfcx_slope_of(const ScalarArgs& x) {
+    const int order = static_cast<int>(x.attrs.get<std::int64_t>("order"));
+    const Value a = x[0];
+    std::vector<Value> e{ir::erfcx(a)};
+    for (int n = 1; n <= order; ++n) {
+        const Value lower = 2.0 * a * e[at_order(n - 1)];
+        e.push_back(n == 1 ? lower - two_over_sqrt_pi : lower + 2.0 * (n - 1) * e[at_order(n - 2)]);
+    }
+    const std::vector<Value> f = fractions(a, order, x.dtype);
+    Value large = two_over_sqrt_pi / 2 / (a + f[1]);
+    for (int n = 1; n <= order; ++n) large = -2.0 * f[at_order(n)] * large;
+    return ir::select(ir::gt(a, fraction_from(x.dtype)), large, e[at_order(order)]);
+}
+
+// The derivatives of h = 2 / sqrt(pi) / erfcx(a): h' = h (h - 2 a), whose terms cancel for large a.
+// There h = 2 a + 2 f_1, and f_k' = -2 f_k (f_(k+1) - f_k).
+Value erfc_hazard_slope_of(const ScalarArgs& x) {
+    const int order = static_cast<int>(x.attrs.get<std::int64_t>("order"));
+    // Below this h is 0.
+    const Value a = ir::max(x[0], -40.0);
+    std::vector<Value> h{two_over_sqrt_pi / ir::erfcx(a)};
+    for (int n = 0; n < order; ++n) {
+        Value next = h[at_order(n)] * (h[0] - 2.0 * a);
+        for (int j = 0; j < n; ++j) {
+            const Value other = h[at_order(n - j)];
+            next = next + binomial(n, j) * h[at_order(j)] * (n - j == 1 ? other - 2.0 : other);
+        }
+        h.push_back(next);
+    }
+    const std::vector<Value> f = fractions(a, order + 1, x.dtype);
+    std::vector<std::vector<Value>> slopes;  // [m][k]: of f_k, m times
+    slopes.push_back(f);
+    for (int m = 0; m < order; ++m) {
+        std::vector<Value> next(at_order(order - m) + 1, a);
+        for (int k = 1; k <= order - m; ++k) {
+            Value sum = a;
+            for (int j = 0; j <= m; ++j) {
+                const auto& rest = slopes[at_order(m - j)];
+                const Value term = -2.0 * binomial(m, j) * slopes[at_order(j)][at_order(k)] *
+                                   (rest[at_order(k + 1)] - rest[at_order(k)]);
+                sum = j == 0 ? term : sum + term;
+            }
+            next[at_order(k)] = sum;
+        }
+        slopes.push_back(next);
+    }
+    const Value large = 2.0 * slopes[at_order(order)][1];
+    return ir::select(ir::gt(a, fraction_from(x.dtype)), order == 1 ? large + 2.0 : large,
+                      h[at_order(order)]);
+}
+
+// The derivative of one of this order; a slope's own is that of the next.
+Expr derivative(const OpDef& slope, const Expr& x, std::int64_t order) {
+    return apply(slope, {x}, {{"order", order}}, {});
+}
+template <const OpDef& Slope>
+std::vector<Expr> pullback_slope(const PullbackArgs& a) {
+    return {a.g[0] * derivative(Slope, a.x[0], a.node.attrs.get<std::int64_t>("order") + 1)};
+}
+template <const OpDef& Slope>
+std::vector<Sample> slope_samples() {
+    std::vector<Sample> out;
+    for (const std::int64_t order : {1, 2, 3})
+        out.push_back({fmt::format("order {}", order),
+                       {{{41}, -2, 6}},
+                       [order](std::span<const Expr> x) { return derivative(Slope, x[0], order); },
+                       true,
+                       true});
+    return out;
+}
 
 // Of two equal infinities each has half.
 std::vector<Expr> pullback_logaddexp(const PullbackArgs& a) {
@@ -92,7 +184,7 @@ constinit const OpDef erfc_op{.info = {.name = "erfc"},
                               .infer = infer_elementwise_float,
                               .scalar = [](const ScalarArgs& x) { return ir::erfc(x[0]); },
                               .pullback = [](const PullbackArgs& a) -> std::vector<Expr> {
-                                  return {-(a.g[0] * (two_over_sqrt_pi * exp(-sqr(a.x[0]))))};
+                                  return {-(a.g[0] * (two_over_sqrt_pi * bell(a.x[0])))};
                               },
                               .samples = unary_samples<erfc>};
 constinit const OpDef erfcx_op{.info = {.name = "erfcx"},
@@ -100,17 +192,16 @@ constinit const OpDef erfcx_op{.info = {.name = "erfcx"},
                                .infer = infer_elementwise_float,
                                .scalar = [](const ScalarArgs& x) { return ir::erfcx(x[0]); },
                                .pullback = [](const PullbackArgs& a) -> std::vector<Expr> {
-                                   return {a.g[0] * erfcx_slope(a.x[0])};
+                                   return {a.g[0] * derivative(erfcx_slope_op, a.x[0], 1)};
                                },
                                .samples = unary_samples<erfcx>};
-constinit const OpDef erfcx_slope_op{.info = {.name = "erfcx_slope"},
-                                     .doc = "the derivative of erfcx, accurate where that is small",
-                                     .infer = infer_elementwise_float,
-                                     .scalar = erfcx_slope_of,
-                                     .pullback = [](const PullbackArgs& a) -> std::vector<Expr> {
-                                         return {a.g[0] * (2 * (erfcx(a.x[0]) + a.x[0] * a.y[0]))};
-                                     },
-                                     .samples = unary_samples<erfcx_slope>};
+constinit const OpDef erfcx_slope_op{
+    .info = {.name = "erfcx_slope"},
+    .doc = "the derivative of attr order of erfcx, accurate where that is small",
+    .infer = infer_elementwise_float,
+    .scalar = erfcx_slope_of,
+    .pullback = pullback_slope<erfcx_slope_op>,
+    .samples = slope_samples<erfcx_slope_op>};
 constinit const OpDef log_erfc_op{.info = {.name = "log_erfc"},
                                   .doc = "log(erfc(a)), also where erfc(a) underflows",
                                   .infer = infer_elementwise_float,
@@ -125,12 +216,26 @@ constinit const OpDef erfc_hazard_op{
     .infer = infer_elementwise_float,
     .scalar = [](const ScalarArgs& x) { return two_over_sqrt_pi / ir::erfcx(x[0]); },
     .pullback = [](const PullbackArgs& a) -> std::vector<Expr> {
-        // y (y - 2 x), whose terms cancel for large x and where erfcx(x) does not overflow.
-        const Expr &x = a.x[0], &y = a.y[0], right = where(x < 0, 1, x);
-        return {where(x < 0, a.g[0] * (y * (y - 2 * x)),
-                      -(a.g[0] * (y * (erfcx_slope(right) / erfcx(right)))))};
+        return {a.g[0] * derivative(erfc_hazard_slope_op, a.x[0], 1)};
     },
     .samples = unary_samples<erfc_hazard>};
+constinit const OpDef erfc_hazard_slope_op{.info = {.name = "erfc_hazard_slope"},
+                                           .doc = "the derivative of attr order of erfc_hazard",
+                                           .infer = infer_elementwise_float,
+                                           .scalar = erfc_hazard_slope_of,
+                                           .pullback = pullback_slope<erfc_hazard_slope_op>,
+                                           .samples = slope_samples<erfc_hazard_slope_op>};
+// exp(-sqr(a)) has the same value, but slopes that are 0 times infinity where a is infinite.
+constinit const OpDef bell_op{.info = {.name = "bell"},
+                              .doc = "exp(-a^2), the slope of erf but for a factor",
+                              .infer = infer_elementwise_float,
+                              .scalar = [](const ScalarArgs& x) { return ir::exp(-(x[0] * x[0])); },
+                              .pullback = [](const PullbackArgs& a) -> std::vector<Expr> {
+                                  const Expr& x = a.x[0];
+                                  const Expr slope = a.g[0] * (a.y[0] * (-2 * x));
+                                  return {where(abs(x) > 40, 0, slope)};
+                              },
+                              .samples = unary_samples<bell>};
 constinit const OpDef log1mexp_op{.info = {.name = "log1mexp"},
                                   .doc = "log(1 - exp(a)) of a negative a",
                                   .infer = infer_elementwise_float,
@@ -162,14 +267,6 @@ constinit const OpDef log_softplus_op{.info = {.name = "log_softplus", .traits =
 
 // ---- builders
 
-namespace {
-
-Expr erfcx_slope(const Operand& a) {
-    return unary_float(erfcx_slope_op, a);
-}
-
-}  // namespace
-
 Expr erfc(const Operand& a) {
     return unary_float(erfc_op, a);
 }
@@ -181,6 +278,9 @@ Expr log_erfc(const Operand& a) {
 }
 Expr erfc_hazard(const Operand& a) {
     return unary_float(erfc_hazard_op, a);
+}
+Expr bell(const Operand& a) {
+    return unary_float(bell_op, a);
 }
 Expr log1mexp(const Operand& a) {
     return unary_float(log1mexp_op, a);
@@ -197,9 +297,10 @@ Expr logaddexp(const Operand& a, const Operand& b) {
 }
 
 std::span<const OpDef* const> special_ops() {
-    static constexpr std::array rows = {&erfc_op,      &erfcx_op,       &erfcx_slope_op,
-                                        &log_erfc_op,  &erfc_hazard_op, &log1mexp_op,
-                                        &logaddexp_op, &log_cosh_op,    &log_softplus_op};
+    static constexpr std::array rows = {&erfc_op,     &erfcx_op,       &erfcx_slope_op,
+                                        &log_erfc_op, &erfc_hazard_op, &erfc_hazard_slope_op,
+                                        &bell_op,     &log1mexp_op,    &logaddexp_op,
+                                        &log_cosh_op, &log_softplus_op};
     return rows;
 }
 

@@ -11,7 +11,8 @@ Expr erfcx(const Operand& a);     ///< exp(a^2) erfc(a), which does not underflo
 Expr log_erfc(const Operand& a);  ///< log(erfc(a)), also where erfc(a) underflows
 /// 2 / sqrt(pi) exp(-a^2) / erfc(a): minus the slope of log(erfc(a)).
 Expr erfc_hazard(const Operand& a);
-Expr log1mexp(const Operand& a);  ///< log(1 - exp(a)) of a negative a; NaN above 0
+Expr bell(const Operand& a);          ///< exp(-a^2), whose slopes vanish at infinity, too
+Expr log1mexp(const Operand& a);      ///< log(1 - exp(a)) of a negative a; NaN above 0
 Expr log_cosh(const Operand& a);      ///< log(cosh(a)), without overflow and accurate near 0
 Expr log_softplus(const Operand& a);  ///< log(softplus(a)), also where softplus(a) underflows
 /// log(exp(a) + exp(b)), without overflow.

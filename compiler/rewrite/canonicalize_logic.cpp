@@ -39,8 +39,8 @@ bool never_negative(const Expr& e, int depth) {
         double v = -1;
         return is_constant_scalar(e, &v) && v >= 0;
     }
-    for (const char* name :
-         {"sqr", "abs", "exp", "sigmoid", "softplus", "softmax", "relu", "erfc", "erfcx", "sqrt"})
+    for (const char* name : {"sqr", "abs", "exp", "sigmoid", "softplus", "softmax", "relu", "erfc",
+                             "erfcx", "erfc_hazard", "bell", "sqrt"})
         if (is_op(e, name)) return true;
     const std::vector<Expr>& x = e.node().inputs;
     if (is_op(e, "add") || is_op(e, "mul") || is_op(e, "div"))

@@ -174,9 +174,12 @@ std::span<const Rule> stable_elementwise_rules() {
             {"exp_over_erfc", "exp(-x^2) / erfc(x) = 1 / erfcx(x)",
              op("div", op("exp", op("neg", op("sqr", any('x')))), op("erfc", any('x'))),
              [](const Match& m) { return if_same_type(m, inverse_of_erfcx(m)); }},
+            {"bell_over_erfc", "exp(-x^2) / erfc(x) = 1 / erfcx(x)",
+             op("div", op("bell", any('x')), op("erfc", any('x'))),
+             [](const Match& m) { return if_same_type(m, inverse_of_erfcx(m)); }},
             {"log_erfc_grad", "g / erfc(x) * (exp(-x^2) * y) = g * y / erfcx(x)",
              op("mul", op("div", any('g'), op("erfc", any('x'))),
-                op("mul", op("exp", op("neg", op("sqr", any('x')))), any('y'))),
+                op("mul", op("bell", any('x')), any('y'))),
              [](const Match& m) {
                  return if_same_type(
                      m, on(m, get(m, 'g') * get(m, 'y')) * on(m, inverse_of_erfcx(m)));

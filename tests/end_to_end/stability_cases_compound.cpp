@@ -162,6 +162,12 @@ const std::vector<Case>& compound_cases() {
          {},
          [](E x, E) { return exp(-x * x) / erfc(x); },
          each([](L x) { return 1 / scaled_erfc(x); })},
+        {{"bell_over_erfc"},
+         "bell(x) / erfc(x)",
+         {12, 0.1f},
+         {},
+         [](E x, E) { return bell(x) / erfc(x); },
+         each([](L x) { return 1 / scaled_erfc(x); })},
     };
     return table;
 }

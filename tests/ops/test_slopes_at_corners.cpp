@@ -1,0 +1,270 @@
+// The first three derivatives of every elementwise row of one float, without naming one, at the
+// corners of each dtype: both infinities, the largest, the smallest and denormal numbers, zeros,
+// neighbours of 1. They are what mathematics has there, a limit where that is one: slopes that
+// vanish faster than their argument grows are 0 at infinity, not 0 times infinity.
+#include <map>
+#include <numbers>
+#include <set>
+#include <string>
+
+#include "compiler/ops/op.h"
+#include "tests/ops/gradient_cases.h"
+
+using namespace arete;
+using namespace arete::test;
+
+namespace {
+
+using Real = long double;
+constexpr Real infinite = std::numeric_limits<Real>::infinity();
+constexpr Real two_over_sqrt_pi = 2 * std::numbers::inv_sqrtpi_v<Real>;
+
+/// Derivatives by order; NaN: there is none, or it is not looked at.
+struct Slopes {
+    Real first = std::numeric_limits<Real>::quiet_NaN(), second = first, third = first;
+};
+
+// n^k times a slope that vanishes faster than any power: 0 where that is.
+Real vanishing(Real slope, Real factor) {
+    return slope == 0 ? 0 : slope * factor;
+}
+
+// (k/2) / (x + ((k+1)/2) / (x + ...)): of erfc's repeated integrals one to that before.
+Real fraction(Real x, int k) {
+    Real t = 0;
+    for (int j = k + 400; j >= k; --j) t = Real(j) / 2 / (x + t);
+    return t;
+}
+
+// A derivative of erfcx.
+Real erfcx_slope(Real x, int order) {
+    Real y = x < 2 ? std::exp(x * x) * std::erfc(x) : two_over_sqrt_pi / 2 / (x + fraction(x, 1));
+    if (std::isinf(y)) return order % 2 ? -y : y;
+    for (Real last = 0, k = 1; k <= order; ++k) {
+        const Real next = x >= 2   ? y * fraction(x, static_cast<int>(k)) * -2
+                          : k == 1 ? 2 * x * y - two_over_sqrt_pi
+                                   : 2 * x * y + 2 * (k - 1) * last;
+        last = std::exchange(y, next);
+    }
+    return y;
+}
+
+Slopes erfc_hazard_slopes(Real x, Real* hazard = nullptr) {
+    if (x < -50) {
+        if (hazard) *hazard = 0;
+        return {0, 0, 0};
+    }
+    Real h, d, dd;
+    if (x < 2) {
+        h = two_over_sqrt_pi / erfcx_slope(x, 0);
+        d = h * (h - 2 * x), dd = d * (h - 2 * x) + h * (d - 2);
+    } else {
+        const Real r = 2 * fraction(x, 1), t = fraction(x, 2), u = fraction(x, 3);
+        const Real slope = -r * (2 * t - r);
+        h = 2 * x + r, d = 2 + slope;
+        dd = -slope * (2 * t - r) - r * (4 * t * (t - u) - slope);
+    }
+    if (hazard) *hazard = h;
+    return {d, dd, NaN};
+}
+
+Slopes sigmoid_slopes(Real x) {
+    const Real e = std::exp(-std::fabs(x)), d = e / ((1 + e) * (1 + e));
+    return {d, -d * std::tanh(x / 2), d * (1 - 6 * d)};
+}
+
+Slopes tanh_slopes(Real x) {
+    const Real t = std::tanh(x), e = std::exp(-2 * std::fabs(x)), d = 4 * e / ((1 + e) * (1 + e));
+    return {d, -2 * t * d, -2 * d * d + 4 * t * t * d};
+}
+
+Slopes log_softplus_slopes(Real x) {
+    const Real e = std::exp(x);
+    if (x < -15)
+        return {1 - e / 2 + 5 * e * e / 12, -e / 2 + 5 * e * e / 6, -e / 2 + 5 * e * e / 3};
+    const Real s = x < 0 ? e / (1 + e) : 1 / (1 + std::exp(-x)), p = x > 40 ? x : std::log1p(e);
+    const Slopes of = sigmoid_slopes(x);
+    return {s / p, of.first / p - s / p * (s / p),
+            of.second / p - 3 * s / p * (of.first / p) + 2 * (s / p) * (s / p) * (s / p)};
+}
+
+Slopes constant_slope(Real v) {
+    return {v, 0, 0};
+}
+
+const std::map<std::string, Slopes (*)(Real, int)> expected{
+    {"neg", [](Real, int) { return constant_slope(-1); }},
+    {"abs", [](Real x, int) { return constant_slope(x > 0   ? 1
+                                                    : x < 0 ? -1
+                                                            : 0); }},
+    {"relu", [](Real x, int) { return constant_slope(x > 0 ? 1 : 0); }},
+    {"sqr",
+     [](Real x, int) {
+         return Slopes{2 * x, 2, 0};
+     }},
+    {"sqrt",
+     [](Real x, int) {
+         const Real y = std::sqrt(x);
+         return Slopes{1 / (2 * y), -1 / (4 * y * y * y), 3 / (8 * y * y * y * y * y)};
+     }},
+    {"exp",
+     [](Real x, int) {
+         return Slopes{std::exp(x), std::exp(x), std::exp(x)};
+     }},
+    {"expm1",
+     [](Real x, int) {
+         return Slopes{std::exp(x), std::exp(x), std::exp(x)};
+     }},
+    {"log",
+     [](Real x, int) {
+         return Slopes{1 / x, -1 / x / x, 2 / x / x / x};
+     }},
+    {"log1p",
+     [](Real x, int) {
+         const Real y = 1 + x;
+         return Slopes{1 / y, -1 / y / y, 2 / y / y / y};
+     }},
+    {"tanh", [](Real x, int) { return tanh_slopes(x); }},
+    {"sin",
+     [](Real x, int) {
+         return Slopes{std::cos(x), -std::sin(x), -std::cos(x)};
+     }},
+    {"cos",
+     [](Real x, int) {
+         return Slopes{-std::sin(x), -std::cos(x), std::sin(x)};
+     }},
+    {"erf",
+     [](Real x, int) {
+         const Real d = two_over_sqrt_pi * std::exp(-x * x);
+         return Slopes{d, vanishing(d, -2 * x), vanishing(d, 4 * x * x - 2)};
+     }},
+    {"erfc",
+     [](Real x, int) {
+         const Real d = -two_over_sqrt_pi * std::exp(-x * x);
+         return Slopes{d, vanishing(d, -2 * x), vanishing(d, 4 * x * x - 2)};
+     }},
+    {"bell",
+     [](Real x, int) {
+         const Real d = std::exp(-x * x);
+         return Slopes{vanishing(d, -2 * x), vanishing(d, 4 * x * x - 2),
+                       vanishing(d, (12 - 8 * x * x) * x)};
+     }},
+    {"erfcx",
+     [](Real x, int) {
+         return Slopes{erfcx_slope(x, 1), erfcx_slope(x, 2), erfcx_slope(x, 3)};
+     }},
+    {"erfcx_slope",
+     [](Real x, int order) {
+         return Slopes{erfcx_slope(x, order + 1), erfcx_slope(x, order + 2),
+                       erfcx_slope(x, order + 3)};
+     }},
+    {"log_erfc",
+     [](Real x, int) {
+         Real h = 0;
+         const Slopes d = erfc_hazard_slopes(x, &h);
+         return Slopes{-h, -d.first, -d.second};
+     }},
+    {"erfc_hazard", [](Real x, int) { return erfc_hazard_slopes(x); }},
+    // Between its ends its own samples are compared with differences.
+    {"erfc_hazard_slope",
+     [](Real x, int) { return std::fabs(x) > 1e35L ? constant_slope(0) : Slopes(); }},
+    {"sigmoid", [](Real x, int) { return sigmoid_slopes(x); }},
+    {"softplus",
+     [](Real x, int) {
+         const Real e = std::exp(-std::fabs(x));
+         const Slopes d = sigmoid_slopes(x);
+         return Slopes{(x < 0 ? e : 1) / (1 + e), d.first, d.second};
+     }},
+    {"log1mexp",
+     [](Real x, int) {
+         const Real d = std::exp(x) / std::expm1(x), q = 1 / std::expm1(x);
+         return Slopes{d, -d * q, d * q * q * (1 + std::exp(x))};
+     }},
+    {"log_cosh",
+     [](Real x, int) {
+         const Slopes d = tanh_slopes(x);
+         return Slopes{std::tanh(x), d.first, d.second};
+     }},
+    {"log_softplus", [](Real x, int) { return log_softplus_slopes(x); }},
+};
+
+/// Where a function is defined, and at its ends; outside nothing is asked.
+bool in_domain(const std::string& op, Real x) {
+    if (op == "log" || op == "sqrt") return x > 0 || (x == 0 && !std::signbit(x));
+    if (op == "log1p") return x >= -1;
+    if (op == "log1mexp") return x < 0;
+    return true;
+}
+
+template <class T>
+std::vector<T> points() {
+    using Limits = std::numeric_limits<T>;
+    std::vector<T> out;
+    for (const T v :
+         {Limits::infinity(), Limits::max(), std::sqrt(Limits::max()), T(1e30), T(1e10), T(100),
+          T(20), T(5.5), T(4.5), T(3), 1 + Limits::epsilon(), T(1), 1 - Limits::epsilon() / 2,
+          T(0.3), std::sqrt(Limits::min()), Limits::min(), Limits::denorm_min(), T(0)})
+        for (const T w : {v, -v}) out.push_back(w);
+    return out;
+}
+
+// Rows whose slopes are right to the last place of 1, not of the slope.
+const std::set<std::string> absolute{"tanh", "log_cosh", "sigmoid", "softplus"};
+
+template <class T>
+void check_slopes(const std::string& name, const Sample& sample, std::map<std::string, int>& seen) {
+    constexpr DType t = std::is_same_v<T, float> ? DType::F32 : DType::F64;
+    constexpr Real epsilon = std::numeric_limits<T>::epsilon();
+    const std::vector<T> at = points<T>();
+    const auto n = static_cast<std::int64_t>(at.size());
+    const Expr x = tensor(t, 1, "x", {n});
+    const Expr built = sample.build({&x, 1});
+    if (built.dtype() != t || std::string(built.node().op->name) != name) return;
+    std::vector<Expr> slopes{built};
+    for (int order = 0; order < 3; ++order)
+        slopes.push_back(grad(sum(slopes.back()), x, {.disconnected_inputs = Disconnected::zero}));
+    const auto row = expected.find(name);
+    REQUIRE_MESSAGE(row != expected.end(), "no slopes to compare those of ", name, " with");
+    ++seen[name];
+    const Attrs& attrs = built.node().attrs;
+    const int order = attrs.has("order") ? static_cast<int>(attrs.get<std::int64_t>("order")) : 0;
+    constexpr Real tolerance[] = {0, 64, 1024, 16384, 262144, 4194304, 67108864};
+    Array value(t, {n});
+    std::copy(at.begin(), at.end(), value.data<T>());
+    for (const Mode mode : {Mode::fast_run, Mode::interpret}) {
+        const std::vector<Array> got =
+            function({.inputs = {x}, .outputs = slopes, .mode = mode}).call(std::array{value});
+        for (std::size_t i = 0; i < at.size(); ++i) {
+            if (!in_domain(name, at[i])) continue;
+            const Slopes s = row->second(at[i], order);
+            std::size_t k = 0;
+            for (const Real exact : {s.first, s.second, s.third}) {
+                const Real found = got[++k].as_double(static_cast<std::int64_t>(i));
+                if (std::isnan(exact) || found == static_cast<T>(exact)) continue;
+                const Real unit = std::numeric_limits<T>::min() +
+                                  (absolute.count(name) ? epsilon : 0) + epsilon * std::fabs(exact);
+                CHECK_MESSAGE(std::fabs(found - exact) <=
+                                  tolerance[k + static_cast<std::size_t>(order)] * unit,
+                              name, " of ", std::string(arete::name(t)), ": derivative ", k, " at ",
+                              static_cast<double>(at[i]), " is ", static_cast<double>(found),
+                              ", expected ", static_cast<double>(exact), " off by units ",
+                              double(std::fabs(found - exact) / unit));
+            }
+        }
+    }
+}
+
+}  // namespace
+
+TEST_CASE("slopes at corners: every elementwise row has its derivatives there") {
+    std::map<std::string, int> seen;
+    for (const OpDef* op : all_ops()) {
+        if (!op->scalar || !op->pullback || !op->samples || op->arity != 1) continue;
+        for (const Sample& sample : op->samples()) {
+            if (sample.inputs.size() != 1 || !sample.differentiable) continue;
+            check_slopes<float>(std::string(op->info.name), sample, seen);
+            check_slopes<double>(std::string(op->info.name), sample, seen);
+        }
+    }
+    for (const auto& [name, slopes] : expected) CHECK_MESSAGE(seen[name] > 0, name);
+}
