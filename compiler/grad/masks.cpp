@@ -5,6 +5,7 @@
 #include <cmath>
 #include <string_view>
 
+#include "compiler/grad/conditions.h"
 #include "compiler/ops/elementwise.h"
 #include "compiler/ops/leaves.h"
 #include "compiler/ops/movement.h"
@@ -52,33 +53,11 @@ bool is_finite_factor(const Expr& e) {
     return true;
 }
 
-// A condition with as many axes as what it masks.
-Expr with_rank(const Expr& e, int rank, Loc loc) {
-    if (e.rank() >= rank) return e;
-    Shape shape(static_cast<std::size_t>(rank - e.rank()), Dim(1));
-    shape.insert(shape.end(), e.shape().begin(), e.shape().end());
-    return reshape(at(e, loc), shape);
-}
-
-// Does a condition on a tensor of some rank depend on the place along one of these axes?
-bool varies(const Expr& e, int rank, const Ints& axes) {
-    return std::any_of(axes.begin(), axes.end(), [&](std::int64_t k) {
-        const std::int64_t own = k - rank + e.rank();
-        return own >= 0 && !(e.shape()[static_cast<std::size_t>(own)] == Dim(1));
-    });
-}
-
-Mask mask_of(const Expr& e, bool unread = false) {
-    Mask m;
-    m.require({e, true, unread});
-    return m;
-}
-
 // The conditions on a tensor of some rank that do not vary along these axes.
 Mask constant_along(const Mask& m, int rank, const Ints& axes) {
     Mask out;
     for (const Mask::Condition& c : m.conditions())
-        if (!varies(c.e, rank, axes)) out.require(c);
+        if (!varies(c.e, rank, axes)) out.add(c);
     return out;
 }
 
@@ -86,7 +65,7 @@ Mask constant_along(const Mask& m, int rank, const Ints& axes) {
 Mask any_along(const Mask& m, int rank, const Ints& axes, Loc loc) {
     Mask out = constant_along(m, rank, axes), rest;
     for (const Mask::Condition& c : m.conditions())
-        if (varies(c.e, rank, axes)) rest.require(c);
+        if (varies(c.e, rank, axes)) rest.add(c);
     if (rest.empty()) return out;
     const Expr e = with_rank(rest.expr(loc), rank, loc);
     Ints over;
@@ -147,13 +126,21 @@ bool all_unread(const Mask& m) {
 void Mask::require(const Condition& c) {
     const Node& n = c.e.node();
     if (is_op(n, "not")) return require({n.inputs[0], !c.holds, c.unread});
+    if (is_op(n, c.holds ? "and" : "or")) {
+        for (const Expr& part : n.inputs) require({part, c.holds, c.unread});
+        return;
+    }
+    add(c);
+}
+
+void Mask::add(const Condition& c) {
     for (const Condition& have : all_)
-        if (same(have.e, c.e) && have.holds == c.holds) return;
+        if (have.holds == c.holds && alike(have.e, c.e)) return;
     all_.push_back(c);
 }
 
 void Mask::require(const Mask& m) {
-    for (const Condition& c : m.all_) require(c);
+    for (const Condition& c : m.all_) add(c);
 }
 
 Mask Mask::choices() const {
@@ -167,7 +154,7 @@ bool Mask::equal(const Mask& a, const Mask& b) {
     return a.all_.size() == b.all_.size() &&
            std::equal(a.all_.begin(), a.all_.end(), b.all_.begin(),
                       [](const Condition& x, const Condition& y) {
-                          return same(x.e, y.e) && x.holds == y.holds;
+                          return x.holds == y.holds && alike(x.e, y.e);
                       });
 }
 
@@ -175,7 +162,7 @@ Mask Mask::either(const Mask& a, const Mask& b) {
     Mask common, only_a, only_b;
     const auto has = [](const Mask& m, const Condition& c, bool holds) {
         return std::any_of(m.all_.begin(), m.all_.end(), [&](const Condition& other) {
-            return same(c.e, other.e) && other.holds == holds;
+            return other.holds == holds && alike(c.e, other.e);
         });
     };
     for (const Condition& c : a.all_) (has(b, c, c.holds) ? common : only_a).all_.push_back(c);
@@ -190,6 +177,19 @@ Mask Mask::either(const Mask& a, const Mask& b) {
     common.require({at(only_a.expr(loc), loc) || at(only_b.expr(loc), loc), true,
                     all_unread(only_a) && all_unread(only_b)});
     return common;
+}
+
+Mask Mask::joined(Loc loc) const {
+    Mask out;
+    std::vector<Mask> alike;
+    for (const Condition& c : all_) {
+        const auto at_shape = std::find_if(alike.begin(), alike.end(), [&](const Mask& m) {
+            return m.all_[0].e.shape() == c.e.shape() && m.all_[0].unread == c.unread;
+        });
+        (at_shape == alike.end() ? alike.emplace_back() : *at_shape).add(c);
+    }
+    for (const Mask& m : alike) out.add({m.expr(loc), true, m.all_[0].unread});
+    return out;
 }
 
 Expr Mask::expr(Loc loc) const {
@@ -234,8 +234,8 @@ Masked Masked::sum_to(const TensorType& type, Fit fit) const {
         const int to = k - whole.rank() + type.rank();
         const bool gone = to < 0 || type.shape[static_cast<std::size_t>(to)] == Dim(1);
         // Whether it is summed over may not be known yet.
-        if (!gone && type.shape[static_cast<std::size_t>(to)] !=
-                         whole.shape()[static_cast<std::size_t>(k)])
+        if (!gone &&
+            type.shape[static_cast<std::size_t>(to)] != whole.shape()[static_cast<std::size_t>(k)])
             return out;
         if (gone) summed.push_back(k);
         if (k < extra) left.push_back(k);
@@ -266,7 +266,7 @@ Masked Carrier::elementwise(const Expr& result) const {
     }
     out.pending.require(made);
     if (out.pending.conditions().size() > most_conditions)
-        return {out.value(), {}, mask_of(out.chosen().expr(loc_)), loc_};
+        return {out.value(), {}, out.chosen().joined(loc_), loc_};
     return out;
 }
 
@@ -367,18 +367,8 @@ Carrier::Found Carrier::moved(const Node& n, std::size_t operand, const Mask& ma
         out.mask = mask;
         return out;
     }
-    const Expr& x = n.inputs[operand];
-    for (const Mask::Condition& c : mask.conditions()) {
-        Expr e = c.e;
-        if (e.rank() > 0) {
-            std::vector<Expr> inputs = n.inputs;
-            const Expr ranked = with_rank(e, x.rank(), loc_);
-            inputs[operand] =
-                is_op(n, "dimshuffle") ? ranked : broadcast_to(at(ranked, loc_), x.shape());
-            e = apply(def(n), std::move(inputs), n.attrs, loc_);
-        }
-        out.mask.require({e, c.holds, c.unread});
-    }
+    for (const Mask::Condition& c : mask.conditions())
+        out.mask.require({viewed(n, operand, c.e, loc_), c.holds, c.unread});
     return out;
 }
 
@@ -391,7 +381,7 @@ Carrier::Found Carrier::placed(const Node& n, std::size_t operand, const Mask& m
         if (std::find(kept.begin(), kept.end(), k) == kept.end()) changed.push_back(k);
     Mask moved, rest;
     for (const Mask::Condition& c : mask.conditions())
-        (c.e.rank() > 0 && varies(c.e, x.rank(), changed) ? rest : moved).require(c);
+        (c.e.rank() > 0 && varies(c.e, x.rank(), changed) ? rest : moved).add(c);
     const Expr chosen =
         broadcast_to(rest.empty() ? at(scalar_constant(DType::Bool, std::int64_t{1}, loc_), loc_)
                                   : at(rest.expr(loc_), loc_),

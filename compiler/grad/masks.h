@@ -25,15 +25,20 @@ class Mask {
 
     bool empty() const { return all_.empty(); }
     const std::vector<Condition>& conditions() const { return all_; }
-    /// Requires one more condition; negations are taken off.
+    /// Requires one more condition; negations are taken off, and of a conjunction each part is
+    /// required, so that conditions on whole rows can be told.
     void require(const Condition& c);
     void require(const Mask& m);
+    /// Requires one more as it is.
+    void add(const Condition& c);
     /// The same without the conditions on what was read.
     Mask choices() const;
     /// Of a sum: empty where the two leave nothing out.
     static Mask either(const Mask& a, const Mask& b);
     /// The same conditions.
     static bool equal(const Mask& a, const Mask& b);
+    /// The same with one condition for all of one shape.
+    Mask joined(Loc loc) const;
     /// As one bool expression; the mask must not be empty.
     Expr expr(Loc loc) const;
 

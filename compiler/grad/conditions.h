@@ -1,0 +1,19 @@
+// The bool expressions that masks are made of: compared, and moved as the elements of a gradient.
+#pragma once
+
+#include "compiler/graph/node.h"
+
+namespace arete {
+
+/// The same expression, or one that was built alike: views of conditions are built anew each time.
+bool alike(const Expr& a, const Expr& b, int depth = 6);
+/// A condition with as many axes as what it masks.
+Expr with_rank(const Expr& e, int rank, Loc loc);
+/// Does a condition on a tensor of some rank depend on the place along one of these axes?
+bool varies(const Expr& e, int rank, const Ints& axes);
+/// The condition on the result of the view `n` that `c` is on its operand. Without what only brings
+/// back where it was, and not repeated where it need not be: otherwise a condition on whole rows
+/// would not be known as one afterwards.
+Expr viewed(const Node& n, std::size_t operand, const Expr& c, Loc loc);
+
+}  // namespace arete
