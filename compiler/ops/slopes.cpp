@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <numbers>
 
 #include "compiler/ops/elementwise.h"
 #include "compiler/ops/elementwise_rows.h"
@@ -30,17 +31,47 @@ bool is_repeated(const Expr& y, const Expr& e, const Ints& axes) {
     });
 }
 
-Expr quotient(const Expr& g, const Expr& y, int depth) {
-    if (same(g, y)) return scalar_constant(y.dtype(), 1.0);
+// What stands for a factor y, or f(y) of an odd f, in the place where it is found.
+using Instead = Expr (*)(const OpInfo* f, const Expr& y, const Expr& x);
+
+// An odd function, which is a multiple of its argument, whose slope at 0 is this; else 0.
+double odd_slope(const OpInfo* op) {
+    if (op == &sin_op.info || op == &tanh_op.info) return 1;
+    return op == &erf_op.info ? 2 * std::numbers::inv_sqrtpi : 0;
+}
+
+Expr applied(const OpInfo* f, const Expr& x) {
+    return apply(*find_op(f->name), {x}, {}, {});
+}
+
+// y / y, f(y) / y
+Expr divided_by_itself(const OpInfo* f, const Expr& y, const Expr&) {
+    if (!f) return scalar_constant(y.dtype(), 1.0);
+    return where(neq(at(y, {}), 0), at(applied(f, y), {}) / at(y, {}),
+                 at(scalar_constant(y.dtype(), odd_slope(f)), {}));
+}
+
+// Of y = |x|: y sign(x) and f(y) sign(x).
+Expr with_sign(const OpInfo* f, const Expr&, const Expr& x) {
+    return f ? applied(f, x) : x;
+}
+
+// g with one factor y, or f(y), replaced; empty where g is no multiple of y as it is written.
+Expr replaced(const Expr& g, const Expr& y, const Expr& x_of_y, Instead instead, int depth) {
+    if (same(g, y)) return instead(nullptr, y, x_of_y);
     const Node& n = g.node();
     const std::vector<Expr>& x = n.inputs;
     if (depth == deepest || n.is_leaf()) return {};
-    const auto part = [&](std::size_t k) { return quotient(x[k], y, depth + 1); };
+    const auto part = [&](std::size_t k) { return replaced(x[k], y, x_of_y, instead, depth + 1); };
+    if (odd_slope(n.op) != 0) return same(x[0], y) ? instead(n.op, y, x_of_y) : Expr();
     if (n.op == &neg_op.info) {
         const Expr a = part(0);
         return a.empty() ? a : -at(a, {});
     }
-    if (n.op == &sqr_op.info) return same(x[0], y) ? y : Expr();
+    if (n.op == &sqr_op.info) {
+        const Expr a = part(0);
+        return a.empty() ? a : at(a, {}) * at(x[0], {});
+    }
     if (n.op == &mul_op.info) {
         if (const Expr a = part(0); !a.empty()) return at(a, {}) * at(x[1], {});
         if (const Expr b = part(1); !b.empty()) return at(x[0], {}) * at(b, {});
@@ -73,7 +104,8 @@ Expr quotient(const Expr& g, const Expr& y, int depth) {
     }
     double power = 0;
     if (n.op == &pow_op.info && same(x[0], y) && is_constant_scalar(x[1], &power) && power >= 1)
-        return pow(at(y, {}), at(scalar_constant(y.dtype(), power - 1), {}));
+        return at(instead(nullptr, y, x_of_y), {}) *
+               at(pow(at(y, {}), at(scalar_constant(y.dtype(), power - 1), {})), {});
     return {};
 }
 
@@ -153,17 +185,17 @@ Expr slope_of_power(const PullbackArgs& a, double power) {
 }  // namespace
 
 Expr quotient(const Expr& g, const Expr& y) {
-    return quotient(g, y, 0);
+    return replaced(g, y, {}, divided_by_itself, 0);
 }
 
 bool is_sum_of_squares(const Expr& e) {
     return squares(e, 0);
 }
 
-// Of f(|x|) = q |x| the slope is q x, also at 0.
+// Of f'(|x|) = q |x| the slope is q x, also at 0; that of an odd f'(|x|) is f'(x).
 std::vector<Expr> pullback_abs(const PullbackArgs& a) {
     const Expr& x = a.x[0];
-    if (const Expr q = quotient(a.g[0], a.y[0]); !q.empty()) return {q * x};
+    if (const Expr q = replaced(a.g[0], a.y[0], x, with_sign, 0); !q.empty()) return {q};
     return {where(neq(x, 0), a.g[0] * sign(x), 0)};
 }
 

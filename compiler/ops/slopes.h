@@ -9,7 +9,7 @@ std::vector<Expr> pullback_abs(const PullbackArgs& a);
 std::vector<Expr> pullback_sqrt(const PullbackArgs& a);
 std::vector<Expr> pullback_pow(const PullbackArgs& a);
 
-/// g / y, where g is a multiple of y as it is written: without a division, so that y may be 0.
+/// g / y, where g is a multiple of y as it is written, or of an odd function of it: y may be 0.
 /// Empty for others.
 Expr quotient(const Expr& g, const Expr& y);
 /// True for squares, other powers above 1 of what is not negative, and sums and positive multiples

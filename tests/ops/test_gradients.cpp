@@ -134,6 +134,63 @@ TEST_CASE("norms have gradient 0 at 0, and squares of norms all derivatives") {
     });
 }
 
+TEST_CASE("smooth functions of a norm have their second derivatives at 0") {
+    const double n = 5, s = std::sin(n) / n, c = std::cos(n) - s;
+    check_all({
+        {"1 - cos", [](X x) { return 1 - cos(norm(x)); }, {0, 0}, {0, 0}, {1, 1}},
+        {"1 - cos elsewhere",
+         [](X x) { return 1 - cos(norm(x)); },
+         {3, 4},
+         {3 * s, 4 * s},
+         {s + c * 21 / 25, s + c * 28 / 25}},
+        {"log(cosh)", [](X x) { return log_cosh(norm(x)); }, {0, 0}, {0, 0}, {1, 1}},
+        {"the square of a sine", [](X x) { return sqr(sin(norm(x))); }, {0, 0}, {0, 0}, {2, 2}},
+        {"rows",
+         [](X x) { return -2 * cos(sqrt(sum(sqr(matrix_of(x)), 1))); },
+         {0, 0, 3, 4},
+         {0, 0, 6 * s, 8 * s},
+         {2, 2, 2 * (s + c * 21 / 25), 2 * (s + c * 28 / 25)}},
+        {"of one number",
+         [](X x) { return cos(abs(x)); },
+         {0, 2, -2, inf},
+         {0, -std::sin(2), std::sin(2), NaN},
+         {-1, -std::cos(2), -std::cos(2), NaN}},
+        {"log(cosh) of one number",
+         [](X x) { return log_cosh(abs(x)); },
+         {0, inf, -inf},
+         {0, 1, -1},
+         {1, 0, 0}},
+        {"of a root", [](X x) { return cos(sqrt(x)); }, {0, 4}, {-0.5, -std::sin(2) / 4}},
+    });
+}
+
+TEST_CASE("at NaN: comparisons with it are false, and it is the largest and the smallest") {
+    check_all({
+        {"relu", [](X x) { return relu(x); }, {NaN, 1}, {0, 1}, {0, 0}},
+        {"maximum with 0", [](X x) { return maximum(x, 0); }, {NaN, 1}, {0, 1}, {0, 0}},
+        {"maximum", [](X x) { return maximum(x, 0.5); }, {NaN, 1}, {0, 1}, {0, 0}},
+        {"minimum", [](X x) { return minimum(x, 0.5); }, {NaN, 0}, {0, 1}, {0, 0}},
+        {"clip",
+         [](X x) { return minimum(maximum(x, -1), 1); },
+         {NaN, 0.5, 2},
+         {0, 1, 0},
+         {0, 0, 0}},
+        {"of two variables the second",
+         [](X x) { return maximum(x(slice(0, 2)), 2 * x(slice(2, 4))); },
+         {NaN, 1, 1, NaN},
+         {0, 0, 2, 2}},
+        {"the branch that is taken", [](X x) { return where(x > 0, sqr(x), 3 * x); }, {NaN}, {3}},
+        {"abs", [](X x) { return abs(x); }, {NaN, -1}, {NaN, -1}},
+        {"max", [](X x) { return max(x); }, {1, NaN, NaN}, {0, 1, 1}},
+        {"min of rows", [](X x) { return min(matrix_of(x), 1); }, {1, NaN, 2, 3}, {0, 1, 1, 0}},
+    });
+    const Expr x = vector<double>("x", {2});
+    const auto values = function({.inputs = {x},
+                                  .outputs = {relu(x), maximum(x, 0), maximum(x, 1), minimum(x, 1),
+                                              abs(x), max(x), min(x)}})(Array(Values{NaN, 2}));
+    for (const Array& v : values) CHECK(std::isnan(v.as_double(0)));
+}
+
 TEST_CASE("pow has its gradients at every corner") {
     check_all({
         {"x^0", [](X x) { return pow(x, 0); }, {0, 2, -1, inf}, {0, 0, 0, 0}, {0, 0, 0, 0}},
