@@ -530,7 +530,8 @@ Expr sum_to(const Expr& g, const TensorType& type, Loc loc, Fit fit) {
         axes.push_back(static_cast<std::int64_t>(axis));
         kept.back() = 1;
     }
-    if (!axes.empty()) e = sum(at(e, loc), axes);
+    // A sum of integers is one of i64.
+    if (!axes.empty()) e = cast(at(sum(at(e, loc), axes), loc), type.dtype);
     if (e.shape() != kept) e = reshape(at(e, loc), kept);
     // What is left are axes along which the gradient is constant, and sizes not known to be equal.
     bool repeat = missing > 0, unknown = false;
