@@ -254,7 +254,8 @@ Value Code::make(Op op, DType t, std::span<const Value> args) {
         all_constant = all_constant && a.op == Op::Const;
         constants[k] = a.constant;
     }
-    if (all_constant && !is_transcendental(op)) {
+    // How a MulAdd is rounded is for the processor to say.
+    if (all_constant && !is_transcendental(op) && op != Op::MulAdd) {
         instr = Instr{};
         instr.dtype = t;
         instr.constant = evaluate(op, t, {constants.data(), args.size()});

@@ -55,8 +55,16 @@ RewriteLog* log_of(State& s) {
     return asked ? &s.rewrites : nullptr;
 }
 
+// The interpreter fuses products with sums, as a processor may.
+Products products_of(const CompileRequest& r) {
+    return r.machine.fused_muladd || !r.schedule ? Products::fused : Products::rounded;
+}
+
 void rewrite_in(State& s, Phase phase) {
-    s.set(rewrite(s.roots, phase, log_of(s), s.request.fast_math));
+    s.set(rewrite(s.roots, phase, log_of(s), s.request.fast_math, products_of(s.request)));
+}
+void rewrite_by(State& s, std::span<const Rule> rules) {
+    s.set(rewrite(s.roots, rules, log_of(s), products_of(s.request)));
 }
 
 void bind(State& s) {
@@ -64,11 +72,11 @@ void bind(State& s) {
 }
 void canonicalize(State& s) {
     // Without rules, too, equal nodes merge and constants are folded.
-    if (s.request.quick) return s.set(rewrite(s.roots, std::span<const Rule>{}, log_of(s)));
+    if (s.request.quick) return rewrite_by(s, {});
     rewrite_in(s, Phase::Canonicalize);
 }
 void user_rules(State& s) {
-    s.set(rewrite(s.roots, s.request.rules, log_of(s)));
+    rewrite_by(s, s.request.rules);
 }
 void stabilize(State& s) {
     rewrite_in(s, Phase::Stabilize);

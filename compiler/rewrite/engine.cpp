@@ -5,8 +5,12 @@
 
 namespace arete {
 
-Engine::Engine(std::vector<RuleTable> tables, std::size_t size, RewriteLog* log)
-    : tables_(std::move(tables)), log_(log), fired_in_(tables_.size()), limit_(1000 + 50 * size) {
+Engine::Engine(std::vector<RuleTable> tables, std::size_t size, RewriteLog* log, Products products)
+    : tables_(std::move(tables)),
+      log_(log),
+      products_(products),
+      fired_in_(tables_.size()),
+      limit_(1000 + 50 * size) {
     for (const RuleTable& table : tables_)
         for (const Rule& r : table.rules)
             ARETE_CHECK(
@@ -116,7 +120,7 @@ const std::vector<Engine::Candidate>& Engine::rules_for(const OpInfo& op) {
 }
 
 Expr Engine::simplify(const Expr& e) {
-    if (const Expr c = fold(e); !c.empty()) return normalise(c, e.node().locs);
+    if (const Expr c = fold(e, products_); !c.empty()) return normalise(c, e.node().locs);
     for (const Candidate& c : rules_for(*e.node().op)) {
         const Rule& r = *c.rule;
         Matcher matches(r.pattern, e, this, tables_[c.table].through_views);

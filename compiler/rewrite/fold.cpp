@@ -1,8 +1,11 @@
 #include "compiler/rewrite/fold.h"
 
 #include <algorithm>
+#include <cstring>
+#include <optional>
 
 #include "compiler/loops/kernel.h"
+#include "compiler/loops/math.h"
 #include "compiler/ops/leaves.h"
 #include "compiler/ops/operand.h"
 
@@ -13,45 +16,36 @@ namespace {
 // Above this, a folded array would cost more to keep than to compute.
 constexpr std::int64_t max_elements = 64;
 
-loops::Scalar scalar_at(const Array& a, std::int64_t i) {
-    return is_float(a.dtype()) ? loops::Scalar::of(a.dtype(), a.as_double(i))
-                               : loops::Scalar::of(a.dtype(), a.as_int(i));
-}
-
-void set(Array& a, std::int64_t i, const loops::Scalar& s) {
-    visit(a.dtype(), [&](auto tag) {
-        using T = decltype(tag);
-        a.data<T>()[i] =
-            is_float(s.dtype) ? static_cast<T>(s.as_double()) : static_cast<T>(s.as_int());
-    });
-}
-
-// The value of an op's scalar body; nothing where it depends on more than its arguments.
-std::optional<loops::Scalar> evaluate(const Node& n, std::span<const loops::Scalar> arguments) {
-    loops::Code code;
-    std::vector<loops::Value> args;
-    for (const loops::Scalar& s : arguments) {
-        loops::Instr c;
-        c.constant = s;
-        c.dtype = s.dtype;
-        args.push_back(code.append(c));
+// The nest that applies n's scalar body to the elements of arrays, one an input, and the array that
+// follows them; nothing where the body depends on more than its arguments. As native code has it:
+// the same products are fused with sums, and the same polynomials stand for functions.
+std::optional<loops::Nest> nest_of(const Node& n, std::int64_t elements, Products products) {
+    loops::Nest nest;
+    nest.name = std::string(n.op->name);
+    const loops::Var i = nest.add_var("i", elements);
+    nest.axes = {i};
+    std::vector<loops::Value> arguments;
+    for (const Expr& x : n.inputs) {
+        const int buffer = nest.add_buffer({"x", x.dtype(), {elements}});
+        arguments.push_back(nest.load(buffer, loops::Index::var(i)));
     }
-    const loops::Value result = def(n).scalar({args, n.types[0].dtype, n.attrs});
-    std::vector<loops::Scalar> values(code.values.size());
-    for (loops::ValueId id : loops::needed(code, {&result.id, 1})) {
-        const loops::Instr& i = code.values[static_cast<std::size_t>(id)];
-        if (i.op == loops::Op::Const) {
-            values[static_cast<std::size_t>(id)] = i.constant;
-            continue;
-        }
-        if (loops::arity(i.op) == 0) return std::nullopt;
-        loops::Scalar x[3];
-        for (int k = 0; k < loops::arity(i.op); ++k)
-            x[k] = values[static_cast<std::size_t>(i.args[static_cast<std::size_t>(k)])];
-        values[static_cast<std::size_t>(id)] =
-            loops::evaluate(i.op, i.dtype, {x, static_cast<std::size_t>(loops::arity(i.op))});
+    const loops::Value result = def(n).scalar({arguments, n.types[0].dtype, n.attrs});
+    const int out = nest.add_buffer({"y", n.types[0].dtype, {elements}});
+    nest.stores.push_back({out, loops::Index::var(i), result.id, {}});
+    loops::form_fma(nest);
+    loops::expand_math(nest);
+    bool fuses = false;
+    for (const loops::ValueId id : loops::needed(nest, {&nest.stores[0].value, 1})) {
+        const loops::Op op = nest.values[static_cast<std::size_t>(id)].op;
+        if (op == loops::Op::IndexOf) return std::nullopt;
+        fuses = fuses || op == loops::Op::MulAdd;
     }
-    return values[static_cast<std::size_t>(result.id)];
+    if (!fuses || products == Products::fused) return nest;
+    if (products == Products::unknown) return std::nullopt;
+    return loops::with_values(
+        nest, [](const loops::Instr& old, std::span<const loops::Value> x) -> loops::Value {
+            return old.op == loops::Op::MulAdd ? x[0] * x[1] + x[2] : loops::Value{};
+        });
 }
 
 // Where the element of a result at row-major position `at` is in an operand broadcast to it.
@@ -68,9 +62,22 @@ std::int64_t broadcast_position(std::int64_t at, const Sizes& result, const Size
     return position;
 }
 
+// The first elements of `a`, broadcast to these sizes, in their row-major order.
+Array repeated(const Array& a, const Sizes& sizes, std::int64_t elements) {
+    Array out(a.dtype(), elements == count(sizes) ? sizes : Sizes{elements});
+    const std::size_t size = size_of(a.dtype());
+    const bool one = a.size() == 1;
+    for (std::int64_t i = 0; i < elements; ++i) {
+        const std::int64_t from = one ? 0 : broadcast_position(i, sizes, a.shape());
+        std::memcpy(static_cast<char*>(out.raw()) + static_cast<std::size_t>(i) * size,
+                    static_cast<const char*>(a.raw()) + static_cast<std::size_t>(from) * size, size);
+    }
+    return out;
+}
+
 }  // namespace
 
-Expr fold(const Expr& e) {
+Expr fold(const Expr& e, Products products) {
     const Node& n = e.node();
     const bool alias = n.op->has(Trait::Alias);
     if ((!def(n).scalar && !alias) || n.inputs.empty() || !is_static(e.shape())) return {};
@@ -85,21 +92,20 @@ Expr fold(const Expr& e) {
     // A number stays a number under views, which rules see through.
     if (alias && elements == 1) return {};
     if (alias) return constant(constant_value(n.inputs[0])->reshaped(sizes), loc.file, loc.line);
-    Array out(e.dtype(), sizes);
-    std::optional<loops::Scalar> value;
-    for (std::int64_t i = 0; i < elements; ++i) {
-        if (i == 0 || !uniform) {
-            std::vector<loops::Scalar> arguments;
-            for (const Expr& x : n.inputs) {
-                const Array& a = *constant_value(x);
-                arguments.push_back(scalar_at(a, broadcast_position(i, sizes, a.shape())));
-            }
-            value = evaluate(n, arguments);
-            if (!value) return {};
-        }
-        set(out, i, *value);
-    }
-    return constant(out, loc.file, loc.line);
+    const std::int64_t computed = uniform ? 1 : elements;
+    const std::optional<loops::Nest> nest = nest_of(n, computed, products);
+    if (!nest) return {};
+    std::vector<Array> arrays;
+    for (const Expr& x : n.inputs) arrays.push_back(repeated(*constant_value(x), sizes, computed));
+    arrays.emplace_back(e.dtype(), Sizes{computed});
+    std::vector<void*> buffers;
+    for (Array& a : arrays) buffers.push_back(a.raw());
+    loops::Kernel kernel = loops::naive(*nest);
+    buffers.resize(kernel.buffers.size(), nullptr);
+    loops::interpret(kernel, buffers);
+    const Array& out = arrays.back();
+    return constant(uniform ? repeated(out, sizes, elements) : out.reshaped(sizes), loc.file,
+                    loc.line);
 }
 
 }  // namespace arete

@@ -2,12 +2,13 @@
 #pragma once
 
 #include "compiler/graph/node.h"
+#include "compiler/rewrite/rewrite.h"
 
 namespace arete {
 
-/// The constant that an elementwise expression of constants amounts to, computed by the op's own
-/// scalar body with broadcasting, or a constant under another shape. Empty where e is not constant,
-/// or has more than 64 elements.
-Expr fold(const Expr& e);
+/// The constant that an elementwise expression of constants amounts to, with broadcasting, or a
+/// constant under another shape: bit for bit what native code would compute of inputs. Empty where e
+/// is not constant, or has more than 64 elements, or where its rounding is not known yet.
+Expr fold(const Expr& e, Products products = Products::fused);
 
 }  // namespace arete

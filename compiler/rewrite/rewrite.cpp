@@ -36,14 +36,14 @@ std::string RewriteLog::str() const {
 namespace {
 
 std::vector<Expr> rewrite_with(std::span<const Expr> outputs, const std::vector<RuleTable>& tables,
-                               RewriteLog* log) {
+                               RewriteLog* log, Products products) {
     // Rules that ask for readers see those of the graph that they were given, so what fires may
     // make others fire that were refused.
     std::vector<Expr> now(outputs.begin(), outputs.end());
     constexpr int most_rounds = 8;
     for (int round = 0; round < most_rounds; ++round) {
         const Graph graph(now);
-        Engine engine(tables, graph.size(), log);
+        Engine engine(tables, graph.size(), log, products);
         now = engine.run(graph);
         if (engine.fired() == 0 || !engine.was_refused()) break;
     }
@@ -53,19 +53,19 @@ std::vector<Expr> rewrite_with(std::span<const Expr> outputs, const std::vector<
 }  // namespace
 
 std::vector<Expr> rewrite(std::span<const Expr> outputs, std::span<const Rule> rules,
-                          RewriteLog* log) {
-    return rewrite_with(outputs, {RuleTable{rules}}, log);
+                          RewriteLog* log, Products products) {
+    return rewrite_with(outputs, {RuleTable{rules}}, log, products);
 }
 
 std::vector<Expr> rewrite(std::span<const Expr> outputs,
                           std::initializer_list<std::span<const Rule>> tables, RewriteLog* log) {
     std::vector<RuleTable> all;
     for (const std::span<const Rule> rules : tables) all.push_back({rules});
-    return rewrite_with(outputs, all, log);
+    return rewrite_with(outputs, all, log, Products::fused);
 }
 
 std::vector<Expr> rewrite(std::span<const Expr> outputs, Phase phase, RewriteLog* log,
-                          bool fast_math) {
+                          bool fast_math, Products products) {
     std::vector<RuleTable> tables;
     switch (phase) {
         case Phase::Canonicalize: break;
@@ -74,7 +74,7 @@ std::vector<Expr> rewrite(std::span<const Expr> outputs, Phase phase, RewriteLog
     }
     tables.push_back({canonicalize_rules()});
     if (fast_math) tables.push_back({fast_math_rules()});
-    return rewrite_with(outputs, tables, log);
+    return rewrite_with(outputs, tables, log, products);
 }
 
 }  // namespace arete

@@ -107,11 +107,16 @@ struct RewriteLog {
     std::string str() const;
 };
 
+/// How the code will round products that sums read, where a function's polynomial leaves it to the
+/// processor (loops::Op::MulAdd): not at all, to their type, or it is not known yet, and constants are
+/// folded where it does not matter.
+enum class Products { fused, rounded, unknown };
+
 /// Applies rules bottom up until none fires, merging equal nodes and folding constants on the way.
 /// Where several tables are given, rules of the earlier ones are tried first. An InternalError
 /// where the rules do not come to rest.
 std::vector<Expr> rewrite(std::span<const Expr> outputs, std::span<const Rule> rules,
-                          RewriteLog* log = nullptr);
+                          RewriteLog* log = nullptr, Products products = Products::fused);
 std::vector<Expr> rewrite(std::span<const Expr> outputs,
                           std::initializer_list<std::span<const Rule>> tables,
                           RewriteLog* log = nullptr);
@@ -120,7 +125,7 @@ std::vector<Expr> rewrite(std::span<const Expr> outputs,
 /// once, so that its own patterns need to know one form only.
 enum class Phase { Canonicalize, Stabilize, Specialize };
 std::vector<Expr> rewrite(std::span<const Expr> outputs, Phase phase, RewriteLog* log = nullptr,
-                          bool fast_math = false);
+                          bool fast_math = false, Products products = Products::fused);
 
 /// Matches a pattern against an expression; null where it does not match. Where there are several
 /// ways, the first; a rewrite tries the others too, where a guard refuses.
