@@ -38,9 +38,22 @@ std::vector<TensorType> infer_softmax(const InferArgs& a) {
     return {a.type(0)};
 }
 
-// x minus its largest element, so that exp cannot overflow.
+// The largest element, or the finite number next to it: the difference of two infinities would be
+// NaN, also where exp(x) / sum(exp(x)) is not.
+Expr shift_of(const Operand& x, const Axes& axes, bool keepdims) {
+    const Loc loc = x.loc;
+    const DType t = x.expr().dtype();
+    const double largest = t == DType::F32 ? std::numeric_limits<float>::max()
+                                           : std::numeric_limits<double>::max();
+    const Operand m = at(max(x, axes, keepdims), loc);
+    const Operand high = at(scalar_constant(t, largest, loc), loc),
+                  low = at(scalar_constant(t, -largest, loc), loc);
+    return minimum(at(maximum(m, low), loc), high);
+}
+
+// x less that, so that exp cannot overflow but of infinity.
 Expr shifted(const Expr& x, int axis, Loc loc) {
-    return at(x, loc) - at(stop_gradient(at(max(at(x, loc), axis, true), loc)), loc);
+    return at(x, loc) - at(shift_of(at(x, loc), axis, true), loc);
 }
 
 // Along an axis of size 0 there is no largest element, and nothing to compute.
@@ -96,15 +109,8 @@ Expr expand_logsumexp(const Node& node) {
     const Axes axes(node.attrs.get<Ints>("axes"));
     const bool keepdims = node.attrs.get<bool>("keepdims");
     if (is_empty(node)) return log(here(sum(x, axes, keepdims)));
-    // An infinite maximum is no shift: the difference of two infinities would be NaN.
-    auto shift = [&](bool keep) {
-        const Operand m = here(max(x, axes, keep));
-        const Operand limit(std::numeric_limits<double>::infinity(), loc.file, loc.line);
-        const Operand finite = here(here(abs(m)) < limit);
-        return here(where(finite, m, Operand(0, loc.file, loc.line)));
-    };
-    const Expr e = exp(here(x - shift(true)));
-    return here(log(here(sum(here(e), axes, keepdims)))) + shift(keepdims);
+    const Expr e = exp(here(x - here(shift_of(x, axes, true))));
+    return here(log(here(sum(here(e), axes, keepdims)))) + here(shift_of(x, axes, keepdims));
 }
 
 std::vector<Expr> pullback_logsumexp(const PullbackArgs& a) {
