@@ -14,7 +14,8 @@ namespace {
 
 class NestBuilder {
   public:
-    NestBuilder(std::span<const Expr> roots, const IsStored& stored) : stored_(stored) {
+    NestBuilder(std::span<const Expr> roots, const IsStored& stored, const IsShared& shared)
+        : stored_(stored), shared_(shared) {
         for (const Expr& r : roots) roots_.push_back(r);
     }
 
@@ -209,6 +210,7 @@ class NestBuilder {
     LoweredNest out_;
     std::vector<Expr> roots_;
     const IsStored& stored_;
+    const IsShared& shared_;
     std::unordered_map<const Node*, std::vector<Done>> done_;
     Value guard_;  // of the loads being made; empty: none
     bool scatters_ = false;
@@ -273,6 +275,9 @@ Value NestBuilder::compute(const Expr& e, std::span<const Index> index) {
     }
     ARETE_CHECK(value.dtype() == e.dtype(), "{}: lowered to {}, typed {}", node.op->name,
                 name(value.dtype()), e.type().str());
+    if (shared_ && nest().values[static_cast<std::size_t>(value.id)].op == loops::Op::Mul &&
+        is_float(e.dtype()) && shared_(e))
+        out_.shared_products.push_back(value.id);
     done_[&node].push_back({e.output(), guard_.id, {index.begin(), index.end()}, value});
     return value;
 }
@@ -283,8 +288,9 @@ void CheckSite::raise(std::int64_t element) const {
     throw RangeError(loc, fmt::format(fmt::runtime(message), element));
 }
 
-LoweredNest lower_nest(std::span<const Expr> roots, const IsStored& stored, std::string name) {
-    return NestBuilder(roots, stored).build(std::move(name));
+LoweredNest lower_nest(std::span<const Expr> roots, const IsStored& stored, std::string name,
+                       const IsShared& shared) {
+    return NestBuilder(roots, stored, shared).build(std::move(name));
 }
 
 bool by_pieces(const Node& node) {
@@ -293,7 +299,7 @@ bool by_pieces(const Node& node) {
 }
 
 std::vector<LoweredNest> lower_nests(std::span<const Expr> roots, const IsStored& stored,
-                                     const std::string& name) {
+                                     const std::string& name, const IsShared& shared) {
     std::vector<LoweredNest> out;
     const Node& node = roots[0].node();
     if (roots.size() == 1 && by_pieces(node)) {
@@ -302,12 +308,12 @@ std::vector<LoweredNest> lower_nests(std::span<const Expr> roots, const IsStored
         for (std::size_t k = 0; k < node.inputs.size(); ++k) {
             const Sizes sizes = concrete(node.inputs[k].shape());
             if (count(sizes) > 0)
-                out.push_back(NestBuilder(roots, stored).build_piece(name, k, start));
+                out.push_back(NestBuilder(roots, stored, shared).build_piece(name, k, start));
             start += sizes[axis];
         }
     }
     // Nothing but empty pieces is one empty nest.
-    if (out.empty()) out.push_back(lower_nest(roots, stored, name));
+    if (out.empty()) out.push_back(lower_nest(roots, stored, name, shared));
     return out;
 }
 

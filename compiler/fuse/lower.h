@@ -24,15 +24,22 @@ struct LoweredNest {
     std::vector<Expr> buffers;      ///< by buffer number of the nest
     std::vector<CheckSite> checks;  ///< a check's code is its position here
     std::vector<Loc> lines;         ///< the user's lines that it computes, each once
+    /// Products that other nodes read too, which is why no sum may round them with itself: x - max(x)
+    /// is then 0 for the largest x, whoever computes x.
+    std::vector<loops::ValueId> shared_products;
     bool zero_first = false;        ///< a scatter: the result must be zeroed before it runs
 };
 
 /// True for values that a nest loads from memory rather than computes.
 using IsStored = std::function<bool(const Expr&)>;
 
+/// True for values that several nodes read.
+using IsShared = std::function<bool(const Expr&)>;
+
 /// A nest that computes `roots` (all of one shape), inlining every value for which `stored` is
 /// false. Sizes must be concrete.
-LoweredNest lower_nest(std::span<const Expr> roots, const IsStored& stored, std::string name);
+LoweredNest lower_nest(std::span<const Expr> roots, const IsStored& stored, std::string name,
+                       const IsShared& shared = {});
 
 /// True for values of very many pieces, one after another, that are stored piece by piece: an
 /// element that chooses among them would look at all.
@@ -40,6 +47,6 @@ bool by_pieces(const Node& node);
 
 /// The nests that compute `roots`: one, or, of a value that is stored by pieces, one for each.
 std::vector<LoweredNest> lower_nests(std::span<const Expr> roots, const IsStored& stored,
-                                     const std::string& name);
+                                     const std::string& name, const IsShared& shared = {});
 
 }  // namespace arete

@@ -8,7 +8,9 @@ namespace {
 
 class FmaFormer {
   public:
-    explicit FmaFormer(const Nest& nest) : nest_(nest), uses_(nest.values.size(), 0) {
+    FmaFormer(const Nest& nest, std::span<const ValueId> apart)
+        : nest_(nest), uses_(nest.values.size(), 0) {
+        for (ValueId id : apart) ++uses_[static_cast<std::size_t>(id)];
         std::vector<ValueId> roots;
         auto add_root = [&](ValueId id) { roots.push_back(id); };
         for (const Accumulator& a : nest.accumulators) add_root(a.element);
@@ -54,8 +56,8 @@ class FmaFormer {
 
 }  // namespace
 
-void form_fma(Nest& nest) {
-    const FmaFormer former(nest);
+void form_fma(Nest& nest, std::span<const ValueId> apart) {
+    const FmaFormer former(nest, apart);
     if (!former.any()) return;
     nest = with_values(nest, [&](const Instr& old, std::span<const Value> args) -> Value {
         const int k = former.product(old);

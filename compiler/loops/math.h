@@ -10,8 +10,8 @@ namespace arete::loops {
 
 /// Makes products that one sum reads, and nothing else, fused multiply-adds with it: one rounding
 /// and one instruction less, alike for every consumer of the loops. Before expand_math, whose
-/// expansions are rounded as written.
-void form_fma(Nest& nest);
+/// expansions are rounded as written. Products that are read elsewhere, too, are to be in `apart`.
+void form_fma(Nest& nest, std::span<const ValueId> apart = {});
 
 /// Replaces every transcendental instruction (`is_transcendental`) of an f32 or f64 nest by
 /// primitive ones; no other instruction, buffer, store or check changes.

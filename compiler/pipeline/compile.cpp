@@ -94,12 +94,14 @@ void fuse_groups(State& s) {
 }
 
 void lower(State& s) {
+    const Graph& graph = *s.graph;
+    const auto shared = [&](const Expr& e) { return graph.users(graph.id(e)).size() > 1; };
     for (const Group& g : s.fusion.groups)
         for (LoweredNest& nest : lower_nests(
                  g.roots, [&](const Expr& e) { return s.fusion.stored(e); },
-                 std::string(g.roots[0].node().op->name)))
+                 std::string(g.roots[0].node().op->name), shared))
             s.nests.push_back(std::move(nest));
-    for (LoweredNest& l : s.nests) loops::form_fma(l.nest);
+    for (LoweredNest& l : s.nests) loops::form_fma(l.nest, l.shared_products);
 }
 
 void expand_transcendentals(State& s) {

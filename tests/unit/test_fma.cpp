@@ -2,6 +2,7 @@
 #include <cmath>
 #include <vector>
 
+#include <arete/arete.h>
 #include <doctest/doctest.h>
 
 #include "compiler/loops/kernel.h"
@@ -69,4 +70,35 @@ TEST_CASE("products with other readers, and differences of products, are rounded
     CHECK_FALSE(zero.fused());
     CHECK(zero(1.1f, 1.3f, 0) == 0.0f);
     CHECK_FALSE(Formed([](Value x, Value y, Value z) { return x + y - z; }).fused());
+}
+
+TEST_CASE_TEMPLATE("a product that several nodes read is one number for all of them", T, float, double) {
+    // The rounding of the largest product is far above what exp takes.
+    const T scale = sizeof(T) == 4 ? T(1.1e11) : T(1.1e20);
+    const auto a = matrix<T>("a", {3, 5}), b = matrix<T>("b", {3, 5});
+    const Expr p = a * b, shape = reshape(p, {5, 3}), top = max(p, 1, true);
+    const std::vector<Expr> zeros{max(p - top, 1), max(reshape(p, {5, 3}) - max(shape, 1, true), 1),
+                                  max(sum(p - top, 1) - sum(p - top, 1))};
+    const std::vector<Expr> finite{softmax(p), log_softmax(p), logsumexp(p), sum(exp(p - top), 1),
+                                   softmax(shape), logsumexp(shape, Axes())};
+    std::vector<T> x, y;
+    for (int k = 0; k < 15; ++k) {
+        x.push_back(scale * (T(1) + T(0.37) * T((k * 7) % 15)));
+        y.push_back(T(1.3) - T(0.011) * T(k));
+    }
+    const std::vector<Array> arguments{Array(x, {3, 5}), Array(y, {3, 5})};
+    for (const Mode mode : {Mode::fast_run, Mode::fast_compile, Mode::interpret}) {
+        for (const Array& v :
+             function({.inputs = {a, b}, .outputs = zeros, .mode = mode}).call(arguments))
+            for (std::int64_t i = 0; i < v.size(); ++i) CHECK(v.as_double(i) == 0);
+        for (const Array& v :
+             function({.inputs = {a, b}, .outputs = finite, .mode = mode}).call(arguments))
+            for (std::int64_t i = 0; i < v.size(); ++i) CHECK(std::isfinite(v.as_double(i)));
+        // Each by itself: what is stored differs.
+        for (const Expr& e : finite) {
+            const Array v =
+                function({.inputs = {a, b}, .outputs = {e}, .mode = mode}).call(arguments)[0];
+            for (std::int64_t i = 0; i < v.size(); ++i) CHECK(std::isfinite(v.as_double(i)));
+        }
+    }
 }
