@@ -33,23 +33,8 @@ bool reshaped_only_here(const Match& m) {
            m.root().shape() == m['c'].shape();
 }
 
-// By the op that makes it.
-bool never_negative(const Expr& e, int depth) {
-    if (depth == 0 || e.node().is_leaf()) {
-        double v = -1;
-        return is_constant_scalar(e, &v) && v >= 0;
-    }
-    for (const char* name : {"sqr", "abs", "exp", "sigmoid", "softplus", "softmax", "relu", "erfc",
-                             "erfcx", "erfc_hazard", "bell", "sqrt"})
-        if (is_op(e, name)) return true;
-    const std::vector<Expr>& x = e.node().inputs;
-    if (is_op(e, "add") || is_op(e, "mul") || is_op(e, "div"))
-        return never_negative(x[0], depth - 1) && never_negative(x[1], depth - 1);
-    return (is_view(def(e.node())) || is_fold(def(e.node()))) && never_negative(x[0], depth - 1);
-}
-
 bool x_never_negative(const Match& m) {
-    return is_float_root(m) && never_negative(m['x'], 8);
+    return is_float_root(m) && never_negative(m['x']);
 }
 
 // Does every value of `from` have an equal one in `to`?
@@ -67,6 +52,24 @@ bool holds_all(DType to, DType from) {
 }
 
 }  // namespace
+
+bool never_negative(const Expr& e, int depth) {
+    if (!is_float(e.dtype())) return false;
+    if (depth == 0 || e.node().is_leaf()) {
+        double v = -1;
+        return is_constant_scalar(e, &v) && v >= 0;
+    }
+    for (const char* name : {"sqr", "abs", "exp", "sigmoid", "softplus", "softmax", "relu", "erfc",
+                             "erfcx", "erfc_hazard", "bell", "sqrt"})
+        if (is_op(e, name)) return true;
+    const std::vector<Expr>& x = e.node().inputs;
+    const auto is = [&](std::size_t k) { return never_negative(x[k], depth - 1); };
+    if (is_op(e, "add") || is_op(e, "mul") || is_op(e, "div") || is_op(e, "minimum"))
+        return is(0) && is(1);
+    if (is_op(e, "maximum")) return is(0) || is(1);
+    if (is_op(e, "where")) return is(1) && is(2);
+    return (is_op(e, "cast") || is_view(def(e.node())) || is_fold(def(e.node()))) && is(0);
+}
 
 std::span<const Rule> logic_rules() {
     static const Rule table[] = {

@@ -98,6 +98,8 @@ inline bool is_float_root(const Match& m) {
 inline bool is_integer_root(const Match& m) {
     return is_number_root(m) && !is_float_root(m);
 }
+/// Is no element of this float e below 0, by the ops that make it? NaN may be.
+bool never_negative(const Expr& e, int depth = 8);
 /// True, and the value, where `name` is a constant without axes.
 inline bool is_number(const Match& m, char name, double* value = nullptr) {
     return m[name].rank() == 0 && is_constant_scalar(m[name], value);

@@ -79,6 +79,15 @@ Expr inverse(const Match& m, const Expr& x) {
     return on(m, one(m)) / on(m, x);
 }
 
+// The root as powers have it: of -infinity infinite, of -0 a zero without a sign. Zeros and
+// infinities are what doubling leaves.
+Expr root_for_power(const Match& m) {
+    const Operand x = get(m, 'x');
+    if (never_negative(m['x'])) return sqrt(x);
+    const Expr ends = eq(x, on(m, x + x));
+    return sqrt(on(m, where(on(m, ends), on(m, abs(x)), x)));
+}
+
 // x^3 ... x^6 by at most three products: within 3 ulp, and the same limits.
 Expr small_power(const Match& m) {
     double n = 0;
@@ -232,9 +241,12 @@ std::span<const Rule> specialize_rules() {
          [](const Match& m) { return if_same_type(m, inverse(m, m['x'])); }},
         {"pow_minus_two", "x^-2 = sqr(1 / x)", op("pow", any('x'), num(-2)),
          [](const Match& m) { return if_same_type(m, sqr(on(m, inverse(m, m['x'])))); }},
-        {"pow_minus_half", "x^-0.5 = |1 / sqrt(x)|, infinite at both zeros; of -infinity NaN",
+        {"pow_any_half", "x^0.5 = sqrt(x), but infinite for -infinity and 0 for -0",
+         op("pow", any('x'), num(0.5)),
+         [](const Match& m) { return if_same_type(m, root_for_power(m)); }},
+        {"pow_minus_half", "x^-0.5 = |1 / sqrt(x)|, infinite at both zeros, 0 at both infinities",
          op("pow", any('x'), num(-0.5)),
-         [](const Match& m) { return if_same_type(m, abs(on(m, inverse(m, sqrt(get(m, 'x')))))); }},
+         [](const Match& m) { return if_same_type(m, abs(on(m, inverse(m, root_for_power(m))))); }},
         {"pow_small", "x^3 ... x^6 by products", op("pow", any('x'), any('n')), small_power},
         {"div_power_of_two",
          "x / a = x * (1 / a) where a is a power of two, so that 1 / a is exact",
