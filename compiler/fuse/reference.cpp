@@ -1,5 +1,6 @@
 #include "compiler/fuse/reference.h"
 
+#include <algorithm>
 #include <functional>
 
 #include "compiler/fuse/lower.h"
@@ -90,8 +91,15 @@ std::vector<Array> reference_eval_from(std::span<const Expr> outputs,
     // Only what the outputs need beyond what is known.
     std::vector<char> needed(graph.size());
     for (const Expr& e : outputs) needed[static_cast<std::size_t>(graph.id(e))] = !given(e);
+    // Kernels do not read what has no elements, nor what such is made of.
+    const auto empty = [&](std::size_t i) {
+        const auto& types = graph.nodes()[i]->types;
+        return std::all_of(types.begin(), types.end(), [](const TensorType& t) {
+            return count(concrete(t.shape)) == 0;
+        });
+    };
     for (std::size_t i = graph.size(); i-- > 0;)
-        if (needed[i])
+        if (needed[i] && !empty(i))
             for (const Expr& e : graph.nodes()[i]->inputs)
                 if (!given(e)) needed[static_cast<std::size_t>(graph.id(e))] = 1;
     for (const auto& [what, value] : known) {
@@ -106,18 +114,16 @@ std::vector<Array> reference_eval_from(std::span<const Expr> outputs,
         const std::shared_ptr<const Node>& node = graph.nodes()[i];
         if (!needed[i]) continue;
         std::vector<Array> result;
-        switch (node->op->kind) {
-            case OpInfo::Kind::Input: {
-                // Kernels do not read what has no elements.
-                const Sizes sizes = concrete(node->types[0].shape);
-                if (count(sizes) != 0)
+        if (empty(i)) {
+            for (const TensorType& t : node->types) result.emplace_back(t.dtype, concrete(t.shape));
+        } else {
+            switch (node->op->kind) {
+                case OpInfo::Kind::Input:
                     fail<ArgumentError>(node->loc(), "no value for input '{}'", node->name);
-                result = {Array(node->types[0].dtype, sizes)};
-                break;
+                case OpInfo::Kind::Shared: result = {node->storage->value}; break;
+                case OpInfo::Kind::Constant: result = {*constant_value(Expr(node))}; break;
+                case OpInfo::Kind::Apply: result = apply_op(node, value_of); break;
             }
-            case OpInfo::Kind::Shared: result = {node->storage->value}; break;
-            case OpInfo::Kind::Constant: result = {*constant_value(Expr(node))}; break;
-            case OpInfo::Kind::Apply: result = apply_op(node, value_of); break;
         }
         // What is known of a node with several outputs stays.
         std::vector<Array>& of = values[node.get()];

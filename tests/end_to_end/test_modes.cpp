@@ -282,3 +282,19 @@ TEST_CASE("modes: debug takes arguments without elements") {
     CHECK(out[0].equals(zeros<float>({2, 3})));
     CHECK(out[1].item<float>() == 0);
 }
+
+TEST_CASE("modes: debug takes views without elements of arguments that kernels do not read") {
+    const auto x = tensor3<float>("x", {2, 1, 2});
+    const auto i = scalar<std::int64_t>("i");
+    const auto at = vector<std::int64_t>("at", {1});
+    const Expr none = reshape(x(all, slice(0, 0), slice(i, i + 1)), {2, 0});
+    const Expr rows = take(none, at, 0);
+    const Function f = function({.inputs = {x, i, at},
+                                 .outputs = {where(rows < rows, rows, rows * rows),
+                                             at + cast(sin(sum(sqr(rows))), DType::I64)},
+                                 .mode = Mode::debug});
+    const auto out = f(Array(std::vector<float>{1, 2, 3, 4}, {2, 1, 2}), std::int64_t{1},
+                       Array(std::vector<std::int64_t>{1}));
+    CHECK(out[0].shape() == Sizes{1, 0});
+    CHECK(out[1].as_int(0) == 1);
+}
