@@ -70,7 +70,8 @@ Array repeated(const Array& a, const Sizes& sizes, std::int64_t elements) {
     for (std::int64_t i = 0; i < elements; ++i) {
         const std::int64_t from = one ? 0 : broadcast_position(i, sizes, a.shape());
         std::memcpy(static_cast<char*>(out.raw()) + static_cast<std::size_t>(i) * size,
-                    static_cast<const char*>(a.raw()) + static_cast<std::size_t>(from) * size, size);
+                    static_cast<const char*>(a.raw()) + static_cast<std::size_t>(from) * size,
+                    size);
     }
     return out;
 }

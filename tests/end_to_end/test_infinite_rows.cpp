@@ -1,5 +1,5 @@
-// Softmax, its logarithm and logsumexp of rows with infinities and NaN: what the formulas as written
-// give, element by element, and their gradients.
+// Softmax, its logarithm and logsumexp of rows with infinities and NaN: what the formulas as
+// written give, element by element, and their gradients.
 #include <doctest/doctest.h>
 
 #include <cmath>
@@ -26,12 +26,7 @@ const double half = std::log(2.0), e = std::exp(1.0);
 
 // exp(x) / sum(exp(x)), x - log(sum(exp(x))), log(sum(exp(x))); y (w - sum(w y)), w - 6 y.
 const Case cases[] = {
-    {{0, 0, -inf},
-     {0.5, 0.5, 0},
-     {-half, -half, -inf},
-     half,
-     {-0.25, 0.25, 0},
-     {-2, -1, 3}},
+    {{0, 0, -inf}, {0.5, 0.5, 0}, {-half, -half, -inf}, half, {-0.25, 0.25, 0}, {-2, -1, 3}},
     {{inf, 0, 1}, {nan, 0, 0}, {nan, -inf, -inf}, inf, {nan, nan, nan}, {nan, 2, 3}},
     {{-1e30, inf, -inf}, {0, nan, 0}, {-inf, nan, -inf}, inf, {nan, nan, nan}, {1, nan, 3}},
     {{inf, inf, 3}, {nan, nan, 0}, {nan, nan, -inf}, inf, {nan, nan, nan}, {nan, nan, 3}},
@@ -81,8 +76,7 @@ TEST_CASE("rows with infinities: softmax and its relatives are what their formul
                     weighed[at] = static_cast<double>(k + 1);
                 }
             const Array values = Array(given, sizes).astype(t);
-            const Expr x = tensor(t, 2, "x", sizes),
-                       w = constant(Array(weighed, sizes).astype(t));
+            const Expr x = tensor(t, 2, "x", sizes), w = constant(Array(weighed, sizes).astype(t));
             const Expr total = sum(exp(x), axis, true);
             const std::vector<Expr> softmaxes{softmax(x, axis), exp(x) / total,
                                               softmax(x, Axes{axis})};
@@ -101,7 +95,7 @@ TEST_CASE("rows with infinities: softmax and its relatives are what their formul
                     if (stable) out = all;
                     return out;
                 };
-                const auto compare = [&](const std::vector<Expr>& what, const Row Case::* row) {
+                const auto compare = [&](const std::vector<Expr>& what, const Row Case::*row) {
                     for (const Array& got : run(what))
                         for (std::int64_t r = 0; r < rows; ++r)
                             for (std::int64_t k = 0; k < 3; ++k) {

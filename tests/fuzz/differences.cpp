@@ -1,8 +1,14 @@
 // Gradients beside differences of what they are gradients of, in long double.
+#include <algorithm>
 #include <cmath>
 #include <random>
 
+#include "compiler/ops/elementwise.h"
 #include "compiler/ops/leaves.h"
+#include "compiler/ops/movement.h"
+#include "compiler/ops/reduction.h"
+#include "compiler/rewrite/specialize_shapes.h"
+#include "frontend/variables.h"
 #include "tests/fuzz/run.h"
 
 namespace arete::fuzz {
@@ -11,6 +17,27 @@ namespace {
 
 // Lanes are the cost at x + t h d for these t.
 constexpr std::array<double, lanes> places{0, 1, -1, 0.5, -0.5, 0.25, -0.25, 0};
+
+ShapeBinding binding_of(const Binding& leaves) {
+    ShapeBinding binding;
+    for (const auto& [leaf, value] : leaves) {
+        binding.sizes[leaf.node().id] = value.sizes;
+        if (value.sizes.empty() && !is_float(value.dtype))
+            binding.scalars[leaf.node().id] = value.i[0];
+    }
+    return binding;
+}
+
+// Where element `at` of a tensor is in one of these sizes, some of which may be 1 instead.
+std::int64_t broadcast_position(std::int64_t at, const Sizes& sizes, const Sizes& operand) {
+    std::int64_t position = 0, stride = 1;
+    for (std::size_t k = sizes.size(); k-- > 0;) {
+        position += operand[k] == 1 ? 0 : at % sizes[k] * stride;
+        at /= sizes[k];
+        stride *= operand[k];
+    }
+    return position;
+}
 
 bool has_op(const Expr& e, std::string_view name) {
     const Graph graph({e});
@@ -25,6 +52,51 @@ const Array* value_of(const Case& c, const Expr& leaf) {
     for (std::size_t k = 0; k < c.shared.size(); ++k)
         if (same(c.shared[k], leaf)) return &c.state[k];
     return nullptr;
+}
+
+bool is_extreme(const Node& n) {
+    return (n.op->name == "max" || n.op->name == "min") && is_float(n.types[0].dtype);
+}
+
+// The cost with sums in the place of max and min that have the value and the derivatives which are
+// documented: each of several equal elements moves the result as if it were alone. Elements that
+// are equal at `leaves` are chosen, wherever they go from there.
+Expr with_documented_ties(const Expr& cost, Binding& leaves) {
+    const Graph given({cost});
+    if (std::none_of(given.nodes().begin(), given.nodes().end(),
+                     [](const auto& n) { return is_extreme(*n); }))
+        return cost;
+    const Expr bound = bind_shapes({&cost, 1}, binding_of(leaves))[0];
+    const Graph graph({bound});
+    std::vector<Expr> asked;  // operand and result of each
+    for (const auto& n : graph.nodes())
+        if (is_extreme(*n)) asked.insert(asked.end(), {n->inputs[0], Expr(n)});
+    const Evaluation e = evaluate(asked, leaves, {1, 0, true});
+    std::size_t next = 0;
+    std::vector<Expr> smooth = transform({&bound, 1}, [&](const auto& node, Node copy) {
+        if (!is_extreme(*node)) return outputs_of(std::make_shared<const Node>(std::move(copy)));
+        const Wide &x = e.values[next], &m = e.values[next + 1];
+        next += 2;
+        const Axes axes(node->attrs.template get<Ints>("axes"));
+        Sizes kept = x.sizes;
+        for (std::int64_t k : axes.list) kept[static_cast<std::size_t>(k)] = 1;
+        const auto leaf = [&](DType t, const Sizes& sizes) {
+            return tensor(t, static_cast<int>(sizes.size()), "", sizes);
+        };
+        const Expr top = leaf(m.dtype, m.sizes), chosen = leaf(x.dtype, x.sizes);
+        Wide is_chosen = x;
+        for (std::int64_t k = 0; k < x.size(); ++k) {
+            const auto at = static_cast<std::size_t>(k * lanes);
+            const auto of = static_cast<std::size_t>(broadcast_position(k, x.sizes, kept)) * lanes;
+            for (std::size_t l = 0; l < lanes; ++l) is_chosen.f[at + l] = x.f[at] == m.f[of];
+        }
+        leaves.emplace_back(top, m);
+        leaves.emplace_back(chosen, std::move(is_chosen));
+        const Expr from = copy.inputs[0] - reshape(top, Shape(kept.begin(), kept.end()));
+        return std::vector<Expr>{
+            top + sum(chosen * from, axes, node->attrs.template get<bool>("keepdims"))};
+    });
+    return smooth[0];
 }
 
 // A message where the gradient of g.cost is not the slope along a random direction; `sure` is false
@@ -46,8 +118,13 @@ std::optional<std::string> off_slope(const Case& c, const GradientOf& g, std::ui
         for (std::size_t l = 0; l < lanes; ++l)
             x.f[static_cast<std::size_t>(k) * lanes + l] += places[l] * h * direction.back();
     }
+    Binding here = leaves;
+    here.emplace_back(g.wrt, widen(*at));
+    const std::size_t own = here.size();
+    const Expr smooth = with_documented_ties(g.cost, here);
     leaves.emplace_back(g.wrt, x);
-    const std::vector<Expr> roots{g.cost, g.gradient};
+    leaves.insert(leaves.end(), here.begin() + static_cast<std::ptrdiff_t>(own), here.end());
+    const std::vector<Expr> roots{smooth, g.gradient};
     const Evaluation e = evaluate(roots, leaves, {seed, 0, true});
     const Wide &cost = e.values[0], &gradient = e.values[1];
     if (e.failed || cost.size() != 1 || cost.wild[0]) return std::nullopt;

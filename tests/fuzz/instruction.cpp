@@ -265,7 +265,10 @@ void Arithmetic::floats(const Instr& instr, std::span<const Slot* const> args,
             const bool zero = args[0]->f[l] == 0 || (arity > 1 && args[1]->f[l] == 0);
             // Equal, as far as long doubles tell.
             const bool cancelled = (op == Op::Add || op == Op::Sub) && out.inexact && !zero;
-            if (cancelled || (op == Op::Exp && finite) || (op == Op::Mul && !zero) ||
+            // A logarithm of what only rounding made 1; an exponential is no zero at infinity either,
+            // where a quotient of such has a limit.
+            const bool near_one = op == Op::Log && args[0]->inexact;
+            if (cancelled || near_one || op == Op::Exp || (op == Op::Mul && !zero) ||
                 (op == Op::Div && args[0]->f[l] != 0 && finite) || (op == Op::Pow && !zero))
                 out.faint |= bit;
         }

@@ -8,7 +8,6 @@
 #include <CLI/CLI.hpp>
 
 #include "compiler/codegen/llvm/module.h"
-#include "tests/fuzz/known.h"
 #include "tests/fuzz/levels.h"
 #include "tests/fuzz/print.h"
 #include "tests/fuzz/shrink.h"
@@ -79,7 +78,7 @@ int main(int argc, char** argv) {
     SuperviseOptions options;
     options.jobs = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
     std::string levels, thorough = "ci";
-    bool do_shrink = false, print = false, known = true;
+    bool do_shrink = false, print = false;
     double shrink_seconds = 60;
     app.add_option("--count", options.count, "Graphs")->capture_default_str();
     app.add_option("--seed", options.first, "Seed of the first; the next has the next seed");
@@ -104,8 +103,6 @@ int main(int argc, char** argv) {
         ->capture_default_str();
     app.add_option("--most-findings", options.most_findings, "Stop after so many")
         ->capture_default_str();
-    app.add_flag("--known,!--no-known", known,
-                 "Leave out failures of the kinds listed in known.cpp");
     app.add_flag("--print", print, "Print the graphs instead of running them");
     CLI11_PARSE(app, argc, argv);
     try {
@@ -126,15 +123,8 @@ int main(int argc, char** argv) {
         }
         fmt::print("processor: {}\n", host_text());
         std::fflush(stdout);
-        std::size_t excused = 0, counted = 0;
         std::vector<Failure> failures;
         const Report report = supervise(options, [&](const Failure& f) {
-            if (known && f.finding.setting != "draw" &&
-                known_kind(Drawer(f.seed, options.draw).draw(), f.finding)) {
-                ++excused;
-                return;
-            }
-            ++counted;
             failures.push_back(f);
             fmt::print("seed {}: {}\n", f.seed, f.finding.str());
             std::fflush(stdout);
@@ -145,13 +135,13 @@ int main(int argc, char** argv) {
         fmt::print(
             "{} graphs in {:.1f} s ({:.2f} ms each): {} runs, {} results of {} elements, {} "
             "gradients; "
-            "{} too large, {} refused{}{}; {} failures\n",
+            "{} too large, {} refused{}; {} failures\n",
             t.cases, t.seconds,
             1e3 * t.seconds / static_cast<double>(std::max<std::uint64_t>(1, t.cases)), t.runs,
             t.results, t.elements, t.gradients, t.skipped, t.refused,
             options.against.empty() ? "" : fmt::format(", {} beside {}", t.beside, options.against),
-            excused ? fmt::format(", {} failures of kinds that are known", excused) : "", counted);
-        return counted ? 1 : 0;
+            failures.size());
+        return failures.empty() ? 0 : 1;
     } catch (const std::exception& e) {
         fmt::print(stderr, "fuzz: {}\n", e.what());
         return 2;

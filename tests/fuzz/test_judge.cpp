@@ -14,6 +14,7 @@
 #include "tests/fuzz/draw.h"
 #include "tests/fuzz/judge.h"
 #include "tests/fuzz/print.h"
+#include "tests/fuzz/run.h"
 
 using namespace arete;
 using namespace arete::fuzz;
@@ -74,6 +75,56 @@ TEST_CASE("judge: range and special values stay, but for what stabilising rules 
     CHECK(!allowed(x, inf, x - x, 0, true));
     CHECK(!allowed(x, 3, sqrt(-x), 0));
     CHECK(!allowed(x, 0, 1 / x, 1e30f));
+}
+
+TEST_CASE("judge: limits, and numbers that even long doubles do not tell from 0") {
+    const Expr x = scalar<float>("x");
+    for (const float v : {inf, -inf}) {
+        CHECK(allowed(x, v, exp(x) / exp(x), 1));
+        CHECK(allowed(x, v, exp(x) / exp(x), NAN));
+        CHECK(!allowed(x, v, exp(x) / exp(x), 1, true));
+        CHECK(!allowed(x, v, exp(x), 1));
+        CHECK(!allowed(x, v, 2 + exp(x), NAN));
+    }
+    const Expr e = log1mexp(log(sigmoid(x)));
+    CHECK(allowed(x, 70, e, -70));
+    CHECK(allowed(x, 70, e, -inf, true));
+    CHECK(!allowed(x, 70, e, -70, true));
+    CHECK(!allowed(x, 2, e, -inf));
+    CHECK(!allowed(x, 0, log1mexp(log(cos(x))), -70, true));
+    // Nothing was rounded on the way to this 0.
+    CHECK(!allowed(x, 1, log1mexp(log(x)), -70));
+    CHECK(!allowed(x, 1, log1mexp(log(x)), 3));
+}
+
+TEST_CASE("judge: each of several equal elements has the whole gradient of their extreme") {
+    const Expr x = scalar<float>("x"), v = vector<float>("v", {4});
+    const Array ties(std::vector<float>{3, 1, 3, 2});
+    using F = Expr (*)(const Expr&);
+    const F costs[] = {
+        [](const Expr& e) { return max(e); },
+        [](const Expr& e) { return sum(max(reshape(e, {2, 2}), 0) * min(reshape(e, {2, 2}), 1)); },
+        [](const Expr& e) { return min(-sqr(e) + max(e)); }};
+    for (const F cost : costs) {
+        Case c;
+        c.inputs = {v};
+        c.values = {ties};
+        const Expr f = cost(v), g = grad(f, v);
+        c.gradients = {{f, v, g}};
+        CHECK(!check_gradients(c));
+        for (const Expr& wrong : {g * 0.5f, g + 0.01f}) {
+            c.gradients = {{f, v, wrong}};
+            CHECK(check_gradients(c));
+        }
+    }
+    Case c;
+    c.inputs = {x};
+    c.values = {Array(1.0f)};
+    const Expr all = sum(max(broadcast_to(x, {4, 9}), 0)), g = grad(all, x);
+    c.gradients = {{all, x, g}};
+    CHECK(!check_gradients(c));
+    c.gradients = {{all, x, g / 4}};  // as if one of them had it
+    CHECK(check_gradients(c));
 }
 
 TEST_CASE("judge: zeros may change their sign where they are computed") {

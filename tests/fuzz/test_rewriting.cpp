@@ -34,7 +34,7 @@ TEST_CASE("random graphs: rewriting comes to rest, and a second run fires nothin
         const std::size_t size = Graph(e).size();
         nodes += size;
         for (const Phase phase : {Phase::Canonicalize, Phase::Stabilize, Phase::Specialize}) {
-            // Nothing to take the largest of: known.cpp.
+            // Nothing to take the largest of.
             if (phase == Phase::Specialize) {
                 try {
                     e = expand_composites(e);

@@ -21,11 +21,36 @@ template <class T>
 std::vector<T> corners() {
     using L = std::numeric_limits<T>;
     std::vector<T> out{L::infinity(), L::quiet_NaN()};
-    for (const T v : {T(0), T(1), T(0.5), T(0.1), T(1.7), T(3), T(12.3), T(30), T(88.5), T(103.2),
-                      T(700.1), T(745), T(1e5), T(1e9), T(3e15), T(1e30), T(1e-3), T(1e-9),
-                      T(1e-30), 1 - L::epsilon() / 2, 1 + L::epsilon(), T(0.70710678), T(1.41421356),
-                      T(3.14159265358979), T(1.5707963267949), L::min(), L::denorm_min(),
-                      7 * L::denorm_min(), L::max(), L::infinity()})
+    for (const T v : {T(0),
+                      T(1),
+                      T(0.5),
+                      T(0.1),
+                      T(1.7),
+                      T(3),
+                      T(12.3),
+                      T(30),
+                      T(88.5),
+                      T(103.2),
+                      T(700.1),
+                      T(745),
+                      T(1e5),
+                      T(1e9),
+                      T(3e15),
+                      T(1e30),
+                      T(1e-3),
+                      T(1e-9),
+                      T(1e-30),
+                      1 - L::epsilon() / 2,
+                      1 + L::epsilon(),
+                      T(0.70710678),
+                      T(1.41421356),
+                      T(3.14159265358979),
+                      T(1.5707963267949),
+                      L::min(),
+                      L::denorm_min(),
+                      7 * L::denorm_min(),
+                      L::max(),
+                      L::infinity()})
         out.insert(out.end(), {v, -v});
     return out;
 }
@@ -171,12 +196,12 @@ TEST_CASE("folding: what is made of constants and reductions is within the bound
             {[](const Expr& x) { return max(exp(x), 1); }, 4}};
         for (const auto& [build, bound] : cases)
             for (const Mode mode : {Mode::fast_run, Mode::fast_compile, Mode::interpret}) {
-                const auto results = function({.inputs = d.leaves,
-                                               .outputs = {build(constant(d.values[0])),
-                                                           build(d.leaves[0])},
-                                               .mode = mode,
-                                               .options = level})
-                                         .call(d.values);
+                const auto results =
+                    function({.inputs = d.leaves,
+                              .outputs = {build(constant(d.values[0])), build(d.leaves[0])},
+                              .mode = mode,
+                              .options = level})
+                        .call(d.values);
                 for (std::int64_t i = 0; i < results[0].size(); ++i) {
                     const double a = results[0].as_double(i), b = results[1].as_double(i);
                     CHECK(std::fabs(a - b) <= bound * u * std::max(std::fabs(b), 1e-3));
@@ -192,18 +217,20 @@ TEST_CASE("folding: a draw by constant bounds is a draw by given ones") {
         const auto draws = [&](const Expr& a, const Expr& b) {
             RandomStream random(5);
             const Expr u = random.uniform({40}, 0, 1, t), n = random.normal({40}, 0, 1, t);
-            return std::vector<Expr>{a + (b - a) * u, a + b * n, exp(a) * u, where(u < exp(-b), u, n)};
+            return std::vector<Expr>{a + (b - a) * u, a + b * n, exp(a) * u,
+                                     where(u < exp(-b), u, n)};
         };
         const Expr a = tensor(t, 0, "a", Sizes{}), b = tensor(t, 0, "b", Sizes{});
         for (const Options& level : every_level())
             for (const Mode mode : {Mode::fast_run, Mode::interpret}) {
-                const auto folded =
-                    function({.outputs = draws(constant(low), constant(high)), .mode = mode,
-                              .options = level})
-                        .call(std::vector<Array>{});
-                const auto computed = function({.inputs = {a, b}, .outputs = draws(a, b),
-                                                .mode = mode, .options = level})
-                                          .call(std::vector<Array>{low, high});
+                const auto folded = function({.outputs = draws(constant(low), constant(high)),
+                                              .mode = mode,
+                                              .options = level})
+                                        .call(std::vector<Array>{});
+                const auto computed =
+                    function(
+                        {.inputs = {a, b}, .outputs = draws(a, b), .mode = mode, .options = level})
+                        .call(std::vector<Array>{low, high});
                 // b - a is exact; what differs could only be exp.
                 for (std::size_t k = 0; k < folded.size(); ++k) {
                     const std::string wrong = differing(folded[k], computed[k]);

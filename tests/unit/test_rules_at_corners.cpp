@@ -26,7 +26,6 @@ using arete::test::PatternBuilder;
 
 namespace {
 
-
 // The distance of neighbours of v in T, and of denormals where v is small.
 double spacing(DType t, double v) {
     const int digits = t == DType::F32 ? 24 : 53, lowest = t == DType::F32 ? -125 : -1021;
