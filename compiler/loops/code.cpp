@@ -6,6 +6,59 @@
 
 namespace arete::loops {
 
+Form form(Op op) {
+    switch (op) {
+        case Op::Const: return Form::Constant;
+        case Op::IndexOf: return Form::Index;
+        case Op::Load: return Form::Load;
+        case Op::LoadIf: return Form::LoadIf;
+        case Op::Acc: return Form::Accumulator;
+        case Op::Neg:
+        case Op::Abs:
+        case Op::Sqrt:
+        case Op::Floor:
+        case Op::Ceil:
+        case Op::Trunc:
+        case Op::Round:
+        case Op::Exp:
+        case Op::Expm1:
+        case Op::Log:
+        case Op::Log1p:
+        case Op::Tanh:
+        case Op::Sin:
+        case Op::Cos:
+        case Op::Erf:
+        case Op::Not:
+        case Op::Cast:
+        case Op::Bitcast:
+        case Op::Add:
+        case Op::Sub:
+        case Op::Mul:
+        case Op::Div:
+        case Op::Rem:
+        case Op::Min:
+        case Op::Max:
+        case Op::Pow:
+        case Op::Fmod:
+        case Op::Eq:
+        case Op::Ne:
+        case Op::Lt:
+        case Op::Le:
+        case Op::And:
+        case Op::Or:
+        case Op::Xor:
+        case Op::Shl:
+        case Op::Shr:
+        case Op::SinIf:
+        case Op::CosIf:
+        case Op::FmodIf:
+        case Op::MulAdd:
+        case Op::Fma:
+        case Op::Select: break;
+    }
+    return Form::Function;
+}
+
 int arity(Op op) {
     switch (op) {
         case Op::Const:

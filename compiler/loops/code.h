@@ -66,12 +66,23 @@ enum class Op : std::uint8_t {
     Select,   ///< args[0] ? args[1] : args[2]
     Cast,     ///< numeric conversion, as core/convert.h says
     Bitcast,  ///< same size, same bits
-    // args[0] ? f(args[1], ...) : 0, where the condition holds rarely: a call of a function in far.h,
-    // behind a branch that jumps over it where no lane wants it.
+    // args[0] ? f(args[1], ...) : 0, where the condition holds rarely: a call of a function in
+    // far.h, behind a branch that jumps over it where no lane wants it.
     SinIf,
     CosIf,
     FmodIf,
 };
+
+/// Where an instruction's value comes from.
+enum class Form : std::uint8_t {
+    Constant,
+    Index,
+    Load,
+    LoadIf,
+    Accumulator,
+    Function,  ///< of its operands alone: evaluate() says which
+};
+Form form(Op op);
 
 /// Number of operands of an instruction (0 for Const, IndexOf, Load, Acc).
 int arity(Op op);

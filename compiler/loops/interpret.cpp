@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "compiler/core/cases.h"
 #include "compiler/core/error.h"
 #include "compiler/loops/kernel.h"
 
@@ -102,21 +103,21 @@ class Interpreter {
         for (ValueId id : order) {
             const Instr& i = k_.values[static_cast<std::size_t>(id)];
             Scalar& out = slots_[static_cast<std::size_t>(id)];
-            switch (i.op) {
-                case Op::Const: out = i.constant; break;
-                case Op::IndexOf: out = Scalar::of(DType::I64, at(i.index)); break;
-                case Op::Load:
+            switch (form(i.op)) {
+                case Form::Constant: out = i.constant; break;
+                case Form::Index: out = Scalar::of(DType::I64, at(i.index)); break;
+                case Form::Load:
                     out = read(i.dtype, pointers_[static_cast<std::size_t>(i.target)],
                                checked(i.target, i.index));
                     break;
-                case Op::LoadIf:
+                case Form::LoadIf:
                     out = slots_[static_cast<std::size_t>(i.args[0])].i
                               ? read(i.dtype, pointers_[static_cast<std::size_t>(i.target)],
                                      checked(i.target, i.index))
                               : Scalar::of(i.dtype, 0);
                     break;
-                case Op::Acc: throw InternalError("accumulator in a scheduled kernel");
-                default: {
+                case Form::Accumulator: throw InternalError("accumulator in a scheduled kernel");
+                case Form::Function: {
                     Scalar args[3];
                     for (int a = 0; a < arity(i.op); ++a)
                         args[a] =
@@ -127,22 +128,16 @@ class Interpreter {
         }
     }
 
-    const std::vector<ValueId>& order_of(const Stmt& s) {
-        auto [it, fresh] = orders_.try_emplace(&s);
+    // Evaluates what a statement reads: `value`, where it has one, and what is in its index.
+    void evaluate_for(const void* statement, ValueId value, const Index& index) {
+        auto [it, fresh] = orders_.try_emplace(statement);
         if (fresh) {
             std::vector<ValueId> roots;
-            if (s.kind == Stmt::Kind::Store) {
-                roots.push_back(s.store.value);
-                s.store.index.for_each_value([&](ValueId v) { roots.push_back(v); });
-            } else if (s.kind == Stmt::Kind::Transpose) {
-                s.transpose.at.for_each_value([&](ValueId v) { roots.push_back(v); });
-            } else {
-                roots.push_back(s.check.ok);
-                s.check.element.for_each_value([&](ValueId v) { roots.push_back(v); });
-            }
+            if (value >= 0) roots.push_back(value);
+            index.for_each_value([&](ValueId v) { roots.push_back(v); });
             it->second = needed(k_, roots);
         }
-        return it->second;
+        evaluate_all(it->second);
     }
 
     static Scalar combined(Reduction r, const Scalar& a, const Scalar& b) {
@@ -197,39 +192,41 @@ class Interpreter {
                       checked(t.to, t.place + Index(c * t.to_stride + r)));
     }
 
-    void body(const std::vector<Stmt>& statements) {
-        for (const Stmt& s : statements) {
-            if (s.kind == Stmt::Kind::Loop) {
-                for (std::int64_t i = 0; i < k_.extents[static_cast<std::size_t>(s.var)]; ++i) {
-                    vars_[static_cast<std::size_t>(s.var)] = i;
-                    body(s.body);
-                }
-                continue;
-            }
-            if (s.kind == Stmt::Kind::Prefetch) continue;
-            if (s.kind == Stmt::Kind::Fold) {
-                fold(s.fold);
-                continue;
-            }
-            evaluate_all(order_of(s));
-            if (s.kind == Stmt::Kind::Transpose) {
-                transpose(s.transpose);
-                continue;
-            }
-            if (s.kind == Stmt::Kind::Check) {
-                if (slots_[static_cast<std::size_t>(s.check.ok)].i) continue;
-                Failure f{true, s.check.code, at(s.check.element)};
-                if (!failure_.failed ||
-                    std::pair(f.code, f.element) < std::pair(failure_.code, failure_.element))
-                    failure_ = f;
-                continue;
-            }
-            void* p = pointers_[static_cast<std::size_t>(s.store.buffer)];
-            std::int64_t i = checked(s.store.buffer, s.store.index);
-            Scalar v = slots_[static_cast<std::size_t>(s.store.value)];
-            if (s.store.combine) v = combined(*s.store.combine, read(v.dtype, p, i), v);
-            write(v, p, i);
+    void loop(const Loop& l) {
+        for (std::int64_t i = 0; i < k_.extents[static_cast<std::size_t>(l.var)]; ++i) {
+            vars_[static_cast<std::size_t>(l.var)] = i;
+            body(l.body);
         }
+    }
+
+    void store(const StoreTo& s) {
+        evaluate_for(&s, s.value, s.index);
+        void* p = pointers_[static_cast<std::size_t>(s.buffer)];
+        std::int64_t i = checked(s.buffer, s.index);
+        Scalar v = slots_[static_cast<std::size_t>(s.value)];
+        if (s.combine) v = combined(*s.combine, read(v.dtype, p, i), v);
+        write(v, p, i);
+    }
+
+    void check(const CheckThat& c) {
+        evaluate_for(&c, c.ok, c.element);
+        if (slots_[static_cast<std::size_t>(c.ok)].i) return;
+        Failure f{true, c.code, at(c.element)};
+        if (!failure_.failed ||
+            std::pair(f.code, f.element) < std::pair(failure_.code, failure_.element))
+            failure_ = f;
+    }
+
+    void body(const std::vector<Stmt>& statements) {
+        for (const Stmt& s : statements)
+            std::visit(Cases{[&](const Loop& l) { loop(l); }, [&](const StoreTo& to) { store(to); },
+                             [&](const CheckThat& that) { check(that); },
+                             [&](const FoldLanes& f) { fold(f); }, [&](const PrefetchAt&) {},
+                             [&](const TransposeTile& t) {
+                                 evaluate_for(&t, -1, t.at);
+                                 transpose(t);
+                             }},
+                       s);
     }
 
     const Kernel& k_;
@@ -237,7 +234,7 @@ class Interpreter {
     std::vector<Scalar> slots_;
     std::vector<Array> locals_;
     std::vector<void*> pointers_;
-    std::unordered_map<const Stmt*, std::vector<ValueId>> orders_;
+    std::unordered_map<const void*, std::vector<ValueId>> orders_;  // by statement
     Failure failure_;
 };
 

@@ -57,51 +57,6 @@ Value combine(Reduction r, Value a, Value b) {
     throw InternalError("argmax and argmin combine positions, not values");
 }
 
-Stmt Stmt::make_loop(Var v, LoopKind kind, std::vector<Stmt> body, int lanes) {
-    Stmt s;
-    s.kind = Kind::Loop;
-    s.var = v;
-    s.loop = kind;
-    s.body = std::move(body);
-    s.lanes = lanes;
-    return s;
-}
-
-Stmt Stmt::make_store(StoreTo store) {
-    Stmt s;
-    s.kind = Kind::Store;
-    s.store = std::move(store);
-    return s;
-}
-
-Stmt Stmt::make_check(CheckThat check) {
-    Stmt s;
-    s.kind = Kind::Check;
-    s.check = std::move(check);
-    return s;
-}
-
-Stmt Stmt::make_fold(FoldLanes fold) {
-    Stmt s;
-    s.kind = Kind::Fold;
-    s.fold = fold;
-    return s;
-}
-
-Stmt Stmt::make_prefetch(PrefetchAt p) {
-    Stmt s;
-    s.kind = Kind::Prefetch;
-    s.prefetch = std::move(p);
-    return s;
-}
-
-Stmt Stmt::make_transpose(TransposeTile t) {
-    Stmt s;
-    s.kind = Kind::Transpose;
-    s.transpose = std::move(t);
-    return s;
-}
-
 Value Cloner::value(ValueId id) {
     if (auto it = done_.find(id); it != done_.end()) return it->second;
     const Instr& old = from_.values[static_cast<std::size_t>(id)];
@@ -113,8 +68,7 @@ Value Cloner::value(ValueId id) {
         const auto n = static_cast<std::size_t>(arity(old.op));
         for (std::size_t k = 0; k < n; ++k) args[k] = value(old.args[k]);
         Instr renumbered = old;
-        if (old.target >= 0 && !buffers.empty())
-            renumbered.target = buffer(old.target);
+        if (old.target >= 0 && !buffers.empty()) renumbered.target = buffer(old.target);
         Index at = index(old.index);
         if (old.target >= 0 && !shift.empty())
             at = at + shift[static_cast<std::size_t>(old.target)];
@@ -239,8 +193,8 @@ std::int64_t reduced_elements(const Nest& nest) {
 std::vector<Stmt> add_exactly(Kernel& k, Value term, int sum, int error, const Index& at) {
     const Value old = k.load(sum, at), rounded = old + term, of_term = rounded - old;
     const Value lost = (old - (rounded - of_term)) + (term - of_term);
-    return {Stmt::make_store({error, at, (k.load(error, at) + lost).id, {}}),
-            Stmt::make_store({sum, at, rounded.id, {}})};
+    return {StoreTo{error, at, (k.load(error, at) + lost).id, {}},
+            StoreTo{sum, at, rounded.id, {}}};
 }
 
 Value rounded_sum(Value sum, Value error) {
@@ -284,16 +238,15 @@ std::vector<Stmt> accumulate(Kernel& k, Reduction reduction, Value element, int 
         // A NaN is better than any number, and none is better than a NaN.
         if (is_float(t)) better = (!(is_max ? le(element, old) : le(old, element))) & eq(old, old);
         Value extreme = select(better, element, old);
-        if (where < 0) return {Stmt::make_store({best, slot, extreme.id, {}})};
+        if (where < 0) return {StoreTo{best, slot, extreme.id, {}}};
         Value at = select(better, cast(k.index(position), DType::I32), k.load(where, slot));
-        return {Stmt::make_store({where, slot, at.id, {}}),
-                Stmt::make_store({best, slot, extreme.id, {}})};
+        return {StoreTo{where, slot, at.id, {}}, StoreTo{best, slot, extreme.id, {}}};
     }
     const Instr& e = k.values[static_cast<std::size_t>(element.id)];
     Value sum = reduction == Reduction::Sum && is_float(t) && e.op == Op::Mul
                     ? muladd({&k, e.args[0]}, {&k, e.args[1]}, old)
                     : combine(reduction, old, element);
-    return {Stmt::make_store({best, slot, sum.id, {}})};
+    return {StoreTo{best, slot, sum.id, {}}};
 }
 
 Kernel naive(const Nest& nest) {
@@ -325,16 +278,16 @@ Kernel naive(const Nest& nest) {
             // f32 in f64; f64 with what rounding loses beside it.
             l.best = k.add_buffer({"acc" + number, DType::F64, {}, true});
             const Value zero = k.constant(DType::F64, 0.0);
-            body.push_back(Stmt::make_store({l.best, 0, zero.id, {}}));
+            body.push_back(StoreTo{l.best, 0, zero.id, {}});
             if (a.dtype == DType::F32) {
                 const Value sum = k.load(l.best, 0) + cast(element, DType::F64);
-                inner.push_back(Stmt::make_store({l.best, 0, sum.id, {}}));
+                inner.push_back(StoreTo{l.best, 0, sum.id, {}});
                 continue;
             }
             l.error = k.add_buffer({"error" + number, DType::F64, {}, true});
             const int term = k.add_buffer({"term" + number, DType::F64, {}, true});
-            body.push_back(Stmt::make_store({l.error, 0, zero.id, {}}));
-            inner.push_back(Stmt::make_store({term, 0, element.id, {}}));
+            body.push_back(StoreTo{l.error, 0, zero.id, {}});
+            inner.push_back(StoreTo{term, 0, element.id, {}});
             for (Stmt& s : add_exactly(k, k.load(term, 0), l.best, l.error, 0))
                 inner.push_back(std::move(s));
             continue;
@@ -342,10 +295,9 @@ Kernel naive(const Nest& nest) {
         l.best = k.add_buffer({"acc" + number, element.dtype(), {}, true});
         if (positions) l.where = k.add_buffer({"arg" + number, DType::I32, {}, true});
         Value start = identity_value(k, a.reduction, element.dtype());
-        body.push_back(Stmt::make_store({l.best, 0, start.id, {}}));
+        body.push_back(StoreTo{l.best, 0, start.id, {}});
         if (positions)
-            body.push_back(
-                Stmt::make_store({l.where, 0, k.constant(DType::I32, std::int64_t{0}).id, {}}));
+            body.push_back(StoreTo{l.where, 0, k.constant(DType::I32, std::int64_t{0}).id, {}});
         for (Stmt& s : accumulate(k, a.reduction, element, l.best, l.where, 0, position))
             inner.push_back(std::move(s));
     }
@@ -371,14 +323,14 @@ Kernel naive(const Nest& nest) {
     auto wrap = [](const std::vector<Var>& axes, std::vector<Stmt> statements) {
         for (auto it = axes.rbegin(); it != axes.rend(); ++it) {
             std::vector<Stmt> outer;
-            outer.push_back(Stmt::make_loop(*it, LoopKind::Serial, std::move(statements)));
+            outer.push_back(Loop{*it, LoopKind::Serial, std::move(statements)});
             statements = std::move(outer);
         }
         return statements;
     };
     for (Stmt& s : wrap(nest.reduce_axes, std::move(inner))) body.push_back(std::move(s));
-    for (const CheckThat& c : nest.checks) body.push_back(Stmt::make_check(clone.check(c)));
-    for (const StoreTo& s : nest.stores) body.push_back(Stmt::make_store(clone.store(s)));
+    for (const CheckThat& c : nest.checks) body.push_back(clone.check(c));
+    for (const StoreTo& s : nest.stores) body.push_back(clone.store(s));
     k.body = wrap(nest.axes, std::move(body));
     return k;
 }

@@ -4,6 +4,7 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <variant>
 #include <vector>
 
 #include "compiler/loops/nest.h"
@@ -50,37 +51,30 @@ struct TransposeTile {
     int lanes = 1;
 };
 
-/// A statement: a loop around statements, a store, a check, a fold, a prefetch, or a transposed
-/// copy.
-struct Stmt {
-    enum class Kind : std::uint8_t {
-        Loop,
-        Store,
-        Check,
-        Fold,
-        Prefetch,
-        Transpose
-    } kind = Kind::Loop;
+struct Stmt;
 
-    // Loop
+/// A loop over the extent of `var`.
+struct Loop {
     Var var = -1;
-    LoopKind loop = LoopKind::Serial;
-    int lanes = 0;  // Vector: width, at least the extent. Lanes beyond the extent touch no
-                    // parameter; in local buffers, which are as wide, they hold anything
+    LoopKind kind = LoopKind::Serial;
     std::vector<Stmt> body;
+    /// Of a vector: its width, at least the extent. Lanes beyond the extent touch no parameter; in
+    /// local buffers, which are as wide, they hold anything.
+    int lanes = 0;
+};
 
-    StoreTo store;
-    CheckThat check;
-    FoldLanes fold;
-    PrefetchAt prefetch;
-    TransposeTile transpose;
-
-    static Stmt make_loop(Var v, LoopKind kind, std::vector<Stmt> body, int lanes = 0);
-    static Stmt make_store(StoreTo s);
-    static Stmt make_check(CheckThat c);
-    static Stmt make_fold(FoldLanes f);
-    static Stmt make_prefetch(PrefetchAt p);
-    static Stmt make_transpose(TransposeTile t);
+/// A statement. Whoever tells the alternatives apart visits them (core/cases.h), so that a new one
+/// does not compile until every consumer knows it.
+struct Stmt : std::variant<Loop, StoreTo, CheckThat, FoldLanes, PrefetchAt, TransposeTile> {
+    using variant::variant;
+    template <class T>
+    T* get_if() {
+        return std::get_if<T>(this);
+    }
+    template <class T>
+    const T* get_if() const {
+        return std::get_if<T>(this);
+    }
 };
 
 struct Kernel : Code {

@@ -1,5 +1,6 @@
 // What a kernel computes as bytes, whatever its parts are called.
 #include "compiler/loops/key.h"
+#include "compiler/core/cases.h"
 
 #include <bit>
 
@@ -64,58 +65,54 @@ class KeyWriter {
         for (const Stmt& s : body) statement(s);
     }
 
+    // Every member by name: a new one does not compile until it is part of the key.
     void statement(const Stmt& s) {
-        number(s.kind);
-        switch (s.kind) {
-            case Stmt::Kind::Loop:
-                number(s.var);
-                number(s.loop);
-                number(s.lanes);
-                statements(s.body);
-                break;
-            case Stmt::Kind::Store: {
-                const auto& [buffer, at, value, combine] = s.store;
-                number(buffer);
-                index(at);
-                number(value);
-                number(combine ? static_cast<int>(*combine) : -1);
-                break;
-            }
-            case Stmt::Kind::Check: {
-                const auto& [ok, code, element] = s.check;
-                number(ok);
-                number(code);
-                index(element);
-                break;
-            }
-            // Every member by name: a new one does not compile until it is part of the key.
-            case Stmt::Kind::Fold: {
-                const auto& [from, to, slots, lanes, reduction, from_error, to_error] = s.fold;
-                for (std::int64_t v :
-                     {std::int64_t{from}, std::int64_t{to}, slots, std::int64_t{lanes},
-                      std::int64_t{from_error}, std::int64_t{to_error}})
-                    number(v);
-                number(reduction);
-                break;
-            }
-            case Stmt::Kind::Prefetch: {
-                const auto& [buffer, at, cache] = s.prefetch;
-                number(buffer);
-                index(at);
-                number(cache);
-                break;
-            }
-            case Stmt::Kind::Transpose: {
-                const auto& [from, at, from_stride, to, place, to_stride, rows, columns, lanes] =
-                    s.transpose;
-                index(at);
-                index(place);
-                for (std::int64_t v : {std::int64_t{from}, from_stride, std::int64_t{to}, to_stride,
-                                       rows, columns, std::int64_t{lanes}})
-                    number(v);
-                break;
-            }
-        }
+        number(s.index());
+        std::visit(
+            Cases{[&](const Loop& l) {
+                      const auto& [var, kind, body, lanes] = l;
+                      number(var);
+                      number(kind);
+                      number(lanes);
+                      statements(body);
+                  },
+                  [&](const StoreTo& store) {
+                      const auto& [buffer, at, value, combine] = store;
+                      number(buffer);
+                      index(at);
+                      number(value);
+                      number(combine ? static_cast<int>(*combine) : -1);
+                  },
+                  [&](const CheckThat& check) {
+                      const auto& [ok, code, element] = check;
+                      number(ok);
+                      number(code);
+                      index(element);
+                  },
+                  [&](const FoldLanes& f) {
+                      const auto& [from, to, slots, lanes, reduction, from_error, to_error] = f;
+                      for (std::int64_t v :
+                           {std::int64_t{from}, std::int64_t{to}, slots, std::int64_t{lanes},
+                            std::int64_t{from_error}, std::int64_t{to_error}})
+                          number(v);
+                      number(reduction);
+                  },
+                  [&](const PrefetchAt& p) {
+                      const auto& [buffer, at, cache] = p;
+                      number(buffer);
+                      index(at);
+                      number(cache);
+                  },
+                  [&](const TransposeTile& t) {
+                      const auto& [from, at, from_stride, to, place, to_stride, rows, columns,
+                                   lanes] = t;
+                      index(at);
+                      index(place);
+                      for (std::int64_t v : {std::int64_t{from}, from_stride, std::int64_t{to},
+                                             to_stride, rows, columns, std::int64_t{lanes}})
+                          number(v);
+                  }},
+            s);
     }
 
     std::string out_;

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <set>
 
+#include "compiler/core/cases.h"
 #include "compiler/core/error.h"
 #include "compiler/loops/kernel.h"
 
@@ -79,29 +80,29 @@ class Printer {
         std::vector<ValueId> roots;
         t.at.for_each_value([&](ValueId v) { roots.push_back(v); });
         values(roots, depth, done);
-        line(depth, fmt::format("{}[{}] = {} columns of {} rows, {} apart, of {}[{}], {} apart",
-                                buffer_name(static_cast<std::size_t>(t.to)), code_.str(t.place),
-                                t.columns, t.rows, t.from_stride,
-                                buffer_name(static_cast<std::size_t>(t.from)), code_.str(t.at),
-                                t.to_stride));
+        line(depth,
+             fmt::format("{}[{}] = {} columns of {} rows, {} apart, of {}[{}], {} apart",
+                         buffer_name(static_cast<std::size_t>(t.to)), code_.str(t.place), t.columns,
+                         t.rows, t.from_stride, buffer_name(static_cast<std::size_t>(t.from)),
+                         code_.str(t.at), t.to_stride));
     }
 
     void statements(const std::vector<Stmt>& body, int depth) {
         // A load may be stale once a store has happened, so instructions are named per statement.
         for (const Stmt& s : body) {
             std::set<ValueId> done;
-            switch (s.kind) {
-                case Stmt::Kind::Loop: loop(s, depth); break;
-                case Stmt::Kind::Store: store(s.store, depth, done); break;
-                case Stmt::Kind::Check: check(s.check, depth, done); break;
-                case Stmt::Kind::Fold: fold(s.fold, depth); break;
-                case Stmt::Kind::Transpose: transpose(s.transpose, depth, done); break;
-                case Stmt::Kind::Prefetch:
-                    line(depth, fmt::format("prefetch {}[{}] to level {}",
-                                            buffer_name(static_cast<std::size_t>(s.prefetch.buffer)),
-                                            code_.str(s.prefetch.index), s.prefetch.cache));
-                    break;
-            }
+            std::visit(Cases{[&](const Loop& l) { loop(l, depth); },
+                             [&](const StoreTo& store_to) { store(store_to, depth, done); },
+                             [&](const CheckThat& that) { check(that, depth, done); },
+                             [&](const FoldLanes& f) { fold(f, depth); },
+                             [&](const TransposeTile& t) { transpose(t, depth, done); },
+                             [&](const PrefetchAt& p) {
+                                 line(depth,
+                                      fmt::format("prefetch {}[{}] to level {}",
+                                                  buffer_name(static_cast<std::size_t>(p.buffer)),
+                                                  code_.str(p.index), p.cache));
+                             }},
+                       s);
         }
     }
 
@@ -113,13 +114,19 @@ class Printer {
     std::int64_t extent(Var v) const { return code_.extents[static_cast<std::size_t>(v)]; }
 
   private:
-    void loop(const Stmt& s, int depth) {
-        std::string kind = s.loop == LoopKind::Serial     ? "for"
-                           : s.loop == LoopKind::Parallel ? "parallel for"
-                           : s.loop == LoopKind::Unrolled ? "unrolled for"
-                                                          : fmt::format("vector<{}> for", s.lanes);
-        line(depth, fmt::format("{} {} in 0..{}:", kind, var(s.var), extent(s.var)));
-        statements(s.body, depth + 1);
+    static std::string kind_of(const Loop& l) {
+        switch (l.kind) {
+            case LoopKind::Serial: return "for";
+            case LoopKind::Parallel: return "parallel for";
+            case LoopKind::Unrolled: return "unrolled for";
+            case LoopKind::Vector: return fmt::format("vector<{}> for", l.lanes);
+        }
+        return "";
+    }
+
+    void loop(const Loop& l, int depth) {
+        line(depth, fmt::format("{} {} in 0..{}:", kind_of(l), var(l.var), extent(l.var)));
+        statements(l.body, depth + 1);
     }
 
     std::string buffer_name(std::size_t b) const {
@@ -127,17 +134,18 @@ class Printer {
     }
 
     std::string operands(const Instr& i) const {
-        switch (i.op) {
-            case Op::IndexOf: return fmt::format(" {}", code_.str(i.index));
-            case Op::Load:
+        switch (form(i.op)) {
+            case Form::Index: return fmt::format(" {}", code_.str(i.index));
+            case Form::Load:
                 return fmt::format(" {}[{}]", buffer_name(static_cast<std::size_t>(i.target)),
                                    code_.str(i.index));
-            case Op::LoadIf:
+            case Form::LoadIf:
                 return fmt::format(" {}, {}[{}]", operand(i.args[0]),
                                    buffer_name(static_cast<std::size_t>(i.target)),
                                    code_.str(i.index));
-            case Op::Acc: return fmt::format(" {}", i.target);
-            default: break;
+            case Form::Accumulator: return fmt::format(" {}", i.target);
+            case Form::Constant:
+            case Form::Function: break;
         }
         std::string text;
         for (int k = 0; k < arity(i.op); ++k)

@@ -1,6 +1,7 @@
 // Well-formedness of nests and kernels.
 #include <algorithm>
 
+#include "compiler/core/cases.h"
 #include "compiler/core/error.h"
 #include "compiler/loops/kernel.h"
 
@@ -98,58 +99,63 @@ void verify_store(const Code& code, const StoreTo& s, std::string_view what) {
                 code.buffers[static_cast<std::size_t>(s.buffer)].name);
 }
 
+void verify_body(const Kernel& k, const std::vector<Stmt>& body, bool outermost);
+
+void verify_loop(const Kernel& k, const Loop& l, bool outermost) {
+    ARETE_CHECK(l.var >= 0 && l.var < static_cast<int>(k.extents.size()), "{}", k.name);
+    ARETE_CHECK(outermost || l.kind != LoopKind::Parallel, "{}: inner parallel loop", k.name);
+    ARETE_CHECK(
+        l.kind != LoopKind::Vector || l.lanes >= k.extents[static_cast<std::size_t>(l.var)],
+        "{}: vector loop longer than its width", k.name);
+    verify_body(k, l.body, false);
+}
+
+void verify_fold(const Kernel& k, const FoldLanes& f) {
+    const Buffer &from = k.buffers.at(static_cast<std::size_t>(f.from)),
+                 &to = k.buffers.at(static_cast<std::size_t>(f.to));
+    ARETE_CHECK(from.local && to.local && from.dtype == to.dtype &&
+                    from.elements() >= f.slots * f.lanes && to.elements() >= f.slots &&
+                    to.elements() % f.lanes == 0,
+                "{}: fold of {} into {}", k.name, from.name, to.name);
+    ARETE_CHECK((f.from_error < 0) == (f.to_error < 0), "{}", k.name);
+    if (f.from_error < 0) return;
+    const Buffer &lost = k.buffers.at(static_cast<std::size_t>(f.from_error)),
+                 &all = k.buffers.at(static_cast<std::size_t>(f.to_error));
+    ARETE_CHECK(is_float(from.dtype) && lost.local && all.local && lost.dtype == from.dtype &&
+                    all.dtype == from.dtype && lost.elements() >= f.slots * f.lanes &&
+                    all.elements() >= to.elements(),
+                "{}: fold of {} into {}", k.name, lost.name, all.name);
+}
+
+void verify_transpose(const Kernel& k, const TransposeTile& t) {
+    const Buffer &from = k.buffers.at(static_cast<std::size_t>(t.from)),
+                 &to = k.buffers.at(static_cast<std::size_t>(t.to));
+    ARETE_CHECK(to.local && from.dtype == to.dtype && t.rows > 0 && t.rows <= t.lanes &&
+                    t.columns > 0 && t.columns <= t.lanes && t.to_stride >= t.lanes,
+                "{}: transposed copy of {} to {}", k.name, from.name, to.name);
+    std::vector<ValueId> roots;
+    t.at.for_each_value([&](ValueId v) { roots.push_back(v); });
+    verify_values(k, roots, k.name);
+    // Both ends of the matrix; whole vectors are written.
+    verify_address(k, t.from, t.at, k.name);
+    verify_address(k, t.from, t.at + Index((t.rows - 1) * t.from_stride + t.columns - 1), k.name);
+    verify_address(k, t.to, t.place, k.name);
+    verify_address(k, t.to, t.place + Index((t.columns - 1) * t.to_stride + t.lanes - 1), k.name);
+}
+
 void verify_body(const Kernel& k, const std::vector<Stmt>& body, bool outermost) {
-    for (const Stmt& s : body) {
-        if (s.kind == Stmt::Kind::Store) {
-            verify_store(k, s.store, k.name);
-        } else if (s.kind == Stmt::Kind::Check) {
-            verify_values(k, {&s.check.ok, 1}, k.name);
-        } else if (s.kind == Stmt::Kind::Prefetch) {
-            bool values = false;
-            s.prefetch.index.for_each_value([&](ValueId) { values = true; });
-            ARETE_CHECK(!values, "{}: prefetch at a run-time index", k.name);
-        } else if (s.kind == Stmt::Kind::Fold) {
-            const Buffer &from = k.buffers.at(static_cast<std::size_t>(s.fold.from)),
-                         &to = k.buffers.at(static_cast<std::size_t>(s.fold.to));
-            ARETE_CHECK(from.local && to.local && from.dtype == to.dtype &&
-                            from.elements() >= s.fold.slots * s.fold.lanes &&
-                            to.elements() >= s.fold.slots && to.elements() % s.fold.lanes == 0,
-                        "{}: fold of {} into {}", k.name, from.name, to.name);
-            ARETE_CHECK((s.fold.from_error < 0) == (s.fold.to_error < 0), "{}", k.name);
-            if (s.fold.from_error < 0) continue;
-            const Buffer &lost = k.buffers.at(static_cast<std::size_t>(s.fold.from_error)),
-                         &all = k.buffers.at(static_cast<std::size_t>(s.fold.to_error));
-            ARETE_CHECK(is_float(from.dtype) && lost.local && all.local &&
-                            lost.dtype == from.dtype && all.dtype == from.dtype &&
-                            lost.elements() >= s.fold.slots * s.fold.lanes &&
-                            all.elements() >= to.elements(),
-                        "{}: fold of {} into {}", k.name, lost.name, all.name);
-        } else if (s.kind == Stmt::Kind::Transpose) {
-            const TransposeTile& t = s.transpose;
-            const Buffer &from = k.buffers.at(static_cast<std::size_t>(t.from)),
-                         &to = k.buffers.at(static_cast<std::size_t>(t.to));
-            ARETE_CHECK(to.local && from.dtype == to.dtype && t.rows > 0 && t.rows <= t.lanes &&
-                            t.columns > 0 && t.columns <= t.lanes && t.to_stride >= t.lanes,
-                        "{}: transposed copy of {} to {}", k.name, from.name, to.name);
-            std::vector<ValueId> roots;
-            t.at.for_each_value([&](ValueId v) { roots.push_back(v); });
-            verify_values(k, roots, k.name);
-            // Both ends of the matrix; whole vectors are written.
-            verify_address(k, t.from, t.at, k.name);
-            verify_address(k, t.from, t.at + Index((t.rows - 1) * t.from_stride + t.columns - 1),
-                           k.name);
-            verify_address(k, t.to, t.place, k.name);
-            verify_address(k, t.to, t.place + Index((t.columns - 1) * t.to_stride + t.lanes - 1),
-                           k.name);
-        } else {
-            ARETE_CHECK(s.var >= 0 && s.var < static_cast<int>(k.extents.size()), "{}", k.name);
-            ARETE_CHECK(outermost || s.loop != LoopKind::Parallel, "{}: inner parallel loop", k.name);
-            ARETE_CHECK(s.loop != LoopKind::Vector ||
-                            s.lanes >= k.extents[static_cast<std::size_t>(s.var)],
-                        "{}: vector loop longer than its width", k.name);
-            verify_body(k, s.body, false);
-        }
-    }
+    for (const Stmt& s : body)
+        std::visit(Cases{[&](const Loop& l) { verify_loop(k, l, outermost); },
+                         [&](const StoreTo& store) { verify_store(k, store, k.name); },
+                         [&](const CheckThat& c) { verify_values(k, {&c.ok, 1}, k.name); },
+                         [&](const FoldLanes& f) { verify_fold(k, f); },
+                         [&](const PrefetchAt& p) {
+                             bool values = false;
+                             p.index.for_each_value([&](ValueId) { values = true; });
+                             ARETE_CHECK(!values, "{}: prefetch at a run-time index", k.name);
+                         },
+                         [&](const TransposeTile& t) { verify_transpose(k, t); }},
+                   s);
 }
 
 }  // namespace

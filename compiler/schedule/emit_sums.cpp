@@ -41,7 +41,7 @@ Emitter::Statements Emitter::add_part(int best, const Index& slot, int sum, int 
     if (error >= 0) return add_exactly(k_, part, sum, error, at);
     const Value old = k_.load(sum, at);
     if (part.dtype() != old.dtype()) part = cast(part, old.dtype());
-    return {Stmt::make_store({sum, at, (old + part).id, {}})};
+    return {StoreTo{sum, at, (old + part).id, {}}};
 }
 
 Emitter::Statements Emitter::reduce(const std::vector<Local>& locals) {
@@ -112,8 +112,7 @@ Emitter::Statements Emitter::update_pairs(const std::vector<Local>& locals) {
                 },
                 lane, active);
         });
-        out.push_back(
-            Stmt::make_loop(number, LoopKind::Vector, std::move(inner), static_cast<int>(lanes)));
+        out.push_back(Loop{number, LoopKind::Vector, std::move(inner), static_cast<int>(lanes)});
     };
     std::int64_t from = 0;
     for (std::int64_t count = most_pairs; from < whole; from += count) {
@@ -157,11 +156,11 @@ Emitter::Statements Emitter::fold_group(const std::vector<Local>& locals, const 
                 elements[k] = elements[k] + elements[k + apart];
         const int part = locals[a].best;
         if (in_elements()) {
-            out.push_back(Stmt::make_store({part, slot, elements[0].id, {}}));
+            out.push_back(StoreTo{part, slot, elements[0].id, {}});
             append(out, add_part(part, slot, locals[a].sum, locals[a].error, slot));
         } else {
             const Value sum = k_.load(part, slot) + elements[0];
-            out.push_back(Stmt::make_store({part, slot, sum.id, {}}));
+            out.push_back(StoreTo{part, slot, sum.id, {}});
         }
     }
     return out;

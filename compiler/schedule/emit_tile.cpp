@@ -84,14 +84,14 @@ Emitter::Statements Emitter::emit_tile() {
         append(out, over_elements([&](const Index& slot) {
                    Cloner clone = results(slot);
                    const ValueId value = clone.store(nest_.stores[0]).value;
-                   return Statements{Stmt::make_store({locals[0].best, slot, value, {}})};
+                   return Statements{StoreTo{locals[0].best, slot, value, {}}};
                }));
         append(out, over_elements([&](const Index& slot) {
                    StoreTo store = nest_.stores[0];
                    Cloner clone = cloner();
                    store.index = clone.index(store.index);
                    store.value = k_.load(locals[0].best, slot).id;
-                   return Statements{Stmt::make_store(store)};
+                   return Statements{store};
                }));
         return out;
     }
@@ -151,8 +151,7 @@ Emitter::Statements Emitter::store_one_by_one(const std::vector<Local>& locals) 
     Statements out = over_elements([&](const Index& slot) {
         Statements s;
         for (std::size_t a = 0; a < locals.size(); ++a)
-            s.push_back(
-                Stmt::make_store({results[a], slot, k_.load(locals[a].all(), slot).id, {}}));
+            s.push_back(StoreTo{results[a], slot, k_.load(locals[a].all(), slot).id, {}});
         return s;
     });
     const auto finish = [&](const Index& slot) {
@@ -215,19 +214,17 @@ Emitter::Statements Emitter::initialise(const std::vector<Local>& locals, const 
         const auto set = [&](int buffer) {
             if (buffer < 0) return;
             if (!partial) {
-                s.push_back(Stmt::make_store({buffer, slot, start.id, {}}));
+                s.push_back(StoreTo{buffer, slot, start.id, {}});
                 return;
             }
             append(s, over_vectors(t_.lanes, [&](const Index& p, const Index&, std::int64_t) {
-                       return Statements{
-                           Stmt::make_store({buffer, slot * t_.lanes + p, start.id, {}})};
+                       return Statements{StoreTo{buffer, slot * t_.lanes + p, start.id, {}}};
                    }));
         };
         set(l.all());
         set(l.error);
         if (l.where >= 0)
-            s.push_back(
-                Stmt::make_store({l.where, slot, k_.constant(DType::I32, std::int64_t{0}).id, {}}));
+            s.push_back(StoreTo{l.where, slot, k_.constant(DType::I32, std::int64_t{0}).id, {}});
     }
     return s;
 }
@@ -238,8 +235,8 @@ Emitter::Statements Emitter::exchange(const std::vector<Local>& locals, bool par
         const Index place = waiting_tile_ * waiting_slots_ + slot;
         const auto swap = [&](int here, int waiting) {
             if (here < 0) return;
-            s.push_back(back ? Stmt::make_store({waiting, place, k_.load(here, slot).id, {}})
-                             : Stmt::make_store({here, slot, k_.load(waiting, place).id, {}}));
+            s.push_back(back ? StoreTo{waiting, place, k_.load(here, slot).id, {}}
+                             : StoreTo{here, slot, k_.load(waiting, place).id, {}});
         };
         for (std::size_t a = 0; a < locals.size(); ++a) {
             // Chains are added to the sums where they wait.
@@ -260,9 +257,9 @@ Emitter::Statements Emitter::exchange(const std::vector<Local>& locals, bool par
 Emitter::Statements Emitter::combine_lanes(const std::vector<Local>& locals) {
     Statements s;
     for (std::size_t a = 0; a < locals.size(); ++a)
-        s.push_back(Stmt::make_fold({locals[a].all(), locals[a].total, tile_count(), t_.lanes,
-                                     nest_.accumulators[a].reduction, locals[a].error,
-                                     locals[a].total_error}));
+        s.push_back(FoldLanes{locals[a].all(), locals[a].total, tile_count(), t_.lanes,
+                              nest_.accumulators[a].reduction, locals[a].error,
+                              locals[a].total_error});
     return s;
 }
 
@@ -320,8 +317,7 @@ Emitter::Statements Emitter::window(const std::vector<Local>& locals, const Inde
             read_panels(clone);
             elements.push_back(clone.value(acc.element));
         }
-        out.push_back(
-            Stmt::make_store({locals[a].best, slot, extreme(acc.reduction, elements).id, {}}));
+        out.push_back(StoreTo{locals[a].best, slot, extreme(acc.reduction, elements).id, {}});
         one_by_one[a].best = -1;
     }
     append(out, initialise(one_by_one, slot, false));
@@ -473,7 +469,8 @@ Emitter::Statements Emitter::fold_one(const std::vector<Local>& locals, std::siz
     if (partly && !zeros) {
         // Chosen last, so that it is the mask of the addition.
         for (Stmt& s : step)
-            s.store.value = select(inside, {&k_, s.store.value}, k_.load(s.store.buffer, slot)).id;
+            if (StoreTo* to = s.get_if<StoreTo>())
+                to->value = select(inside, {&k_, to->value}, k_.load(to->buffer, slot)).id;
     }
     return step;
 }

@@ -81,15 +81,13 @@ Emitter::Statements Emitter::emit_blocks(std::size_t position) {
         const auto wait = [&](const std::string& name) {
             const int buffer =
                 k_.add_buffer({name + std::to_string(a), t, {tiles * waiting_slots_}, true});
-            append(
-                out,
-                repeat("w", tiles * waiting_slots_ / t_.lanes, t_.lanes, 0, LoopKind::Serial,
-                       [&](const Index& at) {
-                           return over_vectors(t_.lanes, [&](const Index& p, const Index&,
-                                                             std::int64_t) {
-                               return Statements{Stmt::make_store({buffer, at + p, start.id, {}})};
-                           });
-                       }));
+            append(out, repeat("w", tiles * waiting_slots_ / t_.lanes, t_.lanes, 0,
+                               LoopKind::Serial, [&](const Index& at) {
+                                   return over_vectors(
+                                       t_.lanes, [&](const Index& p, const Index&, std::int64_t) {
+                                           return Statements{StoreTo{buffer, at + p, start.id, {}}};
+                                       });
+                               }));
             return buffer;
         };
         waiting_.push_back(wait("waiting"));
@@ -119,7 +117,7 @@ Emitter::Statements Emitter::repeat(const std::string& name, std::int64_t count,
     Var v = k_.add_var(name, count);
     Statements out;
     Statements inner = body(Index::var(v) * step + offset);
-    out.push_back(Stmt::make_loop(v, kind, std::move(inner)));
+    out.push_back(Loop{v, kind, std::move(inner)});
     return out;
 }
 
@@ -158,8 +156,7 @@ Emitter::Statements Emitter::over_vectors(
     auto vector_loop = [&](const Index& start, std::int64_t active) {
         Var lane = k_.add_var("lane", active);
         Statements out, inner = body(start + Index::var(lane), Index::var(lane), active);
-        out.push_back(
-            Stmt::make_loop(lane, LoopKind::Vector, std::move(inner), static_cast<int>(lanes)));
+        out.push_back(Loop{lane, LoopKind::Vector, std::move(inner), static_cast<int>(lanes)});
         return out;
     };
     Statements out;

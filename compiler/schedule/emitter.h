@@ -132,8 +132,8 @@ class Emitter {
 
     Statements stores(Cloner& clone) {
         Statements out;
-        for (const CheckThat& c : nest_.checks) out.push_back(Stmt::make_check(clone.check(c)));
-        for (const StoreTo& s : nest_.stores) out.push_back(Stmt::make_store(clone.store(s)));
+        for (const CheckThat& c : nest_.checks) out.push_back(clone.check(c));
+        for (const StoreTo& s : nest_.stores) out.push_back(clone.store(s));
         return out;
     }
 

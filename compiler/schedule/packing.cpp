@@ -200,7 +200,7 @@ Emitter::Statements Emitter::fill(const Panel& p, const Instr& load) {
                     Cloner clone = cloner();
                     const Value element = k_.load(load.target, clone.index(load.index));
                     const Index place = (block * p.rows + row_of(p)) * p.block + lane + at;
-                    return Statements{Stmt::make_store({p.buffer, place, element.id, {}})};
+                    return Statements{StoreTo{p.buffer, place, element.id, {}}};
                 });
             });
         return pieces(name(t_.inner), lanes, t_.lanes, [&](const Index& lane, std::int64_t rows) {
@@ -221,7 +221,7 @@ Emitter::Statements Emitter::fill(const Panel& p, const Instr& load) {
                 t.rows = rows;
                 t.columns = count;
                 t.lanes = t_.lanes;
-                return Statements{Stmt::make_transpose(std::move(t))};
+                return Statements{std::move(t)};
             });
         });
     };

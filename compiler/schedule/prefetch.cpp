@@ -25,9 +25,9 @@ Emitter::Statements Emitter::prefetches(Var v) {
         for (std::int64_t p = 0; p < block_size_; p += line) {
             set_vector_axes(block_start_, p);
             Cloner clone = cloner();
-            out.push_back(Stmt::make_prefetch(
-                {i.target, clone.index(i.index) + Index(i.index.coefficient(v) * ahead),
-                 blocks ? 2 : 1}));
+            out.push_back(PrefetchAt{i.target,
+                                     clone.index(i.index) + Index(i.index.coefficient(v) * ahead),
+                                     blocks ? 2 : 1});
         }
     }
     return out;
@@ -67,7 +67,7 @@ Emitter::Statements Emitter::row_prefetches() {
             for (std::int64_t p = 0; p < block_size_; p += t_.lanes) {
                 set_vector_axes(block_start_, p);
                 Cloner clone = cloner();
-                out.push_back(Stmt::make_prefetch({i.target, clone.index(i.index), 2}));
+                out.push_back(PrefetchAt{i.target, clone.index(i.index), 2});
             }
         }
     }
@@ -119,9 +119,9 @@ Emitter::Statements Emitter::block_prefetches() {
         const Index next = clone.index(i.index) + Index(i.index.coefficient(b_.cut) * b_.cut_size);
         for (std::int64_t row = 0; row < rows; ++row)
             for (std::int64_t q = 0; q < each; ++q)
-                out.push_back(Stmt::make_prefetch(
-                    {i.target,
-                     next + Index(row * stride + q * line) + repeat_number * (each * line), 2}));
+                out.push_back(PrefetchAt{
+                    i.target, next + Index(row * stride + q * line) + repeat_number * (each * line),
+                    2});
     }
     return out;
 }
@@ -150,7 +150,7 @@ Emitter::Statements Emitter::result_prefetches() {
         Statements out;
         for (const StoreTo& s : large) {
             Cloner clone = cloner();
-            out.push_back(Stmt::make_prefetch({s.buffer, clone.index(s.index), 1}));
+            out.push_back(PrefetchAt{s.buffer, clone.index(s.index), 1});
         }
         return out;
     });

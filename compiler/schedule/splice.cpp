@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include "compiler/core/cases.h"
 #include "compiler/core/error.h"
 #include "compiler/schedule/schedule.h"
 
@@ -51,8 +52,8 @@ class Splicer {
             return std::move(k_);
         }
         const bool parallel = cycles > parallel_cycles;
-        k_.body.push_back(Stmt::make_loop(block, parallel ? LoopKind::Parallel : LoopKind::Serial,
-                                          std::move(body)));
+        k_.body.push_back(
+            Loop{block, parallel ? LoopKind::Parallel : LoopKind::Serial, std::move(body)});
         return std::move(k_);
     }
 
@@ -121,46 +122,44 @@ class Splicer {
     }
 
     Stmt statement(const Stmt& s, Cloner& clone, const Kernel& from) {
-        auto buffer = [&](int b) { return clone.buffer(b); };
-        switch (s.kind) {
-            case Stmt::Kind::Loop: {
-                const auto v = static_cast<std::size_t>(s.var);
-                const Var own = k_.add_var(from.var_names[v], from.extents[v]);
-                clone.vars[v] = Index::var(own);
-                std::vector<Stmt> body;
-                for (const Stmt& inner : s.body) body.push_back(statement(inner, clone, from));
-                // The loop over blocks is the one that is cut over threads.
-                const LoopKind kind = s.loop == LoopKind::Parallel ? LoopKind::Serial : s.loop;
-                return Stmt::make_loop(own, kind, std::move(body), s.lanes);
-            }
-            case Stmt::Kind::Store: return Stmt::make_store(clone.store(s.store));
-            case Stmt::Kind::Check: return Stmt::make_check(clone.check(s.check));
-            case Stmt::Kind::Fold: {
-                FoldLanes f = s.fold;
-                f.from = buffer(f.from);
-                f.to = buffer(f.to);
-                if (f.from_error >= 0) {
-                    f.from_error = buffer(f.from_error);
-                    f.to_error = buffer(f.to_error);
-                }
-                return Stmt::make_fold(f);
-            }
-            case Stmt::Kind::Transpose: {
-                TransposeTile t = s.transpose;
-                t.at = clone.index(t.at) + clone.shift[static_cast<std::size_t>(t.from)];
-                t.from = buffer(t.from);
-                t.place = clone.index(t.place);
-                t.to = buffer(t.to);
-                return Stmt::make_transpose(t);
-            }
-            case Stmt::Kind::Prefetch: {
-                PrefetchAt p = s.prefetch;
-                p.index = clone.index(p.index) + clone.shift[static_cast<std::size_t>(p.buffer)];
-                p.buffer = buffer(p.buffer);
-                return Stmt::make_prefetch(p);
-            }
-        }
-        throw InternalError("a statement of no kind");
+        return std::visit(
+            Cases{[&](const Loop& l) -> Stmt {
+                      const auto v = static_cast<std::size_t>(l.var);
+                      const Var own = k_.add_var(from.var_names[v], from.extents[v]);
+                      clone.vars[v] = Index::var(own);
+                      std::vector<Stmt> body;
+                      for (const Stmt& inner : l.body)
+                          body.push_back(statement(inner, clone, from));
+                      // The loop over blocks is the one that is cut over threads.
+                      const LoopKind kind =
+                          l.kind == LoopKind::Parallel ? LoopKind::Serial : l.kind;
+                      return Loop{own, kind, std::move(body), l.lanes};
+                  },
+                  [&](const StoreTo& store) -> Stmt { return clone.store(store); },
+                  [&](const CheckThat& check) -> Stmt { return clone.check(check); },
+                  [&](FoldLanes f) -> Stmt {
+                      f.from = clone.buffer(f.from);
+                      f.to = clone.buffer(f.to);
+                      if (f.from_error >= 0) {
+                          f.from_error = clone.buffer(f.from_error);
+                          f.to_error = clone.buffer(f.to_error);
+                      }
+                      return f;
+                  },
+                  [&](TransposeTile t) -> Stmt {
+                      t.at = clone.index(t.at) + clone.shift[static_cast<std::size_t>(t.from)];
+                      t.from = clone.buffer(t.from);
+                      t.place = clone.index(t.place);
+                      t.to = clone.buffer(t.to);
+                      return t;
+                  },
+                  [&](PrefetchAt p) -> Stmt {
+                      p.index =
+                          clone.index(p.index) + clone.shift[static_cast<std::size_t>(p.buffer)];
+                      p.buffer = clone.buffer(p.buffer);
+                      return p;
+                  }},
+            s);
     }
 
     const Step& step_;

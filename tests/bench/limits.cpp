@@ -19,8 +19,7 @@ int lanes_of(const Machine& m) {
 
 Stmt vector_loop(Kernel& k, int lanes, const std::function<StoreTo(const Index& lane)>& body) {
     const Var lane = k.add_var("lane", lanes);
-    return Stmt::make_loop(lane, LoopKind::Vector, {Stmt::make_store(body(Index::var(lane)))},
-                           lanes);
+    return Loop{lane, LoopKind::Vector, {body(Index::var(lane))}, lanes};
 }
 
 // acc[a] = step(acc[a]) for all accumulators, inside the given serial loops, from `out` and back.
@@ -43,7 +42,7 @@ struct Chain {
         const Var a = kernel.add_var("a", count);
         Stmt inner = vector_loop(
             kernel, lanes, [&](const Index& lane) { return body(Index::var(a) * lanes, lane); });
-        return Stmt::make_loop(a, LoopKind::Unrolled, {std::move(inner)});
+        return Loop{a, LoopKind::Unrolled, {std::move(inner)}};
     }
 
     /// A native program around `loop`, whose slots are `in` and `out`.
@@ -100,8 +99,8 @@ double read_rate(const Machine& m, std::int64_t bytes) {
                     now = c.kernel.load(c.in, Index::var(r) * row + a + lane);
         return StoreTo{c.acc, a + lane, (old + now).id, {}};
     });
-    Stmt loop = Stmt::make_loop(r, LoopKind::Serial, {std::move(inner)});
-    if (times > 1) loop = Stmt::make_loop(t, LoopKind::Serial, {std::move(loop)});
+    Stmt loop = Loop{r, LoopKind::Serial, {std::move(inner)}};
+    if (times > 1) loop = Loop{t, LoopKind::Serial, {std::move(loop)}};
     const auto program = c.compile(std::move(loop), m);
     const std::vector<float> in(static_cast<std::size_t>(rows * row), 1e-3F);
     std::vector<float> out(static_cast<std::size_t>(row));
@@ -123,7 +122,7 @@ Limits::Limits(const Machine& machine) : machine_(machine) {
                     y = c.kernel.load(c.in, Index(c.lanes) + lane);
         return StoreTo{c.acc, a + lane, muladd(x, y, old).id, {}};
     });
-    fma_ = c.compile(Stmt::make_loop(n, LoopKind::Serial, {std::move(inner)}), machine);
+    fma_ = c.compile(Loop{n, LoopKind::Serial, {std::move(inner)}}, machine);
     flops_ = 2.0 * static_cast<double>(steps * chains * c.lanes);
     registers_.assign(static_cast<std::size_t>((2 + chains) * c.lanes), 0.5F);
 }

@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include "compiler/codegen/llvm/module.h"
+#include "compiler/core/cases.h"
 #include "compiler/pipeline/compile.h"
 #include "compiler/schedule/machines.h"
 #include "compiler/schedule/tiling.h"
@@ -21,22 +22,21 @@ std::int64_t printed(const loops::Kernel& k, const std::vector<Stmt>& statements
     for (const Stmt& s : statements) {
         std::vector<loops::ValueId> roots;
         const auto add = [&](loops::ValueId v) { roots.push_back(v); };
-        switch (s.kind) {
-            case Stmt::Kind::Loop: {
-                const std::int64_t times =
-                    s.loop == LoopKind::Unrolled ? k.extents[static_cast<std::size_t>(s.var)] : 1;
-                out += times * printed(k, s.body);
-                break;
-            }
-            case Stmt::Kind::Store:
-                add(s.store.value);
-                s.store.index.for_each_value(add);
-                break;
-            case Stmt::Kind::Check: add(s.check.ok); break;
-            case Stmt::Kind::Fold: out += 3 * s.fold.slots; break;
-            case Stmt::Kind::Prefetch: ++out; break;
-            case Stmt::Kind::Transpose: out += s.transpose.lanes * s.transpose.lanes; break;
-        }
+        std::visit(
+            Cases{[&](const loops::Loop& l) {
+                      const bool unrolled = l.kind == LoopKind::Unrolled;
+                      out += (unrolled ? k.extents[static_cast<std::size_t>(l.var)] : 1) *
+                             printed(k, l.body);
+                  },
+                  [&](const loops::StoreTo& store) {
+                      add(store.value);
+                      store.index.for_each_value(add);
+                  },
+                  [&](const loops::CheckThat& check) { add(check.ok); },
+                  [&](const loops::FoldLanes& f) { out += 3 * f.slots; },
+                  [&](const loops::PrefetchAt&) { ++out; },
+                  [&](const loops::TransposeTile& t) { out += std::int64_t{t.lanes} * t.lanes; }},
+            s);
         out += static_cast<std::int64_t>(loops::needed(k, roots).size()) + !roots.empty();
     }
     return out;

@@ -196,19 +196,20 @@ TEST_CASE("verify: accumulators and loops out of place") {
     Example p(8);
     p.store(p.nest.load(p.in, Index::var(p.i)), Index::var(p.i));
     Kernel k = naive(p.nest);
-    REQUIRE(k.body[0].kind == Stmt::Kind::Loop);
-    k.body[0].loop = LoopKind::Vector;
-    k.body[0].lanes = 4;
+    Loop* loop = k.body[0].get_if<Loop>();
+    REQUIRE(loop);
+    loop->kind = LoopKind::Vector;
+    loop->lanes = 4;
     CHECK(has(internal_error([&] { verify(k); }), "vector loop longer than its width"));
-    k.body[0].lanes = 8;
+    loop->lanes = 8;
     CHECK(internal_error([&] { verify(k); }) == "no error");
     std::vector<float> in{1, 2, 3, 4, 5, 6, 7, 8}, out(8);
     void* buffers[] = {in.data(), out.data()};
     interpret(k, buffers);
     CHECK(out == in);
-    k.body[0].loop = LoopKind::Parallel;
+    loop->kind = LoopKind::Parallel;
     CHECK(internal_error([&] { verify(k); }) == "no error");
     const Var outer = k.add_var("outer", 2);
-    k.body = {Stmt::make_loop(outer, LoopKind::Serial, k.body)};
+    k.body = {Loop{outer, LoopKind::Serial, k.body}};
     CHECK(has(internal_error([&] { verify(k); }), "inner parallel loop"));
 }

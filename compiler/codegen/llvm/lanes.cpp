@@ -11,12 +11,13 @@ using loops::Index;
 using loops::Reduction;
 
 llvm::Value* RegionPrinter::combine(Reduction r, DType t, llvm::Value* a, llvm::Value* c) {
+    llvm::Value* const both[] = {a, c};
     switch (r) {
         case Reduction::Sum:
-        case Reduction::Mean: return binary(loops::Op::Add, t, a, c);
-        case Reduction::Prod: return binary(loops::Op::Mul, t, a, c);
-        case Reduction::Max: return binary(loops::Op::Max, t, a, c);
-        case Reduction::Min: return binary(loops::Op::Min, t, a, c);
+        case Reduction::Mean: return compute(loops::Op::Add, t, t, both);
+        case Reduction::Prod: return compute(loops::Op::Mul, t, t, both);
+        case Reduction::Max: return compute(loops::Op::Max, t, t, both);
+        case Reduction::Min: return compute(loops::Op::Min, t, t, both);
         case Reduction::ArgMax:
         case Reduction::ArgMin: break;
     }

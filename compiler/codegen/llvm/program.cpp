@@ -6,6 +6,7 @@
 #include <llvm/Support/raw_ostream.h>
 
 #include "compiler/codegen/llvm/impl.h"
+#include "compiler/core/cases.h"
 #include "compiler/core/error.h"
 #include "compiler/loops/key.h"
 
@@ -130,15 +131,19 @@ class ProgramPrinter {
         std::vector<std::vector<loops::StoreTo*>> stores(kernel.buffers.size());
         const std::function<void(std::vector<loops::Stmt>&)> collect =
             [&](std::vector<loops::Stmt>& body) {
-                for (loops::Stmt& s : body) {
-                    collect(s.body);
-                    if (s.kind == loops::Stmt::Kind::Store)
-                        stores[static_cast<std::size_t>(s.store.buffer)].push_back(&s.store);
-                    if (s.kind == loops::Stmt::Kind::Prefetch)
-                        stays[static_cast<std::size_t>(s.prefetch.buffer)] = 1;
-                    if (s.kind == loops::Stmt::Kind::Transpose)
-                        stays[static_cast<std::size_t>(s.transpose.from)] = 1;
-                }
+                for (loops::Stmt& s : body)
+                    std::visit(Cases{[&](loops::Loop& l) { collect(l.body); },
+                                     [&](loops::StoreTo& to) {
+                                         stores[static_cast<std::size_t>(to.buffer)].push_back(&to);
+                                     },
+                                     [&](loops::CheckThat&) {}, [&](loops::FoldLanes&) {},
+                                     [&](loops::PrefetchAt& at) {
+                                         stays[static_cast<std::size_t>(at.buffer)] = 1;
+                                     },
+                                     [&](loops::TransposeTile& t) {
+                                         stays[static_cast<std::size_t>(t.from)] = 1;
+                                     }},
+                               s);
             };
         collect(kernel.body);
         for (const loops::Instr& i : kernel.values)

@@ -7,20 +7,25 @@
 #include <llvm/IR/Intrinsics.h>
 #include <llvm/IR/MDBuilder.h>
 
+#include "compiler/core/cases.h"
 #include "compiler/core/error.h"
 #include "compiler/loops/far.h"
 #include "compiler/schedule/program.h"
 
 namespace arete::llvm_codegen {
 
+using loops::Form;
 using loops::Instr;
+using loops::Loop;
 using loops::LoopKind;
 using loops::Op;
 using loops::Stmt;
 
 namespace {
-bool is_parallel(const Stmt& s) {
-    return s.kind == Stmt::Kind::Loop && s.loop == LoopKind::Parallel;
+// The loop that is cut over threads, where `s` is one.
+const Loop* parallel_loop(const Stmt& s) {
+    const Loop* l = s.get_if<Loop>();
+    return l && l->kind == LoopKind::Parallel ? l : nullptr;
 }
 }  // namespace
 
@@ -84,10 +89,10 @@ Region RegionPrinter::print(std::span<const Stmt> statements, const std::string&
         pointers_.push_back(memory);
     }
     Region region{function_, 1, false};
-    if (is_parallel(statements.front())) {
-        region.extent = k_.extents[static_cast<std::size_t>(statements.front().var)];
+    if (const Loop* l = parallel_loop(statements.front())) {
+        region.extent = k_.extents[static_cast<std::size_t>(l->var)];
         region.parallel = true;
-        counted_loop(statements.front(), function_->getArg(static_cast<unsigned>(pointers) + 1),
+        counted_loop(*l, function_->getArg(static_cast<unsigned>(pointers) + 1),
                      function_->getArg(static_cast<unsigned>(pointers) + 2));
     } else {
         for (const Stmt& s : statements) statement(s);
@@ -106,31 +111,28 @@ void RegionPrinter::set_attributes(llvm::Function& f) const {
 
 void RegionPrinter::statement(const Stmt& s) {
     cache_.clear();
-    switch (s.kind) {
-        case Stmt::Kind::Loop: loop(s); break;
-        case Stmt::Kind::Store: store(s.store); break;
-        case Stmt::Kind::Check: check(s.check); break;
-        case Stmt::Kind::Fold: fold(s.fold); break;
-        case Stmt::Kind::Transpose: transpose(s.transpose); break;
-        case Stmt::Kind::Prefetch: {
-            llvm::Value* at = b_.CreateGEP(
-                memory_type(k_.buffers[static_cast<std::size_t>(s.prefetch.buffer)].dtype),
-                pointers_[static_cast<std::size_t>(s.prefetch.buffer)],
-                scalar_address(address(s.prefetch.index)));
-            // A read of data; LLVM's locality is 3 for the first cache, 2 for the second.
-            b_.CreateIntrinsic(
-                llvm::Intrinsic::prefetch, {at->getType()},
-                {at, b_.getInt32(0), b_.getInt32(static_cast<std::uint32_t>(4 - s.prefetch.cache)),
-                 b_.getInt32(1)});
-            break;
-        }
-    }
+    std::visit(Cases{[&](const Loop& l) { loop(l); }, [&](const loops::StoreTo& to) { store(to); },
+                     [&](const loops::CheckThat& that) { check(that); },
+                     [&](const loops::FoldLanes& f) { fold(f); },
+                     [&](const loops::TransposeTile& t) { transpose(t); },
+                     [&](const loops::PrefetchAt& p) { prefetch(p); }},
+               s);
 }
 
-void RegionPrinter::loop(const Stmt& s) {
+void RegionPrinter::prefetch(const loops::PrefetchAt& p) {
+    llvm::Value* at = b_.CreateGEP(
+        memory_type(k_.buffers[static_cast<std::size_t>(p.buffer)].dtype),
+        pointers_[static_cast<std::size_t>(p.buffer)], scalar_address(address(p.index)));
+    // A read of data; LLVM's locality is 3 for the first cache, 2 for the second.
+    b_.CreateIntrinsic(
+        llvm::Intrinsic::prefetch, {at->getType()},
+        {at, b_.getInt32(0), b_.getInt32(static_cast<std::uint32_t>(4 - p.cache)), b_.getInt32(1)});
+}
+
+void RegionPrinter::loop(const Loop& s) {
     const std::int64_t extent = k_.extents[static_cast<std::size_t>(s.var)];
     Bound& bound = bound_[static_cast<std::size_t>(s.var)];
-    switch (s.loop) {
+    switch (s.kind) {
         case LoopKind::Unrolled:
             for (std::int64_t i = 0; i < extent; ++i) {
                 bound = Bound{nullptr, i, false};
@@ -152,7 +154,7 @@ void RegionPrinter::loop(const Stmt& s) {
     }
 }
 
-void RegionPrinter::counted_loop(const Stmt& s, llvm::Value* begin, llvm::Value* end) {
+void RegionPrinter::counted_loop(const Loop& s, llvm::Value* begin, llvm::Value* end) {
     llvm::LLVMContext& c = b_.getContext();
     const std::string& name = k_.var_names[static_cast<std::size_t>(s.var)];
     llvm::BasicBlock* before = b_.GetInsertBlock();
@@ -213,26 +215,28 @@ llvm::Value* RegionPrinter::value(loops::ValueId id) {
     if (auto it = cache_.find(id); it != cache_.end()) return it->second;
     const Instr& i = k_.values[static_cast<std::size_t>(id)];
     llvm::Value* v = nullptr;
-    if (i.op == Op::Const) {
-        v = constant(i.constant);
-    } else if (i.op == Op::IndexOf) {
-        v = address_value(address(i.index));
-    } else if (i.op == Op::Load) {
-        v = load(i);
-    } else if (i.op == Op::LoadIf) {
-        v = load_if(i);
-    } else {
-        // A choice between the result of a rare call and what there is without: made behind its
-        // branch.
-        const Instr* rarely =
-            i.op == Op::Select ? &k_.values[static_cast<std::size_t>(i.args[1])] : nullptr;
-        if (rarely && loops::is_rare(rarely->op) && rarely->args[0] == i.args[0])
-            v = rare(*rarely, value(i.args[2]));
-        else
-            v = loops::is_rare(i.op) ? rare(i, nullptr) : compute(i, operands(i));
+    switch (loops::form(i.op)) {
+        case Form::Constant: v = constant(i.constant); break;
+        case Form::Index: v = address_value(address(i.index)); break;
+        case Form::Load: v = load(i); break;
+        case Form::LoadIf: v = load_if(i); break;
+        case Form::Accumulator:
+            throw InternalError(fmt::format("{}: an accumulator reached the printer", k_.name));
+        case Form::Function: v = function_of(i); break;
     }
     cache_.emplace(id, v);
     return v;
+}
+
+llvm::Value* RegionPrinter::function_of(const Instr& i) {
+    // A choice between the result of a rare call and what there is without: made behind its branch.
+    const Instr* rarely =
+        i.op == Op::Select ? &k_.values[static_cast<std::size_t>(i.args[1])] : nullptr;
+    if (rarely && loops::is_rare(rarely->op) && rarely->args[0] == i.args[0])
+        return rare(*rarely, value(i.args[2]));
+    if (loops::is_rare(i.op)) return rare(i, nullptr);
+    const DType from = k_.values[static_cast<std::size_t>(i.args[0])].dtype;
+    return compute(i.op, i.dtype, from, operands(i));
 }
 
 // All vectors, if one is.
@@ -308,9 +312,6 @@ llvm::Value* RegionPrinter::integer_division(Op op, DType t, llvm::Value* a, llv
     d = b_.CreateFreeze(d);
     llvm::Value* zero = llvm::Constant::getNullValue(a->getType());
     llvm::Value* one = llvm::ConstantInt::get(a->getType(), 1);
-    // Lanes that are off may hold poison, and to divide by that is undefined. Frozen, it is some
-    // number, which the choices below make one that can be divided by.
-    if (d->getType()->isVectorTy() && !llvm::isa<llvm::Constant>(d)) d = b_.CreateFreeze(d);
     llvm::Value* by_zero = b_.CreateICmpEQ(d, zero);
     llvm::Value* safe = b_.CreateSelect(by_zero, one, d);
     llvm::Value* q = nullptr;
@@ -333,61 +334,6 @@ llvm::Value* RegionPrinter::integer_division(Op op, DType t, llvm::Value* a, llv
         r = b_.CreateSelect(negate, zero, r);
     }
     return b_.CreateSelect(by_zero, zero, op == Op::Div ? q : r);
-}
-
-llvm::Value* RegionPrinter::compare(Op op, DType t, llvm::Value* a, llvm::Value* c) {
-    using P = llvm::CmpInst::Predicate;
-    const bool is_unsigned = t == DType::Bool || t == DType::U8;
-    switch (op) {
-        case Op::Eq: return is_float(t) ? b_.CreateFCmpOEQ(a, c) : b_.CreateICmpEQ(a, c);
-        case Op::Ne: return is_float(t) ? b_.CreateFCmpUNE(a, c) : b_.CreateICmpNE(a, c);
-        case Op::Lt:
-            return is_float(t) ? b_.CreateFCmpOLT(a, c)
-                               : b_.CreateICmp(is_unsigned ? P::ICMP_ULT : P::ICMP_SLT, a, c);
-        default:
-            return is_float(t) ? b_.CreateFCmpOLE(a, c)
-                               : b_.CreateICmp(is_unsigned ? P::ICMP_ULE : P::ICMP_SLE, a, c);
-    }
-}
-
-llvm::Value* RegionPrinter::binary(Op op, DType t, llvm::Value* a, llvm::Value* c) {
-    if (t == DType::Bool) {
-        switch (op) {
-            case Op::Add:
-            case Op::Max: return b_.CreateOr(a, c);
-            case Op::Mul:
-            case Op::Min: return b_.CreateAnd(a, c);
-            case Op::Sub: return b_.CreateXor(a, c);
-            default: break;
-        }
-    }
-    const bool f = is_float(t), u = t == DType::U8;
-    using I = llvm::Intrinsic::ID;
-    auto call = [&](I id) { return b_.CreateBinaryIntrinsic(id, a, c); };
-    switch (op) {
-        case Op::Add: return f ? b_.CreateFAdd(a, c) : b_.CreateAdd(a, c);
-        case Op::Sub: return f ? b_.CreateFSub(a, c) : b_.CreateSub(a, c);
-        case Op::Mul: return f ? b_.CreateFMul(a, c) : b_.CreateMul(a, c);
-        case Op::Div: return f ? b_.CreateFDiv(a, c) : integer_division(op, t, a, c);
-        case Op::Rem:
-            ARETE_CHECK(!f, "{}: remainder of floats", k_.name);
-            return integer_division(op, t, a, c);
-        case Op::Min:
-            return call(f   ? llvm::Intrinsic::minimum
-                        : u ? llvm::Intrinsic::umin
-                            : llvm::Intrinsic::smin);
-        case Op::Max:
-            return call(f   ? llvm::Intrinsic::maximum
-                        : u ? llvm::Intrinsic::umax
-                            : llvm::Intrinsic::smax);
-        case Op::And: return b_.CreateAnd(a, c);
-        case Op::Or: return b_.CreateOr(a, c);
-        case Op::Xor: return b_.CreateXor(a, c);
-        case Op::Shl: return b_.CreateShl(a, c);
-        case Op::Shr: return b_.CreateLShr(a, c);
-        default: break;
-    }
-    throw InternalError(fmt::format("{} is not binary", loops::name(op)));
 }
 
 // Rounded once. A library's function is called for each lane where there is no instruction; floats
@@ -467,38 +413,59 @@ llvm::Value* RegionPrinter::rare(const Instr& i, llvm::Value* otherwise) {
     return v;
 }
 
-llvm::Value* RegionPrinter::compute(const Instr& i, std::span<llvm::Value* const> x) {
-    const DType t = i.dtype;
-    const DType from = k_.values[static_cast<std::size_t>(i.args[0])].dtype;
+llvm::Value* RegionPrinter::compute(Op op, DType t, DType from, std::span<llvm::Value* const> x) {
+    const bool f = is_float(t), bit = t == DType::Bool, u = t == DType::U8;
     auto rounding = [&](llvm::Intrinsic::ID id) {
-        return is_float(t) ? b_.CreateUnaryIntrinsic(id, x[0]) : x[0];
+        return f ? b_.CreateUnaryIntrinsic(id, x[0]) : x[0];
     };
-    switch (i.op) {
+    auto extreme = [&](llvm::Intrinsic::ID floats, llvm::Intrinsic::ID bytes,
+                       llvm::Intrinsic::ID integers) {
+        return b_.CreateBinaryIntrinsic(f ? floats : u ? bytes : integers, x[0], x[1]);
+    };
+    using P = llvm::CmpInst::Predicate;
+    auto relation = [&](P floats, P naturals, P integers) {
+        const bool natural = from == DType::Bool || from == DType::U8;
+        return is_float(from) ? b_.CreateFCmp(floats, x[0], x[1])
+                              : b_.CreateICmp(natural ? naturals : integers, x[0], x[1]);
+    };
+    switch (op) {
         case Op::Const:
         case Op::IndexOf:
         case Op::Load:
         case Op::LoadIf:
         case Op::Acc: break;
         case Op::Add:
+            if (bit) return b_.CreateOr(x[0], x[1]);
+            return f ? b_.CreateFAdd(x[0], x[1]) : b_.CreateAdd(x[0], x[1]);
         case Op::Sub:
+            if (bit) return b_.CreateXor(x[0], x[1]);
+            return f ? b_.CreateFSub(x[0], x[1]) : b_.CreateSub(x[0], x[1]);
         case Op::Mul:
-        case Op::Div:
+            if (bit) return b_.CreateAnd(x[0], x[1]);
+            return f ? b_.CreateFMul(x[0], x[1]) : b_.CreateMul(x[0], x[1]);
+        case Op::Div: return f ? b_.CreateFDiv(x[0], x[1]) : integer_division(op, t, x[0], x[1]);
         case Op::Rem:
+            ARETE_CHECK(!f, "{}: remainder of floats", k_.name);
+            return integer_division(op, t, x[0], x[1]);
         case Op::Min:
+            if (bit) return b_.CreateAnd(x[0], x[1]);
+            return extreme(llvm::Intrinsic::minimum, llvm::Intrinsic::umin, llvm::Intrinsic::smin);
         case Op::Max:
-        case Op::And:
-        case Op::Or:
-        case Op::Xor:
-        case Op::Shl:
-        case Op::Shr: return binary(i.op, t, x[0], x[1]);
-        case Op::Eq:
-        case Op::Ne:
-        case Op::Lt:
-        case Op::Le: return compare(i.op, from, x[0], x[1]);
-        case Op::Neg: return is_float(t) ? b_.CreateFNeg(x[0]) : b_.CreateNeg(x[0]);
+            if (bit) return b_.CreateOr(x[0], x[1]);
+            return extreme(llvm::Intrinsic::maximum, llvm::Intrinsic::umax, llvm::Intrinsic::smax);
+        case Op::And: return b_.CreateAnd(x[0], x[1]);
+        case Op::Or: return b_.CreateOr(x[0], x[1]);
+        case Op::Xor: return b_.CreateXor(x[0], x[1]);
+        case Op::Shl: return b_.CreateShl(x[0], x[1]);
+        case Op::Shr: return b_.CreateLShr(x[0], x[1]);
+        case Op::Eq: return relation(P::FCMP_OEQ, P::ICMP_EQ, P::ICMP_EQ);
+        case Op::Ne: return relation(P::FCMP_UNE, P::ICMP_NE, P::ICMP_NE);
+        case Op::Lt: return relation(P::FCMP_OLT, P::ICMP_ULT, P::ICMP_SLT);
+        case Op::Le: return relation(P::FCMP_OLE, P::ICMP_ULE, P::ICMP_SLE);
+        case Op::Neg: return f ? b_.CreateFNeg(x[0]) : b_.CreateNeg(x[0]);
         case Op::Abs:
-            if (is_float(t)) return b_.CreateUnaryIntrinsic(llvm::Intrinsic::fabs, x[0]);
-            if (t == DType::Bool || t == DType::U8) return x[0];
+            if (f) return b_.CreateUnaryIntrinsic(llvm::Intrinsic::fabs, x[0]);
+            if (bit || u) return x[0];
             return b_.CreateBinaryIntrinsic(llvm::Intrinsic::abs, x[0], b_.getFalse());
         case Op::MulAdd:
             return machine_.fused_muladd ? fma(x) : b_.CreateFAdd(b_.CreateFMul(x[0], x[1]), x[2]);
@@ -531,7 +498,7 @@ llvm::Value* RegionPrinter::compute(const Instr& i, std::span<llvm::Value* const
         case Op::CosIf:
         case Op::FmodIf: break;
     }
-    throw InternalError(fmt::format("{} reached the LLVM printer", loops::name(i.op)));
+    throw InternalError(fmt::format("{} reached the LLVM printer", loops::name(op)));
 }
 
 std::vector<Region> print_regions(llvm::Module& module, const Machine& machine,
@@ -540,8 +507,8 @@ std::vector<Region> print_regions(llvm::Module& module, const Machine& machine,
     std::span<const Stmt> rest(kernel.body);
     while (!rest.empty()) {
         std::size_t n = 1;
-        if (!is_parallel(rest[0]))
-            while (n < rest.size() && !is_parallel(rest[n])) ++n;
+        if (!parallel_loop(rest[0]))
+            while (n < rest.size() && !parallel_loop(rest[n])) ++n;
         std::string part = out.empty() ? name : fmt::format("{}_{}", name, out.size());
         out.push_back(RegionPrinter(module, machine, kernel).print(rest.first(n), part));
         rest = rest.subspan(n);

@@ -36,17 +36,18 @@ class RegionPrinter {
 
     void set_attributes(llvm::Function& f) const;
     void statement(const loops::Stmt& s);
-    void loop(const loops::Stmt& s);
-    void counted_loop(const loops::Stmt& s, llvm::Value* begin, llvm::Value* end);
+    void loop(const loops::Loop& l);
+    void counted_loop(const loops::Loop& l, llvm::Value* begin, llvm::Value* end);
     void check(const loops::CheckThat& c);
+    void prefetch(const loops::PrefetchAt& p);
 
     // Values: scalar where all lanes agree, vectors otherwise.
     llvm::Value* value(loops::ValueId id);
     llvm::Value* constant(const loops::Scalar& s);
-    llvm::Value* compute(const loops::Instr& i, std::span<llvm::Value* const> x);
+    llvm::Value* function_of(const loops::Instr& i);
+    /// An instruction of operands of type `from` with a result of type `t`.
+    llvm::Value* compute(loops::Op op, DType t, DType from, std::span<llvm::Value* const> x);
     llvm::Value* fma(std::span<llvm::Value* const> x);
-    llvm::Value* binary(loops::Op op, DType t, llvm::Value* a, llvm::Value* c);
-    llvm::Value* compare(loops::Op op, DType t, llvm::Value* a, llvm::Value* c);
     llvm::Value* integer_division(loops::Op op, DType t, llvm::Value* a, llvm::Value* d);
     llvm::Value* convert(llvm::Value* v, DType from, DType to);
     llvm::Value* float_to_integer(llvm::Value* v, DType to);
