@@ -73,11 +73,10 @@ const Costs::Work& Costs::known(const Node& node) {
         return it->second;
     }
     // A scalar body depends on types, and on which operands are literals.
-    std::size_t key = reinterpret_cast<std::size_t>(node.op);
-    const auto mix = [&](std::size_t v) { key = (key ^ v) * 0x9E3779B97F4A7C15u; };
-    mix(static_cast<std::size_t>(node.types[0].dtype));
+    std::string key(reinterpret_cast<const char*>(&node.op), sizeof node.op);
+    key += static_cast<char>(node.types[0].dtype);
     for (const Expr& e : node.inputs)
-        mix(2 * static_cast<std::size_t>(e.dtype()) + (is_constant_scalar(e) ? 1 : 0));
+        key += static_cast<char>(2 * static_cast<int>(e.dtype()) + (is_constant_scalar(e) ? 1 : 0));
     const auto [it, fresh] = known_.try_emplace(key);
     if (fresh) it->second = count(node);
     return it->second;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 #include <unordered_map>
 
 #include "compiler/ops/op.h"
@@ -41,7 +42,7 @@ class Costs {
     static Work count(const Node& node);
     const Work& known(const Node& node);
 
-    std::unordered_map<std::size_t, Work> known_;  // of scalar bodies: by op and types
+    std::unordered_map<std::string, Work> known_;  // of scalar bodies: by op and types
     std::unordered_map<const Node*, Work> others_;
 };
 

@@ -32,10 +32,7 @@ struct Read {
 
 std::vector<Read> innermost_reads(const LoweredNest& l) {
     const Nest& n = l.nest;
-    std::vector<ValueId> roots;
-    for (const loops::Accumulator& a : n.accumulators) roots.push_back(a.element);
-    if (roots.empty())
-        for (const loops::StoreTo& s : n.stores) roots.push_back(s.value);
+    const std::vector<ValueId> roots = n.accumulators.empty() ? stored(n) : accumulated(n);
     std::vector<Read> out;
     for (ValueId id : needed(n, roots)) {
         const loops::Instr& i = n.values[static_cast<std::size_t>(id)];

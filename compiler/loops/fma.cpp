@@ -11,19 +11,9 @@ class FmaFormer {
     FmaFormer(const Nest& nest, std::span<const ValueId> apart)
         : nest_(nest), uses_(nest.values.size(), 0) {
         for (ValueId id : apart) ++uses_[static_cast<std::size_t>(id)];
-        std::vector<ValueId> roots;
-        auto add_root = [&](ValueId id) { roots.push_back(id); };
-        for (const Accumulator& a : nest.accumulators) add_root(a.element);
-        for (const CheckThat& c : nest.checks) {
-            add_root(c.ok);
-            c.element.for_each_value(add_root);
-        }
-        for (const StoreTo& s : nest.stores) {
-            add_root(s.value);
-            s.index.for_each_value(add_root);
-        }
-        for (ValueId id : roots) ++uses_[static_cast<std::size_t>(id)];
-        for (ValueId id : needed(nest, roots)) {
+        const std::vector<ValueId> all = roots(nest);
+        for (ValueId id : all) ++uses_[static_cast<std::size_t>(id)];
+        for (ValueId id : needed(nest, all)) {
             const Instr& i = at(id);
             for (int k = 0; k < arity(i.op); ++k)
                 ++uses_[static_cast<std::size_t>(i.args[static_cast<std::size_t>(k)])];

@@ -107,6 +107,32 @@ CheckThat Cloner::check(const CheckThat& c) {
     return {value(c.ok).id, c.code, index(c.element)};
 }
 
+std::vector<ValueId> accumulated(const Nest& nest) {
+    std::vector<ValueId> out;
+    for (const Accumulator& a : nest.accumulators) out.push_back(a.element);
+    return out;
+}
+
+std::vector<ValueId> stored(const Nest& nest) {
+    std::vector<ValueId> out;
+    for (const StoreTo& s : nest.stores) out.push_back(s.value);
+    return out;
+}
+
+std::vector<ValueId> roots(const Nest& nest) {
+    std::vector<ValueId> out = accumulated(nest);
+    const auto add = [&](ValueId v) { out.push_back(v); };
+    for (const CheckThat& c : nest.checks) {
+        add(c.ok);
+        c.element.for_each_value(add);
+    }
+    for (const StoreTo& s : nest.stores) {
+        add(s.value);
+        s.index.for_each_value(add);
+    }
+    return out;
+}
+
 Nest same_loops(const Nest& nest) {
     Nest out;
     out.name = nest.name;

@@ -63,6 +63,14 @@ struct Nest : Code {
 /// A nest of the same buffers and axes that computes nothing yet.
 Nest same_loops(const Nest& nest);
 
+/// Values that a nest accumulates.
+std::vector<ValueId> accumulated(const Nest& nest);
+/// Values that it stores.
+std::vector<ValueId> stored(const Nest& nest);
+/// All values that it asks for: what it accumulates, checks and stores, and what is in the indices
+/// of these.
+std::vector<ValueId> roots(const Nest& nest);
+
 /// Is it a sum of floats, divided or not?
 bool is_float_sum(const Accumulator& a);
 /// Iterations of all reduction axes together.

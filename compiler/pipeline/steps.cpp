@@ -408,11 +408,9 @@ class ProgramBuilder {
             outside *= static_cast<double>(n.extents[static_cast<std::size_t>(v)]);
         for (loops::Var v : n.reduce_axes)
             inside *= static_cast<double>(n.extents[static_cast<std::size_t>(v)]);
-        std::vector<loops::ValueId> stored, reduced;
-        for (const loops::StoreTo& s : n.stores) stored.push_back(s.value);
-        for (const loops::Accumulator& a : n.accumulators) reduced.push_back(a.element);
-        step.flops = outside * (flops(stored) +
-                                inside * (flops(reduced) + static_cast<double>(reduced.size())));
+        step.flops =
+            outside * (flops(stored(n)) + inside * (flops(accumulated(n)) +
+                                                    static_cast<double>(n.accumulators.size())));
         for (const loops::Buffer& b : n.buffers)
             step.bytes += static_cast<double>(b.elements()) * static_cast<double>(size_of(b.dtype));
         for (Loc loc : l.lines) step.lines += (step.lines.empty() ? "" : " ") + loc.str();

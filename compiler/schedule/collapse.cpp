@@ -10,17 +10,6 @@ using namespace loops;
 
 namespace {
 
-std::vector<ValueId> roots(const Nest& nest) {
-    std::vector<ValueId> out;
-    for (const Accumulator& a : nest.accumulators) out.push_back(a.element);
-    for (const CheckThat& c : nest.checks) out.push_back(c.ok);
-    for (const StoreTo& s : nest.stores) {
-        out.push_back(s.value);
-        s.index.for_each_value([&](ValueId v) { out.push_back(v); });
-    }
-    return out;
-}
-
 // Every index expression of the nest that is evaluated in its loops.
 std::vector<const Index*> indices(const Nest& nest) {
     std::vector<const Index*> out;

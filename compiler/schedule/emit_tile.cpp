@@ -114,9 +114,7 @@ Emitter::Statements Emitter::emit_tile() {
 // look far enough ahead to begin with the next window meanwhile.
 bool Emitter::long_finish() const {
     constexpr std::size_t long_work = 20;
-    std::vector<ValueId> roots;
-    for (const StoreTo& s : nest_.stores) roots.push_back(s.value);
-    return needed(nest_, roots).size() > long_work;
+    return needed(nest_, stored(nest_)).size() > long_work;
 }
 
 // Lanes that are stored far apart would be taken out of their vectors one by one, in a copy of the
@@ -125,9 +123,7 @@ bool Emitter::scatters(const std::vector<Local>& locals) const {
     constexpr std::int64_t few = 4;
     // More than a few instructions are better done for all lanes at once.
     constexpr std::size_t short_work = 12;
-    std::vector<ValueId> roots;
-    for (const StoreTo& s : nest_.stores) roots.push_back(s.value);
-    if (needed(nest_, roots).size() > short_work) return false;
+    if (needed(nest_, stored(nest_)).size() > short_work) return false;
     return lanes_are_spatial() && tile_count() * block_elements(block_size_) > few * t_.lanes &&
            std::all_of(locals.begin(), locals.end(),
                        [&](const Local& l) {

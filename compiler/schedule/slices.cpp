@@ -91,18 +91,8 @@ Range bounds_under(Index index, const std::vector<Condition>& conditions,
 }  // namespace
 
 std::vector<Access> accesses(const Nest& nest) {
-    std::vector<ValueId> roots;
-    for (const Accumulator& a : nest.accumulators) roots.push_back(a.element);
-    for (const CheckThat& c : nest.checks) {
-        roots.push_back(c.ok);
-        c.element.for_each_value([&](ValueId v) { roots.push_back(v); });
-    }
-    for (const StoreTo& s : nest.stores) {
-        roots.push_back(s.value);
-        s.index.for_each_value([&](ValueId v) { roots.push_back(v); });
-    }
     std::vector<Access> out;
-    for (ValueId id : needed(nest, roots)) {
+    for (ValueId id : needed(nest, roots(nest))) {
         const Instr& i = at(nest, id);
         if (i.op == Op::Load || i.op == Op::LoadIf)
             out.push_back({i.target, &i.index, i.op == Op::LoadIf ? i.args[0] : -1, false});

@@ -21,10 +21,8 @@ constexpr std::int64_t plain_parts = 64, plain_blocks = 256;
 
 // Instructions that an element takes.
 std::int64_t work(const Nest& nest) {
-    std::vector<ValueId> roots;
-    for (const Accumulator& a : nest.accumulators) roots.push_back(a.element);
     std::int64_t n = 0;
-    for (ValueId id : needed(nest, roots))
+    for (ValueId id : needed(nest, accumulated(nest)))
         if (const Instr& i = nest.values[static_cast<std::size_t>(id)]; arity(i.op) > 0)
             n += i.op == Op::Div || i.op == Op::Sqrt ? 8 : 1;
     return n;
@@ -32,9 +30,7 @@ std::int64_t work(const Nest& nest) {
 
 // Whether an operand that moves with the reduction is read for several results.
 bool reuses(const Nest& nest) {
-    std::vector<ValueId> roots;
-    for (const Accumulator& a : nest.accumulators) roots.push_back(a.element);
-    for (ValueId id : needed(nest, roots)) {
+    for (ValueId id : needed(nest, accumulated(nest))) {
         const Instr& i = nest.values[static_cast<std::size_t>(id)];
         if (i.op != Op::Load && i.op != Op::LoadIf) continue;
         bool by_value = false;

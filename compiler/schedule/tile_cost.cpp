@@ -37,8 +37,7 @@ TileCost::TileCost(const Nest& nest, const Machine& machine) : nest_(nest), m_(m
         positions_ |= a.reduction == Reduction::ArgMax || a.reduction == Reduction::ArgMin;
         inside_roots_.push_back(a.element);
     }
-    std::vector<ValueId> outside_roots;
-    for (const StoreTo& s : nest.stores) outside_roots.push_back(s.value);
+    const std::vector<ValueId> outside_roots = stored(nest);
     collect(inside_roots_, inside_, inside_work_);
     find_conditions();
     collect(outside_roots, outside_, outside_work_);

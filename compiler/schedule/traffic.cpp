@@ -27,9 +27,7 @@ Traffic::Traffic(const Nest& nest, const Tiling& tiling, const Machine& machine)
     // What a loop around the kernel walks stands still here.
     for (const auto* axes : {&nest.axes, &nest.reduce_axes})
         for (Var v : *axes) whole_[static_cast<std::size_t>(v)] = extent(v);
-    std::vector<ValueId> roots;
-    for (const Accumulator& a : nest.accumulators) roots.push_back(a.element);
-    for (ValueId id : needed(nest, roots)) {
+    for (ValueId id : needed(nest, accumulated(nest))) {
         const Instr& i = nest.values[static_cast<std::size_t>(id)];
         if (i.op == Op::Load || i.op == Op::LoadIf) operands_.push_back(&i);
     }
