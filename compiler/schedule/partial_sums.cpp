@@ -87,7 +87,7 @@ std::optional<PartialSums> cut_sum(const Part& part, Var axis, std::int64_t coun
     p.stores.push_back({pieces.add_buffer(handed_on, slot), place(out.piece), stored.id, {}});
     out.pieces = pieces.take();
 
-    Half total(part, stored(nest));
+    Half total(part, loops::stored(nest));
     Nest& t = total.nest();
     t.axes = nest.axes;
     const Var piece = t.add_var(name, count);
