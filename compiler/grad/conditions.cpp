@@ -8,14 +8,6 @@
 
 namespace arete {
 
-namespace {
-
-bool is_op(const Node& n, std::string_view name) {
-    return n.op->name == name;
-}
-
-}  // namespace
-
 bool alike(const Expr& a, const Expr& b, int depth) {
     if (same(a, b)) return true;
     const Node &m = a.node(), &n = b.node();

@@ -17,10 +17,6 @@ namespace arete {
 
 namespace {
 
-bool is_op(const Node& n, std::string_view name) {
-    return n.op->name == name;
-}
-
 template <std::size_t N>
 bool is_one_of(const Node& n, const std::array<std::string_view, N>& names) {
     return std::find(names.begin(), names.end(), n.op->name) != names.end();

@@ -1,6 +1,9 @@
 // The meaning of each scalar instruction.
+#include <algorithm>
+#include <bit>
 #include <cmath>
 #include <cstring>
+#include <functional>
 #include <limits>
 #include <type_traits>
 
@@ -36,153 +39,192 @@ Scalar put(DType t, T v) {
     return s;
 }
 
-template <class T>
-T wrap(std::uint64_t v) {
-    return static_cast<T>(v);
+[[noreturn]] void no_such(Op op, DType t) {
+    throw InternalError(fmt::format("{} of {}", name(op), name(t)));
 }
 
-template <class T>
-T integer_op(Op op, T a, T b) {
-    using U = std::uint64_t;
-    const U ua = static_cast<U>(a), ub = static_cast<U>(b);
-    // Shift counts are non-negative and below the width; Shr works on the type's own bits.
-    constexpr U bits = std::numeric_limits<U>::max() >> (64 - 8 * sizeof(T));
-    switch (op) {
-        case Op::Add: return wrap<T>(ua + ub);
-        case Op::Sub: return wrap<T>(ua - ub);
-        case Op::Mul: return wrap<T>(ua * ub);
-        case Op::Div:
-        case Op::Rem: {
-            if (b == 0) return 0;  // as NumPy's result, without its warning
-            if constexpr (std::is_signed_v<T>) {
-                if (b == T(-1)) return op == Op::Div ? wrap<T>(U{0} - ua) : T(0);
-                T q = static_cast<T>(a / b), r = static_cast<T>(a % b);
-                bool adjust = r != 0 && (r < 0) != (b < 0);
-                return op == Op::Div ? static_cast<T>(q - adjust)
-                                     : static_cast<T>(adjust ? r + b : r);
-            } else {
-                return op == Op::Div ? static_cast<T>(a / b) : static_cast<T>(a % b);
-            }
-        }
-        case Op::Min: return b < a ? b : a;
-        case Op::Max: return a < b ? b : a;
-        case Op::And: return wrap<T>(ua & ub);
-        case Op::Or: return wrap<T>(ua | ub);
-        case Op::Xor: return wrap<T>(ua ^ ub);
-        case Op::Shl: return wrap<T>(ua << (ub & 63));
-        case Op::Shr: return wrap<T>((ua & bits) >> (ub & 63));
-        default: break;
-    }
-    throw InternalError(fmt::format("{} of integers", name(op)));
-}
+// Each of these evaluates an instruction on the elements of one type. `f` is generic in it, but
+// gets integers as 64 unsigned bits where it wraps.
 
-template <class T>
-T float_op(Op op, T a, T b) {
-    switch (op) {
-        case Op::Add: return a + b;
-        case Op::Sub: return a - b;
-        case Op::Mul: return a * b;
-        case Op::Div: return a / b;
-        // IEEE 754-2019 minimum and maximum: NaN wins, and -0 < +0.
-        case Op::Min:
-            if (std::isnan(a) || std::isnan(b)) return a + b;
-            if (a == b) return std::signbit(a) ? a : b;
-            return a < b ? a : b;
-        case Op::Max:
-            if (std::isnan(a) || std::isnan(b)) return a + b;
-            if (a == b) return std::signbit(a) ? b : a;
-            return a < b ? b : a;
-        case Op::Pow: return std::pow(a, b);
-        case Op::Fmod: return far_fmod(a, b);
-        default: break;
-    }
-    throw InternalError(fmt::format("{} of floats", name(op)));
-}
-
-template <class T>
-T float_unary(Op op, T a) {
-    switch (op) {
-        case Op::Neg: return -a;
-        case Op::Abs: return std::fabs(a);
-        case Op::Sqrt: return std::sqrt(a);
-        case Op::Floor: return std::floor(a);
-        case Op::Ceil: return std::ceil(a);
-        case Op::Trunc: return std::trunc(a);
-        case Op::Round: return std::nearbyint(a);
-        case Op::Exp: return std::exp(a);
-        case Op::Expm1: return std::expm1(a);
-        case Op::Log: return std::log(a);
-        case Op::Log1p: return std::log1p(a);
-        case Op::Tanh: return std::tanh(a);
-        case Op::Sin: return std::sin(a);
-        case Op::Cos: return std::cos(a);
-        case Op::Erf: return std::erf(a);
-        default: break;
-    }
-    throw InternalError(fmt::format("{} of a float", name(op)));
-}
-
-template <class T>
-bool compare(Op op, T a, T b) {
-    switch (op) {
-        case Op::Eq: return a == b;
-        case Op::Ne: return a != b;
-        case Op::Lt: return a < b;
-        case Op::Le: return a <= b;
-        default: break;
-    }
-    throw InternalError(fmt::format("{} compares nothing", name(op)));
-}
-
-Scalar evaluate_unary(Op op, DType t, const Scalar& a) {
-    if (op == Op::Cast)
-        return visit(a.dtype, [&](auto from) {
-            return visit(
-                t, [&](auto to) { return put(t, convert<decltype(to)>(get<decltype(from)>(a))); });
-        });
-    if (op == Op::Bitcast) {
-        ARETE_CHECK(size_of(t) == size_of(a.dtype), "bitcast {} to {}", name(a.dtype), name(t));
-        return visit(a.dtype, [&](auto from) {
-            return visit(t, [&](auto to) {
-                if constexpr (sizeof(from) == sizeof(to))
-                    return put(t, std::bit_cast<decltype(to)>(get<decltype(from)>(a)));
-                else
-                    return Scalar{};
-            });
-        });
-    }
+// Sums and products; integers wrap, bools have a function of their own.
+template <class F, class B>
+Scalar arithmetic(DType t, std::span<const Scalar> x, F f, B bools) {
     return visit(t, [&](auto tag) {
         using T = decltype(tag);
-        T v = get<T>(a);
-        if constexpr (std::is_floating_point_v<T>) {
-            return put(t, float_unary(op, v));
-        } else if constexpr (std::is_same_v<T, bool>) {
-            ARETE_CHECK(op == Op::Not || op == Op::Abs, "{} of bool", name(op));
-            return put(t, op == Op::Not ? !v : v);
+        const T a = get<T>(x[0]), b = get<T>(x[1]);
+        if constexpr (std::is_same_v<T, bool>)
+            return put(t, bools(a, b));
+        else if constexpr (std::is_floating_point_v<T>)
+            return put(t, f(a, b));
+        else
+            return put(
+                t, static_cast<T>(f(static_cast<std::uint64_t>(a), static_cast<std::uint64_t>(b))));
+    });
+}
+
+// Of two functions of a float.
+template <class F>
+Scalar floats(Op op, DType t, std::span<const Scalar> x, F f) {
+    return visit(t, [&](auto tag) -> Scalar {
+        using T = decltype(tag);
+        if constexpr (!std::is_floating_point_v<T>)
+            no_such(op, t);
+        else if constexpr (std::is_invocable_v<F, T>)
+            return put(t, f(get<T>(x[0])));
+        else
+            return put(t, f(get<T>(x[0]), get<T>(x[1])));
+    });
+}
+
+// Integers are their own roundings.
+template <class F>
+Scalar rounding(Op op, DType t, std::span<const Scalar> x, F f) {
+    return is_float(t) ? floats(op, t, x, f) : x[0];
+}
+
+// Bits of integers, 64 of them, and bools.
+template <class F>
+Scalar bitwise(Op op, DType t, std::span<const Scalar> x, F f) {
+    return visit(t, [&](auto tag) -> Scalar {
+        using T = decltype(tag);
+        if constexpr (std::is_floating_point_v<T>)
+            no_such(op, t);
+        else
+            return put(
+                t, static_cast<T>(f(
+                       static_cast<std::uint64_t>(get<T>(x[0])),
+                       static_cast<std::uint64_t>(get<T>(x[1])),
+                       std::numeric_limits<std::make_unsigned_t<
+                           std::conditional_t<std::is_same_v<T, bool>, std::uint8_t, T>>>::max())));
+    });
+}
+
+template <class F>
+Scalar comparison(std::span<const Scalar> x, F f) {
+    return visit(x[0].dtype, [&](auto tag) {
+        using T = decltype(tag);
+        return put(DType::Bool, static_cast<bool>(f(get<T>(x[0]), get<T>(x[1]))));
+    });
+}
+
+// Rounded down, and what is left then; 0 of 0, as NumPy's result without its warning.
+template <class T>
+T integer_division(Op op, T a, T b) {
+    if (b == 0) return 0;
+    if constexpr (std::is_signed_v<T>) {
+        // The least integer by -1 wraps.
+        if (b == T(-1))
+            return op == Op::Div ? static_cast<T>(std::uint64_t{0} - static_cast<std::uint64_t>(a))
+                                 : T(0);
+        const T q = static_cast<T>(a / b), r = static_cast<T>(a % b);
+        const bool adjust = r != 0 && (r < 0) != (b < 0);
+        return op == Op::Div ? static_cast<T>(q - adjust) : static_cast<T>(adjust ? r + b : r);
+    } else {
+        return op == Op::Div ? static_cast<T>(a / b) : static_cast<T>(a % b);
+    }
+}
+
+Scalar division(Op op, DType t, std::span<const Scalar> x) {
+    return visit(t, [&](auto tag) -> Scalar {
+        using T = decltype(tag);
+        const T a = get<T>(x[0]), b = get<T>(x[1]);
+        if constexpr (std::is_same_v<T, bool>) {
+            no_such(op, t);
+        } else if constexpr (std::is_floating_point_v<T>) {
+            if (op == Op::Rem) no_such(op, t);
+            return put(t, a / b);
         } else {
-            if (op == Op::Not) return put(t, static_cast<T>(~v));
-            if (op == Op::Neg)
-                return put(t, wrap<T>(std::uint64_t{0} - static_cast<std::uint64_t>(v)));
-            if (op == Op::Abs)
-                return put(
-                    t, v < T(0) ? wrap<T>(std::uint64_t{0} - static_cast<std::uint64_t>(v)) : v);
-            return put(t, v);  // rounding an integer
+            return put(t, integer_division(op, a, b));
         }
     });
 }
 
-Scalar evaluate_rare(Op op, DType t, std::span<const Scalar> args) {
-    if (!args[0].i) return Scalar::of(t, 0.0);
+// IEEE 754-2019 minimum and maximum: NaN wins, and -0 < +0.
+template <class T>
+T extreme(Op op, T a, T b) {
+    if constexpr (std::is_floating_point_v<T>) {
+        if (std::isnan(a) || std::isnan(b)) return a + b;
+        if (a == b) return std::signbit(a) == (op == Op::Min) ? a : b;
+    }
+    return op == Op::Min ? std::min(a, b) : std::max(a, b);
+}
+
+Scalar extreme(Op op, DType t, std::span<const Scalar> x) {
+    return visit(t, [&](auto tag) {
+        using T = decltype(tag);
+        return put(t, extreme(op, get<T>(x[0]), get<T>(x[1])));
+    });
+}
+
+Scalar negated(DType t, const Scalar& x) {
     return visit(t, [&](auto tag) -> Scalar {
         using T = decltype(tag);
-        if constexpr (std::is_floating_point_v<T>) {
-            const T x = get<T>(args[1]);
-            if (op == Op::SinIf) return put(t, far_sin(x));
-            if (op == Op::CosIf) return put(t, far_cos(x));
-            return put(t, far_fmod(x, get<T>(args[2])));
-        }
-        throw InternalError(fmt::format("{} of {}", name(op), name(t)));
+        const T a = get<T>(x);
+        if constexpr (std::is_same_v<T, bool>)
+            no_such(Op::Neg, t);
+        else if constexpr (std::is_floating_point_v<T>)
+            return put(t, -a);
+        else
+            return put(t, static_cast<T>(std::uint64_t{0} - static_cast<std::uint64_t>(a)));
     });
+}
+
+Scalar magnitude(DType t, const Scalar& x) {
+    return visit(t, [&](auto tag) -> Scalar {
+        using T = decltype(tag);
+        const T a = get<T>(x);
+        if constexpr (std::is_floating_point_v<T>)
+            return put(t, std::fabs(a));
+        else if constexpr (std::is_signed_v<T>)
+            return a < 0 ? negated(t, x) : x;
+        else
+            return x;
+    });
+}
+
+Scalar complement(DType t, const Scalar& x) {
+    return visit(t, [&](auto tag) -> Scalar {
+        using T = decltype(tag);
+        const T a = get<T>(x);
+        if constexpr (std::is_same_v<T, bool>)
+            return put(t, !a);
+        else if constexpr (std::is_floating_point_v<T>)
+            no_such(Op::Not, t);
+        else
+            return put(t, static_cast<T>(~a));
+    });
+}
+
+Scalar converted(DType t, const Scalar& x) {
+    return visit(x.dtype, [&](auto from) {
+        return visit(
+            t, [&](auto to) { return put(t, convert<decltype(to)>(get<decltype(from)>(x))); });
+    });
+}
+
+Scalar same_bits(DType t, const Scalar& x) {
+    ARETE_CHECK(size_of(t) == size_of(x.dtype), "bitcast {} to {}", name(x.dtype), name(t));
+    return visit(x.dtype, [&](auto from) {
+        return visit(t, [&](auto to) {
+            if constexpr (sizeof(from) == sizeof(to))
+                return put(t, std::bit_cast<decltype(to)>(get<decltype(from)>(x)));
+            else
+                return Scalar{};
+        });
+    });
+}
+
+// A function for the few elements that need it, where its condition holds.
+Scalar rare(Op op, DType t, std::span<const Scalar> x) {
+    if (!x[0].i) return Scalar::of(t, 0.0);
+    const auto rest = x.subspan(1);
+    if (op == Op::FmodIf) return floats(op, t, rest, [](auto a, auto b) { return far_fmod(a, b); });
+    return floats(op, t, rest, [&](auto a) { return op == Op::SinIf ? far_sin(a) : far_cos(a); });
+}
+
+Scalar fused(DType t, std::span<const Scalar> x) {
+    return t == DType::F32 ? put(t, std::fma(x[0].f32, x[1].f32, x[2].f32))
+                           : put(t, std::fma(x[0].f64, x[1].f64, x[2].f64));
 }
 
 }  // namespace
@@ -203,29 +245,67 @@ std::int64_t Scalar::as_int() const {
     return visit(dtype, [&](auto tag) { return convert<std::int64_t>(get<decltype(tag)>(*this)); });
 }
 
-Scalar evaluate(Op op, DType t, std::span<const Scalar> args) {
-    if (args.size() == 1) return evaluate_unary(op, t, args[0]);
-    if (op == Op::Select) return args[0].i ? args[1] : args[2];
-    if (is_rare(op)) return evaluate_rare(op, t, args);
-    if (op == Op::Fma || op == Op::MulAdd)
-        return t == DType::F32 ? put(t, std::fma(args[0].f32, args[1].f32, args[2].f32))
-                               : put(t, std::fma(args[0].f64, args[1].f64, args[2].f64));
-    ARETE_CHECK(args.size() == 2, "{} of {} operands", name(op), args.size());
-    return visit(args[0].dtype, [&](auto tag) {
-        using T = decltype(tag);
-        T a = get<T>(args[0]), b = get<T>(args[1]);
-        if (op >= Op::Eq && op <= Op::Le) return put(t, compare(op, a, b));
-        if constexpr (std::is_floating_point_v<T>) {
-            return put(t, float_op(op, a, b));
-        } else if constexpr (std::is_same_v<T, bool>) {
-            bool r = op == Op::And || op == Op::Mul || op == Op::Min  ? (a && b)
-                     : op == Op::Or || op == Op::Add || op == Op::Max ? (a || b)
-                                                                      : a != b;
-            return put(t, r);
-        } else {
-            return put(t, integer_op(op, a, b));
-        }
-    });
+Scalar evaluate(Op op, DType t, std::span<const Scalar> x) {
+    ARETE_CHECK(static_cast<int>(x.size()) == arity(op), "{} of {} operands", name(op), x.size());
+    switch (op) {
+        case Op::Const:
+        case Op::IndexOf:
+        case Op::Load:
+        case Op::LoadIf:
+        case Op::Acc: break;
+        case Op::Add:
+            return arithmetic(
+                t, x, [](auto a, auto b) { return a + b; }, std::logical_or());
+        case Op::Sub:
+            return arithmetic(
+                t, x, [](auto a, auto b) { return a - b; }, std::not_equal_to());
+        case Op::Mul:
+            return arithmetic(
+                t, x, [](auto a, auto b) { return a * b; }, std::logical_and());
+        case Op::Div:
+        case Op::Rem: return division(op, t, x);
+        case Op::Min:
+        case Op::Max: return extreme(op, t, x);
+        case Op::Neg: return negated(t, x[0]);
+        case Op::Abs: return magnitude(t, x[0]);
+        case Op::MulAdd:
+        case Op::Fma: return fused(t, x);
+        case Op::Sqrt: return floats(op, t, x, [](auto a) { return std::sqrt(a); });
+        case Op::Floor: return rounding(op, t, x, [](auto a) { return std::floor(a); });
+        case Op::Ceil: return rounding(op, t, x, [](auto a) { return std::ceil(a); });
+        case Op::Trunc: return rounding(op, t, x, [](auto a) { return std::trunc(a); });
+        case Op::Round: return rounding(op, t, x, [](auto a) { return std::nearbyint(a); });
+        case Op::Exp: return floats(op, t, x, [](auto a) { return std::exp(a); });
+        case Op::Expm1: return floats(op, t, x, [](auto a) { return std::expm1(a); });
+        case Op::Log: return floats(op, t, x, [](auto a) { return std::log(a); });
+        case Op::Log1p: return floats(op, t, x, [](auto a) { return std::log1p(a); });
+        case Op::Tanh: return floats(op, t, x, [](auto a) { return std::tanh(a); });
+        case Op::Sin: return floats(op, t, x, [](auto a) { return std::sin(a); });
+        case Op::Cos: return floats(op, t, x, [](auto a) { return std::cos(a); });
+        case Op::Erf: return floats(op, t, x, [](auto a) { return std::erf(a); });
+        case Op::Pow: return floats(op, t, x, [](auto a, auto b) { return std::pow(a, b); });
+        case Op::Fmod: return floats(op, t, x, [](auto a, auto b) { return far_fmod(a, b); });
+        case Op::Eq: return comparison(x, std::equal_to());
+        case Op::Ne: return comparison(x, std::not_equal_to());
+        case Op::Lt: return comparison(x, std::less());
+        case Op::Le: return comparison(x, std::less_equal());
+        case Op::And: return bitwise(op, t, x, [](auto a, auto b, auto) { return a & b; });
+        case Op::Or: return bitwise(op, t, x, [](auto a, auto b, auto) { return a | b; });
+        case Op::Xor: return bitwise(op, t, x, [](auto a, auto b, auto) { return a ^ b; });
+        case Op::Not: return complement(t, x[0]);
+        // Counts are not negative and below the width. A right shift is of the type's own bits.
+        case Op::Shl: return bitwise(op, t, x, [](auto a, auto b, auto) { return a << (b & 63); });
+        case Op::Shr:
+            return bitwise(op, t, x,
+                           [](auto a, auto b, auto own) { return (a & own) >> (b & 63); });
+        case Op::Select: return x[0].i ? x[1] : x[2];
+        case Op::Cast: return converted(t, x[0]);
+        case Op::Bitcast: return same_bits(t, x[0]);
+        case Op::SinIf:
+        case Op::CosIf:
+        case Op::FmodIf: return rare(op, t, x);
+    }
+    throw InternalError(fmt::format("{} is no function of its operands", name(op)));
 }
 
 }  // namespace arete::loops

@@ -475,14 +475,18 @@ Slot Arithmetic::fold(Reduction r, const Instr& element, std::span<const Slot> t
             continue;
         }
         if (r == Reduction::Mean) {
-            // Added up in twice the precision, and rounded once.
-            long double total = 0;
+            // Added up in twice the precision, and rounded once: what a huge number absorbs comes
+            // back when another one takes it away.
+            long double total = 0, lost = 0;
             bool beyond = false;  // the range of doubles, which f64 add up in
             for (const Slot& s : terms) {
-                total += s.f[l];
-                beyond = beyond || (std::isfinite(s.f[l]) &&
+                const long double x = s.f[l], next = total + x, of_x = next - total;
+                lost += (total - (next - of_x)) + (x - of_x);
+                total = next;
+                beyond = beyond || (std::isfinite(x) &&
                                     std::fabs(total) > std::numeric_limits<double>::max());
             }
+            if (std::isfinite(lost)) total += lost;
             out.f[l] = settle(t, total / static_cast<long double>(terms.size()), lane);
             out.inexact = out.inexact || (lane == 0 && round_to(t, out.f[l]) != out.f[l]);
             if (beyond) out.wild = all_lanes;
