@@ -129,7 +129,7 @@ Scalar division(Op op, DType t, std::span<const Scalar> x) {
         using T = decltype(tag);
         const T a = get<T>(x[0]), b = get<T>(x[1]);
         if constexpr (std::is_same_v<T, bool>) {
-            no_such(op, t);
+            return put(t, op == Op::Div && a && b);  // of 0 and 1, as integers
         } else if constexpr (std::is_floating_point_v<T>) {
             if (op == Op::Rem) no_such(op, t);
             return put(t, a / b);
