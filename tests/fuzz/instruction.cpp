@@ -265,8 +265,8 @@ void Arithmetic::floats(const Instr& instr, std::span<const Slot* const> args,
             const bool zero = args[0]->f[l] == 0 || (arity > 1 && args[1]->f[l] == 0);
             // Equal, as far as long doubles tell.
             const bool cancelled = (op == Op::Add || op == Op::Sub) && out.inexact && !zero;
-            // A logarithm of what only rounding made 1; an exponential is no zero at infinity either,
-            // where a quotient of such has a limit.
+            // A logarithm of what only rounding made 1; an exponential is no zero at infinity
+            // either, where a quotient of such has a limit.
             const bool near_one = op == Op::Log && args[0]->inexact;
             if (cancelled || near_one || op == Op::Exp || (op == Op::Mul && !zero) ||
                 (op == Op::Div && args[0]->f[l] != 0 && finite) || (op == Op::Pow && !zero))
@@ -292,10 +292,15 @@ void Arithmetic::floats(const Instr& instr, std::span<const Slot* const> args,
                 out.wild = static_cast<Mask>(out.wild | 1 << l);
     const bool rounded = rounds(op);
     // log(1 - x) of 0 as log1p(-x) is -0, too.
-    const bool zeros = op == Op::Add || op == Op::Sub || op == Op::Mul || op == Op::Neg ||
-                       op == Op::Log;
-    const double ulps = function ? function_ulps : 1;
+    const bool zeros =
+        op == Op::Add || op == Op::Sub || op == Op::Mul || op == Op::Neg || op == Op::Log;
     for (std::size_t l = 0; l < lanes; ++l) {
+        // An exponent may be a rounded difference: exp(x) / sum(exp(x)) is exp(x - max) over
+        // theirs.
+        const double exponent =
+            op == Op::Exp && own(l) ? static_cast<double>(std::fabs(args[0]->f[l])) : 0;
+        const double ulps =
+            function ? std::max(function_ulps, std::isfinite(exponent) ? exponent : 0) : 1;
         out.raw[l] = out.f[l];
         if (out.f[l] == 0) {
             if (zeros && any_zero(l)) out.f[l] = -out.f[l];
@@ -487,7 +492,13 @@ Slot Arithmetic::fold(Reduction r, const Instr& element, std::span<const Slot> t
                                     std::fabs(total) > std::numeric_limits<double>::max());
             }
             if (std::isfinite(lost)) total += lost;
+            // What is promised is a part of the sum of the absolute values.
+            long double size = 0;
+            for (const Slot& s : terms) size += std::fabs(s.f[l]);
+            if (own(l) && std::isfinite(size) && size > 16 * std::fabs(total))
+                total += size * static_cast<long double>(signed_unit() * 2 * epsilon(t));
             out.f[l] = settle(t, total / static_cast<long double>(terms.size()), lane);
+            if (out.f[l] == 0 && any_zero(l)) out.f[l] = -out.f[l];
             out.inexact = out.inexact || (lane == 0 && round_to(t, out.f[l]) != out.f[l]);
             if (beyond) out.wild = all_lanes;
             if (out.f[l] != 0 || own(l)) out.faint = static_cast<Mask>(out.faint & ~bit);

@@ -78,6 +78,9 @@ bool Expected::allowed(std::size_t k, std::int64_t element, long double is, doub
         wild && !as_written &&
         (other_own || lost || spread > 0.01L * std::max(std::fabs(low), std::fabs(high)));
     if (std::isnan(is)) return nan || unknown;
+    // A partial sum that overflows is an infinity, and NaN beside one of the other sign: which of
+    // these comes out is the order's business.
+    if (std::isinf(is) && nan && (infinity[0] || infinity[1])) return true;
     if (std::isinf(is)) {
         if (infinity[is > 0] || unknown || (as_written && lost)) return true;
         return finite && (is > 0 ? high + tolerated > lim.largest : low - tolerated < -lim.largest);
