@@ -73,6 +73,10 @@ bool outgrows_nearest_cache(const Nest& nest, const Machine& machine) {
     if (nest.accumulators.empty() || nest.reduce_axes.empty() || !nest.checks.empty()) return false;
     for (const Accumulator& a : nest.accumulators)
         if (a.reduction == Reduction::ArgMax || a.reduction == Reduction::ArgMin) return false;
+    // What runs nothing moves nothing, whatever its operands hold.
+    for (const std::vector<Var>* axes : {&nest.axes, &nest.reduce_axes})
+        for (Var v : *axes)
+            if (nest.extents[static_cast<std::size_t>(v)] == 0) return false;
     return Traffic(nest, Tiling{}, machine).all_bytes() > static_cast<double>(machine.l1_bytes);
 }
 

@@ -5,6 +5,7 @@
 #include <set>
 
 #include "compiler/codegen/llvm/module.h"
+#include "compiler/pipeline/compile.h"
 #include "compiler/schedule/machines.h"
 #include "tests/support.h"
 
@@ -98,4 +99,47 @@ TEST_CASE("machines: sizes of caches") {
         CHECK_MESSAGE(message_of([&] { (void)sizes(bad); }).find("l1=32K,l2=512K,l3=32M") !=
                           std::string::npos,
                       bad);
+}
+
+// Work that is estimated from operands' sizes was divided by the number of iterations, which is 0.
+TEST_CASE("machines: kernels that run nothing are scheduled for each of them") {
+    const auto matrix_of = [](std::int64_t rows, std::int64_t columns) {
+        return tensor(DType::F32, 2, "", {rows, columns});
+    };
+    const auto image_of = [](std::int64_t n, std::int64_t c, std::int64_t side) {
+        return tensor(DType::F32, 4, "", {n, c, side, side});
+    };
+    std::vector<std::pair<std::vector<Expr>, Expr>> cases;
+    for (const Sizes& s : {Sizes{0, 91, 91},
+                           {91, 0, 91},
+                           {91, 91, 0},
+                           {0, 3000, 2000},
+                           {2000, 3000, 0},
+                           {2000, 0, 3000},
+                           {0, 0, 3000},
+                           {0, 0, 0}}) {
+        const Expr x = matrix_of(s[0], s[1]), y = matrix_of(s[1], s[2]);
+        cases.push_back({{x, y}, dot(x, y)});
+        cases.push_back({{x, y}, sum(exp(dot(x, y)), 0)});
+        cases.push_back({{x, y}, grad(sum(sqr(dot(x, y))), x)});
+        cases.push_back({{x}, softmax(x)});
+        cases.push_back({{x}, mean(x, 1)});
+    }
+    for (const Sizes& s : {Sizes{0, 64, 64, 40}, {8, 0, 64, 40}, {8, 64, 0, 40}, {0, 3, 20, 28}}) {
+        const Expr x = image_of(s[0], s[1], s[3]), w = image_of(s[2], s[1], 5);
+        cases.push_back({{x, w}, conv2d(x, w)});
+        cases.push_back({{x, w}, grad(sum(pool2d(conv2d(x, w), {2, 2})), w)});
+        cases.push_back({{x, w}, grad(sum(conv2d(x, w)), x)});
+    }
+    for (const DescribedMachine& d : described_machines())
+        for (const auto& [inputs, output] : cases) {
+            CAPTURE(d.name);
+            CAPTURE(output.type());
+            CompileRequest r{.inputs = inputs, .outputs = {output}};
+            r.name = "f";
+            r.machine = described_machine(d.name);
+            r.options = Options::from_environment();
+            for (const Expr& e : inputs) r.binding.sizes[e.node().id] = concrete(e.shape());
+            CHECK_NOTHROW(compile(r));
+        }
 }
