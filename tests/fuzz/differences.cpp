@@ -149,6 +149,7 @@ std::optional<std::string> off_slope(const Case& c, const GradientOf& g, std::ui
     if (std::fabs(forward - backward) > 0.01L * largest_slope + 100 * noise) return std::nullopt;
     if (std::fabs(r1 - r2) > 1e-4L * largest_slope + 100 * noise) return std::nullopt;
     if (noise > 1e-7L * std::max(largest_slope, 1.0L)) return std::nullopt;
+    if (!std::isfinite(r2)) return std::nullopt;
     sure = true;
     // Flat: what is small beside 1 may have been lost on the way, as the slope of log(sigmoid(x)).
     if (largest_slope == 0 && std::fabs(slope) * h < 1e-17L) return std::nullopt;

@@ -434,6 +434,31 @@ long double Arithmetic::sum(DType t, std::span<const Slot> terms, int lane, bool
     return total == 0 && any_zero(l) ? -total : total;
 }
 
+namespace {
+
+long double size_of_terms(std::span<const Slot> terms, std::size_t lane) {
+    long double size = 0;
+    for (const Slot& s : terms) size += std::fabs(s.f[lane]);
+    return size;
+}
+
+// Did numbers that cancel in the end take away what is left of a sum? What comes out is any part of
+// their rounding then, by the order.
+bool rounded_away(DType t, std::span<const Slot> terms, std::size_t lane, long double total) {
+    const long double size = size_of_terms(terms, lane);
+    if (!std::isfinite(size) || size <= 0x1p16L * std::fabs(total)) return false;
+    long double sum = 0;
+    for (const Slot& s : terms) {
+        const long double next = sum + s.f[lane];
+        const bool exact = next - sum == s.f[lane] && round_to(t, next) == next;
+        if (!exact) return true;
+        sum = next;
+    }
+    return false;
+}
+
+}  // namespace
+
 Slot Arithmetic::fold(Reduction r, const Instr& element, std::span<const Slot> terms) {
     Slot out;
     const DType t = element.dtype;
@@ -493,8 +518,7 @@ Slot Arithmetic::fold(Reduction r, const Instr& element, std::span<const Slot> t
             }
             if (std::isfinite(lost)) total += lost;
             // What is promised is a part of the sum of the absolute values.
-            long double size = 0;
-            for (const Slot& s : terms) size += std::fabs(s.f[l]);
+            const long double size = size_of_terms(terms, l);
             if (own(l) && std::isfinite(size) && size > 16 * std::fabs(total))
                 total += size * static_cast<long double>(signed_unit() * 2 * epsilon(t));
             out.f[l] = settle(t, total / static_cast<long double>(terms.size()), lane);
@@ -505,6 +529,9 @@ Slot Arithmetic::fold(Reduction r, const Instr& element, std::span<const Slot> t
         } else if (r == Reduction::Sum) {
             const bool fused = fuses(l) && element.op == Op::Mul;
             out.f[l] = sum(t, terms, lane, fused);
+            if (own(l) && rounded_away(t, terms, l, out.f[l]))
+                out.f[l] += size_of_terms(terms, l) *
+                            static_cast<long double>(signed_unit() * 2 * epsilon(t));
             out.inexact = out.inexact || (lane == 0 && round_to(t, out.f[l]) != out.f[l]);
             if (out.f[l] != 0 || own(l)) out.faint = static_cast<Mask>(out.faint & ~bit);
         } else {
