@@ -6,11 +6,13 @@ namespace arete {
 
 namespace {
 SharedStorage& storage(const Expr& e) {
+    if (e.empty()) fail<GraphError>({}, "a Shared that was never assigned has no value");
     return *e.node().storage;
 }
 }  // namespace
 
 Shared::Shared(const Expr& e) : Expr(e) {
+    if (e.empty()) fail<GraphError>({}, "an empty expression is not a shared variable");
     if (e.node().op->kind != OpInfo::Kind::Shared)
         fail<GraphError>(e.loc(), "'{}' is not a shared variable", e.node().op->name);
 }

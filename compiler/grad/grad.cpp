@@ -188,9 +188,12 @@ struct StableWalk {
 
 std::vector<Expr> pull_back(const Expr& cost, const Expr& seed, const std::vector<Expr>& wrt,
                             const GradOptions& options, Loc loc) {
-    for (const Expr& e : wrt)
+    for (const Expr& e : wrt) {
+        if (e.empty())
+            fail<GraphError>(loc, "grad: an expression to derive by is empty: nothing was assigned");
         if (!is_float(e.type().dtype))
             fail<GraphError>(loc, "grad: only floats have gradients, but {}", who(e));
+    }
     const StableWalk stable(cost, wrt, options);
     ReverseWalk walk(stable.cost, seed, stable.wrt, stable.options, loc);
     walk.run(stable.cost, seed);

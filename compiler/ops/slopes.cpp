@@ -132,7 +132,9 @@ bool squares(const Expr& e, int depth) {
         return (is_zero(x[1]) || squares(x[1], depth + 1)) &&
                (is_zero(x[2]) || squares(x[2], depth + 1)) && !(is_zero(x[1]) && is_zero(x[2]));
     if (n.op->name == "dot") return same(x[0], x[1]) && x[0].rank() == 1;
-    if (n.op == &cast_op.info || n.op->name == "sum" || n.op->has(Trait::View))
+    if (n.op->name == "variance") return true;
+    if (n.op == &cast_op.info || n.op->name == "sum" || n.op->name == "mean" ||
+        n.op->has(Trait::View))
         return squares(x[0], depth + 1);
     return false;
 }

@@ -86,7 +86,11 @@ bool exact_quotient(const Match& m) {
 bool same_sign_coefficients(const Match& m) {
     double a = 0, b = 0;
     if (!is_number_root(m) || !is_number(m, 'a', &a) || !is_number(m, 'b', &b)) return false;
-    return !is_float_root(m) || (a > 0 && b > 0) || (a < 0 && b < 0);
+    if (!is_float_root(m)) return true;
+    // Their sum must be a number, too: small multiples of it are.
+    const bool fits = m.root().dtype() == DType::F32 ? std::isfinite(static_cast<float>(a + b))
+                                                     : std::isfinite(a + b);
+    return fits && ((a > 0 && b > 0) || (a < 0 && b < 0));
 }
 
 bool positive_coefficient(const Match& m) {

@@ -1,5 +1,7 @@
 #include "compiler/rewrite/engine.h"
 
+#include <algorithm>
+
 #include "compiler/rewrite/fold.h"
 #include "compiler/rewrite/matcher.h"
 
@@ -10,7 +12,8 @@ Engine::Engine(std::vector<RuleTable> tables, std::size_t size, RewriteLog* log,
       log_(log),
       products_(products),
       fired_in_(tables_.size()),
-      limit_(1000 + 50 * size) {
+      // Chains of views push each slice down all that is below it, which comes to rest.
+      limit_(1000 + 50 * size + std::min(size * size, std::size_t{4'000'000})) {
     for (const RuleTable& table : tables_)
         for (const Rule& r : table.rules)
             ARETE_CHECK(

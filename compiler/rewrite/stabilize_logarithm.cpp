@@ -1,5 +1,8 @@
 // Logarithms of what is never zero: of views, products, quotients, powers and conversions of
 // expressions whose own logarithms have stable forms.
+#include <algorithm>
+#include <cmath>
+
 #include "compiler/ops/elementwise.h"
 #include "compiler/rewrite/dsl.h"
 #include "compiler/rewrite/matcher.h"
@@ -45,8 +48,20 @@ Expr log_of_quotient(const Match& m) {
     return !b.empty() ? on(m, a) - on(m, b) : Expr();
 }
 
+// Does the logarithm of 1 - exp(x), which may be negative, stand for it?
+bool of_difference(const Expr& e, int depth = 4) {
+    if (e.node().op->name == "log1mexp") return true;
+    const auto& in = e.node().inputs;
+    return depth > 0 && std::any_of(in.begin(), in.end(),
+                                    [&](const Expr& x) { return of_difference(x, depth - 1); });
+}
+
 Expr log_of_power(const Match& m) {
     const Expr a = stable_log(m, m['x']);
+    // Even powers of negative numbers have a logarithm.
+    double n = 0;
+    const bool even = !is_constant_scalar(m['n'], &n) || std::fmod(n, 2) == 0;
+    if (!a.empty() && even && of_difference(a) && !never_negative(m['x'])) return {};
     return !a.empty() ? if_same_type(m, on(m, a) * get(m, 'n')) : Expr();
 }
 

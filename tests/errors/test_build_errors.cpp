@@ -249,6 +249,12 @@ TEST_CASE("build errors: gradients") {
     fails(__LINE__, [&] { grad(cost + sum(i), i); },
           fmt::format("grad: only floats have gradients, but i is i32[4] "
           "(test_build_errors.cpp:{})", line + 1));
+    fails(__LINE__, [&] { grad(cost, {x, Expr()}); },
+          "grad: an expression to derive by is empty: nothing was assigned");
+    CHECK_THROWS_WITH_AS((void)Shared().get_value(),
+                         doctest::Contains("was never assigned has no value"), GraphError);
+    CHECK_THROWS_AS(Shared().set_value(zeros<float>({1})), GraphError);
+    CHECK_THROWS_AS((void)Shared{Expr()}, GraphError);
     fails(__LINE__, [&] { grad(cost, {x, unused}); },
           fmt::format("grad: the cost does not depend on this variable: unused is f32[2] "
           "(test_build_errors.cpp:{})", line));
