@@ -6,163 +6,80 @@
 
 namespace arete::loops {
 
-Form form(Op op) {
+namespace {
+
+struct Description {
+    std::string_view name;
+    int arity = 0;
+    Form form = Form::Function;
+};
+
+// The row of each instruction.
+constexpr Description describe(Op op) {
     switch (op) {
-        case Op::Const: return Form::Constant;
-        case Op::IndexOf: return Form::Index;
-        case Op::Load: return Form::Load;
-        case Op::LoadIf: return Form::LoadIf;
-        case Op::Acc: return Form::Accumulator;
-        case Op::Neg:
-        case Op::Abs:
-        case Op::Sqrt:
-        case Op::Floor:
-        case Op::Ceil:
-        case Op::Trunc:
-        case Op::Round:
-        case Op::Exp:
-        case Op::Expm1:
-        case Op::Log:
-        case Op::Log1p:
-        case Op::Tanh:
-        case Op::Sin:
-        case Op::Cos:
-        case Op::Erf:
-        case Op::Not:
-        case Op::Cast:
-        case Op::Bitcast:
-        case Op::Add:
-        case Op::Sub:
-        case Op::Mul:
-        case Op::Div:
-        case Op::Rem:
-        case Op::Min:
-        case Op::Max:
-        case Op::Pow:
-        case Op::Fmod:
-        case Op::Eq:
-        case Op::Ne:
-        case Op::Lt:
-        case Op::Le:
-        case Op::And:
-        case Op::Or:
-        case Op::Xor:
-        case Op::Shl:
-        case Op::Shr:
-        case Op::SinIf:
-        case Op::CosIf:
-        case Op::FmodIf:
-        case Op::MulAdd:
-        case Op::Fma:
-        case Op::Select: break;
+        case Op::Const: return {"const", 0, Form::Constant};
+        case Op::IndexOf: return {"index", 0, Form::Index};
+        case Op::Load: return {"load", 0, Form::Load};
+        case Op::LoadIf: return {"load_if", 1, Form::LoadIf};
+        case Op::Acc: return {"acc", 0, Form::Accumulator};
+        case Op::Add: return {"add", 2};
+        case Op::Sub: return {"sub", 2};
+        case Op::Mul: return {"mul", 2};
+        case Op::Div: return {"div", 2};
+        case Op::Rem: return {"rem", 2};
+        case Op::Min: return {"min", 2};
+        case Op::Max: return {"max", 2};
+        case Op::Neg: return {"neg", 1};
+        case Op::Abs: return {"abs", 1};
+        case Op::MulAdd: return {"muladd", 3};
+        case Op::Fma: return {"fma", 3};
+        case Op::Sqrt: return {"sqrt", 1};
+        case Op::Floor: return {"floor", 1};
+        case Op::Ceil: return {"ceil", 1};
+        case Op::Trunc: return {"trunc", 1};
+        case Op::Round: return {"round", 1};
+        case Op::Exp: return {"exp", 1};
+        case Op::Expm1: return {"expm1", 1};
+        case Op::Log: return {"log", 1};
+        case Op::Log1p: return {"log1p", 1};
+        case Op::Tanh: return {"tanh", 1};
+        case Op::Sin: return {"sin", 1};
+        case Op::Cos: return {"cos", 1};
+        case Op::Erf: return {"erf", 1};
+        case Op::Pow: return {"pow", 2};
+        case Op::Fmod: return {"fmod", 2};
+        case Op::Eq: return {"eq", 2};
+        case Op::Ne: return {"ne", 2};
+        case Op::Lt: return {"lt", 2};
+        case Op::Le: return {"le", 2};
+        case Op::And: return {"and", 2};
+        case Op::Or: return {"or", 2};
+        case Op::Xor: return {"xor", 2};
+        case Op::Not: return {"not", 1};
+        case Op::Shl: return {"shl", 2};
+        case Op::Shr: return {"shr", 2};
+        case Op::Select: return {"select", 3};
+        case Op::Cast: return {"cast", 1};
+        case Op::Bitcast: return {"bitcast", 1};
+        case Op::SinIf: return {"sin_if", 2};
+        case Op::CosIf: return {"cos_if", 2};
+        case Op::FmodIf: return {"fmod_if", 3};
     }
-    return Form::Function;
+    return {"?"};
+}
+
+}  // namespace
+
+Form form(Op op) {
+    return describe(op).form;
 }
 
 int arity(Op op) {
-    switch (op) {
-        case Op::Const:
-        case Op::IndexOf:
-        case Op::Load:
-        case Op::Acc: return 0;
-        case Op::LoadIf:
-        case Op::Neg:
-        case Op::Abs:
-        case Op::Sqrt:
-        case Op::Floor:
-        case Op::Ceil:
-        case Op::Trunc:
-        case Op::Round:
-        case Op::Exp:
-        case Op::Expm1:
-        case Op::Log:
-        case Op::Log1p:
-        case Op::Tanh:
-        case Op::Sin:
-        case Op::Cos:
-        case Op::Erf:
-        case Op::Not:
-        case Op::Cast:
-        case Op::Bitcast: return 1;
-        case Op::Add:
-        case Op::Sub:
-        case Op::Mul:
-        case Op::Div:
-        case Op::Rem:
-        case Op::Min:
-        case Op::Max:
-        case Op::Pow:
-        case Op::Fmod:
-        case Op::Eq:
-        case Op::Ne:
-        case Op::Lt:
-        case Op::Le:
-        case Op::And:
-        case Op::Or:
-        case Op::Xor:
-        case Op::Shl:
-        case Op::Shr:
-        case Op::SinIf:
-        case Op::CosIf: return 2;
-        case Op::FmodIf:
-        case Op::MulAdd:
-        case Op::Fma:
-        case Op::Select: return 3;
-    }
-    return 0;
+    return describe(op).arity;
 }
 
 std::string_view name(Op op) {
-    switch (op) {
-        case Op::Const: return "const";
-        case Op::IndexOf: return "index";
-        case Op::Load: return "load";
-        case Op::LoadIf: return "load_if";
-        case Op::Acc: return "acc";
-        case Op::Add: return "add";
-        case Op::Sub: return "sub";
-        case Op::Mul: return "mul";
-        case Op::Div: return "div";
-        case Op::Rem: return "rem";
-        case Op::Min: return "min";
-        case Op::Max: return "max";
-        case Op::Neg: return "neg";
-        case Op::Abs: return "abs";
-        case Op::MulAdd: return "muladd";
-        case Op::Fma: return "fma";
-        case Op::Sqrt: return "sqrt";
-        case Op::Floor: return "floor";
-        case Op::Ceil: return "ceil";
-        case Op::Trunc: return "trunc";
-        case Op::Round: return "round";
-        case Op::Exp: return "exp";
-        case Op::Expm1: return "expm1";
-        case Op::Log: return "log";
-        case Op::Log1p: return "log1p";
-        case Op::Tanh: return "tanh";
-        case Op::Sin: return "sin";
-        case Op::Cos: return "cos";
-        case Op::Erf: return "erf";
-        case Op::Pow: return "pow";
-        case Op::Fmod: return "fmod";
-        case Op::Eq: return "eq";
-        case Op::Ne: return "ne";
-        case Op::Lt: return "lt";
-        case Op::Le: return "le";
-        case Op::And: return "and";
-        case Op::Or: return "or";
-        case Op::Xor: return "xor";
-        case Op::Not: return "not";
-        case Op::Shl: return "shl";
-        case Op::Shr: return "shr";
-        case Op::Select: return "select";
-        case Op::Cast: return "cast";
-        case Op::Bitcast: return "bitcast";
-        case Op::SinIf: return "sin_if";
-        case Op::CosIf: return "cos_if";
-        case Op::FmodIf: return "fmod_if";
-    }
-    return "?";
+    return describe(op).name;
 }
 
 bool is_transcendental(Op op) {
