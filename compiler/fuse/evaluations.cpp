@@ -144,7 +144,7 @@ class Evaluations::Probe final : public Lowering {
                                         : code.constant(a->dtype(), a->as_int());
         const auto [at, fresh] = kernel_.buffers.try_emplace(graph_.id(e), 0);
         if (fresh || code.buffers[static_cast<std::size_t>(at->second)].dtype != e.dtype())
-            at->second = code.add_buffer({"", e.dtype(), concrete(e.shape()), false});
+            at->second = code.add_buffer({"", e.dtype(), concrete(e.shape())});
         return code.load(at->second, address);
     }
 

@@ -196,7 +196,7 @@ class NestBuilder {
         const Node& n = e.node();
         std::string label =
             n.name.empty() ? fmt::format("{}{}", n.op->name, out_.buffers.size() - 1) : n.name;
-        return nest().add_buffer({label, e.dtype(), concrete(e.shape()), false});
+        return nest().add_buffer({label, e.dtype(), concrete(e.shape())});
     }
 
     void add_lines(const Node& node) {

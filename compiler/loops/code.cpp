@@ -90,6 +90,16 @@ bool is_rare(Op op) {
     return op >= Op::SinIf && op <= Op::FmodIf;
 }
 
+std::string_view name(Space s) {
+    switch (s) {
+        case Space::Parameter: return "param";
+        case Space::Shared: return "shared";
+        case Space::Private: return "private";
+        case Space::Register: return "register";
+    }
+    return "?";
+}
+
 int Code::add_buffer(Buffer b) {
     buffers.push_back(std::move(b));
     return static_cast<int>(buffers.size()) - 1;

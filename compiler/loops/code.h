@@ -126,13 +126,25 @@ struct Instr {
     Index index;      // Load, IndexOf
 };
 
+/// Where a kernel's buffer lives, and who sees it.
+enum class Space : std::uint8_t {
+    Parameter,  ///< memory of the caller, seen by all
+    Shared,     ///< by the threads of a block, as long as the block runs
+    Private,    ///< memory of one thread, as long as it runs the kernel
+    Register,   ///< values of one thread: accumulators
+};
+std::string_view name(Space s);
+
 struct Buffer {
     std::string name;
     DType dtype = DType::F32;
-    Sizes sizes;           // for reading dumps; accesses are linear
-    bool local = false;    // registers of one kernel run
-    bool scratch = false;  // memory of the thread that runs the kernel, forgotten after it
-    bool is_parameter() const { return !local && !scratch; }
+    Sizes sizes;  // for reading dumps; accesses are linear
+    Space space = Space::Parameter;
+    bool padded = false;  // see takes_whole_vectors
+    bool is_parameter() const { return space == Space::Parameter; }
+    /// Is it as wide as the vectors that walk it? Their lanes beyond the loop's extent are then
+    /// read and written, too, and hold anything. True of registers.
+    bool takes_whole_vectors() const { return space == Space::Register || padded; }
     std::int64_t elements() const { return count(sizes); }
 };
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <limits>
 
+#include "compiler/core/cases.h"
 #include "compiler/core/error.h"
 
 namespace arete::loops {
@@ -16,6 +17,15 @@ std::string_view name(Reduction r) {
         case Reduction::Min: return "min";
         case Reduction::ArgMax: return "argmax";
         case Reduction::ArgMin: return "argmin";
+    }
+    return "?";
+}
+
+std::string_view name(Scope s) {
+    switch (s) {
+        case Scope::Warp: return "warp";
+        case Scope::Block: return "block";
+        case Scope::Grid: return "grid";
     }
     return "?";
 }
@@ -130,6 +140,28 @@ std::vector<ValueId> roots(const Nest& nest) {
         add(s.value);
         s.index.for_each_value(add);
     }
+    return out;
+}
+
+std::vector<ValueId> roots(const Stmt& s) {
+    std::vector<ValueId> out;
+    const auto add = [&](ValueId v) { out.push_back(v); };
+    std::visit(
+        Cases{[](const Loop&) {}, [](const Barrier&) {}, [&](const If& i) { add(i.condition); },
+              [&](const StoreTo& store) {
+                  add(store.value);
+                  store.index.for_each_value(add);
+              },
+              [&](const CheckThat& check) {
+                  add(check.ok);
+                  check.element.for_each_value(add);
+              },
+              [](const FoldLanes&) {}, [&](const PrefetchAt& p) { p.index.for_each_value(add); },
+              [&](const TransposeTile& t) {
+                  t.at.for_each_value(add);
+                  t.place.for_each_value(add);
+              }},
+        s);
     return out;
 }
 
@@ -302,7 +334,7 @@ Kernel naive(const Nest& nest) {
         Local& l = locals[i];
         if (is_float_sum(a)) {
             // f32 in f64; f64 with what rounding loses beside it.
-            l.best = k.add_buffer({"acc" + number, DType::F64, {}, true});
+            l.best = k.add_buffer({"acc" + number, DType::F64, {}, Space::Register});
             const Value zero = k.constant(DType::F64, 0.0);
             body.push_back(StoreTo{l.best, 0, zero.id, {}});
             if (a.dtype == DType::F32) {
@@ -310,16 +342,16 @@ Kernel naive(const Nest& nest) {
                 inner.push_back(StoreTo{l.best, 0, sum.id, {}});
                 continue;
             }
-            l.error = k.add_buffer({"error" + number, DType::F64, {}, true});
-            const int term = k.add_buffer({"term" + number, DType::F64, {}, true});
+            l.error = k.add_buffer({"error" + number, DType::F64, {}, Space::Register});
+            const int term = k.add_buffer({"term" + number, DType::F64, {}, Space::Register});
             body.push_back(StoreTo{l.error, 0, zero.id, {}});
             inner.push_back(StoreTo{term, 0, element.id, {}});
             for (Stmt& s : add_exactly(k, k.load(term, 0), l.best, l.error, 0))
                 inner.push_back(std::move(s));
             continue;
         }
-        l.best = k.add_buffer({"acc" + number, element.dtype(), {}, true});
-        if (positions) l.where = k.add_buffer({"arg" + number, DType::I32, {}, true});
+        l.best = k.add_buffer({"acc" + number, element.dtype(), {}, Space::Register});
+        if (positions) l.where = k.add_buffer({"arg" + number, DType::I32, {}, Space::Register});
         Value start = identity_value(k, a.reduction, element.dtype());
         body.push_back(StoreTo{l.best, 0, start.id, {}});
         if (positions)

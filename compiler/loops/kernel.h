@@ -16,10 +16,14 @@ enum class LoopKind : std::uint8_t {
     Parallel,  ///< iterations may run on several threads; only outermost
     Unrolled,  ///< repeated in the output, the variable a constant
     Vector,    ///< one iteration a lane
+    // The head of a kernel for a GPU (see grid.h).
+    Grid,   ///< one iteration a block of threads
+    Block,  ///< one iteration a thread, or a warp where there is a warp loop
+    Warp,   ///< one iteration a thread of a warp
 };
 
 /// Folds partial sums: to[s] = the combination of from[s * lanes + l] over all lanes l, for each
-/// s < slots. Both are local buffers; `to` is padded to a multiple of the lanes. One statement, so
+/// s < slots. Both take whole vectors; `to` is padded to a multiple of the lanes. One statement, so
 /// that a printer can fold as many slots at a time as a vector has lanes. Of a sum kept with its
 /// rounding errors (see add_exactly), these are two further buffers of the same shapes.
 struct FoldLanes {
@@ -38,7 +42,7 @@ struct PrefetchAt {
 };
 
 /// Copies a small matrix, transposed: to[place + c * to_stride + r] = from[at + r * from_stride +
-/// c] for r < rows and c < columns. `to` is a local buffer, of which whole vectors are written:
+/// c] for r < rows and c < columns. `to` takes whole vectors, which are written:
 /// what lies beyond `rows` holds anything. One statement, so that a printer can do it in registers.
 struct TransposeTile {
     int from = -1;
@@ -58,14 +62,32 @@ struct Loop {
     Var var = -1;
     LoopKind kind = LoopKind::Serial;
     std::vector<Stmt> body;
-    /// Of a vector: its width, at least the extent. Lanes beyond the extent touch no parameter; in
-    /// local buffers, which are as wide, they hold anything.
+    /// Of a vector: its width, at least the extent. Lanes beyond the extent touch no memory; in
+    /// buffers that take whole vectors they hold anything.
     int lanes = 0;
+    int dimension = 0;  ///< of a grid or block loop: x, y or z
+};
+
+/// The body, where the condition holds.
+struct If {
+    ValueId condition = -1;
+    std::vector<Stmt> body;
+};
+
+/// Threads that can wait for each other.
+enum class Scope : std::uint8_t { Warp, Block, Grid };
+std::string_view name(Scope s);
+
+/// No thread of the scope goes on before all have come here; what any of them wrote before, all
+/// read after it. Stands where all of them come.
+struct Barrier {
+    Scope scope = Scope::Block;
 };
 
 /// A statement. Whoever tells the alternatives apart visits them (core/cases.h), so that a new one
 /// does not compile until every consumer knows it.
-struct Stmt : std::variant<Loop, StoreTo, CheckThat, FoldLanes, PrefetchAt, TransposeTile> {
+struct Stmt
+    : std::variant<Loop, StoreTo, CheckThat, FoldLanes, PrefetchAt, TransposeTile, If, Barrier> {
     using variant::variant;
     template <class T>
     T* get_if() {
@@ -91,12 +113,12 @@ Kernel naive(const Nest& nest);
 /// one that looks for the position of the same element. One comparison then serves both.
 int best_of(const Nest& nest, int k);
 
-/// Statements that fold `element` into local buffers at `slot`: `best` holds the value so far and,
+/// Statements that fold `element` into buffers at `slot`: `best` holds the value so far and,
 /// for ArgMax and ArgMin, `where` the position of it. A sum of products becomes fused
 /// multiply-adds, here for every consumer, so that all round alike.
 std::vector<Stmt> accumulate(Kernel& kernel, Reduction reduction, Value element, int best,
                              int where, const Index& slot, const Index& position);
-/// Statements that add a term, which must be a load from a local buffer other than these, to
+/// Statements that add a term, which must be a load from a buffer other than these, to
 /// sum[at], and what rounding lost of it to error[at]: sum[at] + error[at] is as if it had been
 /// added in twice the precision. A sum that is infinite has a NaN for its error.
 std::vector<Stmt> add_exactly(Kernel& kernel, Value term, int sum, int error, const Index& at);
@@ -143,7 +165,14 @@ Nest with_values(const Nest& nest,
 void clone_body(const Nest& from, Nest& to, std::vector<Index> vars);
 
 std::string to_string(const Kernel& kernel);
+/// One statement's line of that text, without the values that it needs and without its body.
+std::string line_of(const Kernel& kernel, const Stmt& s);
+/// Throws an InternalError where a kernel is malformed: types, addresses that can leave their
+/// buffer, loops inside of the wrong ones; see grid.h for what holds of kernels for a GPU.
 void verify(const Kernel& kernel);
+
+/// Values that a statement itself asks for, also in its indices; not those of its body.
+std::vector<ValueId> roots(const Stmt& s);
 
 /// Ids of the instructions that `roots` need, ascending: an order of evaluation.
 std::vector<ValueId> needed(const Code& code, std::span<const ValueId> roots);
@@ -155,8 +184,29 @@ struct Failure {
     std::int64_t element = 0;
 };
 
-/// Runs a kernel on `buffers` (one pointer a parameter, null for local ones), one scalar at a
-/// time: the oracle of the tests. Vector lanes that are masked off are not run.
-Failure interpret(const Kernel& kernel, std::span<void* const> buffers);
+/// In which order the interpreter runs what may run at the same time: blocks of a grid, threads
+/// between two barriers, iterations of parallel loops.
+enum class Order : std::uint8_t {
+    Ascending,
+    Reversed,
+    Shuffled,      ///< threads stop after a few statements, and any goes on
+    GreedyByWarp,  ///< a warp's threads step together, as far as they come without other warps
+};
+
+struct InterpretOptions {
+    Order order = Order::Ascending;
+    std::uint64_t seed = 1;  ///< of Shuffled
+    /// Throws an InternalError that names both statements where iterations of a parallel loop read
+    /// or write what another one writes. Always so of blocks and threads.
+    bool conflicts = false;
+};
+
+/// Runs a kernel on `buffers` (one pointer a parameter, null for others), one scalar at a time: the
+/// oracle of the tests. Vector lanes that are masked off are not run. Memory that is not the
+/// caller's starts with NaN or -1 everywhere; threads that read what another one has written since
+/// they last met at a barrier, or shared memory that none has written, are errors that name the
+/// statements.
+Failure interpret(const Kernel& kernel, std::span<void* const> buffers,
+                  const InterpretOptions& options = {});
 
 }  // namespace arete::loops

@@ -15,7 +15,8 @@ class KeyWriter {
         for (const Buffer& b : k.buffers) {
             number(b.dtype);
             number(b.elements());
-            number(b.local + 2 * b.scratch);
+            number(b.space);
+            number(b.padded);
         }
         number(k.extents.size());
         for (std::int64_t extent : k.extents) number(extent);
@@ -70,11 +71,21 @@ class KeyWriter {
         number(s.index());
         std::visit(
             Cases{[&](const Loop& l) {
-                      const auto& [var, kind, body, lanes] = l;
+                      const auto& [var, kind, body, lanes, dimension] = l;
                       number(var);
                       number(kind);
                       number(lanes);
+                      number(dimension);
                       statements(body);
+                  },
+                  [&](const If& i) {
+                      const auto& [condition, body] = i;
+                      number(condition);
+                      statements(body);
+                  },
+                  [&](const Barrier& b) {
+                      const auto& [scope] = b;
+                      number(scope);
                   },
                   [&](const StoreTo& store) {
                       const auto& [buffer, at, value, combine] = store;

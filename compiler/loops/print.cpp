@@ -27,11 +27,9 @@ class Printer {
         out += fmt::format("{} {}\n", kind, kernel);
         for (std::size_t b = 0; b < code_.buffers.size(); ++b) {
             const Buffer& buffer = code_.buffers[b];
-            out += fmt::format("  {} {}: {}\n",
-                               buffer.local     ? "local"
-                               : buffer.scratch ? "scratch"
-                                                : "param",
-                               buffer_name(b), type_name(buffer.dtype, buffer.sizes));
+            out +=
+                fmt::format("  {} {}: {}\n", name(buffer.space), buffer_name(static_cast<int>(b)),
+                            type_name(buffer.dtype, buffer.sizes));
         }
     }
 
@@ -48,62 +46,38 @@ class Printer {
         return i.op == Op::Const ? constant_text(i.constant) : fmt::format("%{}", id);
     }
 
-    void store(const StoreTo& s, int depth, std::set<ValueId>& done) {
-        std::vector<ValueId> roots{s.value};
-        s.index.for_each_value([&](ValueId v) { roots.push_back(v); });
-        values(roots, depth, done);
-        std::string how = s.combine ? fmt::format("{}=", name(*s.combine)) : "=";
-        line(depth, fmt::format("{}[{}] {} {}", buffer_name(static_cast<std::size_t>(s.buffer)),
-                                code_.str(s.index), how, operand(s.value)));
-    }
-
-    void check(const CheckThat& c, int depth, std::set<ValueId>& done) {
-        std::vector<ValueId> roots{c.ok};
-        values(roots, depth, done);
-        line(depth,
-             fmt::format("check {} else ({}, {})", operand(c.ok), c.code, code_.str(c.element)));
-    }
-
-    void fold(const FoldLanes& f, int depth) {
-        line(depth,
-             fmt::format("{}[0..{}] = {} of {} lanes of {}",
-                         buffer_name(static_cast<std::size_t>(f.to)), f.slots, name(f.reduction),
-                         f.lanes, buffer_name(static_cast<std::size_t>(f.from))) +
-                 (f.from_error < 0
-                      ? ""
-                      : fmt::format(", and what is lost of it: {} and {}",
-                                    buffer_name(static_cast<std::size_t>(f.to_error)),
-                                    buffer_name(static_cast<std::size_t>(f.from_error)))));
-    }
-
-    void transpose(const TransposeTile& t, int depth, std::set<ValueId>& done) {
-        std::vector<ValueId> roots;
-        t.at.for_each_value([&](ValueId v) { roots.push_back(v); });
-        values(roots, depth, done);
-        line(depth,
-             fmt::format("{}[{}] = {} columns of {} rows, {} apart, of {}[{}], {} apart",
-                         buffer_name(static_cast<std::size_t>(t.to)), code_.str(t.place), t.columns,
-                         t.rows, t.from_stride, buffer_name(static_cast<std::size_t>(t.from)),
-                         code_.str(t.at), t.to_stride));
+    /// One statement, without its values and its body.
+    std::string text(const Stmt& s) const {
+        return std::visit(
+            Cases{[&](const Loop& l) {
+                      return fmt::format("{} {} in 0..{}:", kind_of(l), var(l.var), extent(l.var));
+                  },
+                  [&](const If& i) { return fmt::format("if {}:", operand(i.condition)); },
+                  [&](const Barrier& b) { return fmt::format("barrier of the {}", name(b.scope)); },
+                  [&](const StoreTo& store) { return text_of(store); },
+                  [&](const CheckThat& check) { return text_of(check); },
+                  [&](const FoldLanes& f) { return text_of(f); },
+                  [&](const TransposeTile& t) { return text_of(t); },
+                  [&](const PrefetchAt& p) {
+                      return fmt::format("prefetch {}[{}] to level {}", buffer_name(p.buffer),
+                                         code_.str(p.index), p.cache);
+                  }},
+            s);
     }
 
     void statements(const std::vector<Stmt>& body, int depth) {
         // A load may be stale once a store has happened, so instructions are named per statement.
         for (const Stmt& s : body) {
             std::set<ValueId> done;
-            std::visit(Cases{[&](const Loop& l) { loop(l, depth); },
-                             [&](const StoreTo& store_to) { store(store_to, depth, done); },
-                             [&](const CheckThat& that) { check(that, depth, done); },
-                             [&](const FoldLanes& f) { fold(f, depth); },
-                             [&](const TransposeTile& t) { transpose(t, depth, done); },
-                             [&](const PrefetchAt& p) {
-                                 line(depth,
-                                      fmt::format("prefetch {}[{}] to level {}",
-                                                  buffer_name(static_cast<std::size_t>(p.buffer)),
-                                                  code_.str(p.index), p.cache));
-                             }},
-                       s);
+            statement(s, depth, done);
+            if (const Loop* l = s.get_if<Loop>()) statements(l->body, depth + 1);
+            if (const If* i = s.get_if<If>()) statements(i->body, depth + 1);
         }
+    }
+
+    void statement(const Stmt& s, int depth, std::set<ValueId>& done) {
+        values(roots(s), depth, done);
+        line(depth, text(s));
     }
 
     void line(int depth, std::string_view text) {
@@ -115,33 +89,57 @@ class Printer {
 
   private:
     static std::string kind_of(const Loop& l) {
+        const auto dimension = [&](const char* kind) {
+            return fmt::format("{} {} for", kind, "xyz"[l.dimension]);
+        };
         switch (l.kind) {
             case LoopKind::Serial: return "for";
             case LoopKind::Parallel: return "parallel for";
             case LoopKind::Unrolled: return "unrolled for";
             case LoopKind::Vector: return fmt::format("vector<{}> for", l.lanes);
+            case LoopKind::Grid: return dimension("grid");
+            case LoopKind::Block: return dimension("block");
+            case LoopKind::Warp: return "warp for";
         }
         return "";
     }
 
-    void loop(const Loop& l, int depth) {
-        line(depth, fmt::format("{} {} in 0..{}:", kind_of(l), var(l.var), extent(l.var)));
-        statements(l.body, depth + 1);
+    std::string text_of(const StoreTo& s) const {
+        std::string how = s.combine ? fmt::format("{}=", name(*s.combine)) : "=";
+        return fmt::format("{}[{}] {} {}", buffer_name(s.buffer), code_.str(s.index), how,
+                           operand(s.value));
     }
 
-    std::string buffer_name(std::size_t b) const {
-        return code_.buffers[b].name.empty() ? fmt::format("b{}", b) : code_.buffers[b].name;
+    std::string text_of(const CheckThat& c) const {
+        return fmt::format("check {} else ({}, {})", operand(c.ok), c.code, code_.str(c.element));
+    }
+
+    std::string text_of(const FoldLanes& f) const {
+        return fmt::format("{}[0..{}] = {} of {} lanes of {}", buffer_name(f.to), f.slots,
+                           name(f.reduction), f.lanes, buffer_name(f.from)) +
+               (f.from_error < 0 ? ""
+                                 : fmt::format(", and what is lost of it: {} and {}",
+                                               buffer_name(f.to_error), buffer_name(f.from_error)));
+    }
+
+    std::string text_of(const TransposeTile& t) const {
+        return fmt::format("{}[{}] = {} columns of {} rows, {} apart, of {}[{}], {} apart",
+                           buffer_name(t.to), code_.str(t.place), t.columns, t.rows, t.from_stride,
+                           buffer_name(t.from), code_.str(t.at), t.to_stride);
+    }
+
+    std::string buffer_name(int b) const {
+        const std::string& own = code_.buffers[static_cast<std::size_t>(b)].name;
+        return own.empty() ? fmt::format("b{}", b) : own;
     }
 
     std::string operands(const Instr& i) const {
         switch (form(i.op)) {
             case Form::Index: return fmt::format(" {}", code_.str(i.index));
             case Form::Load:
-                return fmt::format(" {}[{}]", buffer_name(static_cast<std::size_t>(i.target)),
-                                   code_.str(i.index));
+                return fmt::format(" {}[{}]", buffer_name(i.target), code_.str(i.index));
             case Form::LoadIf:
-                return fmt::format(" {}, {}[{}]", operand(i.args[0]),
-                                   buffer_name(static_cast<std::size_t>(i.target)),
+                return fmt::format(" {}, {}[{}]", operand(i.args[0]), buffer_name(i.target),
                                    code_.str(i.index));
             case Form::Accumulator: return fmt::format(" {}", i.target);
             case Form::Constant:
@@ -177,9 +175,13 @@ std::string to_string(const Nest& nest) {
                    fmt::format("acc {} {}= {}", k, name(a.reduction), p.operand(a.element)));
         }
     }
-    for (const CheckThat& c : nest.checks) p.check(c, depth, done);
-    for (const StoreTo& s : nest.stores) p.store(s, depth, done);
+    for (const CheckThat& c : nest.checks) p.statement(c, depth, done);
+    for (const StoreTo& s : nest.stores) p.statement(s, depth, done);
     return p.out;
+}
+
+std::string line_of(const Kernel& kernel, const Stmt& s) {
+    return Printer(kernel).text(s);
 }
 
 std::string to_string(const Kernel& kernel) {

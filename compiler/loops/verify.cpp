@@ -3,7 +3,7 @@
 
 #include "compiler/core/cases.h"
 #include "compiler/core/error.h"
-#include "compiler/loops/kernel.h"
+#include "compiler/loops/grid.h"
 
 namespace arete::loops {
 
@@ -31,26 +31,54 @@ void verify_types(const Code& code, ValueId id) {
                         "%{}: guarded load of another type", id);
             break;
         case Op::Acc: break;
-        case Op::Rem: case Op::Fmod:
+        case Op::Rem:
+        case Op::Fmod:
             ARETE_CHECK(is_float(i.dtype) == (i.op == Op::Fmod), "%{}: {} of {}", id, name(i.op),
                         name(i.dtype));
             [[fallthrough]];
-        case Op::Add: case Op::Sub: case Op::Mul: case Op::Div: case Op::Min: case Op::Max:
-        case Op::And: case Op::Or: case Op::Xor: case Op::Shl: case Op::Shr: case Op::Pow:
+        case Op::Add:
+        case Op::Sub:
+        case Op::Mul:
+        case Op::Div:
+        case Op::Min:
+        case Op::Max:
+        case Op::And:
+        case Op::Or:
+        case Op::Xor:
+        case Op::Shl:
+        case Op::Shr:
+        case Op::Pow:
             ARETE_CHECK(type(0) == i.dtype && type(1) == i.dtype, "%{}: {} of {} and {}", id,
                         name(i.op), name(type(0)), name(type(1)));
             break;
-        case Op::Neg: case Op::Abs: case Op::Sqrt: case Op::Floor: case Op::Ceil: case Op::Trunc:
-        case Op::Round: case Op::Exp: case Op::Expm1: case Op::Log: case Op::Log1p: case Op::Tanh:
-        case Op::Sin: case Op::Cos: case Op::Erf: case Op::Not:
+        case Op::Neg:
+        case Op::Abs:
+        case Op::Sqrt:
+        case Op::Floor:
+        case Op::Ceil:
+        case Op::Trunc:
+        case Op::Round:
+        case Op::Exp:
+        case Op::Expm1:
+        case Op::Log:
+        case Op::Log1p:
+        case Op::Tanh:
+        case Op::Sin:
+        case Op::Cos:
+        case Op::Erf:
+        case Op::Not:
             ARETE_CHECK(type(0) == i.dtype, "%{}: {} of {}", id, name(i.op), name(type(0)));
             break;
-        case Op::MulAdd: case Op::Fma:
-            ARETE_CHECK(is_float(i.dtype) && type(0) == i.dtype && type(1) == i.dtype &&
-                            type(2) == i.dtype,
-                        "%{}: {}", id, name(i.op));
+        case Op::MulAdd:
+        case Op::Fma:
+            ARETE_CHECK(
+                is_float(i.dtype) && type(0) == i.dtype && type(1) == i.dtype && type(2) == i.dtype,
+                "%{}: {}", id, name(i.op));
             break;
-        case Op::Eq: case Op::Ne: case Op::Lt: case Op::Le:
+        case Op::Eq:
+        case Op::Ne:
+        case Op::Lt:
+        case Op::Le:
             ARETE_CHECK(i.dtype == DType::Bool && type(0) == type(1), "%{}: {}", id, name(i.op));
             break;
         case Op::Select:
@@ -58,7 +86,9 @@ void verify_types(const Code& code, ValueId id) {
                         "%{}: select", id);
             break;
         case Op::Cast: break;
-        case Op::SinIf: case Op::CosIf: case Op::FmodIf:
+        case Op::SinIf:
+        case Op::CosIf:
+        case Op::FmodIf:
             ARETE_CHECK(type(0) == DType::Bool && is_float(i.dtype), "%{}: {}", id, name(i.op));
             for (int k = 1; k < arity(i.op); ++k)
                 ARETE_CHECK(type(k) == i.dtype, "%{}: {} of {}", id, name(i.op), name(type(k)));
@@ -67,11 +97,16 @@ void verify_types(const Code& code, ValueId id) {
     }
 }
 
-// Addresses made of loop variables alone must stay inside their buffer, except a guarded load's.
-void verify_address(const Code& code, int buffer, const Index& e, std::string_view what) {
+// Addresses made of loop variables alone must stay inside their buffer, except a guarded load's,
+// and those under a condition on one of the variables, of which `guards` are the values.
+void verify_address(const Code& code, int buffer, const Index& e, std::string_view what,
+                    std::span<const ValueId> guards) {
     bool has_values = false;
     e.for_each_value([&](ValueId) { has_values = true; });
     if (has_values) return;
+    for (ValueId g : needed(code, guards))
+        for (Var v = 0; v < static_cast<int>(code.extents.size()); ++v)
+            if (e.uses(v) && code.values[static_cast<std::size_t>(g)].index.uses(v)) return;
     const Buffer& b = code.buffers.at(static_cast<std::size_t>(buffer));
     for (std::int64_t extent : code.extents)
         if (extent == 0) return;  // an empty loop reads nothing
@@ -80,40 +115,31 @@ void verify_address(const Code& code, int buffer, const Index& e, std::string_vi
                 what, code.str(e), type_name(b.dtype, b.sizes), b.name, r.low, r.high);
 }
 
-void verify_values(const Code& code, std::span<const ValueId> roots, std::string_view what) {
+void verify_values(const Code& code, std::span<const ValueId> roots, std::string_view what,
+                   std::span<const ValueId> guards = {}) {
     for (ValueId id : needed(code, roots)) {
         verify_types(code, id);
         const Instr& i = code.values[static_cast<std::size_t>(id)];
-        if (i.op == Op::Load) verify_address(code, i.target, i.index, what);
+        if (i.op == Op::Load) verify_address(code, i.target, i.index, what, guards);
     }
 }
 
-void verify_store(const Code& code, const StoreTo& s, std::string_view what) {
+void verify_store(const Code& code, const StoreTo& s, std::string_view what,
+                  std::span<const ValueId> guards = {}) {
     std::vector<ValueId> roots{s.value};
     s.index.for_each_value([&](ValueId v) { roots.push_back(v); });
-    verify_values(code, roots, what);
-    verify_address(code, s.buffer, s.index, what);
+    verify_values(code, roots, what, guards);
+    verify_address(code, s.buffer, s.index, what, guards);
     ARETE_CHECK(code.values[static_cast<std::size_t>(s.value)].dtype ==
                     code.buffers.at(static_cast<std::size_t>(s.buffer)).dtype,
                 "{}: store of another type to {}", what,
                 code.buffers[static_cast<std::size_t>(s.buffer)].name);
 }
 
-void verify_body(const Kernel& k, const std::vector<Stmt>& body, bool outermost);
-
-void verify_loop(const Kernel& k, const Loop& l, bool outermost) {
-    ARETE_CHECK(l.var >= 0 && l.var < static_cast<int>(k.extents.size()), "{}", k.name);
-    ARETE_CHECK(outermost || l.kind != LoopKind::Parallel, "{}: inner parallel loop", k.name);
-    ARETE_CHECK(
-        l.kind != LoopKind::Vector || l.lanes >= k.extents[static_cast<std::size_t>(l.var)],
-        "{}: vector loop longer than its width", k.name);
-    verify_body(k, l.body, false);
-}
-
 void verify_fold(const Kernel& k, const FoldLanes& f) {
     const Buffer &from = k.buffers.at(static_cast<std::size_t>(f.from)),
                  &to = k.buffers.at(static_cast<std::size_t>(f.to));
-    ARETE_CHECK(from.local && to.local && from.dtype == to.dtype &&
+    ARETE_CHECK(from.takes_whole_vectors() && to.takes_whole_vectors() && from.dtype == to.dtype &&
                     from.elements() >= f.slots * f.lanes && to.elements() >= f.slots &&
                     to.elements() % f.lanes == 0,
                 "{}: fold of {} into {}", k.name, from.name, to.name);
@@ -121,42 +147,78 @@ void verify_fold(const Kernel& k, const FoldLanes& f) {
     if (f.from_error < 0) return;
     const Buffer &lost = k.buffers.at(static_cast<std::size_t>(f.from_error)),
                  &all = k.buffers.at(static_cast<std::size_t>(f.to_error));
-    ARETE_CHECK(is_float(from.dtype) && lost.local && all.local && lost.dtype == from.dtype &&
-                    all.dtype == from.dtype && lost.elements() >= f.slots * f.lanes &&
-                    all.elements() >= to.elements(),
+    ARETE_CHECK(is_float(from.dtype) && lost.takes_whole_vectors() && all.takes_whole_vectors() &&
+                    lost.dtype == from.dtype && all.dtype == from.dtype &&
+                    lost.elements() >= f.slots * f.lanes && all.elements() >= to.elements(),
                 "{}: fold of {} into {}", k.name, lost.name, all.name);
 }
 
-void verify_transpose(const Kernel& k, const TransposeTile& t) {
-    const Buffer &from = k.buffers.at(static_cast<std::size_t>(t.from)),
-                 &to = k.buffers.at(static_cast<std::size_t>(t.to));
-    ARETE_CHECK(to.local && from.dtype == to.dtype && t.rows > 0 && t.rows <= t.lanes &&
-                    t.columns > 0 && t.columns <= t.lanes && t.to_stride >= t.lanes,
-                "{}: transposed copy of {} to {}", k.name, from.name, to.name);
-    std::vector<ValueId> roots;
-    t.at.for_each_value([&](ValueId v) { roots.push_back(v); });
-    verify_values(k, roots, k.name);
-    // Both ends of the matrix; whole vectors are written.
-    verify_address(k, t.from, t.at, k.name);
-    verify_address(k, t.from, t.at + Index((t.rows - 1) * t.from_stride + t.columns - 1), k.name);
-    verify_address(k, t.to, t.place, k.name);
-    verify_address(k, t.to, t.place + Index((t.columns - 1) * t.to_stride + t.lanes - 1), k.name);
-}
+class KernelVerifier {
+  public:
+    explicit KernelVerifier(const Kernel& k) : k_(k) {}
 
-void verify_body(const Kernel& k, const std::vector<Stmt>& body, bool outermost) {
-    for (const Stmt& s : body)
-        std::visit(Cases{[&](const Loop& l) { verify_loop(k, l, outermost); },
-                         [&](const StoreTo& store) { verify_store(k, store, k.name); },
-                         [&](const CheckThat& c) { verify_values(k, {&c.ok, 1}, k.name); },
-                         [&](const FoldLanes& f) { verify_fold(k, f); },
-                         [&](const PrefetchAt& p) {
-                             bool values = false;
-                             p.index.for_each_value([&](ValueId) { values = true; });
-                             ARETE_CHECK(!values, "{}: prefetch at a run-time index", k.name);
-                         },
-                         [&](const TransposeTile& t) { verify_transpose(k, t); }},
-                   s);
-}
+    void body(const std::vector<Stmt>& statements, bool outermost) {
+        for (const Stmt& s : statements)
+            std::visit(Cases{[&](const Loop& l) { loop(l, outermost); },
+                             [&](const If& i) { condition(s, i); }, [](const Barrier&) {},
+                             [&](const StoreTo& to) { verify_store(k_, to, k_.name, guards_); },
+                             [&](const CheckThat&) { values(roots(s)); },
+                             [&](const FoldLanes& f) { verify_fold(k_, f); },
+                             [&](const PrefetchAt&) {
+                                 ARETE_CHECK(roots(s).empty(), "{}: prefetch at a run-time index",
+                                             k_.name);
+                             },
+                             [&](const TransposeTile& t) {
+                                 values(roots(s));
+                                 transpose(t);
+                             }},
+                       s);
+    }
+
+  private:
+    void values(const std::vector<ValueId>& roots) const {
+        verify_values(k_, roots, k_.name, guards_);
+    }
+
+    void loop(const Loop& l, bool outermost) {
+        ARETE_CHECK(l.var >= 0 && l.var < static_cast<int>(k_.extents.size()), "{}", k_.name);
+        ARETE_CHECK(outermost || l.kind != LoopKind::Parallel, "{}: inner parallel loop", k_.name);
+        ARETE_CHECK(
+            l.kind != LoopKind::Vector || l.lanes >= k_.extents[static_cast<std::size_t>(l.var)],
+            "{}: vector loop longer than its width", k_.name);
+        body(l.body, false);
+    }
+
+    void condition(const Stmt& s, const If& i) {
+        values({i.condition});
+        ARETE_CHECK(k_.values[static_cast<std::size_t>(i.condition)].dtype == DType::Bool,
+                    "{}: '{}' asks for a {}", k_.name, line_of(k_, s),
+                    name(k_.values[static_cast<std::size_t>(i.condition)].dtype));
+        guards_.push_back(i.condition);
+        body(i.body, false);
+        guards_.pop_back();
+    }
+
+    void transpose(const TransposeTile& t) const {
+        const Buffer &from = k_.buffers.at(static_cast<std::size_t>(t.from)),
+                     &to = k_.buffers.at(static_cast<std::size_t>(t.to));
+        ARETE_CHECK(to.takes_whole_vectors() && from.dtype == to.dtype && t.rows > 0 &&
+                        t.rows <= t.lanes && t.columns > 0 && t.columns <= t.lanes &&
+                        t.to_stride >= t.lanes,
+                    "{}: transposed copy of {} to {}", k_.name, from.name, to.name);
+        // Both ends of the matrix; whole vectors are written.
+        const auto inside = [&](int buffer, const Index& at) {
+            verify_address(k_, buffer, at, k_.name, guards_);
+        };
+        inside(t.from, t.at);
+        inside(t.from, t.at + Index((t.rows - 1) * t.from_stride + t.columns - 1));
+        inside(t.to, t.place);
+        inside(t.to, t.place + Index((t.columns - 1) * t.to_stride + t.lanes - 1));
+    }
+
+    const Kernel& k_;
+    std::vector<ValueId> guards_;  // conditions around the statement
+};
 
 }  // namespace
 
@@ -164,7 +226,8 @@ void verify(const Nest& nest) {
     for (const Accumulator& a : nest.accumulators) {
         verify_values(nest, {&a.element, 1}, nest.name);
         const bool position = a.reduction == Reduction::ArgMax || a.reduction == Reduction::ArgMin;
-        ARETE_CHECK(a.dtype == (position ? DType::I32 : nest.values[static_cast<std::size_t>(a.element)].dtype),
+        ARETE_CHECK(a.dtype == (position ? DType::I32
+                                         : nest.values[static_cast<std::size_t>(a.element)].dtype),
                     "{}: {} of type {}", nest.name, name(a.reduction), name(a.dtype));
         ARETE_CHECK(a.reduction != Reduction::Mean || is_float(a.dtype), "{}: mean of {}",
                     nest.name, name(a.dtype));
@@ -189,6 +252,13 @@ void verify(const Nest& nest) {
     }
 }
 
-void verify(const Kernel& kernel) { verify_body(kernel, kernel.body, true); }
+void verify(const Kernel& kernel, const GridLimits& limits) {
+    KernelVerifier(kernel).body(kernel.body, true);
+    verify_grid(kernel, limits);
+}
+
+void verify(const Kernel& kernel) {
+    verify(kernel, GridLimits{});
+}
 
 }  // namespace arete::loops

@@ -29,15 +29,15 @@ Emitter::Statements Emitter::emit_tile() {
         Local& l = locals[a];
         const std::int64_t elements = partial ? slots * t_.lanes : slots;
         const DType wide = type_of_sum(a);
-        l.best = k_.add_buffer({"acc" + n, type_of_part(a), {elements}, true});
-        if (in_parts(a)) l.sum = k_.add_buffer({"all" + n, wide, {elements}, true});
-        if (keeps_errors(a)) l.error = k_.add_buffer({"error" + n, wide, {elements}, true});
+        l.best = k_.add_buffer({"acc" + n, type_of_part(a), {elements}, Space::Register});
+        if (in_parts(a)) l.sum = k_.add_buffer({"all" + n, wide, {elements}, Space::Register});
+        if (keeps_errors(a)) l.error = k_.add_buffer({"error" + n, wide, {elements}, Space::Register});
         if (acc.reduction == Reduction::ArgMax || acc.reduction == Reduction::ArgMin)
-            l.where = k_.add_buffer({"arg" + n, DType::I32, {slots}, true});
+            l.where = k_.add_buffer({"arg" + n, DType::I32, {slots}, Space::Register});
         const std::int64_t folded = (slots + 2 * t_.lanes - 1) / t_.lanes * t_.lanes;
-        if (partial) l.total = k_.add_buffer({"sum" + n, wide, {folded}, true});
+        if (partial) l.total = k_.add_buffer({"sum" + n, wide, {folded}, Space::Register});
         if (partial && l.error >= 0)
-            l.total_error = k_.add_buffer({"sum_error" + n, wide, {folded}, true});
+            l.total_error = k_.add_buffer({"sum_error" + n, wide, {folded}, Space::Register});
     }
     Statements out;
     if (phase_ == Phase::Whole) {
@@ -142,7 +142,7 @@ Emitter::Statements Emitter::store_one_by_one(const std::vector<Local>& locals) 
     for (const Local& l : locals) {
         const Buffer& best = k_.buffers[static_cast<std::size_t>(l.best)];
         results.push_back(k_.add_buffer(
-            {"results" + std::to_string(results.size()), best.dtype, best.sizes, true}));
+            {"results" + std::to_string(results.size()), best.dtype, best.sizes, Space::Register}));
     }
     Statements out = over_elements([&](const Index& slot) {
         Statements s;

@@ -80,7 +80,7 @@ Emitter::Statements Emitter::emit_blocks(std::size_t position) {
         const Value start = identity_value(k_, nest_.accumulators[a].reduction, t);
         const auto wait = [&](const std::string& name) {
             const int buffer =
-                k_.add_buffer({name + std::to_string(a), t, {tiles * waiting_slots_}, true});
+                k_.add_buffer({name + std::to_string(a), t, {tiles * waiting_slots_}, Space::Private, true});
             append(out, repeat("w", tiles * waiting_slots_ / t_.lanes, t_.lanes, 0,
                                LoopKind::Serial, [&](const Index& at) {
                                    return over_vectors(

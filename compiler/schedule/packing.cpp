@@ -162,6 +162,7 @@ Emitter::Statements Emitter::pack() {
             p.buffer = k_.add_buffer({"panel" + std::to_string(k),
                                       nest_.buffers[static_cast<std::size_t>(load.target)].dtype,
                                       {elements},
+                                      Space::Private,
                                       true});
         std::int64_t& size = k_.buffers[static_cast<std::size_t>(p.buffer)].sizes[0];
         size = std::max(size, elements);

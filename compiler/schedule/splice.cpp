@@ -60,7 +60,7 @@ class Splicer {
   private:
     void add_buffer(int slot, bool scratch) {
         const Slot& s = program_.slots[static_cast<std::size_t>(slot)];
-        Buffer b{s.name, s.dtype, s.sizes, false, scratch};
+        Buffer b{s.name, s.dtype, s.sizes, scratch ? Space::Private : Space::Parameter};
         if (scratch) b.sizes = {count(s.sizes) / step_.blocks};
         slots_.push_back(slot);
         k_.add_buffer(std::move(b));
@@ -80,7 +80,7 @@ class Splicer {
         if (local.elements() >= large)
             for (int b : large_locals_) {
                 Buffer& old = k_.buffers[static_cast<std::size_t>(b)];
-                if (old.dtype != local.dtype ||
+                if (old.dtype != local.dtype || old.space != local.space ||
                     std::find(in_use.begin(), in_use.end(), b) != in_use.end())
                     continue;
                 old.sizes = {std::max(old.elements(), local.elements())};
@@ -106,12 +106,12 @@ class Splicer {
         if (cut) clone.vars[0] = block_;
         for (std::size_t b = 0; b < from.buffers.size(); ++b) {
             Index shift;
-            if (from.buffers[b].local) {
+            if (!from.buffers[b].is_parameter()) {
                 clone.buffers.push_back(add_local(p, from.buffers[b], clone.buffers));
             } else {
                 const int to = parameter(p.slots.at(b));
                 clone.buffers.push_back(to);
-                if (to >= 0 && k_.buffers[static_cast<std::size_t>(to)].scratch)
+                if (to >= 0 && !k_.buffers[static_cast<std::size_t>(to)].is_parameter())
                     shift = block_ * -k_.buffers[static_cast<std::size_t>(to)].elements();
             }
             clone.shift.push_back(shift);
@@ -133,8 +133,15 @@ class Splicer {
                       // The loop over blocks is the one that is cut over threads.
                       const LoopKind kind =
                           l.kind == LoopKind::Parallel ? LoopKind::Serial : l.kind;
-                      return Loop{own, kind, std::move(body), l.lanes};
+                      return Loop{own, kind, std::move(body), l.lanes, l.dimension};
                   },
+                  [&](const If& i) -> Stmt {
+                      std::vector<Stmt> body;
+                      for (const Stmt& inner : i.body)
+                          body.push_back(statement(inner, clone, from));
+                      return If{clone.value(i.condition).id, std::move(body)};
+                  },
+                  [](const Barrier& b) -> Stmt { return b; },
                   [&](const StoreTo& store) -> Stmt { return clone.store(store); },
                   [&](const CheckThat& check) -> Stmt { return clone.check(check); },
                   [&](FoldLanes f) -> Stmt {

@@ -35,7 +35,7 @@ struct Chain {
         kernel.name = name;
         in = kernel.add_buffer({"in", DType::F32, {elements}});
         out = kernel.add_buffer({"out", DType::F32, {count * lanes}});
-        acc = kernel.add_buffer({"acc", DType::F32, {count * lanes}, true});
+        acc = kernel.add_buffer({"acc", DType::F32, {count * lanes}, Space::Register});
     }
 
     Stmt each(const std::function<StoreTo(const Index& first, const Index& lane)>& body) {

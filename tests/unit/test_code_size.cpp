@@ -20,19 +20,16 @@ namespace {
 std::int64_t printed(const loops::Kernel& k, const std::vector<Stmt>& statements) {
     std::int64_t out = 0;
     for (const Stmt& s : statements) {
-        std::vector<loops::ValueId> roots;
-        const auto add = [&](loops::ValueId v) { roots.push_back(v); };
+        const std::vector<loops::ValueId> roots = loops::roots(s);
         std::visit(
             Cases{[&](const loops::Loop& l) {
                       const bool unrolled = l.kind == LoopKind::Unrolled;
                       out += (unrolled ? k.extents[static_cast<std::size_t>(l.var)] : 1) *
                              printed(k, l.body);
                   },
-                  [&](const loops::StoreTo& store) {
-                      add(store.value);
-                      store.index.for_each_value(add);
-                  },
-                  [&](const loops::CheckThat& check) { add(check.ok); },
+                  [](const loops::StoreTo&) {}, [](const loops::CheckThat&) {},
+                  [&](const loops::If& i) { out += printed(k, i.body); },
+                  [](const loops::Barrier&) {},
                   [&](const loops::FoldLanes& f) { out += 3 * f.slots; },
                   [&](const loops::PrefetchAt&) { ++out; },
                   [&](const loops::TransposeTile& t) { out += std::int64_t{t.lanes} * t.lanes; }},

@@ -81,7 +81,9 @@ std::vector<Array> run(const Compiled& c, const Case& of, bool scheduled) {
         std::vector<void*> pointers;
         for (int slot : s.slots) pointers.push_back(at(slot).raw());
         pointers.resize(k.buffers.size(), nullptr);
-        CHECK(!interpret(k, pointers).failed);
+        // Blocks do not meet, and their order does not matter.
+        CHECK(!interpret(k, pointers, {.order = loops::Order::Reversed, .conflicts = scheduled})
+                   .failed);
     }
     std::vector<Array> out;
     for (Slot::Kind kind : {Slot::Kind::Output, Slot::Kind::Shared})

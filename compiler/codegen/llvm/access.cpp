@@ -328,10 +328,8 @@ llvm::Value* RegionPrinter::load(const Instr& i) {
                            i.dtype);
     if (a.vector) return from_memory(gather(element, pointer, a), i.dtype);
     const loops::Buffer& buffer = k_.buffers[static_cast<std::size_t>(i.target)];
-    const bool local = buffer.local;
-    // Local buffers are as wide as the vectors, so all lanes may be read.
     const std::int64_t kept = active_;
-    if (local) active_ = lanes_;
+    if (buffer.takes_whole_vectors()) active_ = lanes_;
     llvm::Value* v = load_pattern(element, pointer, a, buffer.elements());
     active_ = kept;
     return from_memory(v, i.dtype);
@@ -463,7 +461,7 @@ void RegionPrinter::store(const loops::StoreTo& s) {
     Address a = address(s.index);
     if (!a.uniform()) {
         ARETE_CHECK(!s.combine, "{}: combining store of lanes", k_.name);
-        store_lanes(s, a, to_memory(widen(v), t), buffer.local);
+        store_lanes(s, a, to_memory(widen(v), t), buffer.takes_whole_vectors());
         return;
     }
     llvm::Value* at = b_.CreateGEP(element, pointer, scalar_address(a));
@@ -475,12 +473,13 @@ void RegionPrinter::store(const loops::StoreTo& s) {
     b_.CreateAlignedStore(to_memory(v, t), at, align);
 }
 
+// `whole`: of a buffer that takes whole vectors.
 void RegionPrinter::store_lanes(const loops::StoreTo& s, const Address& a, llvm::Value* v,
-                                bool local) {
+                                bool whole) {
     llvm::Type* element = v->getType()->getScalarType();
     llvm::Value* pointer = pointers_[static_cast<std::size_t>(s.buffer)];
     llvm::Align align(module_.getDataLayout().getTypeAllocSize(element));
-    const std::int64_t active = local ? lanes_ : active_;
+    const std::int64_t active = whole ? lanes_ : active_;
     if (!a.vector) {
         auto at = [&](std::int64_t lane) {
             Address b = a;

@@ -136,7 +136,8 @@ class ProgramPrinter {
                                      [&](loops::StoreTo& to) {
                                          stores[static_cast<std::size_t>(to.buffer)].push_back(&to);
                                      },
-                                     [&](loops::CheckThat&) {}, [&](loops::FoldLanes&) {},
+                                     [&](loops::If& i) { collect(i.body); }, [](loops::Barrier&) {},
+                                     [](loops::CheckThat&) {}, [](loops::FoldLanes&) {},
                                      [&](loops::PrefetchAt& at) {
                                          stays[static_cast<std::size_t>(at.buffer)] = 1;
                                      },

@@ -82,6 +82,7 @@ Region RegionPrinter::print(std::span<const Stmt> statements, const std::string&
             pointers_.push_back(function_->getArg(next++));
             continue;
         }
+        if (b.space == loops::Space::Shared) throw only_on_gpus("shared " + b.name);
         auto* array =
             llvm::ArrayType::get(memory_type(b.dtype), static_cast<std::uint64_t>(b.elements()));
         llvm::AllocaInst* memory = b_.CreateAlloca(array, nullptr, b.name);
@@ -115,8 +116,14 @@ void RegionPrinter::statement(const Stmt& s) {
                      [&](const loops::CheckThat& that) { check(that); },
                      [&](const loops::FoldLanes& f) { fold(f); },
                      [&](const loops::TransposeTile& t) { transpose(t); },
-                     [&](const loops::PrefetchAt& p) { prefetch(p); }},
+                     [&](const loops::PrefetchAt& p) { prefetch(p); },
+                     [&](const loops::If&) { throw only_on_gpus(line_of(k_, s)); },
+                     [&](const loops::Barrier&) { throw only_on_gpus(line_of(k_, s)); }},
                s);
+}
+
+InternalError RegionPrinter::only_on_gpus(std::string_view what) const {
+    return InternalError(fmt::format("{}: '{}' is for GPUs only", k_.name, what));
 }
 
 void RegionPrinter::prefetch(const loops::PrefetchAt& p) {
@@ -151,6 +158,9 @@ void RegionPrinter::loop(const Loop& s) {
         case LoopKind::Parallel:
             counted_loop(s, b_.getInt64(0), b_.getInt64(static_cast<std::uint64_t>(extent)));
             return;
+        case LoopKind::Grid:
+        case LoopKind::Block:
+        case LoopKind::Warp: throw only_on_gpus(line_of(k_, s));
     }
 }
 

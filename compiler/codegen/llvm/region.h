@@ -40,6 +40,7 @@ class RegionPrinter {
     void counted_loop(const loops::Loop& l, llvm::Value* begin, llvm::Value* end);
     void check(const loops::CheckThat& c);
     void prefetch(const loops::PrefetchAt& p);
+    InternalError only_on_gpus(std::string_view what) const;
 
     // Values: scalar where all lanes agree, vectors otherwise.
     llvm::Value* value(loops::ValueId id);
@@ -89,7 +90,7 @@ class RegionPrinter {
                              std::int64_t elements);
     llvm::Value* gather(llvm::Type* element, llvm::Value* pointer, const Address& a);
     void store(const loops::StoreTo& s);
-    void store_lanes(const loops::StoreTo& s, const Address& a, llvm::Value* v, bool local);
+    void store_lanes(const loops::StoreTo& s, const Address& a, llvm::Value* v, bool whole);
     void fold(const loops::FoldLanes& f);
     void transpose(const loops::TransposeTile& t);
     llvm::Value* combine(loops::Reduction r, DType t, llvm::Value* a, llvm::Value* c);
