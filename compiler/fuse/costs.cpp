@@ -37,7 +37,7 @@ std::int64_t iterations(const Node& node) {
     std::int64_t total = elements(node);
     if (!node.op->has(Trait::Reduces)) return total;
     const loops::Nest nest = alone(node);
-    for (loops::Var v : nest.reduce_axes) total *= nest.extents[static_cast<std::size_t>(v)];
+    for (loops::Var v : nest.reduce_axes) total *= nest.extents[v];
     return total;
 }
 
@@ -54,11 +54,8 @@ Costs::Work Costs::count(const Node& node) {
         ++out.instructions;
         // Comparisons are as wide as what they compare.
         std::int64_t wide = words(i.dtype);
-        for (int k = 0; k < loops::arity(i.op); ++k)
-            wide = std::max(
-                wide,
-                words(nest.values[static_cast<std::size_t>(i.args[static_cast<std::size_t>(k)])]
-                          .dtype));
+        for (loops::ValueId a : loops::operands(i))
+            wide = std::max(wide, words(nest.values[a].dtype));
         out.bytes += wide * (i.op == loops::Op::Div || i.op == loops::Op::Sqrt ? 8 : 1);
     }
     return out;

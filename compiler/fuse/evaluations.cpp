@@ -13,7 +13,7 @@ using loops::Value;
 using loops::ValueId;
 
 struct Evaluations::Place {
-    ValueId guard = -1;
+    ValueId guard;
     std::vector<Index> index;
 
     friend bool operator==(const Place& a, const Place& b) {
@@ -46,7 +46,7 @@ std::size_t hash(const Index& e) {
     std::size_t h = static_cast<std::size_t>(e.constant());
     for (const Index::Term& t : e.terms()) {
         h = mix(h, static_cast<std::size_t>(t.kind));
-        h = mix(h, static_cast<std::size_t>(t.id));
+        h = mix(h, static_cast<std::size_t>(t.number));
         h = mix(h, static_cast<std::size_t>(t.coefficient));
         h = mix(h, static_cast<std::size_t>(t.divisor));
         if (t.inner) h = mix(h, hash(*t.inner));
@@ -80,7 +80,7 @@ class Evaluations::Probe final : public Lowering {
           kernel_(kernel),
           reads_(node.inputs.size()),
           place_(place) {
-        if (place.guard >= 0) guard_ = {&kernel.code, place.guard};
+        if (place.guard) guard_ = {&kernel.code, place.guard};
     }
 
     std::vector<Places> run() {
@@ -132,7 +132,7 @@ class Evaluations::Probe final : public Lowering {
   private:
     void note(int i, std::vector<Index> index) {
         Places& to = reads_[static_cast<std::size_t>(i)];
-        Place p{guard_ ? guard_.id : -1, std::move(index)};
+        Place p{guard_.id, std::move(index)};
         if (std::find(to.begin(), to.end(), p) == to.end()) to.push_back(std::move(p));
     }
 
@@ -202,7 +202,7 @@ void Evaluations::settle(int i) {
         if (!shared) {
             auto united = std::make_shared<Places>();
             const auto key = [](const Place& p) {
-                std::size_t h = static_cast<std::size_t>(p.guard);
+                std::size_t h = p.guard.index();
                 for (const Index& e : p.index) h = mix(h, hash(e));
                 return h;
             };
@@ -249,7 +249,7 @@ void Evaluations::start(int i, int kernel) {
     const Node& node = *graph_.nodes()[at(i)];
     const auto identity = [](const Kernel& k) {
         auto places = std::make_shared<Places>();
-        places->push_back({-1, k.index});
+        places->push_back({{}, k.index});
         return places;
     };
     if (by_pieces(node)) {

@@ -100,8 +100,8 @@ class NestBuilder {
         if (extent == 1) return 0;
         if (position < nest().reduce_axes.size()) {
             loops::Var v = nest().reduce_axes[position++];
-            ARETE_CHECK(nest().extents[static_cast<std::size_t>(v)] == extent,
-                        "{}: reductions over different axes", nest().name);
+            ARETE_CHECK(nest().extents[v] == extent, "{}: reductions over different axes",
+                        nest().name);
             return Index::var(v);
         }
         ARETE_CHECK(nest().accumulators.empty(), "{}: reductions over different axes", nest().name);
@@ -275,8 +275,8 @@ Value NestBuilder::compute(const Expr& e, std::span<const Index> index) {
     }
     ARETE_CHECK(value.dtype() == e.dtype(), "{}: lowered to {}, typed {}", node.op->name,
                 name(value.dtype()), e.type().str());
-    if (shared_ && nest().values[static_cast<std::size_t>(value.id)].op == loops::Op::Mul &&
-        is_float(e.dtype()) && shared_(e))
+    if (shared_ && nest().values[value.id].op == loops::Op::Mul && is_float(e.dtype()) &&
+        shared_(e))
         out_.shared_products.push_back(value.id);
     done_[&node].push_back({e.output(), guard_.id, {index.begin(), index.end()}, value});
     return value;

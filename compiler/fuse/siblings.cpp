@@ -35,7 +35,7 @@ std::vector<Read> innermost_reads(const LoweredNest& l) {
     const std::vector<ValueId> roots = n.accumulators.empty() ? stored(n) : accumulated(n);
     std::vector<Read> out;
     for (ValueId id : needed(n, roots)) {
-        const loops::Instr& i = n.values[static_cast<std::size_t>(id)];
+        const loops::Instr& i = n.values[id];
         if (i.op == loops::Op::Load || i.op == loops::Op::LoadIf)
             out.push_back({l.buffers[static_cast<std::size_t>(i.target)], &i.index});
     }
@@ -44,7 +44,7 @@ std::vector<Read> innermost_reads(const LoweredNest& l) {
 
 std::vector<std::int64_t> extents_of(const Nest& n, const std::vector<loops::Var>& axes) {
     std::vector<std::int64_t> out;
-    for (loops::Var v : axes) out.push_back(n.extents[static_cast<std::size_t>(v)]);
+    for (loops::Var v : axes) out.push_back(n.extents[v]);
     return out;
 }
 
@@ -67,7 +67,7 @@ std::size_t widest(const Nest& n) {
     for (const loops::StoreTo& s : n.stores)
         out = std::max(out, size_of(n.buffers[static_cast<std::size_t>(s.buffer)].dtype));
     for (const loops::Accumulator& a : n.accumulators)
-        out = std::max(out, size_of(n.values[static_cast<std::size_t>(a.element)].dtype));
+        out = std::max(out, size_of(n.values[a.element].dtype));
     return out;
 }
 

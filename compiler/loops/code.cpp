@@ -106,9 +106,8 @@ int Code::add_buffer(Buffer b) {
 }
 
 Var Code::add_var(std::string name, std::int64_t extent) {
-    extents.push_back(extent);
     var_names.push_back(std::move(name));
-    return static_cast<int>(extents.size()) - 1;
+    return extents.add(extent);
 }
 
 namespace {
@@ -121,7 +120,7 @@ std::size_t hash(const Index& e) {
     std::size_t h = static_cast<std::size_t>(e.constant());
     for (const Index::Term& t : e.terms()) {
         h = mix(h, static_cast<std::size_t>(t.kind));
-        h = mix(h, static_cast<std::size_t>(t.id));
+        h = mix(h, static_cast<std::size_t>(t.number));
         h = mix(h, static_cast<std::size_t>(t.coefficient));
         h = mix(h, static_cast<std::size_t>(t.divisor));
         if (t.inner) h = mix(h, hash(*t.inner));
@@ -131,7 +130,7 @@ std::size_t hash(const Index& e) {
 
 std::size_t hash(const Instr& i) {
     std::size_t h = mix(static_cast<std::size_t>(i.op), static_cast<std::size_t>(i.dtype));
-    for (ValueId a : i.args) h = mix(h, static_cast<std::size_t>(a));
+    for (ValueId a : i.args) h = mix(h, a.index());
     h = mix(h, static_cast<std::size_t>(i.target));
     if (i.op == Op::Const) h = mix(h, static_cast<std::size_t>(i.constant.i));
     return mix(h, hash(i.index));
@@ -148,9 +147,8 @@ Value Code::append(Instr instr) {
     std::size_t h = hash(instr);
     auto [first, last] = interned_.equal_range(h);
     for (auto it = first; it != last; ++it)
-        if (same(values[static_cast<std::size_t>(it->second)], instr)) return {this, it->second};
-    values.push_back(std::move(instr));
-    ValueId id = static_cast<ValueId>(values.size()) - 1;
+        if (same(values[it->second], instr)) return {this, it->second};
+    const ValueId id = values.add(std::move(instr));
     interned_.emplace(h, id);
     return {this, id};
 }
@@ -173,7 +171,7 @@ Value Code::index(const Index& e) {
     if (e.is_const()) return constant(DType::I64, e.constant());
     if (e.terms().size() == 1 && e.constant() == 0 && e.terms()[0].coefficient == 1 &&
         e.terms()[0].kind == Index::Kind::Value)
-        return {this, e.terms()[0].id};
+        return {this, e.terms()[0].value()};
     Instr i;
     i.op = Op::IndexOf;
     i.dtype = DType::I64;
@@ -191,7 +189,7 @@ Value Code::load(int buffer, const Index& address) {
 }
 
 Value Code::load_if(Value guard, int buffer, const Index& address) {
-    const Instr& g = values[static_cast<std::size_t>(guard.id)];
+    const Instr& g = values[guard.id];
     if (g.op == Op::Const && g.constant.i) return load(buffer, address);
     Instr i;
     i.op = Op::LoadIf;
@@ -230,7 +228,7 @@ Value Code::make(Op op, DType t, std::span<const Value> args) {
     for (std::size_t k = 0; k < args.size(); ++k) {
         ARETE_CHECK(args[k].code == this, "{}: operand of another kernel", name(op));
         instr.args[k] = args[k].id;
-        const Instr& a = values[static_cast<std::size_t>(args[k].id)];
+        const Instr& a = values[args[k].id];
         all_constant = all_constant && a.op == Op::Const;
         constants[k] = a.constant;
     }
@@ -244,14 +242,13 @@ Value Code::make(Op op, DType t, std::span<const Value> args) {
 }
 
 std::string Code::str(const Index& e) const {
-    return e.str([this](Index::Kind kind, int id) {
-        return kind == Index::Kind::Var ? var_names[static_cast<std::size_t>(id)]
-                                        : fmt::format("%{}", id);
+    return e.str([this](const Index::Term& t) {
+        return t.kind == Index::Kind::Var ? var_names[t.var()] : fmt::format("%{}", t.number);
     });
 }
 
 DType Value::dtype() const {
-    return code->values[static_cast<std::size_t>(id)].dtype;
+    return code->values[id].dtype;
 }
 
 Value literal(Value like, double v) {
@@ -400,7 +397,7 @@ Value rarely(Op op, Value condition, std::span<const Value> args) {
 }
 Value cast(Value a, DType t) {
     // Widening an i32 and narrowing it again leaves it as it was.
-    const Instr& i = a.code->values[static_cast<std::size_t>(a.id)];
+    const Instr& i = a.code->values[a.id];
     if (i.op == Op::Cast && i.dtype == DType::I64 && t == DType::I32) {
         Value inner{a.code, i.args[0]};
         if (inner.dtype() == DType::I32) return inner;

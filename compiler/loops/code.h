@@ -120,7 +120,7 @@ Scalar evaluate(Op op, DType dtype, std::span<const Scalar> args);
 struct Instr {
     Op op = Op::Const;
     DType dtype = DType::F32;
-    std::array<ValueId, 3> args{-1, -1, -1};
+    std::array<ValueId, 3> args;
     Scalar constant;  // Const
     int target = -1;  // Load: buffer; Acc: accumulator
     Index index;      // Load, IndexOf
@@ -134,6 +134,11 @@ enum class Space : std::uint8_t {
     Register,   ///< values of one thread: accumulators
 };
 std::string_view name(Space s);
+
+/// The operands of an instruction, without those in its index.
+inline std::span<const ValueId> operands(const Instr& i) {
+    return {i.args.data(), static_cast<std::size_t>(arity(i.op))};
+}
 
 struct Buffer {
     std::string name;
@@ -158,10 +163,10 @@ class Code;
 /// A scalar value under construction. Operators append instructions to its Code.
 struct Value {
     Code* code = nullptr;
-    ValueId id = -1;
+    ValueId id;
     DType dtype() const;
     /// Is there a value at all? (`!v` is an instruction, as are `a & b` and `a | b`.)
-    explicit operator bool() const { return id >= 0; }
+    explicit operator bool() const { return static_cast<bool>(id); }
 };
 // These would ask whether there are values.
 void operator&&(Value a, Value b) = delete;
@@ -172,9 +177,9 @@ void operator||(Value a, Value b) = delete;
 class Code {
   public:
     std::vector<Buffer> buffers;
-    std::vector<std::int64_t> extents;   // by Var
-    std::vector<std::string> var_names;  // by Var
-    std::vector<Instr> values;           // by ValueId
+    IdVector<Var, std::int64_t> extents;
+    IdVector<Var, std::string> var_names;
+    IdVector<ValueId, Instr> values;
 
     int add_buffer(Buffer b);
     Var add_var(std::string name, std::int64_t extent);

@@ -10,14 +10,13 @@ class FmaFormer {
   public:
     FmaFormer(const Nest& nest, std::span<const ValueId> apart)
         : nest_(nest), uses_(nest.values.size(), 0) {
-        for (ValueId id : apart) ++uses_[static_cast<std::size_t>(id)];
+        for (ValueId id : apart) ++uses_[id];
         const std::vector<ValueId> all = roots(nest);
-        for (ValueId id : all) ++uses_[static_cast<std::size_t>(id)];
+        for (ValueId id : all) ++uses_[id];
         for (ValueId id : needed(nest, all)) {
             const Instr& i = at(id);
-            for (int k = 0; k < arity(i.op); ++k)
-                ++uses_[static_cast<std::size_t>(i.args[static_cast<std::size_t>(k)])];
-            i.index.for_each_value([&](ValueId v) { ++uses_[static_cast<std::size_t>(v)]; });
+            for (ValueId a : operands(i)) ++uses_[a];
+            i.index.for_each_value([&](ValueId v) { ++uses_[v]; });
         }
     }
 
@@ -28,20 +27,20 @@ class FmaFormer {
         const bool first = at(i.args[0]).op == Op::Mul, second = at(i.args[1]).op == Op::Mul;
         if (first == second) return -1;
         const int k = first ? 0 : 1;
-        return uses_[static_cast<std::size_t>(i.args[static_cast<std::size_t>(k)])] == 1 ? k : -1;
+        return uses_[i.args[static_cast<std::size_t>(k)]] == 1 ? k : -1;
     }
 
     bool any() const {
-        for (std::size_t id = 0; id < nest_.values.size(); ++id)
+        for (ValueId id : nest_.values.ids())
             if (uses_[id] > 0 && product(nest_.values[id]) >= 0) return true;
         return false;
     }
 
   private:
-    const Instr& at(ValueId id) const { return nest_.values[static_cast<std::size_t>(id)]; }
+    const Instr& at(ValueId id) const { return nest_.values[id]; }
 
     const Nest& nest_;
-    std::vector<int> uses_;
+    IdVector<ValueId, int> uses_;
 };
 
 }  // namespace
@@ -53,14 +52,13 @@ void form_fma(Nest& nest, std::span<const ValueId> apart) {
         const int k = former.product(old);
         if (k < 0) return {};
         Code& code = *args[0].code;
-        const Instr product =
-            code.values[static_cast<std::size_t>(args[static_cast<std::size_t>(k)].id)];
+        const Instr product = code.values[args[static_cast<std::size_t>(k)].id];
         if (product.op != Op::Mul) return {};
         Value a{&code, product.args[0]}, b{&code, product.args[1]},
             c = args[static_cast<std::size_t>(1 - k)];
         if (old.op == Op::Sub && k == 0) c = -c;
         if (old.op == Op::Sub && k == 1) {
-            const bool constant = code.values[static_cast<std::size_t>(b.id)].op == Op::Const;
+            const bool constant = code.values[b.id].op == Op::Const;
             (constant ? b : a) = constant ? -b : -a;
         }
         return muladd(a, b, c);

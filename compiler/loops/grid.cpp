@@ -18,19 +18,19 @@ bool has_grid_barrier(const std::vector<Stmt>& body) {
 
 }  // namespace
 
-void Launch::set_block(std::int64_t number, std::span<std::int64_t> vars) const {
+void Launch::set_block(std::int64_t number, IdSpan<Var, std::int64_t> vars) const {
     for (std::size_t d = 0; d < 3; ++d) {
-        if (grid[d] >= 0) vars[static_cast<std::size_t>(grid[d])] = number % blocks[d];
+        if (grid[d]) vars[grid[d]] = number % blocks[d];
         number /= blocks[d];
     }
 }
 
-void Launch::set_thread(std::int64_t number, std::span<std::int64_t> vars) const {
-    if (warp >= 0) vars[static_cast<std::size_t>(warp)] = number % lanes;
+void Launch::set_thread(std::int64_t number, IdSpan<Var, std::int64_t> vars) const {
+    if (warp) vars[warp] = number % lanes;
     number /= lanes;
     for (std::size_t d = 0; d < 3; ++d) {
         const std::int64_t extent = d == 0 ? block_size[d] / lanes : block_size[d];
-        if (block[d] >= 0) vars[static_cast<std::size_t>(block[d])] = number % extent;
+        if (block[d]) vars[block[d]] = number % extent;
         number /= extent;
     }
 }
@@ -42,7 +42,7 @@ std::optional<Launch> launch(const Kernel& kernel) {
     while (out.body->size() == 1) {
         const Loop* l = out.body->front().get_if<Loop>();
         if (!l) break;
-        const std::int64_t extent = kernel.extents[static_cast<std::size_t>(l->var)];
+        const std::int64_t extent = kernel.extents[l->var];
         const auto d = static_cast<std::size_t>(l->dimension);
         if (l->kind == LoopKind::Grid) {
             out.grid.at(d) = l->var;

@@ -26,9 +26,8 @@ struct GridLimits {
 
 /// The head of a kernel for a GPU.
 struct Launch {
-    std::array<Var, 3> grid{-1, -1, -1},
-        block{-1, -1, -1};  ///< by dimension; -1 where there is none
-    Var warp = -1;
+    std::array<Var, 3> grid, block;  ///< by dimension
+    Var warp;
     std::array<std::int64_t, 3> blocks{1, 1, 1};  ///< extents of the grid loops
     /// Extents of the block loops; x times the lanes of a warp loop, which vary first.
     std::array<std::int64_t, 3> block_size{1, 1, 1};
@@ -40,8 +39,8 @@ struct Launch {
     std::int64_t block_count() const { return blocks[0] * blocks[1] * blocks[2]; }
     std::int64_t thread_count() const { return block_size[0] * block_size[1] * block_size[2]; }
     /// Sets the variables of a block and of a thread of it, both counted with x first.
-    void set_block(std::int64_t number, std::span<std::int64_t> vars) const;
-    void set_thread(std::int64_t number, std::span<std::int64_t> vars) const;
+    void set_block(std::int64_t number, IdSpan<Var, std::int64_t> vars) const;
+    void set_thread(std::int64_t number, IdSpan<Var, std::int64_t> vars) const;
 };
 
 /// The head of a verified kernel, which must live longer; none where no loop is a grid's.

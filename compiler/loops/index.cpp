@@ -24,7 +24,7 @@ std::strong_ordering compare(const Index& a, const Index& b);
 // Order of terms without their coefficients.
 std::strong_ordering compare(const Index::Term& a, const Index::Term& b) {
     if (auto c = a.kind <=> b.kind; c != 0) return c;
-    if (auto c = a.id <=> b.id; c != 0) return c;
+    if (auto c = a.number <=> b.number; c != 0) return c;
     if (auto c = a.divisor <=> b.divisor; c != 0) return c;
     if (!a.inner || !b.inner) return std::strong_ordering::equal;
     return compare(*a.inner, *b.inner);
@@ -105,7 +105,7 @@ bool operator==(const Index& a, const Index& b) {
 
 std::int64_t Index::coefficient(Var v) const {
     for (const Term& t : terms_)
-        if (t.kind == Kind::Var && t.id == v) return t.coefficient;
+        if (t.kind == Kind::Var && t.var() == v) return t.coefficient;
     return 0;
 }
 
@@ -120,7 +120,7 @@ bool Index::uses(Var v) const {
 
 void Index::for_each_value(const std::function<void(ValueId)>& f) const {
     for (const Term& t : terms_) {
-        if (t.kind == Kind::Value) f(t.id);
+        if (t.kind == Kind::Value) f(t.value());
         if (t.inner) t.inner->for_each_value(f);
     }
 }
@@ -191,8 +191,8 @@ Range Index::range(Extents extents) const {
     Range sum{constant_, constant_};
     for (const Term& t : terms_) {
         Range r{-unbounded, unbounded};
-        if (t.kind == Kind::Var && t.id < static_cast<int>(extents.size())) {
-            r = {0, std::max<std::int64_t>(0, extents[static_cast<std::size_t>(t.id)] - 1)};
+        if (t.kind == Kind::Var && extents.contains(t.var())) {
+            r = {0, std::max<std::int64_t>(0, extents[t.var()] - 1)};
         } else if (t.kind == Kind::Div) {
             Range i = t.inner->range(extents);
             // What is unbounded stays so: a smaller bound would only overflow later.
@@ -209,13 +209,13 @@ Range Index::range(Extents extents) const {
     return sum;
 }
 
-Index Index::substitute(const std::function<Index(Kind, int)>& f, Extents extents) const {
+Index Index::substitute(const std::function<Index(const Term&)>& f, Extents extents) const {
     Index out(constant_);
     for (const Term& t : terms_) {
         Index e;
         switch (t.kind) {
             case Kind::Var:
-            case Kind::Value: e = f(t.kind, t.id); break;
+            case Kind::Value: e = f(t); break;
             case Kind::Div:
                 e = floordiv(t.inner->substitute(f, extents), t.divisor, extents);
                 break;
@@ -226,13 +226,13 @@ Index Index::substitute(const std::function<Index(Kind, int)>& f, Extents extent
     return out;
 }
 
-std::string Index::str(const std::function<std::string(Kind, int)>& name) const {
+std::string Index::str(const std::function<std::string(const Term&)>& name) const {
     if (terms_.empty()) return std::to_string(constant_);
     std::string out;
     for (const Term& t : terms_) {
         std::string s = t.inner ? fmt::format("({}){}{}", t.inner->str(name),
                                               t.kind == Kind::Div ? "/" : "%", t.divisor)
-                                : name(t.kind, t.id);
+                                : name(t);
         if (t.coefficient == -1)
             s = "-" + s;
         else if (t.coefficient != 1)

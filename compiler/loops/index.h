@@ -8,12 +8,14 @@
 #include <string>
 #include <vector>
 
+#include "compiler/core/id.h"
+
 namespace arete::loops {
 
-/// A loop variable, an index into Code::vars.
-using Var = int;
-/// A scalar instruction, an index into Code::values.
-using ValueId = int;
+/// A loop variable, by its number in Code::extents.
+using Var = Id<struct VarTag>;
+/// A scalar instruction, by its number in Code::values.
+using ValueId = Id<struct ValueTag>;
 
 /// Inclusive bounds of an integer expression.
 struct Range {
@@ -21,7 +23,10 @@ struct Range {
 };
 
 /// Extents of the loop variables by number; a variable runs from 0 to its extent - 1.
-using Extents = std::span<const std::int64_t>;
+using Extents = IdSpan<Var, const std::int64_t>;
+
+/// How far part of the loops goes along each variable.
+using Box = IdVector<Var, std::int64_t>;
 
 /// constant + sum of coefficient * term, where a term is a loop variable, a run-time integer (a
 /// gathered index, a slice's start), or floor(e / k) or e mod k of another Index by a positive
@@ -33,15 +38,17 @@ class Index {
     struct Term {
         std::int64_t coefficient = 1;
         Kind kind = Kind::Var;
-        int id = 0;                          // Var or ValueId
+        int number = 0;                      // of the Var or ValueId
         std::shared_ptr<const Index> inner;  // of Div and Mod
         std::int64_t divisor = 1;            // of Div and Mod
+        Var var() const { return Var(number); }
+        ValueId value() const { return ValueId(number); }
     };
 
     Index(std::int64_t constant = 0) : constant_(constant) {}
     Index(int constant) : constant_(constant) {}
-    static Index var(Var v) { return from_term({1, Kind::Var, v, nullptr, 1}); }
-    static Index value(ValueId v) { return from_term({1, Kind::Value, v, nullptr, 1}); }
+    static Index var(Var v) { return from_term({1, Kind::Var, v.number(), nullptr, 1}); }
+    static Index value(ValueId v) { return from_term({1, Kind::Value, v.number(), nullptr, 1}); }
 
     std::int64_t constant() const { return constant_; }
     const std::vector<Term>& terms() const { return terms_; }
@@ -65,11 +72,11 @@ class Index {
 
     /// Bounds; run-time values count as unbounded.
     Range range(Extents extents) const;
-    /// Replaces variables and values; f receives a term's kind (Var or Value) and id.
-    Index substitute(const std::function<Index(Kind, int)>& f, Extents extents) const;
+    /// Replaces variables and values, as f says of their terms.
+    Index substitute(const std::function<Index(const Term&)>& f, Extents extents) const;
 
-    /// Text with `name(kind, id)` for the variables and values.
-    std::string str(const std::function<std::string(Kind, int)>& name) const;
+    /// Text with names for the terms that are variables and values.
+    std::string str(const std::function<std::string(const Term&)>& name) const;
 
   private:
     static Index from_term(Term t);

@@ -82,8 +82,8 @@ std::int64_t Interpreter::at(const Index& e) const {
     for (const Index::Term& t : e.terms()) {
         std::int64_t v = 0;
         switch (t.kind) {
-            case Index::Kind::Var: v = thread_->vars[static_cast<std::size_t>(t.id)]; break;
-            case Index::Kind::Value: v = slots_[static_cast<std::size_t>(t.id)].as_int(); break;
+            case Index::Kind::Var: v = thread_->vars[t.var()]; break;
+            case Index::Kind::Value: v = slots_[t.value()].as_int(); break;
             case Index::Kind::Div:
             case Index::Kind::Mod: {
                 std::int64_t i = at(*t.inner);
@@ -122,23 +122,22 @@ void Interpreter::evaluate_for(const Stmt& s) {
     auto [it, fresh] = orders_.try_emplace(&s);
     if (fresh) it->second = needed(k_, roots(s));
     for (ValueId id : it->second) {
-        const Instr& i = k_.values[static_cast<std::size_t>(id)];
-        Scalar& out = slots_[static_cast<std::size_t>(id)];
+        const Instr& i = k_.values[id];
+        Scalar& out = slots_[id];
         switch (form(i.op)) {
             case Form::Constant: out = i.constant; break;
             case Form::Index: out = Scalar::of(DType::I64, at(i.index)); break;
             case Form::Load: out = read(i.target, checked(i.target, i.index)); break;
             case Form::LoadIf:
-                out = slots_[static_cast<std::size_t>(i.args[0])].i
-                          ? read(i.target, checked(i.target, i.index))
-                          : Scalar::of(i.dtype, 0);
+                out = slots_[i.args[0]].i ? read(i.target, checked(i.target, i.index))
+                                          : Scalar::of(i.dtype, 0);
                 break;
             case Form::Accumulator: throw InternalError("accumulator in a scheduled kernel");
             case Form::Function: {
-                Scalar args[3];
-                for (int a = 0; a < arity(i.op); ++a)
-                    args[a] = slots_[static_cast<std::size_t>(i.args[static_cast<std::size_t>(a)])];
-                out = evaluate(i.op, i.dtype, {args, static_cast<std::size_t>(arity(i.op))});
+                std::array<Scalar, 3> args;
+                std::size_t n = 0;
+                for (ValueId a : operands(i)) args[n++] = slots_[a];
+                out = evaluate(i.op, i.dtype, {args.data(), n});
             }
         }
     }
@@ -170,21 +169,21 @@ void Interpreter::transpose(const TransposeTile& t) {
 }
 
 void Interpreter::loop(const Loop& l) {
-    for (std::int64_t i = 0; i < k_.extents[static_cast<std::size_t>(l.var)]; ++i) {
-        thread_->vars[static_cast<std::size_t>(l.var)] = i;
+    for (std::int64_t i = 0; i < k_.extents[l.var]; ++i) {
+        thread_->vars[l.var] = i;
         run(l.body);
     }
 }
 
 void Interpreter::store(const StoreTo& s) {
     std::int64_t i = checked(s.buffer, s.index);
-    Scalar v = slots_[static_cast<std::size_t>(s.value)];
+    Scalar v = slots_[s.value];
     if (s.combine) v = combined(*s.combine, read(s.buffer, i), v);
     write(v, s.buffer, i);
 }
 
 void Interpreter::check(const CheckThat& c) {
-    if (slots_[static_cast<std::size_t>(c.ok)].i) return;
+    if (slots_[c.ok].i) return;
     Failure f{true, c.code, at(c.element)};
     if (!failure_.failed ||
         std::pair(f.code, f.element) < std::pair(failure_.code, failure_.element))
@@ -193,7 +192,7 @@ void Interpreter::check(const CheckThat& c) {
 
 bool Interpreter::holds(const Stmt& s, const If& i) {
     evaluate_for(s);
-    return slots_[static_cast<std::size_t>(i.condition)].i != 0;
+    return slots_[i.condition].i != 0;
 }
 
 void Interpreter::run(const Stmt& s) {

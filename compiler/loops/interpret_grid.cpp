@@ -102,16 +102,16 @@ class Thread {
     };
 
     void enter(const Loop& l) {
-        if (k_.extents[static_cast<std::size_t>(l.var)] == 0) return;
-        state.vars[static_cast<std::size_t>(l.var)] = 0;
+        if (k_.extents[l.var] == 0) return;
+        state.vars[l.var] = 0;
         frames_.push_back({&l.body, 0, &l, 0});
     }
 
     // At the end of a body: the next iteration, or out of it.
     void again() {
         Frame& f = frames_.back();
-        if (f.loop && ++f.iteration < k_.extents[static_cast<std::size_t>(f.loop->var)]) {
-            state.vars[static_cast<std::size_t>(f.loop->var)] = f.iteration;
+        if (f.loop && ++f.iteration < k_.extents[f.loop->var]) {
+            state.vars[f.loop->var] = f.iteration;
             f.next = 0;
         } else {
             frames_.pop_back();
@@ -172,7 +172,7 @@ class GridRun {
         std::vector<void*> pointers(parameters_.begin(), parameters_.end());
         pointers.resize(k_.buffers.size());
         block.shared.allocate(k_, {Space::Shared}, pointers);
-        std::vector<std::int64_t> vars(k_.extents.size());
+        IdVector<Var, std::int64_t> vars(k_.extents.size());
         launch_.set_block(static_cast<std::int64_t>(number), vars);
         for (std::int64_t t = 0; t < launch_.thread_count(); ++t) {
             Thread& thread = block.threads.emplace_back(k_, *launch_.body);
@@ -187,7 +187,7 @@ class GridRun {
     }
 
     // Without a warp loop nothing is said of warps, and a usual one is as good as any.
-    std::int64_t warp() const { return launch_.warp >= 0 ? launch_.lanes : 32; }
+    std::int64_t warp() const { return launch_.warp ? launch_.lanes : 32; }
 
     // Runs a block until all of its threads have ended or wait for other blocks.
     void advance(Block& block) {
@@ -295,10 +295,10 @@ Failure interpret_parallel(const Kernel& k, std::span<void* const> parameters,
         }
         fresh = false;
         ++thread.place.of_grid;
-        const auto extent = static_cast<std::size_t>(k.extents[static_cast<std::size_t>(l->var)]);
+        const auto extent = static_cast<std::size_t>(k.extents[l->var]);
         for (std::size_t i : sequence(extent)) {
             forget();
-            thread.vars[static_cast<std::size_t>(l->var)] = static_cast<std::int64_t>(i);
+            thread.vars[l->var] = static_cast<std::int64_t>(i);
             thread.place.block = static_cast<std::int32_t>(i);
             interpreter.run(l->body);
         }

@@ -10,7 +10,7 @@ namespace arete::loops {
 
 /// A thread of a kernel: its loop variables, and where it finds each buffer.
 struct ThreadState {
-    std::vector<std::int64_t> vars;
+    IdVector<Var, std::int64_t> vars;
     std::vector<void*> pointers;
     Conflicts::Thread place;
 };
@@ -60,7 +60,7 @@ class Interpreter {
     Conflicts* conflicts_;
     ThreadState* thread_ = nullptr;
     const Stmt* statement_ = nullptr;  // that reads and writes
-    std::vector<Scalar> slots_;        // values of the statement, by id
+    IdVector<ValueId, Scalar> slots_;  // values of the statement, by id
     std::unordered_map<const Stmt*, std::vector<ValueId>> orders_;  // of evaluation
     Failure failure_;
 };

@@ -69,7 +69,7 @@ Value combine(Reduction r, Value a, Value b) {
 
 Value Cloner::value(ValueId id) {
     if (auto it = done_.find(id); it != done_.end()) return it->second;
-    const Instr& old = from_.values[static_cast<std::size_t>(id)];
+    const Instr& old = from_.values[id];
     Value result;
     if (old.op == Op::Acc) {
         result = accs.at(static_cast<std::size_t>(old.target));
@@ -97,9 +97,9 @@ int Cloner::buffer(int old) const {
 
 Index Cloner::index(const Index& e) {
     return e.substitute(
-        [this](Index::Kind kind, int id) {
-            return kind == Index::Kind::Var ? vars.at(static_cast<std::size_t>(id))
-                                            : Index::value(value(id).id);
+        [this](const Index::Term& t) {
+            return t.kind == Index::Kind::Var ? vars.at(t.var())
+                                              : Index::value(value(t.value()).id);
         },
         to_.extents);
 }
@@ -181,22 +181,20 @@ Nest with_values(const Nest& nest,
                  const std::function<Value(const Instr&, std::span<const Value>)>& replace) {
     Nest out = same_loops(nest);
     // Ids are a topological order, also of the values inside indices.
-    std::vector<Value> copies;
+    IdVector<ValueId, Value> copies;
     auto copy_index = [&](const Index& e) {
         return e.substitute(
-            [&](Index::Kind kind, int id) {
-                return kind == Index::Kind::Var
-                           ? Index::var(id)
-                           : Index::value(copies.at(static_cast<std::size_t>(id)).id);
+            [&](const Index::Term& t) {
+                return t.kind == Index::Kind::Var ? Index::var(t.var())
+                                                  : Index::value(copies.at(t.value()).id);
             },
             out.extents);
     };
-    auto copy_id = [&](ValueId id) { return copies.at(static_cast<std::size_t>(id)).id; };
+    auto copy_id = [&](ValueId id) { return copies.at(id).id; };
     for (const Instr& old : nest.values) {
         const auto n = static_cast<std::size_t>(arity(old.op));
         std::array<Value, 3> args;
-        for (std::size_t k = 0; k < n; ++k)
-            args[k] = copies.at(static_cast<std::size_t>(old.args[k]));
+        for (std::size_t k = 0; k < n; ++k) args[k] = copies.at(old.args[k]);
         const Value other = replace(old, {args.data(), n});
         copies.push_back(other ? other : out.copy(old, {args.data(), n}, copy_index(old.index)));
     }
@@ -209,7 +207,7 @@ Nest with_values(const Nest& nest,
     return out;
 }
 
-void clone_body(const Nest& from, Nest& to, std::vector<Index> vars) {
+void clone_body(const Nest& from, Nest& to, IdVector<Var, Index> vars) {
     Cloner clone(from, to);
     clone.vars = std::move(vars);
     for (std::size_t k = 0; k < from.accumulators.size(); ++k)
@@ -221,16 +219,16 @@ void clone_body(const Nest& from, Nest& to, std::vector<Index> vars) {
 }
 
 std::vector<ValueId> needed(const Code& code, std::span<const ValueId> roots) {
-    std::vector<char> seen(code.values.size(), 0);
+    IdVector<ValueId, char> seen(code.values.size(), 0);
     std::vector<ValueId> stack(roots.begin(), roots.end()), out;
     while (!stack.empty()) {
         ValueId id = stack.back();
         stack.pop_back();
-        if (seen[static_cast<std::size_t>(id)]) continue;
-        seen[static_cast<std::size_t>(id)] = 1;
+        if (seen[id]) continue;
+        seen[id] = 1;
         out.push_back(id);
-        const Instr& i = code.values[static_cast<std::size_t>(id)];
-        for (int k = 0; k < arity(i.op); ++k) stack.push_back(i.args[static_cast<std::size_t>(k)]);
+        const Instr& i = code.values[id];
+        for (ValueId a : operands(i)) stack.push_back(a);
         i.index.for_each_value([&](ValueId v) { stack.push_back(v); });
     }
     std::sort(out.begin(), out.end());
@@ -243,7 +241,7 @@ bool is_float_sum(const Accumulator& a) {
 
 std::int64_t reduced_elements(const Nest& nest) {
     std::int64_t n = 1;
-    for (Var v : nest.reduce_axes) n *= nest.extents[static_cast<std::size_t>(v)];
+    for (Var v : nest.reduce_axes) n *= nest.extents[v];
     return n;
 }
 
@@ -300,7 +298,7 @@ std::vector<Stmt> accumulate(Kernel& k, Reduction reduction, Value element, int 
         Value at = select(better, cast(k.index(position), DType::I32), k.load(where, slot));
         return {StoreTo{where, slot, at.id, {}}, StoreTo{best, slot, extreme.id, {}}};
     }
-    const Instr& e = k.values[static_cast<std::size_t>(element.id)];
+    const Instr& e = k.values[element.id];
     Value sum = reduction == Reduction::Sum && is_float(t) && e.op == Op::Mul
                     ? muladd({&k, e.args[0]}, {&k, e.args[1]}, old)
                     : combine(reduction, old, element);
@@ -314,13 +312,11 @@ Kernel naive(const Nest& nest) {
     k.extents = nest.extents;
     k.var_names = nest.var_names;
     Cloner clone(nest, k);
-    for (Var v = 0; v < static_cast<int>(nest.extents.size()); ++v)
-        clone.vars.push_back(Index::var(v));
+    for (Var v : nest.extents.ids()) clone.vars.push_back(Index::var(v));
 
     std::vector<Stmt> body, inner;
     Index position;
-    for (Var v : nest.reduce_axes)
-        position = position * nest.extents[static_cast<std::size_t>(v)] + Index::var(v);
+    for (Var v : nest.reduce_axes) position = position * nest.extents[v] + Index::var(v);
     struct Local {
         int best = -1, where = -1, error = -1;
     };

@@ -59,7 +59,7 @@ struct Stmt;
 
 /// A loop over the extent of `var`.
 struct Loop {
-    Var var = -1;
+    Var var;
     LoopKind kind = LoopKind::Serial;
     std::vector<Stmt> body;
     /// Of a vector: its width, at least the extent. Lanes beyond the extent touch no memory; in
@@ -70,7 +70,7 @@ struct Loop {
 
 /// The body, where the condition holds.
 struct If {
-    ValueId condition = -1;
+    ValueId condition;
     std::vector<Stmt> body;
 };
 
@@ -136,10 +136,10 @@ class Cloner {
   public:
     Cloner(const Code& from, Code& to) : from_(from), to_(to) {}
 
-    std::vector<Index> vars;   // by the old Var; must cover all that are used
-    std::vector<Value> accs;   // by accumulator
-    std::vector<int> buffers;  // by the old buffer; -1: nothing reads or writes it
-    std::vector<Index> shift;  // added to addresses, by the old buffer; empty: nothing is
+    IdVector<Var, Index> vars;  // of the old ones; must cover all that are used
+    std::vector<Value> accs;    // by accumulator
+    std::vector<int> buffers;   // by the old buffer; -1: nothing reads or writes it
+    std::vector<Index> shift;   // added to addresses, by the old buffer; empty: nothing is
     Value value(ValueId id);
     /// From now on `id` is this value of the other Code.
     void replace(ValueId id, Value by) { done_.insert_or_assign(id, by); }
@@ -162,7 +162,7 @@ Nest with_values(const Nest& nest,
 
 /// Copies what a nest computes into `to`, which has its buffers and axes already, with the
 /// variables of `from` replaced.
-void clone_body(const Nest& from, Nest& to, std::vector<Index> vars);
+void clone_body(const Nest& from, Nest& to, IdVector<Var, Index> vars);
 
 std::string to_string(const Kernel& kernel);
 /// One statement's line of that text, without the values that it needs and without its body.

@@ -37,6 +37,11 @@ class KeyWriter {
     }
 
   private:
+    template <class Tag>
+    void number(Id<Tag> id) {
+        number(id.number());
+    }
+
     template <class T>
     void number(T v) {
         const auto n = static_cast<std::int64_t>(v);
@@ -55,7 +60,7 @@ class KeyWriter {
         for (const Index::Term& t : e.terms()) {
             number(t.coefficient);
             number(t.kind);
-            number(t.id);
+            number(t.number);
             number(t.divisor);
             if (t.inner) index(*t.inner);
         }

@@ -26,7 +26,7 @@ Value combine(Reduction r, Value a, Value b);
 /// One reduction over all of a nest's reduction axes. Its result is `Acc k` in the stores.
 struct Accumulator {
     Reduction reduction = Reduction::Sum;
-    ValueId element = -1;      // depends on axes and reduction axes, on no Acc
+    ValueId element;           // depends on axes and reduction axes, on no Acc
     DType dtype = DType::F32;  // of the result
 };
 
@@ -35,14 +35,14 @@ struct Accumulator {
 struct StoreTo {
     int buffer = -1;
     Index index;
-    ValueId value = -1;
+    ValueId value;
     std::optional<Reduction> combine;
 };
 
 /// A run-time condition: where `ok` is false the run fails with (code, element), the lowest failing
 /// element winning, and no later kernel runs.
 struct CheckThat {
-    ValueId ok = -1;
+    ValueId ok;
     int code = 0;
     Index element;
 };

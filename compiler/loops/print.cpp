@@ -35,14 +35,14 @@ class Printer {
 
     void values(std::span<const ValueId> roots, int depth, std::set<ValueId>& done) {
         for (ValueId id : needed(code_, roots)) {
-            const Instr& i = code_.values[static_cast<std::size_t>(id)];
+            const Instr& i = code_.values[id];
             if (i.op == Op::Const || !done.insert(id).second) continue;
             line(depth, fmt::format("%{} = {}.{}{}", id, name(i.op), name(i.dtype), operands(i)));
         }
     }
 
     std::string operand(ValueId id) const {
-        const Instr& i = code_.values[static_cast<std::size_t>(id)];
+        const Instr& i = code_.values[id];
         return i.op == Op::Const ? constant_text(i.constant) : fmt::format("%{}", id);
     }
 
@@ -84,8 +84,8 @@ class Printer {
         out += fmt::format("{:{}}{}\n", "", 2 * depth, text);
     }
 
-    std::string var(Var v) const { return code_.var_names[static_cast<std::size_t>(v)]; }
-    std::int64_t extent(Var v) const { return code_.extents[static_cast<std::size_t>(v)]; }
+    std::string var(Var v) const { return code_.var_names[v]; }
+    std::int64_t extent(Var v) const { return code_.extents[v]; }
 
   private:
     static std::string kind_of(const Loop& l) {
@@ -146,8 +146,7 @@ class Printer {
             case Form::Function: break;
         }
         std::string text;
-        for (int k = 0; k < arity(i.op); ++k)
-            text += (k ? ", " : " ") + operand(i.args[static_cast<std::size_t>(k)]);
+        for (ValueId a : loops::operands(i)) text += (text.empty() ? " " : ", ") + operand(a);
         return text;
     }
 

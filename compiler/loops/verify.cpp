@@ -10,13 +10,10 @@ namespace arete::loops {
 namespace {
 
 void verify_types(const Code& code, ValueId id) {
-    const Instr& i = code.values[static_cast<std::size_t>(id)];
-    auto type = [&](int k) {
-        return code.values[static_cast<std::size_t>(i.args[static_cast<std::size_t>(k)])].dtype;
-    };
-    for (int k = 0; k < arity(i.op); ++k) {
-        ValueId a = i.args[static_cast<std::size_t>(k)];
-        ARETE_CHECK(a >= 0 && a < id, "%{}: operand %{} does not come before it", id, a);
+    const Instr& i = code.values[id];
+    auto type = [&](int k) { return code.values[operands(i)[static_cast<std::size_t>(k)]].dtype; };
+    for (ValueId a : operands(i)) {
+        ARETE_CHECK(a && a < id, "%{}: operand %{} does not come before it", id, a);
     }
     switch (i.op) {
         case Op::Const: ARETE_CHECK(i.constant.dtype == i.dtype, "%{}", id); break;
@@ -105,8 +102,8 @@ void verify_address(const Code& code, int buffer, const Index& e, std::string_vi
     e.for_each_value([&](ValueId) { has_values = true; });
     if (has_values) return;
     for (ValueId g : needed(code, guards))
-        for (Var v = 0; v < static_cast<int>(code.extents.size()); ++v)
-            if (e.uses(v) && code.values[static_cast<std::size_t>(g)].index.uses(v)) return;
+        for (Var v : code.extents.ids())
+            if (e.uses(v) && code.values[g].index.uses(v)) return;
     const Buffer& b = code.buffers.at(static_cast<std::size_t>(buffer));
     for (std::int64_t extent : code.extents)
         if (extent == 0) return;  // an empty loop reads nothing
@@ -119,7 +116,7 @@ void verify_values(const Code& code, std::span<const ValueId> roots, std::string
                    std::span<const ValueId> guards = {}) {
     for (ValueId id : needed(code, roots)) {
         verify_types(code, id);
-        const Instr& i = code.values[static_cast<std::size_t>(id)];
+        const Instr& i = code.values[id];
         if (i.op == Op::Load) verify_address(code, i.target, i.index, what, guards);
     }
 }
@@ -130,10 +127,10 @@ void verify_store(const Code& code, const StoreTo& s, std::string_view what,
     s.index.for_each_value([&](ValueId v) { roots.push_back(v); });
     verify_values(code, roots, what, guards);
     verify_address(code, s.buffer, s.index, what, guards);
-    ARETE_CHECK(code.values[static_cast<std::size_t>(s.value)].dtype ==
-                    code.buffers.at(static_cast<std::size_t>(s.buffer)).dtype,
-                "{}: store of another type to {}", what,
-                code.buffers[static_cast<std::size_t>(s.buffer)].name);
+    ARETE_CHECK(
+        code.values[s.value].dtype == code.buffers.at(static_cast<std::size_t>(s.buffer)).dtype,
+        "{}: store of another type to {}", what,
+        code.buffers[static_cast<std::size_t>(s.buffer)].name);
 }
 
 void verify_fold(const Kernel& k, const FoldLanes& f) {
@@ -181,19 +178,17 @@ class KernelVerifier {
     }
 
     void loop(const Loop& l, bool outermost) {
-        ARETE_CHECK(l.var >= 0 && l.var < static_cast<int>(k_.extents.size()), "{}", k_.name);
+        ARETE_CHECK(k_.extents.contains(l.var), "{}", k_.name);
         ARETE_CHECK(outermost || l.kind != LoopKind::Parallel, "{}: inner parallel loop", k_.name);
-        ARETE_CHECK(
-            l.kind != LoopKind::Vector || l.lanes >= k_.extents[static_cast<std::size_t>(l.var)],
-            "{}: vector loop longer than its width", k_.name);
+        ARETE_CHECK(l.kind != LoopKind::Vector || l.lanes >= k_.extents[l.var],
+                    "{}: vector loop longer than its width", k_.name);
         body(l.body, false);
     }
 
     void condition(const Stmt& s, const If& i) {
         values({i.condition});
-        ARETE_CHECK(k_.values[static_cast<std::size_t>(i.condition)].dtype == DType::Bool,
-                    "{}: '{}' asks for a {}", k_.name, line_of(k_, s),
-                    name(k_.values[static_cast<std::size_t>(i.condition)].dtype));
+        ARETE_CHECK(k_.values[i.condition].dtype == DType::Bool, "{}: '{}' asks for a {}", k_.name,
+                    line_of(k_, s), name(k_.values[i.condition].dtype));
         guards_.push_back(i.condition);
         body(i.body, false);
         guards_.pop_back();
@@ -226,28 +221,27 @@ void verify(const Nest& nest) {
     for (const Accumulator& a : nest.accumulators) {
         verify_values(nest, {&a.element, 1}, nest.name);
         const bool position = a.reduction == Reduction::ArgMax || a.reduction == Reduction::ArgMin;
-        ARETE_CHECK(a.dtype == (position ? DType::I32
-                                         : nest.values[static_cast<std::size_t>(a.element)].dtype),
+        ARETE_CHECK(a.dtype == (position ? DType::I32 : nest.values[a.element].dtype),
                     "{}: {} of type {}", nest.name, name(a.reduction), name(a.dtype));
         ARETE_CHECK(a.reduction != Reduction::Mean || is_float(a.dtype), "{}: mean of {}",
                     nest.name, name(a.dtype));
         for (ValueId id : needed(nest, {&a.element, 1}))
-            ARETE_CHECK(nest.values[static_cast<std::size_t>(id)].op != Op::Acc,
-                        "{}: an accumulator uses an accumulator", nest.name);
+            ARETE_CHECK(nest.values[id].op != Op::Acc, "{}: an accumulator uses an accumulator",
+                        nest.name);
     }
     for (const CheckThat& c : nest.checks) verify_values(nest, {&c.ok, 1}, nest.name);
     for (const StoreTo& s : nest.stores) {
         verify_store(nest, s, nest.name);
         std::vector<ValueId> roots{s.value};
         for (ValueId id : needed(nest, roots)) {
-            const Instr& i = nest.values[static_cast<std::size_t>(id)];
+            const Instr& i = nest.values[id];
             if (i.op == Op::Acc)
                 ARETE_CHECK(i.target < static_cast<int>(nest.accumulators.size()), "{}", nest.name);
             // Outside the accumulators the reduction axes have no value.
             if (i.op == Op::Load || i.op == Op::LoadIf || i.op == Op::IndexOf)
                 for (Var v : nest.reduce_axes)
                     ARETE_CHECK(!i.index.uses(v), "{}: {} is used outside its reduction", nest.name,
-                                nest.var_names[static_cast<std::size_t>(v)]);
+                                nest.var_names[v]);
         }
     }
 }

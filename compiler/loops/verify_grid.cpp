@@ -72,7 +72,7 @@ class GridVerifier {
         }
         ARETE_CHECK(l.thread_count() <= limits_.threads, "{}: {} threads in a block, at most {}",
                     k_.name, l.thread_count(), limits_.threads);
-        ARETE_CHECK(l.warp < 0 || l.lanes == limits_.warp, "{}: a warp of {} threads instead of {}",
+        ARETE_CHECK(!l.warp || l.lanes == limits_.warp, "{}: a warp of {} threads instead of {}",
                     k_.name, l.lanes, limits_.warp);
         ARETE_CHECK(l.shared_bytes <= limits_.shared_bytes,
                     "{}: {} bytes of shared memory, at most {}", k_.name, l.shared_bytes,
@@ -131,7 +131,7 @@ class GridVerifier {
         if (scope != Scope::Warp) differ.insert(differ.end(), block_.begin(), block_.end());
         if (scope == Scope::Grid) differ.insert(differ.end(), grid_.begin(), grid_.end());
         for (ValueId v : needed(k_, {&id, 1})) {
-            const Instr& i = k_.values[static_cast<std::size_t>(v)];
+            const Instr& i = k_.values[v];
             for (Var d : differ)
                 if (i.index.uses(d)) return false;
             if (i.op != Op::Load && i.op != Op::LoadIf) continue;

@@ -23,7 +23,7 @@ std::int64_t normalize_axis(std::int64_t axis, int rank, std::string_view op, Lo
 }
 
 Index to_index(Value v) {
-    const ir::Instr& i = v.code->values[static_cast<std::size_t>(v.id)];
+    const ir::Instr& i = v.code->values[v.id];
     if (i.op == ir::Op::Const) return i.constant.as_int();
     if (i.op == ir::Op::IndexOf) return i.index;
     return Index::value(v.id);

@@ -180,7 +180,7 @@ class ProgramBuilder {
         LoweredNest& l = groups_[static_cast<std::size_t>(group)];
         if (l.zero_first) return false;
         auto loads = [&](loops::ValueId id, const Expr& variable) {
-            const loops::Instr& i = l.nest.values[static_cast<std::size_t>(id)];
+            const loops::Instr& i = l.nest.values[id];
             return (i.op == loops::Op::Load || i.op == loops::Op::LoadIf) &&
                    same(l.buffers[static_cast<std::size_t>(i.target)], variable);
         };
@@ -198,8 +198,7 @@ class ProgramBuilder {
         for (auto t = stores.begin(); t != stores.end(); ++t)
             for (loops::ValueId id : needed(l.nest, {&t->value, 1})) {
                 if (!loads(id, s)) continue;
-                if (!(l.nest.values[static_cast<std::size_t>(id)].index == own->index))
-                    return false;
+                if (!(l.nest.values[id].index == own->index)) return false;
                 last = last && t <= own;
             }
         if (last) return true;
@@ -364,7 +363,7 @@ class ProgramBuilder {
                 c.code += static_cast<int>(out_.checks.size());
             out_.checks.insert(out_.checks.end(), g.checks.begin(), g.checks.end());
             measure(g, step);
-            step.parts.push_back({std::move(g.nest), step.slots, -1});
+            step.parts.push_back({std::move(g.nest), step.slots, {}});
             out_.program.steps.push_back(std::move(step));
         }
     }
@@ -397,17 +396,15 @@ class ProgramBuilder {
         auto flops = [&](const std::vector<loops::ValueId>& roots) {
             double sum = 0;
             for (loops::ValueId id : needed(n, roots)) {
-                const loops::Instr& i = n.values[static_cast<std::size_t>(id)];
+                const loops::Instr& i = n.values[id];
                 if (is_float(i.dtype) && loops::arity(i.op) > 0)
                     sum += i.op == loops::Op::Fma || i.op == loops::Op::MulAdd ? 2 : 1;
             }
             return sum;
         };
         double outside = 1, inside = 1;
-        for (loops::Var v : n.axes)
-            outside *= static_cast<double>(n.extents[static_cast<std::size_t>(v)]);
-        for (loops::Var v : n.reduce_axes)
-            inside *= static_cast<double>(n.extents[static_cast<std::size_t>(v)]);
+        for (loops::Var v : n.axes) outside *= static_cast<double>(n.extents[v]);
+        for (loops::Var v : n.reduce_axes) inside *= static_cast<double>(n.extents[v]);
         step.flops =
             outside * (flops(stored(n)) + inside * (flops(accumulated(n)) +
                                                     static_cast<double>(n.accumulators.size())));

@@ -36,7 +36,7 @@ std::optional<loops::Nest> nest_of(const Node& n, std::int64_t elements, Product
     loops::expand_math(nest);
     bool fuses = false;
     for (const loops::ValueId id : loops::needed(nest, {&nest.stores[0].value, 1})) {
-        const loops::Op op = nest.values[static_cast<std::size_t>(id)].op;
+        const loops::Op op = nest.values[id].op;
         if (op == loops::Op::IndexOf) return std::nullopt;
         fuses = fuses || op == loops::Op::MulAdd;
     }

@@ -24,13 +24,13 @@ constexpr std::int64_t scratch_limit = 128 << 10;
 std::vector<Var> default_order(const Nest& nest, const Tiling& t) {
     std::vector<Var> axes;
     for (Var v : nest.axes)
-        if (!(t.outer >= 0 && v == t.inner && !t.over_reduction)) axes.push_back(v);
+        if (!(t.outer && v == t.inner && !t.over_reduction)) axes.push_back(v);
     // Elements of an operand that the nest reads: of one block, where a loop around it has others.
     auto walked = [&](const Instr& i) {
         std::int64_t n = 1;
         for (const auto* all : {&nest.axes, &nest.reduce_axes})
             for (Var v : *all)
-                if (i.index.uses(v)) n *= nest.extents[static_cast<std::size_t>(v)];
+                if (i.index.uses(v)) n *= nest.extents[v];
         return std::min(n, nest.buffers[static_cast<std::size_t>(i.target)].elements());
     };
     auto weight = [&](Var v) -> std::int64_t {
@@ -57,8 +57,8 @@ std::int64_t even_block(std::int64_t extent, std::int64_t target) {
 }  // namespace
 
 std::string to_string(const Blocking& b, const Nest& nest) {
-    if (b.cut < 0) return "";
-    auto name = [&](Var v) { return nest.var_names[static_cast<std::size_t>(v)]; };
+    if (!b.cut) return "";
+    auto name = [&](Var v) { return nest.var_names[v]; };
     std::string out;
     for (const Blocking::Loop& l : b.loops)
         if (l.part == Blocking::Part::Chunks)
@@ -76,7 +76,7 @@ bool outgrows_nearest_cache(const Nest& nest, const Machine& machine) {
     // What runs nothing moves nothing, whatever its operands hold.
     for (const std::vector<Var>* axes : {&nest.axes, &nest.reduce_axes})
         for (Var v : *axes)
-            if (nest.extents[static_cast<std::size_t>(v)] == 0) return false;
+            if (nest.extents[v] == 0) return false;
     return Traffic(nest, Tiling{}, machine).all_bytes() > static_cast<double>(machine.l1_bytes);
 }
 
@@ -99,12 +99,12 @@ Blocking choose_blocking(const Nest& nest, const Tiling& t, const Machine& machi
     // Of the outermost loop that runs more than once, before the reduction is cut: all, and the
     // elements of a rest, which runs after it on one thread.
     auto iterations = [&](const Blocking& b) {
-        const std::size_t end = b.cut >= 0 ? b.cut_at : b.loops.size();
+        const std::size_t end = b.cut ? b.cut_at : b.loops.size();
         for (std::size_t k = 0; k < end; ++k) {
             const Blocking::Loop& l = b.loops[k];
             const std::int64_t size =
                 l.part == Blocking::Part::Chunks ? b.chunk : traffic.tile_size(l.axis);
-            const std::int64_t extent = nest.extents[static_cast<std::size_t>(l.axis)];
+            const std::int64_t extent = nest.extents[l.axis];
             if (extent > size)
                 return std::pair{ceil_div(extent, size),
                                  static_cast<double>(extent % size) / static_cast<double>(extent)};
@@ -120,18 +120,17 @@ Blocking choose_blocking(const Nest& nest, const Tiling& t, const Machine& machi
     auto consider = [&](Blocking b) {
         // A few iterations for the threads: four, or as many as there are without blocks. Room for
         // accumulators that wait, for a block and for the next.
-        if (b.cut >= 0 &&
-            (iterations(b).first < std::min<std::int64_t>(4, iterations(plain).first) ||
-             traffic.waiting_bytes(b) > scratch_limit ||
-             2 * traffic.ahead_bytes(b) > 0.4 * static_cast<double>(machine.l2_bytes)))
+        if (b.cut && (iterations(b).first < std::min<std::int64_t>(4, iterations(plain).first) ||
+                      traffic.waiting_bytes(b) > scratch_limit ||
+                      2 * traffic.ahead_bytes(b) > 0.4 * static_cast<double>(machine.l2_bytes)))
             return;
         // Pieces of a matrix that the last cache holds come in time without being asked for early.
-        if (b.cut >= 0 && traffic.ahead_bytes(b) > 0 && !traffic.from_memory()) return;
+        if (b.cut && traffic.ahead_bytes(b) > 0 && !traffic.from_memory()) return;
         b.cycles = traffic.cycles(b) * unevenness(b);
         // Blocks cost code: they must be worth it.
-        if (b.cycles * (best.cut < 0 ? 1.03 : 1) < best.cycles) best = b;
+        if (b.cycles * (!best.cut ? 1.03 : 1) < best.cycles) best = b;
     };
-    const std::int64_t extent = nest.extents[static_cast<std::size_t>(cut)];
+    const std::int64_t extent = nest.extents[cut];
     for (std::size_t first = 0; first < order.size(); ++first) {
         Blocking b = plain;
         std::rotate(b.loops.begin(), b.loops.begin() + static_cast<std::ptrdiff_t>(first),
@@ -143,7 +142,7 @@ Blocking choose_blocking(const Nest& nest, const Tiling& t, const Machine& machi
             if (2 * b.cut_size > extent) break;
             for (b.cut_at = 1; b.cut_at <= b.loops.size(); ++b.cut_at) consider(b);
             // The axis of the lanes in two loops, one around the blocks and one inside.
-            if (b.loops.front().axis != t.inner || t.over_reduction || t.outer >= 0 || t.lanes == 1)
+            if (b.loops.front().axis != t.inner || t.over_reduction || t.outer || t.lanes == 1)
                 continue;
             const std::int64_t tiles = traffic.tiles(t.inner);
             for (const std::int64_t wanted : {4, 5, 6, 7, 8, 10, 12, 16, 20, 25, 32}) {
@@ -165,22 +164,22 @@ static std::optional<Blocking> pack_by_blocks(const Nest& nest, const Tiling& t,
                                               const Machine& machine) {
     Blocking out;
     std::vector<Blocking::Loop> inside;
-    std::vector<std::int64_t> box = nest.extents;
+    Box box = nest.extents;
     for (Var v : default_order(nest, t)) {
         if (v == t.inner) continue;
         const bool in_panels = std::any_of(t.packed.begin(), t.packed.end(), [&](ValueId id) {
-            return packed_along(nest, nest.values[static_cast<std::size_t>(id)], t.inner) == v;
+            return packed_along(nest, nest.values[id], t.inner) == v;
         });
         (in_panels ? inside : out.loops).push_back({v, Blocking::Part::Whole});
-        if (!in_panels) box[static_cast<std::size_t>(v)] = 1;
+        if (!in_panels) box[v] = 1;
     }
     out.loops.push_back({t.inner, Blocking::Part::Whole});
     out.pack_at = out.loops.size();
     out.loops.insert(out.loops.end(), inside.begin(), inside.end());
-    box[static_cast<std::size_t>(t.inner)] = t.block;
+    box[t.inner] = t.block;
     double bytes = 0;
     for (ValueId id : t.packed) {
-        const Instr& i = nest.values[static_cast<std::size_t>(id)];
+        const Instr& i = nest.values[id];
         bytes += panel_elements(nest, i, t, box) * static_cast<double>(size_of(i.dtype));
     }
     if (bytes > static_cast<double>(machine.l2_bytes) / 8) return {};
@@ -201,9 +200,8 @@ std::optional<Blocking> choose_packing(const Nest& nest, const Tiling& t, const 
                                                          : traffic.tile_size(b.loops[k].axis);
     };
     const auto trips = [&](const Blocking& b, std::size_t k) {
-        const std::int64_t all = b.loops[k].part == Blocking::Part::InChunk
-                                     ? b.chunk
-                                     : nest.extents[static_cast<std::size_t>(b.loops[k].axis)];
+        const std::int64_t all =
+            b.loops[k].part == Blocking::Part::InChunk ? b.chunk : nest.extents[b.loops[k].axis];
         return ceil_div(all, steps(b, k));
     };
     std::int64_t most = 1;
@@ -211,21 +209,20 @@ std::optional<Blocking> choose_packing(const Nest& nest, const Tiling& t, const 
     std::optional<Blocking> best;
     auto consider = [&](Blocking b) {
         if (parallel && trips(b, 0) < std::min<std::int64_t>(4, most)) return;
-        std::vector<std::int64_t> box = nest.extents;
+        Box box = nest.extents;
         double times = 1;
         for (std::size_t k = 0; k < b.pack_at; ++k) {
-            box[static_cast<std::size_t>(b.loops[k].axis)] = steps(b, k);
+            box[b.loops[k].axis] = steps(b, k);
             times *= static_cast<double>(trips(b, k));
         }
-        if (b.cut >= 0) {
-            box[static_cast<std::size_t>(b.cut)] = b.cut_size;
-            times *= static_cast<double>(
-                ceil_div(nest.extents[static_cast<std::size_t>(b.cut)], b.cut_size));
+        if (b.cut) {
+            box[b.cut] = b.cut_size;
+            times *= static_cast<double>(ceil_div(nest.extents[b.cut], b.cut_size));
             if (traffic.waiting_bytes(b) > scratch_limit) return;
         }
         double copies = 0, bytes = 0;
         for (ValueId id : t.packed) {
-            const Instr& i = nest.values[static_cast<std::size_t>(id)];
+            const Instr& i = nest.values[id];
             const double n = panel_elements(nest, i, t, box);
             copies += n * packing_cycles(nest, i, t.inner, t.lanes);
             bytes += n * static_cast<double>(size_of(i.dtype));
@@ -237,11 +234,11 @@ std::optional<Blocking> choose_packing(const Nest& nest, const Tiling& t, const 
     };
     auto places = [&](Blocking b) {
         for (b.pack_at = parallel ? 1 : 0; b.pack_at <= b.loops.size(); ++b.pack_at) {
-            b.cut = -1;
+            b.cut = {};
             consider(b);
             if (nest.reduce_axes.empty()) continue;  // a sum of one term
             const Var cut = nest.reduce_axes.front();
-            const std::int64_t extent = nest.extents[static_cast<std::size_t>(cut)];
+            const std::int64_t extent = nest.extents[cut];
             if (t.is_vector(cut) || cut == t.unroll) continue;
             for (const std::int64_t target : {128, 256, 512}) {
                 if (2 * target > extent || b.pack_at == b.loops.size()) break;

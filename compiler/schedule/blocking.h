@@ -19,12 +19,12 @@ struct Blocking {
         InChunk,  ///< the tiles of one chunk
     };
     struct Loop {
-        loops::Var axis = -1;
+        loops::Var axis;
         Part part = Part::Whole;
     };
     std::vector<Loop> loops;
     std::int64_t chunk = 0;     ///< a multiple of the tile's size along that axis
-    loops::Var cut = -1;        ///< a reduction axis that is no vector; or -1
+    loops::Var cut;             ///< a reduction axis that is no vector; or none
     std::int64_t cut_size = 0;  ///< steps of it in a block
     std::size_t cut_at = 0;
     /// Operands that the tiling packs are packed before this loop, for each iteration of those

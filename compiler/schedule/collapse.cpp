@@ -14,7 +14,7 @@ namespace {
 std::vector<const Index*> indices(const Nest& nest) {
     std::vector<const Index*> out;
     for (ValueId id : needed(nest, roots(nest))) {
-        const Instr& i = nest.values[static_cast<std::size_t>(id)];
+        const Instr& i = nest.values[id];
         if (i.op == Op::Load || i.op == Op::LoadIf || i.op == Op::IndexOf) out.push_back(&i.index);
     }
     for (const StoreTo& s : nest.stores) out.push_back(&s.index);
@@ -31,7 +31,7 @@ bool walks_as_one(const Index& e, Var outer, Var inner, std::int64_t extent) {
 }
 
 bool mergeable(const Nest& nest, const std::vector<const Index*>& all, Var outer, Var inner) {
-    std::int64_t extent = nest.extents[static_cast<std::size_t>(inner)];
+    std::int64_t extent = nest.extents[inner];
     return std::all_of(all.begin(), all.end(),
                        [&](const Index* e) { return walks_as_one(*e, outer, inner, extent); });
 }
@@ -41,13 +41,10 @@ Nest merge(const Nest& nest, std::vector<Var> Nest::*axes, std::size_t at) {
     Var outer = (nest.*axes)[at], inner = (nest.*axes)[at + 1];
     Nest out = same_loops(nest);
     (out.*axes).erase((out.*axes).begin() + static_cast<std::ptrdiff_t>(at));
-    out.extents[static_cast<std::size_t>(inner)] *= nest.extents[static_cast<std::size_t>(outer)];
-    out.var_names[static_cast<std::size_t>(inner)] =
-        nest.var_names[static_cast<std::size_t>(outer)] +
-        nest.var_names[static_cast<std::size_t>(inner)];
-    std::vector<Index> vars;
-    for (Var v = 0; v < static_cast<int>(nest.extents.size()); ++v)
-        vars.push_back(v == outer ? Index(0) : Index::var(v));
+    out.extents[inner] *= nest.extents[outer];
+    out.var_names[inner] = nest.var_names[outer] + nest.var_names[inner];
+    IdVector<Var, Index> vars;
+    for (Var v : nest.extents.ids()) vars.push_back(v == outer ? Index(0) : Index::var(v));
     clone_body(nest, out, std::move(vars));
     return out;
 }

@@ -23,12 +23,12 @@ std::int64_t even_steps(std::int64_t trips, std::int64_t most) {
 DType Emitter::type_of_sum(std::size_t a) const {
     const Accumulator& acc = nest_.accumulators[a];
     if (in_parts(a) && order_.exact) return DType::F64;
-    return nest_.values[static_cast<std::size_t>(acc.element)].dtype;
+    return nest_.values[acc.element].dtype;
 }
 
 DType Emitter::type_of_part(std::size_t a) const {
     const Accumulator& acc = nest_.accumulators[a];
-    const Instr& element = nest_.values[static_cast<std::size_t>(acc.element)];
+    const Instr& element = nest_.values[acc.element];
     // A mean of numbers that are read may be representable where the sum of a few is not.
     if (acc.reduction == Reduction::Mean && (element.op == Op::Load || !order_.pairs))
         return type_of_sum(a);
@@ -52,7 +52,7 @@ Emitter::Statements Emitter::reduce(const std::vector<Local>& locals) {
     if (order_.pairs) additions = ceil_div(additions, most_pairs);
     for (std::size_t k = nest_.reduce_axes.size(); k-- > 0;) {
         const Var v = nest_.reduce_axes[k];
-        if (t_.over_reduction && t_.outer >= 0 && v == t_.inner) continue;
+        if (t_.over_reduction && t_.outer && v == t_.inner) continue;
         const std::int64_t trips =
             vector_axis(v) ? ceil_div(range(v).size, t_.block) : range(v).size;
         if (additions * trips > order_.chain) {

@@ -31,7 +31,8 @@ Emitter::Statements Emitter::emit_tile() {
         const DType wide = type_of_sum(a);
         l.best = k_.add_buffer({"acc" + n, type_of_part(a), {elements}, Space::Register});
         if (in_parts(a)) l.sum = k_.add_buffer({"all" + n, wide, {elements}, Space::Register});
-        if (keeps_errors(a)) l.error = k_.add_buffer({"error" + n, wide, {elements}, Space::Register});
+        if (keeps_errors(a))
+            l.error = k_.add_buffer({"error" + n, wide, {elements}, Space::Register});
         if (acc.reduction == Reduction::ArgMax || acc.reduction == Reduction::ArgMin)
             l.where = k_.add_buffer({"arg" + n, DType::I32, {slots}, Space::Register});
         const std::int64_t folded = (slots + 2 * t_.lanes - 1) / t_.lanes * t_.lanes;
@@ -159,23 +160,22 @@ Emitter::Statements Emitter::store_one_by_one(const std::vector<Local>& locals) 
         [&](std::size_t k, const Index& tile, const Index& lane) {
             if (k < t_.tiles.size()) {
                 const Var v = t_.tiles[k].axis;
-                return repeat(nest_.var_names[static_cast<std::size_t>(v)], tile_size_[k], 1, 0,
-                              LoopKind::Serial, [&](const Index& at) {
+                return repeat(nest_.var_names[v], tile_size_[k], 1, 0, LoopKind::Serial,
+                              [&](const Index& at) {
                                   var(v) = tile_start_[k] + at;
                                   return tiles(k + 1, tile * tile_size_[k] + at, lane);
                               });
             }
-            if (t_.outer < 0) return finish(tile * padded + lane);
-            return repeat(nest_.var_names[static_cast<std::size_t>(t_.outer)], block_size_, 1, 0,
-                          LoopKind::Serial, [&](const Index& row) {
+            if (!t_.outer) return finish(tile * padded + lane);
+            return repeat(nest_.var_names[t_.outer], block_size_, 1, 0, LoopKind::Serial,
+                          [&](const Index& row) {
                               var(t_.outer) = block_start_ + row;
                               return finish(tile * padded + row * extent(t_.inner) + lane);
                           });
         };
-    append(out, repeat(nest_.var_names[static_cast<std::size_t>(t_.inner)],
-                       t_.outer >= 0 ? extent(t_.inner) : block_size_, 1, 0, LoopKind::Serial,
-                       [&](const Index& lane) {
-                           var(t_.inner) = t_.outer >= 0 ? lane : block_start_ + lane;
+    append(out, repeat(nest_.var_names[t_.inner], t_.outer ? extent(t_.inner) : block_size_, 1, 0,
+                       LoopKind::Serial, [&](const Index& lane) {
+                           var(t_.inner) = t_.outer ? lane : block_start_ + lane;
                            return tiles(0, Index(0), lane);
                        }));
     return out;
@@ -194,7 +194,7 @@ bool Emitter::stores_wait(const std::vector<Local>& locals) const {
                k_.buffers[static_cast<std::size_t>(locals[0].best)].dtype &&
            (locals[0].sum < 0 || !order_.exact) &&
            std::any_of(ids.begin(), ids.end(), [&](ValueId id) {
-               const Instr& i = nest_.values[static_cast<std::size_t>(id)];
+               const Instr& i = nest_.values[id];
                return i.op == Op::Load && i.index == s.index;  // the new value may take its place
            });
 }
@@ -302,7 +302,7 @@ Emitter::Statements Emitter::window(const std::vector<Local>& locals, const Inde
     std::vector<Local> one_by_one = locals;
     for (std::size_t a = 0; a < locals.size(); ++a) {
         const Accumulator& acc = nest_.accumulators[a];
-        const DType t = nest_.values[static_cast<std::size_t>(acc.element)].dtype;
+        const DType t = nest_.values[acc.element].dtype;
         if (locals[a].best < 0 || locals[a].where >= 0 || !is_float(t) ||
             (acc.reduction != Reduction::Max && acc.reduction != Reduction::Min))
             continue;
@@ -354,7 +354,7 @@ Emitter::Statements Emitter::reduce_axis(std::size_t position, const std::vector
         return out;
     }
     if (vector_axis(v)) {
-        std::size_t skip = t_.outer >= 0 ? 2 : 1;
+        std::size_t skip = t_.outer ? 2 : 1;
         return segments(v, t_.block, LoopKind::Serial, [&](const Index& start, std::int64_t size) {
             block_start_ = start;
             block_size_ = size;
@@ -365,7 +365,7 @@ Emitter::Statements Emitter::reduce_axis(std::size_t position, const std::vector
         });
     }
     const Range all = range(v);
-    return repeat(nest_.var_names[static_cast<std::size_t>(v)], all.size, 1, 0,
+    return repeat(nest_.var_names[v], all.size, 1, 0,
                   v == t_.unroll ? LoopKind::Unrolled : LoopKind::Serial, [&](const Index& at) {
                       var(v) = all.start + at;
                       Statements out = prefetches(v);
@@ -410,8 +410,8 @@ Emitter::Statements Emitter::update(const std::vector<Local>& locals) {
                     return fold(locals, slot * t_.lanes + lane, lane, active);
                 }
                 const std::size_t k = order[position];
-                return repeat(nest_.var_names[static_cast<std::size_t>(t_.tiles[k].axis)] + "t",
-                              tile_size_[k], 1, 0, LoopKind::Unrolled, [&](const Index& number) {
+                return repeat(nest_.var_names[t_.tiles[k].axis] + "t", tile_size_[k], 1, 0,
+                              LoopKind::Unrolled, [&](const Index& number) {
                                   at[k] = number;
                                   var(t_.tiles[k].axis) = tile_start_[k] + number;
                                   return each(position + 1);
@@ -425,7 +425,7 @@ Emitter::Statements Emitter::update(const std::vector<Local>& locals) {
 bool Emitter::multiplies_lanes(const Instr& product) const {
     return product.op == Op::Mul &&
            std::all_of(product.args.begin(), product.args.begin() + 2, [&](ValueId id) {
-               const Instr& i = nest_.values[static_cast<std::size_t>(id)];
+               const Instr& i = nest_.values[id];
                return i.op == Op::Load && i.index.uses(t_.inner);
            });
 }
@@ -450,7 +450,7 @@ Emitter::Statements Emitter::fold_one(const std::vector<Local>& locals, std::siz
     const bool partly = active >= 0 && active < t_.lanes;
     Value inside;
     if (partly) inside = lt(k_.index(lane), k_.constant(DType::I64, active));
-    const Instr& product = nest_.values[static_cast<std::size_t>(acc.element)];
+    const Instr& product = nest_.values[acc.element];
     const bool zeros = partly && acc.reduction == Reduction::Sum && multiplies_lanes(product);
     if (zeros) {
         // What is loaded of a part of the lanes is zero in the others at no cost.

@@ -8,9 +8,8 @@
 namespace arete {
 
 Emitter::Statements Emitter::emit_axis(std::size_t position, bool outermost) {
-    if (position == b_.cut_at && b_.cut >= 0 && phase_ == Phase::Whole)
-        return emit_blocks(position);
-    if (!t_.packed.empty() && position == b_.pack_at && b_.cut < 0 && !packed_) {
+    if (position == b_.cut_at && b_.cut && phase_ == Phase::Whole) return emit_blocks(position);
+    if (!t_.packed.empty() && position == b_.pack_at && !b_.cut && !packed_) {
         packed_ = true;
         Statements out = pack();
         // Whoever reads a panel has made it.
@@ -79,8 +78,8 @@ Emitter::Statements Emitter::emit_blocks(std::size_t position) {
         const DType t = type_of_sum(a);
         const Value start = identity_value(k_, nest_.accumulators[a].reduction, t);
         const auto wait = [&](const std::string& name) {
-            const int buffer =
-                k_.add_buffer({name + std::to_string(a), t, {tiles * waiting_slots_}, Space::Private, true});
+            const int buffer = k_.add_buffer(
+                {name + std::to_string(a), t, {tiles * waiting_slots_}, Space::Private, true});
             append(out, repeat("w", tiles * waiting_slots_ / t_.lanes, t_.lanes, 0,
                                LoopKind::Serial, [&](const Index& at) {
                                    return over_vectors(
@@ -124,7 +123,7 @@ Emitter::Statements Emitter::repeat(const std::string& name, std::int64_t count,
 Emitter::Statements Emitter::segments(
     Var v, std::int64_t size, LoopKind kind,
     const std::function<Statements(const Index& start, std::int64_t size)>& body) {
-    const std::string& name = nest_.var_names[static_cast<std::size_t>(v)];
+    const std::string& name = nest_.var_names[v];
     const Range all = range(v);
     std::int64_t whole = all.size / size, rest = all.size % size;
     Statements out;
@@ -141,7 +140,7 @@ Emitter::Statements Emitter::segments(
 }
 
 void Emitter::set_vector_axes(const Index& start, const Index& p) {
-    if (t_.outer >= 0) {
+    if (t_.outer) {
         var(t_.outer) = start + floordiv(p, extent(t_.inner), k_.extents);
         var(t_.inner) = mod(p, extent(t_.inner), k_.extents);
     } else {

@@ -35,12 +35,12 @@ class Emitter {
         if (k_.buffers.empty()) {
             k_.name = nest.name;
             k_.buffers = nest.buffers;
-            if (block >= 0) k_.add_var("block", extent(block));
+            if (block) k_.add_var("block", extent(block));
         }
-        if (block >= 0) var(block) = Index::var(0);
+        if (block) var(block) = Index::var(Var(0));
         ranges_.resize(nest.extents.size());
         loop_numbers_.resize(blocking.loops.size());
-        for (Var v = 0; v < static_cast<int>(nest.extents.size()); ++v) range(v).size = extent(v);
+        for (Var v : nest.extents.ids()) range(v).size = extent(v);
     }
 
     Kernel run() {
@@ -61,9 +61,9 @@ class Emitter {
     // sums, or what follows the last one.
     enum class Phase { Whole, Accumulate, Finish };
 
-    std::int64_t extent(Var v) const { return nest_.extents[static_cast<std::size_t>(v)]; }
-    Index& var(Var v) { return vars_[static_cast<std::size_t>(v)]; }
-    Range& range(Var v) { return ranges_[static_cast<std::size_t>(v)]; }
+    std::int64_t extent(Var v) const { return nest_.extents[v]; }
+    Index& var(Var v) { return vars_[v]; }
+    Range& range(Var v) { return ranges_[v]; }
     bool vector_axis(Var v) const { return t_.is_vector(v); }
     std::size_t tile_of(Var v) const {
         std::size_t k = 0;
@@ -96,7 +96,7 @@ class Emitter {
     void set_vector_axes(const Index& start, const Index& p);
 
     std::int64_t block_elements(std::int64_t block) const {
-        return t_.outer >= 0 ? block * extent(t_.inner) : block;
+        return t_.outer ? block * extent(t_.inner) : block;
     }
 
     // The vectors of a block: whole ones, then one with lanes to spare.
@@ -112,8 +112,8 @@ class Emitter {
     Statements over_tiles(std::size_t k, std::size_t end, const Index& slot,
                           const std::function<Statements(const Index& slot)>& body) {
         if (k == end) return body(slot);
-        return repeat(nest_.var_names[static_cast<std::size_t>(t_.tiles[k].axis)] + "t",
-                      tile_size_[k], 1, 0, LoopKind::Unrolled, [&](const Index& at) {
+        return repeat(nest_.var_names[t_.tiles[k].axis] + "t", tile_size_[k], 1, 0,
+                      LoopKind::Unrolled, [&](const Index& at) {
                           var(t_.tiles[k].axis) = tile_start_[k] + at;
                           return over_tiles(k + 1, end, slot * tile_size_[k] + at, body);
                       });
@@ -267,8 +267,8 @@ class Emitter {
     bool parts_ = false;               // do sums of this tile add up in parts?
     std::size_t chain_at_ = 0;         // the reduction axis that is cut into chains
     std::int64_t chain_steps_ = 0;     // iterations of it in one; 0: none is cut
-    std::vector<Index> vars_;          // of the nest, in terms of the kernel's
-    std::vector<Range> ranges_;        // by the nest's variable
+    IdVector<Var, Index> vars_;        // of the nest, in terms of the kernel's
+    IdVector<Var, Range> ranges_;      // by the nest's variable
     Index tile_number_;                // of the segment being made
     std::vector<Index> loop_numbers_;  // the same for each of b_.loops
     Phase phase_ = Phase::Whole;

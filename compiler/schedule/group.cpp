@@ -122,7 +122,7 @@ class Grouper {
                     if (join_by_blocks(g, i, true, boundary)) return;
         }
         groups_.emplace_back().boundary = std::move(boundary);
-        add(static_cast<int>(groups_.size()) - 1, {i, -1},
+        add(static_cast<int>(groups_.size()) - 1, {i, {}},
             is_kernel(static_cast<std::size_t>(i)) ? part(i).cycles : 0);
     }
 
@@ -204,7 +204,7 @@ class Grouper {
                     return true;
                 }
         g.blocks = 1;
-        only.axis = -1;
+        only.axis = {};
         return false;
     }
 
@@ -337,8 +337,8 @@ class Grouper {
     }
 
     void forget(int i) {
-        slices_.erase(slices_.lower_bound({i, -1}), slices_.lower_bound({i + 1, -1}));
-        cycles_.erase(cycles_.lower_bound({i, -1, 0}), cycles_.lower_bound({i + 1, -1, 0}));
+        slices_.erase(slices_.lower_bound({i, Var()}), slices_.lower_bound({i + 1, Var()}));
+        cycles_.erase(cycles_.lower_bound({i, Var(), 0}), cycles_.lower_bound({i + 1, Var(), 0}));
     }
 
     // Into how many equal blocks both axes can be cut, most first; of the shorter one a block has
@@ -356,7 +356,7 @@ class Grouper {
 
     bool elementwise(int i) { return part(i).nest.accumulators.empty(); }
 
-    std::int64_t extent(int i, Var v) { return part(i).nest.extents[static_cast<std::size_t>(v)]; }
+    std::int64_t extent(int i, Var v) { return part(i).nest.extents[v]; }
 
     // What one block of a group touches with step i in it: its slices, and whole arrays.
     std::int64_t block_bytes(const Group& g, int i, Var axis) {
@@ -371,7 +371,7 @@ class Grouper {
             }
         };
         for (const Member& m : g.members)
-            if (m.axis >= 0) add_slices(m.step, m.axis);
+            if (m.axis) add_slices(m.step, m.axis);
         add_slices(i, axis);
         std::int64_t bytes = 0;
         for (const auto& [number, most] : touched) bytes += most;
@@ -394,9 +394,8 @@ class Grouper {
         const double whole = part(i).cycles, cut = cycles(i, axis, g.blocks);
         const double saved = m_.launch_cycles * static_cast<double>(g.blocks);
         if (cut <= 1.05 * whole + 0.02 * g.cycles + saved) return true;
-        boundary =
-            fmt::format("{} costs {:.3g} times as much in {} blocks of {}", name, cut / whole,
-                        g.blocks, part(i).nest.var_names[static_cast<std::size_t>(axis)]);
+        boundary = fmt::format("{} costs {:.3g} times as much in {} blocks of {}", name,
+                               cut / whole, g.blocks, part(i).nest.var_names[axis]);
         return false;
     }
 
@@ -443,7 +442,7 @@ class Grouper {
             if (counts(s) && !g.slots.count(s)) bytes += static_cast<std::int64_t>(slot(s).bytes());
         if (bytes > m_.l2_bytes / 2) return refuse("their data would not stay in the cache");
         g.in_a_row = true;
-        add(number, {i, -1}, part(i).cycles);
+        add(number, {i, {}}, part(i).cycles);
         return true;
     }
 

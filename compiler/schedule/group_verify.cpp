@@ -36,8 +36,7 @@ void verify_groups(const Program& program) {
         if (step.blocks == 1) continue;
         std::unordered_map<int, std::int64_t> sizes;
         for (const Part& p : step.parts) {
-            const std::int64_t extent =
-                p.axis < 0 ? 1 : p.nest.extents[static_cast<std::size_t>(p.axis)];
+            const std::int64_t extent = !p.axis ? 1 : p.nest.extents[p.axis];
             ARETE_CHECK(extent % step.blocks == 0, "{}: {} is cut into other blocks", step.name(),
                         p.nest.name);
             for (const auto& [s, size] : slices_of(p, p.axis)) {

@@ -11,7 +11,7 @@ namespace arete {
 /// A step that becomes part of a kernel, and the axis of its nest that the blocks cut; -1: none.
 struct Member {
     int step = -1;
-    loops::Var axis = -1;
+    loops::Var axis;
 };
 
 /// The kernel of these steps of the program, which are moved from. What no other step uses, and of

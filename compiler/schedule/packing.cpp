@@ -29,8 +29,7 @@ bool rows_collide(const Nest& nest, const Instr& load, Var lanes) {
     return load.index.coefficient(lanes) == 1 &&
            std::any_of(nest.reduce_axes.begin(), nest.reduce_axes.end(), [&](Var v) {
                const std::int64_t apart = load.index.coefficient(v) * size;
-               return apart != 0 && nest.extents[static_cast<std::size_t>(v)] >= many &&
-                      std::gcd(apart, period) >= shared;
+               return apart != 0 && nest.extents[v] >= many && std::gcd(apart, period) >= shared;
            });
 }
 
@@ -41,7 +40,7 @@ bool fits_panel(const Nest& nest, const Instr& load) {
                     [&](const StoreTo& s) { return s.buffer == load.target; }))
         return false;
     // A panel covers what the loops walk: where the walk goes by values, that is not known.
-    for (Var v = 0; v < static_cast<int>(nest.extents.size()); ++v)
+    for (Var v : nest.extents.ids())
         if (varies_by_value(nest, load.index, v)) return false;
     const auto& terms = load.index.terms();
     return std::all_of(terms.begin(), terms.end(), [](const Index::Term& t) {
@@ -57,22 +56,22 @@ bool can_pack(const Nest& nest, const Instr& load, Var lanes) {
 }
 
 bool can_align(const Nest& nest, const Instr& load, Var lanes, int width) {
-    if (load.index.coefficient(lanes) != 1 || packed_along(nest, load, lanes) >= 0 ||
+    if (load.index.coefficient(lanes) != 1 || packed_along(nest, load, lanes) ||
         !fits_panel(nest, load))
         return false;
     return std::any_of(
         load.index.terms().begin(), load.index.terms().end(), [&](const Index::Term& t) {
-            return t.kind == Index::Kind::Var && t.id != lanes && t.coefficient % width != 0;
+            return t.kind == Index::Kind::Var && t.var() != lanes && t.coefficient % width != 0;
         });
 }
 
 Var packed_along(const Nest& nest, const Instr& load, Var lanes) {
-    Var along = -1;
+    Var along;
     std::int64_t longest = 1;
     for (const auto* axes : {&nest.axes, &nest.reduce_axes})
         for (Var v : *axes) {
             if (v == lanes || load.index.coefficient(v) != 1 || load.index.uses_nested(v)) continue;
-            if (const auto steps = nest.extents[static_cast<std::size_t>(v)]; steps > longest) {
+            if (const auto steps = nest.extents[v]; steps > longest) {
                 along = v;
                 longest = steps;
             }
@@ -85,20 +84,19 @@ Var packed_along(const Nest& nest, const Instr& load, Var lanes) {
 double packing_cycles(const Nest& nest, const Instr& load, Var lanes, int width) {
     double bits = 0;
     if (load.index.coefficient(lanes) != 1) {
-        if (packed_along(nest, load, lanes) < 0) return 2;
+        if (!packed_along(nest, load, lanes)) return 2;
         for (int l = 1; l < width; l *= 2) ++bits;
     }
     return (bits + 2) / 2 / width;
 }
 
-double panel_elements(const Nest& nest, const Instr& load, const Tiling& t,
-                      const std::vector<std::int64_t>& steps) {
+double panel_elements(const Nest& nest, const Instr& load, const Tiling& t, const Box& steps) {
     double n = 1;
     // A loop around the nest stands still.
     for (const auto* axes : {&nest.axes, &nest.reduce_axes})
         for (Var v : *axes) {
             if (!load.index.uses(v)) continue;
-            const std::int64_t own = steps[static_cast<std::size_t>(v)];
+            const std::int64_t own = steps[v];
             n *= static_cast<double>(
                 v != t.inner ? own : round_up(own, t.over_reduction ? t.lanes : t.block));
         }
@@ -108,15 +106,15 @@ double panel_elements(const Nest& nest, const Instr& load, const Tiling& t,
 Nest with_panels(const Nest& nest, const Tiling& t) {
     Nest out = nest;
     for (ValueId id : t.packed) {
-        Instr& i = out.values[static_cast<std::size_t>(id)];
+        Instr& i = out.values[id];
         Index at = Index::var(t.inner);
-        const std::int64_t lanes = nest.extents[static_cast<std::size_t>(t.inner)];
+        const std::int64_t lanes = nest.extents[t.inner];
         std::int64_t stride = t.over_reduction ? round_up(lanes, t.lanes) : t.block;
         auto append = [&](const std::vector<Var>& axes) {
             for (auto v = axes.rbegin(); v != axes.rend(); ++v) {
                 if (*v == t.inner || !i.index.uses(*v)) continue;
                 at = at + Index::var(*v) * stride;
-                stride *= nest.extents[static_cast<std::size_t>(*v)];
+                stride *= nest.extents[*v];
             }
         };
         append(nest.reduce_axes);
@@ -136,9 +134,9 @@ Emitter::Range Emitter::span(Var v) const {
         if (vector_axis(v)) return {block_start_, block_size_};
         const std::size_t tile = tile_of(v);
         if (tile < t_.tiles.size()) return {tile_start_[tile], tile_size_[tile]};
-        return {vars_[static_cast<std::size_t>(v)], 1};
+        return {vars_[v], 1};
     }
-    return ranges_[static_cast<std::size_t>(v)];
+    return ranges_[v];
 }
 
 Emitter::Statements Emitter::pack() {
@@ -146,7 +144,7 @@ Emitter::Statements Emitter::pack() {
     if (t_.packed.empty()) return out;
     panels_.resize(t_.packed.size());
     for (std::size_t k = 0; k < panels_.size(); ++k) {
-        const Instr& load = nest_.values[static_cast<std::size_t>(t_.packed[k])];
+        const Instr& load = nest_.values[t_.packed[k]];
         Panel& p = panels_[k];
         p.axes.clear();
         for (const auto* axes : {&nest_.axes, &nest_.reduce_axes})
@@ -173,15 +171,14 @@ Emitter::Statements Emitter::pack() {
 
 Index Emitter::row_of(const Panel& p) const {
     Index row;
-    for (const auto& [v, range] : p.axes)
-        row = row * range.size + vars_[static_cast<std::size_t>(v)] - range.start;
+    for (const auto& [v, range] : p.axes) row = row * range.size + vars_[v] - range.start;
     return row;
 }
 
 Emitter::Statements Emitter::fill(const Panel& p, const Instr& load) {
     const Var along = packed_along(nest_, load, t_.inner);
-    const std::vector<Index> kept = vars_;
-    const auto name = [&](Var v) { return nest_.var_names[static_cast<std::size_t>(v)]; };
+    const IdVector<Var, Index> kept = vars_;
+    const auto name = [&](Var v) { return nest_.var_names[v]; };
     // Pieces of `size` of a range, then the rest.
     auto pieces = [&](const std::string& what, const Range& range, std::int64_t size,
                       const std::function<Statements(const Index&, std::int64_t)>& body) {
@@ -194,7 +191,7 @@ Emitter::Statements Emitter::fill(const Panel& p, const Instr& load) {
         return out;
     };
     auto copy = [&](const Index& block, const Range& lanes, const Range& columns) {
-        if (along < 0)
+        if (!along)
             return pieces(name(t_.inner), lanes, t_.lanes, [&](const Index& lane, std::int64_t n) {
                 return over_vectors(n, [&](const Index& at, const Index&, std::int64_t) {
                     var(t_.inner) = lanes.start + lane + at;
@@ -258,7 +255,7 @@ void Emitter::read_panels(Cloner& clone) {
         const Panel& p = panels_[k];
         Index place = row_of(p) * p.block;
         if (t_.over_reduction || p.lanes.size <= p.block) {
-            place = place + vars_[static_cast<std::size_t>(t_.inner)] - p.lanes.start;
+            place = place + vars_[t_.inner] - p.lanes.start;
         } else {
             Index number;
             for (std::size_t at = b_.pack_at; at < b_.loops.size(); ++at)
@@ -267,8 +264,7 @@ void Emitter::read_panels(Cloner& clone) {
                         number +
                         loop_numbers_[at] *
                             (b_.loops[at].part == Blocking::Part::Chunks ? b_.chunk / t_.block : 1);
-            place = place + number * (p.rows * p.block) +
-                    vars_[static_cast<std::size_t>(t_.inner)] - block_start_;
+            place = place + number * (p.rows * p.block) + vars_[t_.inner] - block_start_;
         }
         clone.replace(t_.packed[k], k_.load(p.buffer, place));
     }

@@ -30,7 +30,7 @@ double packing_cycles(const loops::Nest& nest, const loops::Instr& load, loops::
 /// Elements that an operand's panel has where the nest's axes, by variable, run over this many
 /// steps.
 double panel_elements(const loops::Nest& nest, const loops::Instr& load, const Tiling& tiling,
-                      const std::vector<std::int64_t>& steps);
+                      const loops::Box& steps);
 
 /// The nest as it reads its panels: for estimates of what moves between the caches.
 loops::Nest with_panels(const loops::Nest& nest, const Tiling& tiling);

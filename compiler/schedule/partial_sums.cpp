@@ -18,11 +18,9 @@ class Half {
         to_.nest.var_names = from.nest.var_names;
         clone_.buffers.assign(from.nest.buffers.size(), -1);
         for (ValueId id : needed(from.nest, roots))
-            if (const Instr& i = from.nest.values[static_cast<std::size_t>(id)];
-                i.op == Op::Load || i.op == Op::LoadIf)
+            if (const Instr& i = from.nest.values[id]; i.op == Op::Load || i.op == Op::LoadIf)
                 add_buffer(i.target);
-        for (Var v = 0; v < static_cast<int>(from.nest.extents.size()); ++v)
-            clone_.vars.push_back(Index::var(v));
+        for (Var v : from.nest.extents.ids()) clone_.vars.push_back(Index::var(v));
     }
 
     void add_buffer(int old) {
@@ -54,16 +52,16 @@ std::optional<PartialSums> cut_sum(const Part& part, Var axis, std::int64_t coun
         !nest.checks.empty() || nest.sequential || nest.reduce_axes.size() < 2)
         return {};
     const Accumulator& sum = nest.accumulators[0];
-    const std::int64_t all = nest.extents[static_cast<std::size_t>(axis)];
+    const std::int64_t all = nest.extents[axis];
     if (count < 2 || all % count != 0) return {};
     PartialSums out;
     out.sizes = {count};
-    for (Var v : nest.axes) out.sizes.push_back(nest.extents[static_cast<std::size_t>(v)]);
+    for (Var v : nest.axes) out.sizes.push_back(nest.extents[v]);
     const Buffer handed_on{nest.name + "_pieces", sum.dtype, out.sizes};
-    const auto name = nest.var_names[static_cast<std::size_t>(axis)] + "_piece";
+    const auto name = nest.var_names[axis] + "_piece";
     const auto place = [&](Var piece) {
         Index at = Index::var(piece);
-        for (Var v : nest.axes) at = at * nest.extents[static_cast<std::size_t>(v)] + Index::var(v);
+        for (Var v : nest.axes) at = at * nest.extents[v] + Index::var(v);
         return at;
     };
 
@@ -75,8 +73,8 @@ std::optional<PartialSums> cut_sum(const Part& part, Var axis, std::int64_t coun
     p.axes = nest.axes;
     p.axes.insert(p.axes.begin(), out.piece);
     const std::int64_t size = all / count;
-    p.extents[static_cast<std::size_t>(axis)] = size;
-    Index& walked = pieces.clone().vars[static_cast<std::size_t>(axis)];
+    p.extents[axis] = size;
+    Index& walked = pieces.clone().vars[axis];
     walked = Index::var(out.piece) * size;
     if (size > 1)
         walked = walked + Index::var(axis);

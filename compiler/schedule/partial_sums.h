@@ -9,10 +9,10 @@ namespace arete {
 
 /// A part whose sum is cut in two.
 struct PartialSums {
-    Part pieces;           ///< stores a sum for each piece of the axis
-    loops::Var piece = 0;  ///< the axis of `pieces` that tells which
-    Part total;            ///< adds them up, and goes on as the whole part did
-    Sizes sizes;           ///< of what is handed on between them, outermost the pieces
+    Part pieces;       ///< stores a sum for each piece of the axis
+    loops::Var piece;  ///< the axis of `pieces` that tells which
+    Part total;        ///< adds them up, and goes on as the whole part did
+    Sizes sizes;       ///< of what is handed on between them, outermost the pieces
 };
 
 /// Cuts the sum of a part over a reduction axis into `count` equal pieces, whose sums go through

@@ -12,8 +12,8 @@ Emitter::Statements Emitter::prefetches(Var v) {
     if (v != nest_.reduce_axes.back() || v == t_.unroll) return out;
     const bool blocks = v == b_.cut;
     const std::int64_t ahead = blocks ? b_.cut_size : 12;
-    for (ValueId id = 0; id < static_cast<int>(nest_.values.size()); ++id) {
-        const Instr& i = nest_.values[static_cast<std::size_t>(id)];
+    for (ValueId id : nest_.values.ids()) {
+        const Instr& i = nest_.values[id];
         if (!walks_far(nest_, t_, i, v) || t_.packs(id)) continue;
         const Buffer& b = nest_.buffers[static_cast<std::size_t>(i.target)];
         const auto size = static_cast<std::int64_t>(size_of(b.dtype));
@@ -35,7 +35,7 @@ Emitter::Statements Emitter::prefetches(Var v) {
 
 Emitter::Statements Emitter::row_prefetches() {
     Statements out;
-    if (!t_.over_reduction || t_.outer >= 0) return out;
+    if (!t_.over_reduction || t_.outer) return out;
     for (const Instr& i : nest_.values) {
         if (i.op != Op::Load || i.index.coefficient(t_.inner) != 1) continue;
         const Buffer& b = nest_.buffers[static_cast<std::size_t>(i.target)];
@@ -76,10 +76,10 @@ Emitter::Statements Emitter::row_prefetches() {
 
 Emitter::Statements Emitter::block_prefetches() {
     Statements out;
-    if (!t_.over_reduction || b_.cut < 0 || phase_ != Phase::Accumulate) return out;
+    if (!t_.over_reduction || !b_.cut || phase_ != Phase::Accumulate) return out;
     for (const Instr& i : nest_.values) {
         if (i.op != Op::Load || i.index.coefficient(t_.inner) != 1) continue;
-        if (t_.outer >= 0 && i.index.coefficient(t_.outer) != extent(t_.inner)) continue;
+        if (t_.outer && i.index.coefficient(t_.outer) != extent(t_.inner)) continue;
         const Buffer& b = nest_.buffers[static_cast<std::size_t>(i.target)];
         const auto size = static_cast<std::int64_t>(size_of(b.dtype));
         const std::int64_t line = std::max<std::int64_t>(1, 64 / size);

@@ -23,8 +23,8 @@ struct Slot {
 struct Part {
     loops::Nest nest;        ///< before scheduling: what the interpreter runs
     std::vector<int> slots;  ///< by buffer of the nest
-    loops::Var axis = -1;  ///< the nest's axis that the loop over blocks walks, where there is one
-    double cycles = 0;     ///< estimated, of one core
+    loops::Var axis;    ///< the nest's axis that the loop over blocks walks, where there is one
+    double cycles = 0;  ///< estimated, of one core
 };
 
 /// One step: a kernel run, or bytes copied or zeroed. A kernel runs its parts one after another;

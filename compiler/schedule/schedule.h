@@ -12,7 +12,7 @@ namespace arete {
 /// the machine alone, never on the number of threads.
 /// Where `block` names a variable, a loop around the kernel binds it: it is the kernel's variable
 /// 0.
-loops::Kernel schedule(const loops::Nest& nest, const Machine& machine, loops::Var block = -1);
+loops::Kernel schedule(const loops::Nest& nest, const Machine& machine, loops::Var block = {});
 
 /// The kernel of a step: of its one part, or of all its parts under the loop over its blocks.
 loops::Kernel schedule(const Step& step, const Program& program, const Machine& machine);

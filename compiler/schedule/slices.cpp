@@ -19,7 +19,7 @@ struct Condition {
 };
 
 const Instr& at(const Nest& nest, ValueId id) {
-    return nest.values[static_cast<std::size_t>(id)];
+    return nest.values[id];
 }
 
 void add_bound(std::vector<Condition>& out, const Index& e, std::int64_t low, std::int64_t high) {
@@ -54,27 +54,25 @@ std::int64_t width(const Range& r) {
 
 // index, with a variable of each condition's e expressed by e and the others: i = e + ky where the
 // guard bounds e = i - ky. Of the variables that can be, the one that leaves the tightest bounds.
-Range bounds_under(Index index, const std::vector<Condition>& conditions,
-                   std::vector<std::int64_t> extents) {
+Range bounds_under(Index index, const std::vector<Condition>& conditions, Box extents) {
     Range best = index.range(extents);
     for (const Condition& c : conditions) {
         if (c.low < -(std::int64_t{1} << 40) || c.high > (std::int64_t{1} << 40)) continue;
-        const std::vector<std::int64_t> before = extents;
+        const Box before = extents;
         std::optional<Index> tightest;
         for (const Index::Term& t : c.e.terms()) {
             if (t.kind != Index::Kind::Var || std::abs(t.coefficient) != 1 ||
-                c.e.uses_nested(t.id) || !index.uses(t.id))
+                c.e.uses_nested(t.var()) || !index.uses(t.var()))
                 continue;
-            std::vector<std::int64_t> wider = before;
-            const Var fresh = static_cast<Var>(wider.size());
-            wider.push_back(std::max<std::int64_t>(1, c.high - c.low + 1));
+            Box wider = before;
+            const Var fresh = wider.add(std::max<std::int64_t>(1, c.high - c.low + 1));
             // t = +-(low + fresh - (e without t))
-            const Index rest = c.e - Index::var(t.id) * t.coefficient;
+            const Index rest = c.e - Index::var(t.var()) * t.coefficient;
             const Index value = (Index::var(fresh) + Index(c.low) - rest) * t.coefficient;
             const Index now = index.substitute(
-                [&](Index::Kind kind, int id) {
-                    if (kind == Index::Kind::Value) return Index::value(id);
-                    return id == t.id ? value : Index::var(id);
+                [&](const Index::Term& old) {
+                    if (old.kind == Index::Kind::Value) return Index::value(old.value());
+                    return old.var() == t.var() ? value : Index::var(old.var());
                 },
                 wider);
             const Range r = now.range(wider);
@@ -95,15 +93,15 @@ std::vector<Access> accesses(const Nest& nest) {
     for (ValueId id : needed(nest, roots(nest))) {
         const Instr& i = at(nest, id);
         if (i.op == Op::Load || i.op == Op::LoadIf)
-            out.push_back({i.target, &i.index, i.op == Op::LoadIf ? i.args[0] : -1, false});
+            out.push_back({i.target, &i.index, i.op == Op::LoadIf ? i.args[0] : ValueId(), false});
     }
-    for (const StoreTo& s : nest.stores) out.push_back({s.buffer, &s.index, -1, true});
+    for (const StoreTo& s : nest.stores) out.push_back({s.buffer, &s.index, {}, true});
     return out;
 }
 
 Range bounds(const Nest& nest, const Access& access) {
     std::vector<Condition> conditions;
-    if (access.guard >= 0) collect(nest, access.guard, conditions);
+    if (access.guard) collect(nest, access.guard, conditions);
     return bounds_under(*access.index, conditions, nest.extents);
 }
 

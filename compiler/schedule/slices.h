@@ -14,7 +14,7 @@ namespace arete {
 struct Access {
     int buffer = -1;
     const loops::Index* index = nullptr;
-    loops::ValueId guard = -1;  ///< of a guarded load: it happens only where this holds
+    loops::ValueId guard;  ///< of a guarded load: it happens only where this holds
     bool write = false;
 };
 

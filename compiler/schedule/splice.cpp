@@ -13,15 +13,15 @@ using namespace loops;
 
 Nest take_block(const Nest& nest, Var axis, std::int64_t blocks) {
     Nest out = same_loops(nest);
-    std::vector<Index> vars;
-    for (Var v = 0; v < static_cast<int>(nest.extents.size()); ++v) vars.push_back(Index::var(v));
-    const std::int64_t all = nest.extents[static_cast<std::size_t>(axis)], size = all / blocks;
+    IdVector<Var, Index> vars;
+    for (Var v : nest.extents.ids()) vars.push_back(Index::var(v));
+    const std::int64_t all = nest.extents[axis], size = all / blocks;
     ARETE_CHECK(all % blocks == 0, "{}: {} blocks of an axis of {}", nest.name, blocks, all);
-    out.extents[static_cast<std::size_t>(axis)] = size;
+    out.extents[axis] = size;
     const Index block = Index::var(out.add_var("block", blocks));
-    vars[static_cast<std::size_t>(axis)] = block * size;
+    vars[axis] = block * size;
     if (size > 1)
-        vars[static_cast<std::size_t>(axis)] = block * size + Index::var(axis);
+        vars[axis] = block * size + Index::var(axis);
     else
         std::erase(out.axes, axis);
     clone_body(nest, out, std::move(vars));
@@ -40,14 +40,15 @@ class Splicer {
         k_.name = step_.name();
         for (int slot : step_.slots) add_buffer(slot, false);
         for (int slot : step_.scratch) add_buffer(slot, true);
-        Var block = step_.blocks > 1 ? k_.add_var("block", step_.blocks) : -1;
-        if (block >= 0) block_ = Index::var(block);
+        Var block;
+        if (step_.blocks > 1) block = k_.add_var("block", step_.blocks);
+        if (block) block_ = Index::var(block);
         std::vector<Stmt> body;
         double cycles = 0;
         for (const Part& p : step_.parts) {
             for (Stmt& s : part(p, cycles)) body.push_back(std::move(s));
         }
-        if (block < 0) {
+        if (!block) {
             k_.body = std::move(body);
             return std::move(k_);
         }
@@ -94,16 +95,16 @@ class Splicer {
     }
 
     std::vector<Stmt> part(const Part& p, double& cycles) {
-        const bool cut = p.axis >= 0;
+        const bool cut{p.axis};
         const Nest nest = cut ? take_block(p.nest, p.axis, step_.blocks) : p.nest;
-        const Var block = cut ? static_cast<Var>(nest.extents.size()) - 1 : -1;
+        const Var block = cut ? Var(nest.extents.size() - 1) : Var();
         const Kernel from = schedule(nest, machine_, block);
         cycles += p.cycles;
         k_.comment +=
             fmt::format("{}{}: {}", k_.comment.empty() ? "" : "; ", p.nest.name, from.comment);
         Cloner clone(from, k_);
         clone.vars.resize(from.extents.size());
-        if (cut) clone.vars[0] = block_;
+        if (cut) clone.vars[Var(0)] = block_;
         for (std::size_t b = 0; b < from.buffers.size(); ++b) {
             Index shift;
             if (!from.buffers[b].is_parameter()) {
@@ -124,7 +125,7 @@ class Splicer {
     Stmt statement(const Stmt& s, Cloner& clone, const Kernel& from) {
         return std::visit(
             Cases{[&](const Loop& l) -> Stmt {
-                      const auto v = static_cast<std::size_t>(l.var);
+                      const Var v = l.var;
                       const Var own = k_.add_var(from.var_names[v], from.extents[v]);
                       clone.vars[v] = Index::var(own);
                       std::vector<Stmt> body;

@@ -11,11 +11,10 @@ using namespace loops;
 
 Nest take_range(const Nest& nest, Var axis, std::int64_t start, std::int64_t size) {
     Nest out = same_loops(nest);
-    std::vector<Index> vars;
-    for (Var v = 0; v < static_cast<int>(nest.extents.size()); ++v) vars.push_back(Index::var(v));
-    out.extents[static_cast<std::size_t>(axis)] = size;
-    vars[static_cast<std::size_t>(axis)] =
-        size > 1 ? Index::var(axis) + Index(start) : Index(start);
+    IdVector<Var, Index> vars;
+    for (Var v : nest.extents.ids()) vars.push_back(Index::var(v));
+    out.extents[axis] = size;
+    vars[axis] = size > 1 ? Index::var(axis) + Index(start) : Index(start);
     if (size == 1) std::erase(out.axes, axis);
     clone_body(nest, out, std::move(vars));
     return out;
@@ -37,10 +36,10 @@ std::optional<std::pair<Nest, Nest>> split_remainder(const Nest& nest, const Til
     double least = static_cast<double>(nest.accumulators.size()) /
                    (static_cast<double>(lanes) * machine.fma_per_cycle);
     for (const auto& axes : {nest.axes, nest.reduce_axes})
-        for (Var v : axes) least *= static_cast<double>(nest.extents[static_cast<std::size_t>(v)]);
+        for (Var v : axes) least *= static_cast<double>(nest.extents[v]);
     if (whole.cycles < 1.25 * least) return {};
     for (Var v : nest.axes) {
-        const std::int64_t extent = nest.extents[static_cast<std::size_t>(v)];
+        const std::int64_t extent = nest.extents[v];
         const std::int64_t rest = extent % lanes;
         if (extent < lanes || rest == 0 || 2 * rest > lanes) continue;
         if (!std::all_of(nest.stores.begin(), nest.stores.end(), [&](const StoreTo& s) {

@@ -23,7 +23,7 @@ constexpr std::int64_t plain_parts = 64, plain_blocks = 256;
 std::int64_t work(const Nest& nest) {
     std::int64_t n = 0;
     for (ValueId id : needed(nest, accumulated(nest)))
-        if (const Instr& i = nest.values[static_cast<std::size_t>(id)]; arity(i.op) > 0)
+        if (const Instr& i = nest.values[id]; arity(i.op) > 0)
             n += i.op == Op::Div || i.op == Op::Sqrt ? 8 : 1;
     return n;
 }
@@ -31,7 +31,7 @@ std::int64_t work(const Nest& nest) {
 // Whether an operand that moves with the reduction is read for several results.
 bool reuses(const Nest& nest) {
     for (ValueId id : needed(nest, accumulated(nest))) {
-        const Instr& i = nest.values[static_cast<std::size_t>(id)];
+        const Instr& i = nest.values[id];
         if (i.op != Op::Load && i.op != Op::LoadIf) continue;
         bool by_value = false;
         i.index.for_each_value([&](ValueId) { by_value = true; });
@@ -63,9 +63,9 @@ SumOrder order_of_sums(const Nest& nest, const Tiling& t, Var cut, std::int64_t 
     out.in_parts = steps > out.chain;
     if (!out.in_parts) return out;
     std::int64_t blocks = 1;
-    if (cut >= 0) blocks = ceil_div(nest.extents[static_cast<std::size_t>(cut)], cut_size);
+    if (cut) blocks = ceil_div(nest.extents[cut], cut_size);
     out.exact = !products || blocks * ceil_div(ceil_div(steps, blocks), out.chain) >
-                                 (cut >= 0 ? plain_blocks : plain_parts);
+                                 (cut ? plain_blocks : plain_parts);
     return out;
 }
 

@@ -21,7 +21,7 @@ struct SumOrder {
 
 /// `cut` of `cut_size` steps: a reduction axis of which a block runs for all tiles before the next,
 /// or -1.
-SumOrder order_of_sums(const loops::Nest& nest, const Tiling& tiling, loops::Var cut = -1,
+SumOrder order_of_sums(const loops::Nest& nest, const Tiling& tiling, loops::Var cut = {},
                        std::int64_t cut_size = 1);
 
 }  // namespace arete

@@ -45,16 +45,16 @@ TileCost::TileCost(const Nest& nest, const Machine& machine) : nest_(nest), m_(m
     outside_size_ = outside_ids_.size();
     inside_size_ = needed(nest_, inside_roots_).size();
     for (ValueId id : outside_ids_) {
-        const Instr& i = nest_.values[static_cast<std::size_t>(id)];
+        const Instr& i = nest_.values[id];
         for (Var v : nest_.axes) quotients_ |= i.op == Op::IndexOf && i.index.uses_nested(v);
     }
-    for (const StoreTo& s : nest.stores) stores_.emplace_back(nest, -1, s.index);
+    for (const StoreTo& s : nest.stores) stores_.emplace_back(nest, ValueId(), s.index);
     // Lanes follow the widest type that is stored or accumulated; bytes are computed wider.
     std::size_t widest = 4;
     for (const StoreTo& s : nest.stores)
         widest = std::max(widest, size_of(nest.buffers[static_cast<std::size_t>(s.buffer)].dtype));
     for (const Accumulator& a : nest.accumulators)
-        widest = std::max(widest, size_of(nest.values[static_cast<std::size_t>(a.element)].dtype));
+        widest = std::max(widest, size_of(nest.values[a.element].dtype));
     lanes_ = static_cast<int>(static_cast<std::size_t>(m_.vector_bytes) / widest);
     Tiling t;
     sums_[0] = order_of_sums(nest, t);
@@ -66,14 +66,13 @@ TileCost::TileCost(const Nest& nest, const Machine& machine) : nest_(nest), m_(m
 void TileCost::collect(const std::vector<ValueId>& roots, std::vector<Walk>& loads, double& work) {
     const std::vector<ValueId> all = needed(nest_, roots);
     // What only addresses need is no work for vectors.
-    std::vector<char> direct(nest_.values.size(), 0);
-    for (ValueId id : roots) direct[static_cast<std::size_t>(id)] = 1;
+    IdVector<ValueId, char> direct(nest_.values.size(), 0);
+    for (ValueId id : roots) direct[id] = 1;
     for (auto id = all.rbegin(); id != all.rend(); ++id) {
-        const Instr& i = nest_.values[static_cast<std::size_t>(*id)];
+        const Instr& i = nest_.values[*id];
         if (i.op == Op::Load || i.op == Op::LoadIf) loads.emplace_back(nest_, *id, i.index);
-        if (!direct[static_cast<std::size_t>(*id)]) continue;
-        for (int k = 0; k < arity(i.op); ++k)
-            direct[static_cast<std::size_t>(i.args[static_cast<std::size_t>(k)])] = 1;
+        if (!direct[*id]) continue;
+        for (ValueId a : operands(i)) direct[a] = 1;
         if (arity(i.op) > 0) work += i.op == Op::Div || i.op == Op::Sqrt ? 8 : 1;
     }
     std::reverse(loads.begin(), loads.end());
@@ -84,26 +83,26 @@ void TileCost::collect(const std::vector<ValueId>& roots, std::vector<Walk>& loa
 void TileCost::find_conditions() {
     std::vector<ValueId> guards;
     for (ValueId id : needed(nest_, inside_roots_))
-        if (const Instr& i = nest_.values[static_cast<std::size_t>(id)]; i.op == Op::LoadIf) {
+        if (const Instr& i = nest_.values[id]; i.op == Op::LoadIf) {
             guards.push_back(i.args[0]);
             inside_work_ -= 1;
         }
     for (ValueId id : needed(nest_, guards)) {
-        const Instr& g = nest_.values[static_cast<std::size_t>(id)];
+        const Instr& g = nest_.values[id];
         if (g.op != Op::And && g.op != Op::Le && g.op != Op::Lt) continue;
         inside_work_ -= 1;
         for (std::size_t k : {0, 1})
-            if (const Instr& a = nest_.values[static_cast<std::size_t>(g.args[k])];
+            if (const Instr& a = nest_.values[g.args[k]];
                 a.op == Op::IndexOf &&
                 std::none_of(conditions_.begin(), conditions_.end(),
                              [&](const Walk& c) { return c.index() == a.index; }))
-                conditions_.emplace_back(nest_, -1, a.index);
+                conditions_.emplace_back(nest_, ValueId(), a.index);
     }
 }
 
 // Whether a condition's lanes are on or off in a way that is known when code is made.
 bool TileCost::known(const Tiling& t, const Walk& condition) const {
-    if (extent(t.outer >= 0 ? t.outer : t.inner) > t.block) return false;
+    if (extent(t.outer ? t.outer : t.inner) > t.block) return false;
     const Var unrolled = reduction_to_unroll(t);
     for (const auto* axes : {&nest_.axes, &nest_.reduce_axes})
         for (Var v : *axes)
@@ -138,9 +137,9 @@ std::vector<ValueId> TileCost::worth_packing(Var inner) const {
     if (nest_.accumulators.empty()) {
         // Each element is used once: worth it where squares of them are turned in registers.
         for (const Walk& e : outside_) {
-            const Instr& i = nest_.values[static_cast<std::size_t>(e.load())];
+            const Instr& i = nest_.values[e.load()];
             const Var along = packed_along(nest_, i, inner);
-            if (can_pack(nest_, i, inner) && fills_vectors(i) && along >= 0 &&
+            if (can_pack(nest_, i, inner) && fills_vectors(i) && along &&
                 extent(along) >= lanes_ / 2 && extent(inner) >= lanes_ / 2)
                 out.push_back(e.load());
         }
@@ -150,7 +149,7 @@ std::vector<ValueId> TileCost::worth_packing(Var inner) const {
     for (const auto* axes : {&nest_.axes, &nest_.reduce_axes})
         for (Var v : *axes) all *= static_cast<double>(extent(v));
     for (const Walk& e : inside_) {
-        const Instr& i = nest_.values[static_cast<std::size_t>(e.load())];
+        const Instr& i = nest_.values[e.load()];
         if (!can_pack(nest_, i, inner) || !fills_vectors(i)) continue;
         double elements = 1;
         for (const auto* axes : {&nest_.axes, &nest_.reduce_axes})
@@ -169,7 +168,7 @@ std::vector<ValueId> TileCost::worth_packing(Var inner) const {
 // begin at whole vectors and to copy it costs next to nothing.
 void TileCost::align(Var inner, double work, std::vector<ValueId>& out) const {
     for (const Walk& e : inside_) {
-        const Instr& i = nest_.values[static_cast<std::size_t>(e.load())];
+        const Instr& i = nest_.values[e.load()];
         if (!can_align(nest_, i, inner, lanes_) || !fills_vectors(i)) continue;
         const double elements = panel_elements(nest_, i, Tiling{}, nest_.extents);
         if (elements * packing_cycles(nest_, i, inner, lanes_) < 0.01 * work)
@@ -182,7 +181,7 @@ void TileCost::align(Var inner, double work, std::vector<ValueId>& out) const {
 double TileCost::packing(const Tiling& t, double cycles) const {
     double sum = 0;
     for (ValueId id : t.packed) {
-        const Instr& i = nest_.values[static_cast<std::size_t>(id)];
+        const Instr& i = nest_.values[id];
         double pieces = 1;
         for (Var v : nest_.axes)
             if (i.index.uses(v)) pieces *= static_cast<double>(ceil_div(extent(v), step(t, v)));
@@ -204,7 +203,7 @@ std::int64_t TileCost::step(const Tiling& t, Var v) const {
 // Vectors in a block of this many elements or rows.
 std::int64_t TileCost::vectors_of(const Tiling& t, std::int64_t block) const {
     if (t.lanes == 1) return 1;
-    return ceil_div(t.outer >= 0 ? block * extent(t.inner) : block, t.lanes);
+    return ceil_div(t.outer ? block * extent(t.inner) : block, t.lanes);
 }
 
 // Cache lines that a vector's consecutive elements touch, on average over the places where it
@@ -212,7 +211,7 @@ std::int64_t TileCost::vectors_of(const Tiling& t, std::int64_t block) const {
 double TileCost::crossings(const Tiling& t, const Index& e) const {
     std::int64_t step = std::gcd(e.constant(), t.lanes);
     for (const Index::Term& term : e.terms())
-        if (!(term.kind == Index::Kind::Var && (term.id == t.inner || term.id == t.outer)))
+        if (!(term.kind == Index::Kind::Var && (term.var() == t.inner || term.var() == t.outer)))
             step = std::gcd(step, term.coefficient);
     const double unaligned = 1 - static_cast<double>(step) / static_cast<double>(t.lanes);
     return 1 + unaligned * std::min(1.0, m_.vector_bytes / double{line_bytes});
@@ -221,8 +220,8 @@ double TileCost::crossings(const Tiling& t, const Index& e) const {
 // Cycles to read (or write) one vector's worth of an access.
 double TileCost::access_cycles(const Tiling& t, const Walk& e, bool store) const {
     const double port = 1 / m_.loads_per_cycle;
-    if (t.lanes == 1 || (!t.packed.empty() && e.load() >= 0 && t.packs(e.load()))) return port;
-    bool in = e.uses(t.inner), out = t.outer >= 0 && e.uses(t.outer);
+    if (t.lanes == 1 || (!t.packed.empty() && e.load() && t.packs(e.load()))) return port;
+    bool in = e.uses(t.inner), out = t.outer && e.uses(t.outer);
     if (!in && !out) return port;
     double per_lane = store ? 1.5 : 2;
     if ((in && e.by_value(t.inner)) || (out && e.by_value(t.outer))) return t.lanes * per_lane;
@@ -234,7 +233,7 @@ double TileCost::access_cycles(const Tiling& t, const Walk& e, bool store) const
     if (stride > 4) return t.lanes * per_lane;
     if (stride == 0) return 3 * port;
     if (stride > 1) return store ? t.lanes * per_lane : 2 * static_cast<double>(stride) * port;
-    if (t.outer < 0 || e.coefficient(t.outer) == extent(t.inner))
+    if (!t.outer || e.coefficient(t.outer) == extent(t.inner))
         return t.over_reduction || e.by_value() ? port * crossings(t, e.index()) : port;
     double runs =
         std::max(1.0, static_cast<double>(t.lanes) / static_cast<double>(extent(t.inner)) + 0.5);
@@ -242,12 +241,13 @@ double TileCost::access_cycles(const Tiling& t, const Walk& e, bool store) const
 }
 
 void TileCost::set_loads(const Tiling& t) {
-    const Var inner = t.lanes > 1 ? t.inner : -1;
-    if (inner == loads_inner_ && t.outer == loads_outer_ &&
+    const Var inner = t.lanes > 1 ? t.inner : Var();
+    if (has_loads_ && inner == loads_inner_ && t.outer == loads_outer_ &&
         t.over_reduction == loads_over_reduction_ && t.packed == loads_packed_)
         return;
     loads_.clear();
     for (const Walk& e : inside_) loads_.push_back(access_cycles(t, e, false));
+    has_loads_ = true;
     loads_inner_ = inner;
     loads_outer_ = t.outer;
     loads_over_reduction_ = t.over_reduction;
@@ -258,25 +258,24 @@ void TileCost::set_loads(const Tiling& t) {
 // quotients of the lanes' axis, as random numbers do, the vectors of a block may have them in
 // common: what is the same for two vectors is computed once.
 double TileCost::work_of_vector(const Tiling& t, std::int64_t vectors) const {
-    if (!quotients_ || t.lanes == 1 || t.outer >= 0 || t.over_reduction || vectors < 2 ||
+    if (!quotients_ || t.lanes == 1 || t.outer || t.over_reduction || vectors < 2 ||
         extent(t.inner) < vectors * t.lanes)
         return outside_work_;
-    std::vector<std::int64_t> extents = nest_.extents;
-    const Var block = static_cast<Var>(extents.size()), lane = block + 1;
-    extents.push_back(extent(t.inner) / (vectors * t.lanes));
-    extents.push_back(t.lanes);
+    Box extents = nest_.extents;
+    const Var block = extents.add(extent(t.inner) / (vectors * t.lanes)),
+              lane = extents.add(t.lanes);
     // By value: for each vector the first one with the same.
     std::unordered_map<ValueId, std::vector<std::int64_t>> first;
     double work = 0;
     for (ValueId id : outside_ids_) {
-        const Instr& i = nest_.values[static_cast<std::size_t>(id)];
+        const Instr& i = nest_.values[id];
         std::vector<Index> at;
         if (i.op == Op::Load || i.op == Op::LoadIf || i.op == Op::IndexOf)
             for (std::int64_t v = 0; v < vectors; ++v)
                 at.push_back(i.index.substitute(
-                    [&](Index::Kind kind, int n) {
-                        if (kind == Index::Kind::Value) return Index::value(n);
-                        if (n != t.inner) return Index::var(n);
+                    [&](const Index::Term& old) {
+                        if (old.kind == Index::Kind::Value) return Index::value(old.value());
+                        if (old.var() != t.inner) return Index::var(old.var());
                         return Index::var(block) * (vectors * t.lanes) + Index::var(lane) +
                                Index(v * t.lanes);
                     },
@@ -295,7 +294,7 @@ double TileCost::work_of_vector(const Tiling& t, std::int64_t vectors) const {
                         equal && (it == first.end() || it->second[static_cast<std::size_t>(u)] ==
                                                            it->second[static_cast<std::size_t>(v)]);
                 };
-                for (int k = 0; k < arity(i.op); ++k) compare(i.args[static_cast<std::size_t>(k)]);
+                for (ValueId a : operands(i)) compare(a);
                 i.index.for_each_value(compare);
                 return equal;
             };
@@ -368,7 +367,7 @@ double TileCost::tile_cycles(const Fixed& fixed, std::int64_t block,
         double steps = 1;
         for (Var v : nest_.reduce_axes) {
             if (t.over_reduction && v == t.inner)
-                steps *= t.outer >= 0 ? 1 : static_cast<double>(ceil_div(extent(v), block));
+                steps *= t.outer ? 1 : static_cast<double>(ceil_div(extent(v), block));
             else if (t.over_reduction && v == t.outer)
                 steps *= static_cast<double>(ceil_div(extent(v), block));
             else
@@ -406,7 +405,7 @@ double TileCost::cycles(const Tiling& t, double limit) {
     set_loads(t);
     const Fixed same = fixed(t);
     const bool blocks_cut = t.lanes > 1 && !t.over_reduction;
-    const Segments blocks(blocks_cut ? extent(t.outer >= 0 ? t.outer : t.inner) : t.block, t.block);
+    const Segments blocks(blocks_cut ? extent(t.outer ? t.outer : t.inner) : t.block, t.block);
     double rest = 1;
     for (Var v : nest_.axes) {
         const bool tiled =
@@ -444,7 +443,7 @@ double TileCost::instructions(const Tiling& t) const {
         tile *= static_cast<double>(x.size);
         rest(extent(x.axis), x.size);
     }
-    if (t.lanes > 1) rest(extent(t.outer >= 0 ? t.outer : t.inner), t.block);
+    if (t.lanes > 1) rest(extent(t.outer ? t.outer : t.inner), t.block);
     const double spatial = t.over_reduction ? tile : tile * static_cast<double>(vectors);
     double steps = spatial;
     if (t.over_reduction) steps *= static_cast<double>(vectors);
@@ -452,7 +451,7 @@ double TileCost::instructions(const Tiling& t) const {
     for (Var v : nest_.reduce_axes) window *= extent(v);
     if (t.tiles.empty() && !t.over_reduction && written_out(window, inside_size_))
         steps = static_cast<double>(window);
-    else if (const Var v = reduction_to_unroll(t); v >= 0)
+    else if (const Var v = reduction_to_unroll(t); v)
         steps *= static_cast<double>(extent(v));
     return variants * (steps * static_cast<double>(inside_size_) +
                        spatial * static_cast<double>(outside_size_));
@@ -476,9 +475,9 @@ Var TileCost::reduction_to_unroll(const Tiling& t) const {
         const double steps = static_cast<double>(extent(*it)) * tile;
         const bool fits = extent(*it) <= 8 && steps <= 160 &&
                           steps * static_cast<double>(inside_size_) <= most_instructions / 4;
-        return fits ? *it : -1;
+        return fits ? *it : Var();
     }
-    return -1;
+    return {};
 }
 
 }  // namespace arete

@@ -41,7 +41,7 @@ class TileCost {
     /// Vectors in a block of this many elements or rows.
     std::int64_t vectors_of(const Tiling& t, std::int64_t block) const;
 
-    /// The innermost reduction loop where it is short enough to be unrolled, or -1.
+    /// The innermost reduction loop where it is short enough to be unrolled, or none.
     loops::Var reduction_to_unroll(const Tiling& t) const;
 
     /// Instructions of the kernel in a tiling, what is unrolled counted as often as it is repeated.
@@ -59,7 +59,7 @@ class TileCost {
         double accesses;  // cycles of the loads and stores outside of reductions, of one result
     };
 
-    std::int64_t extent(loops::Var v) const { return nest_.extents[static_cast<std::size_t>(v)]; }
+    std::int64_t extent(loops::Var v) const { return nest_.extents[v]; }
     std::int64_t step(const Tiling& t, loops::Var v) const;
     void collect(const std::vector<loops::ValueId>& roots, std::vector<Walk>& loads, double& work);
     void find_conditions();
@@ -70,7 +70,7 @@ class TileCost {
     double access_cycles(const Tiling& t, const Walk& e, bool store) const;
     void set_loads(const Tiling& t);
     bool in_vectors(const Tiling& t, const Walk& e) const {
-        return t.lanes > 1 && (e.uses(t.inner) || (t.outer >= 0 && e.uses(t.outer)));
+        return t.lanes > 1 && (e.uses(t.inner) || (t.outer && e.uses(t.outer)));
     }
     bool reduces(loops::Var v) const {
         return std::find(nest_.reduce_axes.begin(), nest_.reduce_axes.end(), v) !=
@@ -98,7 +98,8 @@ class TileCost {
     SumOrder sums_[2];  // without lanes, by lanes
     // access_cycles of the loads inside, and the vector space that they are for
     std::vector<double> loads_;
-    loops::Var loads_inner_ = -2, loads_outer_ = -2;
+    bool has_loads_ = false;
+    loops::Var loads_inner_, loads_outer_;
     bool loads_over_reduction_ = false;
     std::vector<loops::ValueId> loads_packed_;
 };

@@ -50,11 +50,11 @@ class Search {
     // Does it pack operands as they lie?
     bool in_rows(const Tiling& t) const {
         return std::all_of(t.packed.begin(), t.packed.end(), [&](ValueId id) {
-            return nest_.values[static_cast<std::size_t>(id)].index.coefficient(t.inner) == 1;
+            return nest_.values[id].index.coefficient(t.inner) == 1;
         });
     }
 
-    std::int64_t extent(Var v) const { return nest_.extents[static_cast<std::size_t>(v)]; }
+    std::int64_t extent(Var v) const { return nest_.extents[v]; }
 
     void consider_spaces(const std::vector<Var>& axes, bool over_reduction) {
         for (std::size_t i = 0; i < axes.size(); ++i) {
@@ -191,18 +191,18 @@ class Search {
 }  // namespace
 
 std::string to_string(const Tiling& t, const Nest& nest) {
-    auto name = [&](Var v) { return nest.var_names[static_cast<std::size_t>(v)]; };
+    auto name = [&](Var v) { return nest.var_names[v]; };
     std::string out = "scalar";
     if (t.lanes > 1) {
         out = fmt::format("{} lanes of {}{}", t.lanes, t.over_reduction ? "partial sums over " : "",
                           name(t.inner));
-        out += t.outer >= 0 ? fmt::format(", {} rows of {} joined", t.block, name(t.outer))
-                            : fmt::format(", {} at a time", t.block);
+        out += t.outer ? fmt::format(", {} rows of {} joined", t.block, name(t.outer))
+                       : fmt::format(", {} at a time", t.block);
     }
     for (const Tiling::Tile& tile : t.tiles)
         out += fmt::format("; tile {} by {}", name(tile.axis), tile.size);
     for (ValueId id : t.packed) {
-        const Instr& i = nest.values[static_cast<std::size_t>(id)];
+        const Instr& i = nest.values[id];
         out += "; packs " + nest.buffers[static_cast<std::size_t>(i.target)].name;
     }
     return out + fmt::format("; about {:.0f} cycles", t.cycles);

@@ -17,19 +17,19 @@ inline constexpr std::int64_t line_bytes = 64;
 /// joined end to end: rows shorter than a vector, or that do not divide by it, still fill it.
 struct Tiling {
     struct Tile {
-        loops::Var axis = -1;
+        loops::Var axis;
         std::int64_t size = 1;
     };
     int lanes = 1;                ///< vector width in elements; 1: no vectors
-    loops::Var inner = -1;        ///< axis of the lanes
-    loops::Var outer = -1;        ///< axis whose rows are joined, or -1
+    loops::Var inner;             ///< axis of the lanes
+    loops::Var outer;             ///< axis whose rows are joined, or none
     bool over_reduction = false;  ///< lanes are partial sums, combined at the end
     std::int64_t block = 1;       ///< elements of `inner` (or rows of `outer`) to a register tile
     static constexpr std::size_t most_tiles = 2;
     std::vector<Tile> tiles;  ///< axes unrolled into registers besides the vectors
     /// Of partial sums: what follows the reduction runs in vectors along the last tiled axis.
     bool vector_finish = false;
-    loops::Var unroll = -1;  ///< innermost reduction axis, unrolled; or -1
+    loops::Var unroll;  ///< innermost reduction axis, unrolled; or none
     /// Loads that read a copy of their operand in which a vector's elements lie side by side.
     std::vector<loops::ValueId> packed;
     double cycles = 0;   ///< the estimate

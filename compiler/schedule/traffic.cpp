@@ -26,9 +26,9 @@ Traffic::Traffic(const Nest& nest, const Tiling& tiling, const Machine& machine)
     : nest_(nest), t_(tiling), m_(machine), whole_(nest.extents.size(), 1) {
     // What a loop around the kernel walks stands still here.
     for (const auto* axes : {&nest.axes, &nest.reduce_axes})
-        for (Var v : *axes) whole_[static_cast<std::size_t>(v)] = extent(v);
+        for (Var v : *axes) whole_[v] = extent(v);
     for (ValueId id : needed(nest, accumulated(nest))) {
-        const Instr& i = nest.values[static_cast<std::size_t>(id)];
+        const Instr& i = nest.values[id];
         if (i.op == Op::Load || i.op == Op::LoadIf) operands_.push_back(&i);
     }
     for (const Instr* i : operands_) all_bytes_ += footprint(*i, whole_);
@@ -36,7 +36,7 @@ Traffic::Traffic(const Nest& nest, const Tiling& tiling, const Machine& machine)
 
 std::int64_t Traffic::tile_size(Var v) const {
     if (!t_.over_reduction && t_.lanes > 1) {
-        if (v == t_.outer || (v == t_.inner && t_.outer < 0)) return t_.block;
+        if (v == t_.outer || (v == t_.inner && !t_.outer)) return t_.block;
         if (v == t_.inner) return extent(v);
     }
     for (const Tiling::Tile& x : t_.tiles)
@@ -48,7 +48,7 @@ std::int64_t Traffic::waiting(const Blocking& b) const {
     std::int64_t n = 1;
     for (const Tiling::Tile& x : t_.tiles) n *= x.size;
     if (t_.lanes > 1 && !t_.over_reduction)
-        n *= ceil_div(t_.outer >= 0 ? t_.block * extent(t_.inner) : t_.block, t_.lanes);
+        n *= ceil_div(t_.outer ? t_.block * extent(t_.inner) : t_.block, t_.lanes);
     for (std::size_t k = b.cut_at; k < b.loops.size(); ++k) {
         const Var v = b.loops[k].axis;
         n *= b.loops[k].part == Blocking::Part::InChunk ? b.chunk / tile_size(v) : tiles(v);
@@ -60,13 +60,12 @@ std::int64_t Traffic::waiting_bytes(const Blocking& b) const {
     std::int64_t bytes = 0;
     for (const Accumulator& a : nest_.accumulators)
         bytes += waiting(b) * std::max(1, t_.lanes) *
-                 static_cast<std::int64_t>(
-                     size_of(nest_.values[static_cast<std::size_t>(a.element)].dtype));
+                 static_cast<std::int64_t>(size_of(nest_.values[a.element].dtype));
     return bytes;
 }
 
 bool Traffic::asks_ahead(const Blocking& b) const {
-    return b.cut >= 0 && b.cut == nest_.reduce_axes.back();
+    return b.cut && b.cut == nest_.reduce_axes.back();
 }
 
 double Traffic::ahead_bytes(const Blocking& b) const {
@@ -79,12 +78,12 @@ double Traffic::ahead_bytes(const Blocking& b) const {
 
 double Traffic::cycles(const Blocking& b) const {
     const std::vector<Step> steps = steps_of(b);
-    std::vector<std::vector<std::int64_t>> boxes{whole_};
+    std::vector<Box> boxes{whole_};
     for (const Step& s : steps) {
         boxes.push_back(boxes.back());
-        boxes.back()[static_cast<std::size_t>(s.axis)] = s.to;
+        boxes.back()[s.axis] = s.to;
     }
-    const double waiting = b.cut >= 0 ? static_cast<double>(waiting_bytes(b)) : 0;
+    const double waiting = b.cut ? static_cast<double>(waiting_bytes(b)) : 0;
     const double l2 = static_cast<double>(m_.l2_bytes), l3 = static_cast<double>(m_.l3_bytes);
     // Where both operands are vectors, each step reads many lines and each is needed at once.
     const double room = t_.over_reduction ? 1 : 0.75, waits = t_.over_reduction ? 0.5 : 0.15;
@@ -99,7 +98,7 @@ double Traffic::cycles(const Blocking& b) const {
     if (from_memory()) far += misses(steps, boxes, 0.75 * l3, b, true) / m_.memory_bytes_per_cycle;
     // Arithmetic hides what is moved, the better the nearer it comes from.
     double cycles = std::max({t_.cycles, near, far}) + waits * near + 0.3 * far;
-    if (b.cut >= 0) {
+    if (b.cut) {
         // Accumulators are read and written once a block.
         double repeats = static_cast<double>(ceil_div(extent(b.cut), b.cut_size));
         for (std::size_t k = 0; k < b.cut_at; ++k)
@@ -114,41 +113,40 @@ double Traffic::cycles(const Blocking& b) const {
 
 std::vector<Traffic::Step> Traffic::steps_of(const Blocking& b) const {
     std::vector<Step> steps;
-    std::vector<std::int64_t> left = whole_;
+    Box left = whole_;
     auto add = [&](Var v, std::int64_t to) {
-        std::int64_t& now = left[static_cast<std::size_t>(v)];
+        std::int64_t& now = left[v];
         to = std::min(to, now);
         steps.push_back({v, to, static_cast<double>(ceil_div(now, std::max<std::int64_t>(to, 1)))});
         now = to;
     };
     for (std::size_t k = 0; k <= b.loops.size(); ++k) {
-        if (b.cut >= 0 && k == b.cut_at) add(b.cut, b.cut_size);
+        if (b.cut && k == b.cut_at) add(b.cut, b.cut_size);
         if (k == b.loops.size()) break;
         const Blocking::Loop& l = b.loops[k];
         add(l.axis, l.part == Blocking::Part::Chunks ? b.chunk : tile_size(l.axis));
     }
     for (Var v : nest_.reduce_axes) {
-        if (t_.over_reduction && t_.outer >= 0 && v == t_.inner) continue;
+        if (t_.over_reduction && t_.outer && v == t_.inner) continue;
         add(v, t_.over_reduction && t_.is_vector(v) ? t_.block : 1);
     }
     return steps;
 }
 
-std::map<std::int64_t, std::int64_t> Traffic::directions(
-    const Instr& load, const std::vector<std::int64_t>& box) const {
+std::map<std::int64_t, std::int64_t> Traffic::directions(const Instr& load, const Box& box) const {
     std::map<std::int64_t, std::int64_t> counts;
     for (const Index::Term& term : load.index.terms()) {
         auto add = [&](Var v, std::int64_t distance) {
             auto [at, added] = counts.emplace(distance, 1);
-            at->second += box[static_cast<std::size_t>(v)] - 1;
+            at->second += box[v] - 1;
         };
         if (term.kind == Index::Kind::Var) {
-            add(term.id, std::abs(term.coefficient));
+            add(term.var(), std::abs(term.coefficient));
         } else if (term.kind != Index::Kind::Value) {
             // A quotient or remainder: at most one element for each value of its axes. Of a
             // number that is read, all that it can be.
-            for (Var v = 0; v < static_cast<int>(box.size()); ++v)
-                if (term.inner->uses(v)) add(v, -1 - v);
+            for (Var v : box.ids())
+                if (term.inner->uses(v)) add(v, -1 - v.number());
             if (const std::int64_t n = values_of(term); n > 1)
                 counts.emplace(std::abs(term.coefficient), 1).first->second += n - 1;
         }
@@ -167,8 +165,7 @@ std::int64_t Traffic::values_of(const Index::Term& term) {
     return r.low >= 0 && r.high < few ? r.high - r.low + 1 : 1;
 }
 
-double Traffic::footprint(const Instr& load, const std::vector<std::int64_t>& box,
-                          bool occupied) const {
+double Traffic::footprint(const Instr& load, const Box& box, bool occupied) const {
     const Buffer& b = nest_.buffers[static_cast<std::size_t>(load.target)];
     const auto size = static_cast<std::int64_t>(size_of(b.dtype));
     const std::map<std::int64_t, std::int64_t> counts = directions(load, box);
@@ -196,11 +193,10 @@ double Traffic::footprint(const Instr& load, const std::vector<std::int64_t>& bo
     return std::min(rows * lines, static_cast<double>(b.elements() * size));
 }
 
-double Traffic::misses(const std::vector<Step>& steps,
-                       const std::vector<std::vector<std::int64_t>>& boxes, double capacity,
-                       const Blocking& b, bool memory) const {
+double Traffic::misses(const std::vector<Step>& steps, const std::vector<Box>& boxes,
+                       double capacity, const Blocking& b, bool memory) const {
     std::size_t level = 0;
-    auto all = [&](const std::vector<std::int64_t>& box) {
+    auto all = [&](const Box& box) {
         double sum = 0;
         for (const Instr* i : operands_) sum += footprint(*i, box, true);
         return sum;
@@ -229,19 +225,19 @@ double Traffic::slowness(const Instr& load, const Blocking& b) const {
         return 1;
     constexpr double not_asked = 3;
     if (!asks_ahead(b)) return not_asked;
-    const std::vector<std::int64_t> box = block_of(b);
+    const Box box = block_of(b);
     const auto size = static_cast<std::int64_t>(
         size_of(nest_.buffers[static_cast<std::size_t>(load.target)].dtype));
-    const double bytes = static_cast<double>(box[static_cast<std::size_t>(t_.inner)] * size),
+    const double bytes = static_cast<double>(box[t_.inner] * size),
                  pieces = 1 + 0.25 * static_cast<double>(long_run) / bytes;
     return std::clamp(pieces, footprint(load, box) < enough_ahead ? 1.5 : 1, not_asked);
 }
 
-std::vector<std::int64_t> Traffic::block_of(const Blocking& b) const {
-    std::vector<std::int64_t> box = whole_;
-    box[static_cast<std::size_t>(b.cut)] = b.cut_size;
+Box Traffic::block_of(const Blocking& b) const {
+    Box box = whole_;
+    box[b.cut] = b.cut_size;
     for (std::size_t k = 0; k < b.cut_at; ++k)
-        box[static_cast<std::size_t>(b.loops[k].axis)] =
+        box[b.loops[k].axis] =
             b.loops[k].part == Blocking::Part::Chunks ? b.chunk : tile_size(b.loops[k].axis);
     return box;
 }
@@ -254,8 +250,7 @@ Machine as_found_by(const Program& program, const Machine& machine) {
                 std::int64_t n = 1;
                 for (const auto* axes : {&p.nest.axes, &p.nest.reduce_axes})
                     for (Var v : *axes)
-                        if (varies(p.nest, *a.index, v))
-                            n *= p.nest.extents[static_cast<std::size_t>(v)];
+                        if (varies(p.nest, *a.index, v)) n *= p.nest.extents[v];
                 const Buffer& b = p.nest.buffers[static_cast<std::size_t>(a.buffer)];
                 const auto bytes = static_cast<std::int64_t>(size_of(b.dtype));
                 auto& most =
@@ -269,7 +264,7 @@ Machine as_found_by(const Program& program, const Machine& machine) {
 }
 
 bool walks_far(const Nest& nest, const Tiling& t, const Instr& load, Var axis) {
-    if (load.op != Op::Load || t.lanes == 1 || t.over_reduction || t.outer >= 0) return false;
+    if (load.op != Op::Load || t.lanes == 1 || t.over_reduction || t.outer) return false;
     if (!load.index.uses(t.inner) || load.index.uses_nested(axis)) return false;
     for (const Tiling::Tile& x : t.tiles)
         if (load.index.uses(x.axis)) return false;

@@ -51,14 +51,14 @@ class Traffic {
         double trips;
     };
 
-    std::int64_t extent(loops::Var v) const { return nest_.extents[static_cast<std::size_t>(v)]; }
+    std::int64_t extent(loops::Var v) const { return nest_.extents[v]; }
 
     std::vector<Step> steps_of(const Blocking& b) const;
 
     // Steps along an operand's address by their distance, and how many there are in a box: the
     // steps of two axes along one direction (a pixel and a filter's tap) overlap.
     std::map<std::int64_t, std::int64_t> directions(const loops::Instr& load,
-                                                    const std::vector<std::int64_t>& box) const;
+                                                    const loops::Box& box) const;
 
     // How many integers a term can be that depends on numbers which are read, where they are few.
     static std::int64_t values_of(const loops::Index::Term& term);
@@ -66,26 +66,24 @@ class Traffic {
     // Bytes of the cache lines that an operand touches in a box. `occupied`: of the cache that they
     // take. Rows a multiple of a large power of two apart share few of a cache's sets, and push
     // each other out while the rest of it is empty.
-    double footprint(const loops::Instr& load, const std::vector<std::int64_t>& box,
-                     bool occupied = false) const;
+    double footprint(const loops::Instr& load, const loops::Box& box, bool occupied = false) const;
 
     // Bytes that a cache of this capacity has to fetch. The outermost loop whose body's data fit
     // keeps them; the loops around it fetch again what moves with them or with a loop in between.
-    double misses(const std::vector<Step>& steps,
-                  const std::vector<std::vector<std::int64_t>>& boxes, double capacity,
-                  const Blocking& b, bool memory) const;
+    double misses(const std::vector<Step>& steps, const std::vector<loops::Box>& boxes,
+                  double capacity, const Blocking& b, bool memory) const;
 
     // Memory gives a fraction of its bandwidth to short pieces far apart. In blocks, the pieces of
     // the next block are asked for while this one is worked on, which must take a while.
     double slowness(const loops::Instr& load, const Blocking& b) const;
 
     // What one block of the cut reduction runs over.
-    std::vector<std::int64_t> block_of(const Blocking& b) const;
+    loops::Box block_of(const Blocking& b) const;
 
     const loops::Nest& nest_;
     const Tiling& t_;
     const Machine& m_;
-    std::vector<std::int64_t> whole_;  // extents, by variable
+    loops::Box whole_;  // the extents of its axes
     std::vector<const loops::Instr*> operands_;
     double all_bytes_ = 0;
 };

@@ -13,10 +13,10 @@ bool varies(const Nest& nest, const Index& e, Var v) {
 bool varies_by_value(const Nest& nest, const Index& e, Var v) {
     bool found = false;
     const std::function<void(ValueId)> look = [&](ValueId id) {
-        const Instr& i = nest.values[static_cast<std::size_t>(id)];
+        const Instr& i = nest.values[id];
         if (found) return;
         found = i.index.uses(v);
-        for (int k = 0; k < arity(i.op) && !found; ++k) look(i.args[static_cast<std::size_t>(k)]);
+        for (ValueId a : operands(i)) look(a);
         if (!found) i.index.for_each_value(look);
     };
     e.for_each_value(look);

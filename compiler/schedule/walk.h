@@ -20,23 +20,20 @@ class Walk {
   public:
     Walk(const loops::Nest& nest, loops::ValueId load, const loops::Index& e)
         : load_(load), index_(&e), of_(nest.extents.size()) {
-        for (std::size_t v = 0; v < of_.size(); ++v) {
-            const loops::Var var = static_cast<loops::Var>(v);
-            const bool plainly = e.uses(var);
-            of_[v] = {e.coefficient(var), varies(nest, e, var), e.uses_nested(var), false};
+        for (loops::Var v : of_.ids()) {
+            const bool plainly = e.uses(v);
+            of_[v] = {e.coefficient(v), varies(nest, e, v), e.uses_nested(v), false};
             of_[v].by_value = of_[v].uses && !plainly;
             by_value_ |= of_[v].by_value;
         }
     }
     const loops::Index& index() const { return *index_; }
-    loops::ValueId load() const { return load_; }  // -1: a store, or a condition
-    std::int64_t coefficient(loops::Var v) const {
-        return of_[static_cast<std::size_t>(v)].coefficient;
-    }
-    bool uses(loops::Var v) const { return of_[static_cast<std::size_t>(v)].uses; }
-    bool uses_nested(loops::Var v) const { return of_[static_cast<std::size_t>(v)].nested; }
+    loops::ValueId load() const { return load_; }  // none of a store, or a condition
+    std::int64_t coefficient(loops::Var v) const { return of_[v].coefficient; }
+    bool uses(loops::Var v) const { return of_[v].uses; }
+    bool uses_nested(loops::Var v) const { return of_[v].nested; }
     /// Where the address moves with v, it does so by values that were read.
-    bool by_value(loops::Var v) const { return of_[static_cast<std::size_t>(v)].by_value; }
+    bool by_value(loops::Var v) const { return of_[v].by_value; }
     /// The same of any variable.
     bool by_value() const { return by_value_; }
 
@@ -47,7 +44,7 @@ class Walk {
     };
     loops::ValueId load_;
     const loops::Index* index_;
-    std::vector<Move> of_;
+    IdVector<loops::Var, Move> of_;
     bool by_value_ = false;
 };
 

@@ -42,7 +42,7 @@ const Rule right_rule{"product_of_exps", "exp(x) * exp(y) = exp(x + y)",
 // A planted mistake in a lowering: right by itself, wrong where its operand is inlined into it.
 loops::Value lower_fragile(Lowering& l, std::span<const loops::Index> out) {
     loops::Value v = l.load(0, out);
-    const bool loaded = l.code.values[static_cast<std::size_t>(v.id)].op == loops::Op::Load;
+    const bool loaded = l.code.values[v.id].op == loops::Op::Load;
     return loaded ? v : v + 1.0;
 }
 constinit const OpDef fragile_op{.info = {.name = "fragile"},

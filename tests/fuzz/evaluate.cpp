@@ -65,9 +65,9 @@ class Walk {
         for (const Index::Term& t : e.terms()) {
             std::int64_t v = 0;
             if (t.kind == Index::Kind::Var) {
-                v = vars_[static_cast<std::size_t>(t.id)];
+                v = vars_[t.var()];
             } else if (t.kind == Index::Kind::Value) {
-                v = slots_[static_cast<std::size_t>(t.id)].i[lane];
+                v = slots_[t.value()].i[lane];
             } else {
                 const std::int64_t i = at(*t.inner, lane);
                 const std::int64_t r = ((i % t.divisor) + t.divisor) % t.divisor;
@@ -96,15 +96,13 @@ class Walk {
     }
 
     void load(ValueId id, const Instr& instr) {
-        Slot& out = slots_[static_cast<std::size_t>(id)];
+        Slot& out = slots_[id];
         const Wide& from = *buffers_[static_cast<std::size_t>(instr.target)];
-        const Slot* guard = instr.op == loops::Op::LoadIf
-                                ? &slots_[static_cast<std::size_t>(instr.args[0])]
-                                : nullptr;
+        const Slot* guard = instr.op == loops::Op::LoadIf ? &slots_[instr.args[0]] : nullptr;
         out.wild = guard ? guard->wild : Mask{0};
         out.faint = 0;
         out.inexact = guard && guard->inexact;
-        const bool same = !per_lane_[static_cast<std::size_t>(id)];
+        const bool same = !per_lane_[id];
         std::int64_t address = 0;
         bool known = false;
         for (int l = 0; l < lanes; ++l) {
@@ -118,17 +116,16 @@ class Walk {
             read(out, from, address, l);
         }
         if (same) return;
-        instr.index.for_each_value([&](ValueId v) {
-            out.wild = static_cast<Mask>(out.wild | slots_[static_cast<std::size_t>(v)].wild);
-        });
+        instr.index.for_each_value(
+            [&](ValueId v) { out.wild = static_cast<Mask>(out.wild | slots_[v].wild); });
     }
 
     void compute(const std::vector<ValueId>& order) {
         work_ -= static_cast<std::int64_t>(order.size());
         if (work_ < 0) throw TooMuchWork("too much work");
         for (const ValueId id : order) {
-            const Instr& instr = nest_.values[static_cast<std::size_t>(id)];
-            Slot& out = slots_[static_cast<std::size_t>(id)];
+            const Instr& instr = nest_.values[id];
+            Slot& out = slots_[id];
             switch (instr.op) {
                 case loops::Op::Load:
                 case loops::Op::LoadIf: load(id, instr); continue;
@@ -145,7 +142,7 @@ class Walk {
             std::array<const Slot*, 3> args{};
             std::array<const Instr*, 3> of{};
             for (int a = 0; a < loops::arity(instr.op); ++a) {
-                const auto k = static_cast<std::size_t>(instr.args[static_cast<std::size_t>(a)]);
+                const ValueId k = instr.args[static_cast<std::size_t>(a)];
                 args[static_cast<std::size_t>(a)] = &slots_[k];
                 of[static_cast<std::size_t>(a)] = &nest_.values[k];
             }
@@ -155,7 +152,7 @@ class Walk {
 
     void axis(std::size_t k) {
         if (k < nest_.axes.size()) {
-            const auto v = static_cast<std::size_t>(nest_.axes[k]);
+            const loops::Var v = nest_.axes[k];
             for (vars_[v] = 0; vars_[v] < nest_.extents[v]; ++vars_[v]) axis(k + 1);
             return;
         }
@@ -164,37 +161,36 @@ class Walk {
         totals_.clear();
         for (std::size_t a = 0; a < terms_.size(); ++a) {
             const loops::Accumulator& acc = nest_.accumulators[a];
-            const Instr& element = nest_.values[static_cast<std::size_t>(acc.element)];
+            const Instr& element = nest_.values[acc.element];
             totals_.push_back(arithmetic_.fold(acc.reduction, element, terms_[a]));
         }
         compute(results_);
         for (const loops::CheckThat& c : nest_.checks)
             for (int l = 0; l < lanes; ++l)
-                if (!slots_[static_cast<std::size_t>(c.ok)].i[l])
-                    failed_ = static_cast<Mask>(failed_ | 1 << l);
+                if (!slots_[c.ok].i[l]) failed_ = static_cast<Mask>(failed_ | 1 << l);
         for (const loops::StoreTo& s : nest_.stores) store(s);
     }
 
     void reduce_axis(std::size_t k) {
         if (k < nest_.reduce_axes.size()) {
-            const auto v = static_cast<std::size_t>(nest_.reduce_axes[k]);
+            const loops::Var v = nest_.reduce_axes[k];
             for (vars_[v] = 0; vars_[v] < nest_.extents[v]; ++vars_[v]) reduce_axis(k + 1);
             return;
         }
         compute(elements_);
         for (std::size_t a = 0; a < terms_.size(); ++a)
-            terms_[a].push_back(slots_[static_cast<std::size_t>(nest_.accumulators[a].element)]);
+            terms_[a].push_back(slots_[nest_.accumulators[a].element]);
     }
 
     void store(const loops::StoreTo& s) {
         Wide& to = *buffers_[static_cast<std::size_t>(s.buffer)];
         const bool same = !reads_values(s.index);
         std::int64_t address = at(s.index, 0);
-        Slot value = slots_[static_cast<std::size_t>(s.value)];
-        const Instr& instr = nest_.values[static_cast<std::size_t>(s.value)];
+        Slot value = slots_[s.value];
+        const Instr& instr = nest_.values[s.value];
         // Where it goes is unknown: then so is everything.
         s.index.for_each_value([&](ValueId v) {
-            const Mask wild = slots_[static_cast<std::size_t>(v)].wild;
+            const Mask wild = slots_[v].wild;
             if (wild)
                 for (Mask& m : to.wild) m = static_cast<Mask>(m | wild);
             value.wild = static_cast<Mask>(value.wild | wild);
@@ -210,7 +206,7 @@ class Walk {
             if (s.combine) {
                 Slot old;
                 read(old, to, address, l);
-                value.f[l] = slots_[static_cast<std::size_t>(s.value)].f[l];
+                value.f[l] = slots_[s.value].f[l];
                 arithmetic_.combine(*s.combine, instr.dtype, old, value, l);
             }
             if (is_float(to.dtype))
@@ -230,9 +226,9 @@ class Walk {
     std::vector<Wide*> buffers_;
     Arithmetic& arithmetic_;
     std::int64_t& work_;
-    std::vector<std::int64_t> vars_;
-    std::vector<Slot> slots_;
-    std::vector<char> per_lane_;
+    loops::Box vars_;
+    IdVector<ValueId, Slot> slots_;
+    IdVector<ValueId, char> per_lane_;
     std::vector<ValueId> elements_, results_;
     std::vector<std::vector<Slot>> terms_;
     std::vector<Slot> totals_;

@@ -24,8 +24,7 @@ std::int64_t printed(const loops::Kernel& k, const std::vector<Stmt>& statements
         std::visit(
             Cases{[&](const loops::Loop& l) {
                       const bool unrolled = l.kind == LoopKind::Unrolled;
-                      out += (unrolled ? k.extents[static_cast<std::size_t>(l.var)] : 1) *
-                             printed(k, l.body);
+                      out += (unrolled ? k.extents[l.var] : 1) * printed(k, l.body);
                   },
                   [](const loops::StoreTo&) {}, [](const loops::CheckThat&) {},
                   [&](const loops::If& i) { out += printed(k, i.body); },

@@ -32,7 +32,7 @@ struct Formed {
     bool fused() const {
         const ValueId root = nest.stores[0].value;
         for (ValueId id : needed(nest, {&root, 1}))
-            if (nest.values[static_cast<std::size_t>(id)].op == Op::MulAdd) return true;
+            if (nest.values[id].op == Op::MulAdd) return true;
         return false;
     }
     float operator()(float a, float b, float c) const {
@@ -72,15 +72,16 @@ TEST_CASE("products with other readers, and differences of products, are rounded
     CHECK_FALSE(Formed([](Value x, Value y, Value z) { return x + y - z; }).fused());
 }
 
-TEST_CASE_TEMPLATE("a product that several nodes read is one number for all of them", T, float, double) {
+TEST_CASE_TEMPLATE("a product that several nodes read is one number for all of them", T, float,
+                   double) {
     // The rounding of the largest product is far above what exp takes.
     const T scale = sizeof(T) == 4 ? T(1.1e11) : T(1.1e20);
     const auto a = matrix<T>("a", {3, 5}), b = matrix<T>("b", {3, 5});
     const Expr p = a * b, shape = reshape(p, {5, 3}), top = max(p, 1, true);
     const std::vector<Expr> zeros{max(p - top, 1), max(reshape(p, {5, 3}) - max(shape, 1, true), 1),
                                   max(sum(p - top, 1) - sum(p - top, 1))};
-    const std::vector<Expr> finite{softmax(p), log_softmax(p), logsumexp(p), sum(exp(p - top), 1),
-                                   softmax(shape), logsumexp(shape, Axes())};
+    const std::vector<Expr> finite{softmax(p),           log_softmax(p), logsumexp(p),
+                                   sum(exp(p - top), 1), softmax(shape), logsumexp(shape, Axes())};
     std::vector<T> x, y;
     for (int k = 0; k < 15; ++k) {
         x.push_back(scale * (T(1) + T(0.37) * T((k * 7) % 15)));

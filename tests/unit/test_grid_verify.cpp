@@ -159,14 +159,14 @@ TEST_CASE("verify: what a machine can launch") {
     limits = {};
     limits.blocks[0] = 3;
     CHECK(has(v.verified(limits), "odd: 4 blocks in x, at most 3"));
-    v.kernel.extents[static_cast<std::size_t>(v.t)] = 0;
+    v.kernel.extents[v.t] = 0;
     CHECK(has(v.verified(), "odd: 0 threads in x"));
 
     Variation w;
     const Var lane = w.kernel.add_var("lane", 16);
     w.head({{LoopKind::Block, w.t, 0}, {LoopKind::Warp, lane, 0}}, {w.store()});
     CHECK(has(w.verified(), "odd: a warp of 16 threads instead of 32"));
-    w.kernel.extents[static_cast<std::size_t>(lane)] = 32;
+    w.kernel.extents[lane] = 32;
     CHECK(w.verified() == "no error");
     CHECK(launch(w.kernel)->block_size == std::array<std::int64_t, 3>{256, 1, 1});
     limits = {};

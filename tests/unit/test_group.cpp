@@ -288,7 +288,7 @@ TEST_CASE("groups: the verifier sees what parts must not share") {
     Step& s = p.steps.at(0);
     REQUIRE(s.blocks == 64);
     Program broken = p;
-    broken.steps[0].parts[1].axis = -1;
+    broken.steps[0].parts[1].axis = {};
     CHECK(message_of([&] { verify_groups(broken); }).find("other blocks") != std::string::npos);
     broken = p;
     // A part that reads its operand from one row further on.
@@ -315,9 +315,9 @@ TEST_CASE("slices: bounds under a guard") {
                                 lt(at, n.constant(DType::I64, std::int64_t{8}));
     const Index address = Index::var(i) * 40 + Index::var(k) * -9 + Index::var(x) + 32;
     const loops::Value v = n.load_if(inside, in, address);
-    const Access guarded{in, &n.values[static_cast<std::size_t>(v.id)].index, inside.id, false};
+    const Access guarded{in, &n.values[v.id].index, inside.id, false};
     CHECK(slice(n, guarded, i) == 40);
-    const Access bare{in, guarded.index, -1, false};
+    const Access bare{in, guarded.index, {}, false};
     CHECK(!slice(n, bare, i));
     CHECK(!slice(n, guarded, x));
     const loops::Range r = bounds(n, guarded);

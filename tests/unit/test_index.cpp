@@ -11,13 +11,17 @@ using namespace arete::loops;
 
 namespace {
 
+Index var(int number) {
+    return Index::var(Var(number));
+}
+
 /// The value of an expression, by substituting constants.
 std::int64_t value(const Index& e, const std::vector<std::int64_t>& at) {
     std::int64_t sum = e.constant();
     for (const Index::Term& t : e.terms()) {
         std::int64_t v = 0;
         switch (t.kind) {
-            case Index::Kind::Var: v = at[static_cast<std::size_t>(t.id)]; break;
+            case Index::Kind::Var: v = at[t.var().index()]; break;
             case Index::Kind::Value: v = 0; break;
             case Index::Kind::Div:
             case Index::Kind::Mod: {
@@ -43,29 +47,29 @@ void for_all(const std::vector<std::int64_t>& extents,
 }
 
 std::string text(const Index& e) {
-    return e.str([](Index::Kind kind, int id) {
-        return (kind == Index::Kind::Var ? "v" : "x") + std::to_string(id);
+    return e.str([](const Index::Term& t) {
+        return (t.kind == Index::Kind::Var ? "v" : "x") + std::to_string(t.number);
     });
 }
 
 }  // namespace
 
 TEST_CASE("index: sums have one form") {
-    const Index i = Index::var(0), j = Index::var(1);
+    const Index i = var(0), j = var(1);
     CHECK(i + j == j + i);
     CHECK(i * 3 + i * 2 == i * 5);
     CHECK(i - i == Index(0));
     CHECK((i + 4) * 2 == i * 2 + 8);
     CHECK((i * 0).is_const());
     CHECK(!(i == j));
-    CHECK(!(i == Index::value(0)));
-    CHECK((i * 3 + j).coefficient(0) == 3);
-    CHECK((i * 3 + j).coefficient(2) == 0);
+    CHECK(!(i == Index::value(ValueId(0))));
+    CHECK((i * 3 + j).coefficient(Var(0)) == 3);
+    CHECK((i * 3 + j).coefficient(Var(2)) == 0);
 }
 
 TEST_CASE("index: divisions and remainders that vanish") {
     const std::vector<std::int64_t> extents{8, 5};
-    const Index i = Index::var(0), j = Index::var(1);
+    const Index i = var(0), j = var(1);
     CHECK(floordiv(i * 5 + j, 5, extents) == i);
     CHECK(mod(i * 5 + j, 5, extents) == j);
     CHECK(floordiv(i, 8, extents) == Index(0));
@@ -74,9 +78,9 @@ TEST_CASE("index: divisions and remainders that vanish") {
     CHECK(floordiv(i, 1, extents) == i);
     CHECK(floordiv(i * 6, 3, extents) == i * 2);
     const Index q = floordiv(i, 3, extents), r = mod(i, 3, extents);
-    CHECK(q.uses_nested(0));
-    CHECK(q.uses(0));
-    CHECK(!q.uses(1));
+    CHECK(q.uses_nested(Var(0)));
+    CHECK(q.uses(Var(0)));
+    CHECK(!q.uses(Var(1)));
     CHECK(q * 3 + r == i);
     CHECK(q * 6 + r * 2 + j == i * 2 + j);
     CHECK(r + j + q * 3 == i + j);
@@ -91,7 +95,7 @@ TEST_CASE("index: linear and delinear undo each other") {
         const std::vector<std::int64_t>& extents = from;
         std::vector<Index> vars;
         for (std::size_t k = 0; k < from.size(); ++k)
-            vars.push_back(from[k] == 1 ? Index(0) : Index::var(static_cast<Var>(k)));
+            vars.push_back(from[k] == 1 ? Index(0) : var(static_cast<int>(k)));
         const Index address = linear(vars, from);
         const auto same = delinear(address, from, extents);
         for (std::size_t k = 0; k < from.size(); ++k) CHECK(same[k] == vars[k]);
@@ -129,7 +133,7 @@ TEST_CASE("index: random expressions keep their value, and stay in their range")
             const std::int64_t c = below(13) - 6, d = 1 + below(8);
             switch (below(4)) {
                 case 0:
-                    e = e + Index::var(v) * c;
+                    e = e + var(v) * c;
                     expected = [=](const auto& at) {
                         return before(at) + c * at[static_cast<std::size_t>(v)];
                     };
@@ -161,8 +165,8 @@ TEST_CASE("index: random expressions keep their value, and stay in their range")
         wider.push_back((extents[0] + 1) / 2);
         wider.push_back(2);
         const Index tiled = e.substitute(
-            [](Index::Kind, int id) {
-                return id == 0 ? Index::var(3) * 2 + Index::var(4) : Index::var(id);
+            [](const Index::Term& t) {
+                return t.number == 0 ? var(3) * 2 + var(4) : Index::var(t.var());
             },
             wider);
         for_all(extents, [&](const auto& at) {
@@ -177,18 +181,19 @@ TEST_CASE("index: random expressions keep their value, and stay in their range")
 
 TEST_CASE("index: run-time values") {
     const std::vector<std::int64_t> extents{4};
-    const Index e = Index::value(7) * 4 + Index::var(0);
-    int seen = -1;
+    const Index e = Index::value(ValueId(7)) * 4 + var(0);
+    ValueId seen;
     e.for_each_value([&](ValueId v) { seen = v; });
-    CHECK(seen == 7);
-    CHECK(floordiv(e, 4, extents) == Index::value(7));
-    CHECK(mod(e, 4, extents) == Index::var(0));
+    CHECK(seen == ValueId(7));
+    CHECK(floordiv(e, 4, extents) == Index::value(ValueId(7)));
+    CHECK(mod(e, 4, extents) == var(0));
     CHECK(e.range(extents).high > (std::int64_t{1} << 40));
     CHECK(!e.is_const());
-    const Index shifted =
-        e.substitute([](Index::Kind kind,
-                        int id) { return kind == Index::Kind::Value ? Index(3) : Index::var(id); },
-                     extents);
-    CHECK(shifted == Index::var(0) + 12);
-    CHECK(text(floordiv(Index::value(7), 4, extents)).find("x7") != std::string::npos);
+    const Index shifted = e.substitute(
+        [](const Index::Term& t) {
+            return t.kind == Index::Kind::Value ? Index(3) : Index::var(t.var());
+        },
+        extents);
+    CHECK(shifted == var(0) + 12);
+    CHECK(text(floordiv(Index::value(ValueId(7)), 4, extents)).find("x7") != std::string::npos);
 }

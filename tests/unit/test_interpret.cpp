@@ -17,7 +17,7 @@ namespace {
 struct Example {
     Nest nest;
     int in = -1, out = -1;
-    Var i = -1;
+    Var i;
 
     explicit Example(std::int64_t n, DType t = DType::F32) {
         nest.name = "example";
@@ -156,7 +156,7 @@ TEST_CASE("verify: types") {
     Instr bad;
     bad.op = Op::Add;
     bad.dtype = DType::F32;
-    bad.args = {x.id, f.nest.constant(DType::F64, 1.0).id, -1};
+    bad.args = {x.id, f.nest.constant(DType::F64, 1.0).id};
     f.store(f.nest.append(bad), Index::var(f.i));
     CHECK(has(internal_error([&] { verify(f.nest); }), "add of f32 and f64"));
 

@@ -30,7 +30,7 @@ template <class T>
 constexpr T nan_of = std::numeric_limits<T>::quiet_NaN();
 
 constexpr Op transcendental[] = {Op::Exp, Op::Expm1, Op::Log, Op::Log1p, Op::Tanh,
-                          Op::Sin, Op::Cos,   Op::Erf, Op::Pow};
+                                 Op::Sin, Op::Cos,   Op::Erf, Op::Pow};
 
 template <class R>
 R reference(Op op, R x, R y) {
@@ -145,7 +145,7 @@ void pow_samples(std::mt19937_64& random, int n, std::vector<T>& xs, std::vector
     using L = std::numeric_limits<T>;
     std::uniform_real_distribution<double> unit(0, 1);
     for (int k = 0; k < n; ++k) {
-        double x = k % 3 == 0 ? std::exp2((2 * unit(random) - 1) * (L::max_exponent - 1))
+        double x = k % 3 == 0   ? std::exp2((2 * unit(random) - 1) * (L::max_exponent - 1))
                    : k % 3 == 1 ? 0.5 + unit(random)
                                 : 1 + std::ldexp(2 * unit(random) - 1, -k % (L::digits - 1));
         T base = static_cast<T>(x);
@@ -165,10 +165,27 @@ template <class T>
 std::vector<T> special_values() {
     using L = std::numeric_limits<T>;
     std::vector<T> out;
-    for (T v : {T(0), T(1), T(2), T(3), T(0.5), T(1.5), T(2.5), T(1e10), L::infinity(), L::max(),
-                L::min(), L::denorm_min(), L::epsilon(), T(1) + L::epsilon(),
-                T(1) - L::epsilon() / 2, T(1) / L::epsilon() - 1, T(2) / L::epsilon() + 2,
-                std::log(L::max()), std::log(L::denorm_min()), T(0.55), T(1000)}) {
+    for (T v : {T(0),
+                T(1),
+                T(2),
+                T(3),
+                T(0.5),
+                T(1.5),
+                T(2.5),
+                T(1e10),
+                L::infinity(),
+                L::max(),
+                L::min(),
+                L::denorm_min(),
+                L::epsilon(),
+                T(1) + L::epsilon(),
+                T(1) - L::epsilon() / 2,
+                T(1) / L::epsilon() - 1,
+                T(2) / L::epsilon() + 2,
+                std::log(L::max()),
+                std::log(L::denorm_min()),
+                T(0.55),
+                T(1000)}) {
         out.push_back(v);
         out.push_back(-v);
     }
@@ -247,7 +264,8 @@ TEST_CASE_TEMPLATE("sines near multiples of pi/2", T, float, double) {
     check_ulps<T>(Op::Sin, around, std::vector<T>(around.size()), 2.0);
     check_ulps<T>(Op::Cos, around, std::vector<T>(around.size()), 2.0);
     for (Op op : {Op::Sin, Op::Cos})
-        for (T v : run<T>(op, {infinity<T>, -infinity<T>, nan_of<T>}, {0, 0, 0})) CHECK(std::isnan(v));
+        for (T v : run<T>(op, {infinity<T>, -infinity<T>, nan_of<T>}, {0, 0, 0}))
+            CHECK(std::isnan(v));
 }
 
 // Values of a multiple-precision library.
@@ -330,27 +348,23 @@ TEST_CASE("expansions of constants fold but for what the processor rounds as it 
     Code code;
     Value one = code.constant(DType::F32, 1.0);
     const Value e = expand(Op::Exp, {&one, 1});
-    std::vector<Scalar> values(code.values.size());
+    IdVector<ValueId, Scalar> values(code.values.size());
     int products = 0;
     for (const ValueId id : needed(code, {&e.id, 1})) {
-        const Instr& i = code.values[static_cast<std::size_t>(id)];
-        Scalar x[3];
-        for (int k = 0; k < arity(i.op); ++k)
-            x[k] = values[static_cast<std::size_t>(i.args[static_cast<std::size_t>(k)])];
-        values[static_cast<std::size_t>(id)] =
-            i.op == Op::Const ? i.constant
-                              : evaluate(i.op, i.dtype, {x, static_cast<std::size_t>(arity(i.op))});
+        const Instr& i = code.values[id];
+        std::vector<Scalar> x;
+        for (ValueId a : operands(i)) x.push_back(values[a]);
+        values[id] = i.op == Op::Const ? i.constant : evaluate(i.op, i.dtype, x);
         // The first operation of a polynomial, then all that depends on it.
         if (products == 0) CHECK((i.op == Op::Const || i.op == Op::MulAdd));
         products += i.op == Op::MulAdd;
     }
     CHECK(products > 0);
-    CHECK(values[static_cast<std::size_t>(e.id)].f32 ==
-          doctest::Approx(2.7182818).epsilon(1e-7));
+    CHECK(values[e.id].f32 == doctest::Approx(2.7182818).epsilon(1e-7));
 }
 
-// Lanes that need the long way beside lanes that do not, in rows of every length: reductions, updates
-// and shared subexpressions around the branch.
+// Lanes that need the long way beside lanes that do not, in rows of every length: reductions,
+// updates and shared subexpressions around the branch.
 TEST_CASE_TEMPLATE("sines and remainders of mixed magnitudes", T, float, double) {
     std::mt19937_64 random(5);
     for (std::int64_t columns : {1, 2, 3, 5, 7, 8, 9, 15, 16, 17, 31, 33, 64, 65}) {
@@ -364,7 +378,9 @@ TEST_CASE_TEMPLATE("sines and remainders of mixed magnitudes", T, float, double)
         Array a(dtype_of<T>, {rows, columns}), b(dtype_of<T>, {rows, columns});
         for (std::int64_t k = 0; k < a.size(); ++k) {
             const int power = k % 7 == 3 ? 60 : k % 11 == 5 ? 100 : 3;
-            const auto unit = [&] { return static_cast<T>(static_cast<double>(random() >> 11) * 0x1p-53); };
+            const auto unit = [&] {
+                return static_cast<T>(static_cast<double>(random() >> 11) * 0x1p-53);
+            };
             a.template data<T>()[k] = std::ldexp(unit() - T(0.5), power);
             b.template data<T>()[k] = unit() + T(0.01);
         }
@@ -380,7 +396,8 @@ TEST_CASE_TEMPLATE("sines and remainders of mixed magnitudes", T, float, double)
             if (k == 2 || k == 3 || k == 5)
                 CHECK(got[k].equals(want[k]));
             else
-                CHECK(test::difference(got[k], want[k]) <= 4 * double{std::numeric_limits<T>::epsilon()});
+                CHECK(test::difference(got[k], want[k]) <=
+                      4 * double{std::numeric_limits<T>::epsilon()});
         }
     }
 }

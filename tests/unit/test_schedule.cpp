@@ -319,7 +319,7 @@ TEST_CASE("schedule: blocks for the caches") {
     const LoweredNest product = lower_nest(
         {&columns, 1}, [](const Expr& e) { return e.node().is_leaf(); }, "kernel");
     const loops::Nest block = take_block(product.nest, product.nest.axes[0], 128);
-    const auto around = static_cast<loops::Var>(block.extents.size()) - 1;
+    const loops::Var around(block.extents.size() - 1);
     CHECK(schedule(block, wide, around).comment.find("blocks of") == std::string::npos);
     check("filters", by_filters(7, 3, 23, 9, 3));
     check("filters and more", 1 - 0.5f * by_filters(7, 3, 23, 9, 3));

@@ -26,7 +26,7 @@ loops::Nest only_nest(const Program& p) {
 
 std::int64_t iterations(const loops::Nest& n, const std::vector<loops::Var>& vars) {
     std::int64_t out = 1;
-    for (loops::Var v : vars) out *= n.extents[static_cast<std::size_t>(v)];
+    for (loops::Var v : vars) out *= n.extents[v];
     return out;
 }
 int count(const loops::Nest& n, loops::Op op) {

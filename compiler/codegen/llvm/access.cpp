@@ -61,18 +61,18 @@ Address RegionPrinter::address(const Index& e) {
         const std::int64_t k = t.coefficient;
         switch (t.kind) {
             case Index::Kind::Var: {
-                const Bound& v = bound_[static_cast<std::size_t>(t.id)];
+                const Bound& v = bound_[t.var()];
                 if (v.lane)
                     add_lanes([](std::int64_t l) { return l; }, k);
                 else if (v.dynamic)
-                    add_base(v.dynamic, k, 0, k_.extents[static_cast<std::size_t>(t.id)] - 1);
+                    add_base(v.dynamic, k, 0, k_.extents[t.var()] - 1);
                 else
                     out.constant += k * v.constant;
                 break;
             }
             case Index::Kind::Value: {
-                DType type = k_.values[static_cast<std::size_t>(t.id)].dtype;
-                llvm::Value* v = convert(value(t.id), type, DType::I64);
+                DType type = k_.values[t.value()].dtype;
+                llvm::Value* v = convert(value(t.value()), type, DType::I64);
                 if (v->getType()->isVectorTy())
                     add_vector(v, k);
                 else

@@ -91,7 +91,7 @@ Region RegionPrinter::print(std::span<const Stmt> statements, const std::string&
     }
     Region region{function_, 1, false};
     if (const Loop* l = parallel_loop(statements.front())) {
-        region.extent = k_.extents[static_cast<std::size_t>(l->var)];
+        region.extent = k_.extents[l->var];
         region.parallel = true;
         counted_loop(*l, function_->getArg(static_cast<unsigned>(pointers) + 1),
                      function_->getArg(static_cast<unsigned>(pointers) + 2));
@@ -137,8 +137,8 @@ void RegionPrinter::prefetch(const loops::PrefetchAt& p) {
 }
 
 void RegionPrinter::loop(const Loop& s) {
-    const std::int64_t extent = k_.extents[static_cast<std::size_t>(s.var)];
-    Bound& bound = bound_[static_cast<std::size_t>(s.var)];
+    const std::int64_t extent = k_.extents[s.var];
+    Bound& bound = bound_[s.var];
     switch (s.kind) {
         case LoopKind::Unrolled:
             for (std::int64_t i = 0; i < extent; ++i) {
@@ -166,7 +166,7 @@ void RegionPrinter::loop(const Loop& s) {
 
 void RegionPrinter::counted_loop(const Loop& s, llvm::Value* begin, llvm::Value* end) {
     llvm::LLVMContext& c = b_.getContext();
-    const std::string& name = k_.var_names[static_cast<std::size_t>(s.var)];
+    const std::string& name = k_.var_names[s.var];
     llvm::BasicBlock* before = b_.GetInsertBlock();
     auto* body = llvm::BasicBlock::Create(c, name + ".body", function_);
     auto* after = llvm::BasicBlock::Create(c, name + ".end", function_);
@@ -179,7 +179,7 @@ void RegionPrinter::counted_loop(const Loop& s, llvm::Value* begin, llvm::Value*
     b_.SetInsertPoint(body);
     llvm::PHINode* i = b_.CreatePHI(b_.getInt64Ty(), 2, name);
     i->addIncoming(begin, before);
-    bound_[static_cast<std::size_t>(s.var)] = Bound{i, 0, false};
+    bound_[s.var] = Bound{i, 0, false};
     for (const Stmt& inner : s.body) statement(inner);
     llvm::Value* next = b_.CreateNSWAdd(i, b_.getInt64(1));
     i->addIncoming(next, b_.GetInsertBlock());
@@ -223,7 +223,7 @@ llvm::Value* RegionPrinter::constant(const loops::Scalar& s) {
 
 llvm::Value* RegionPrinter::value(loops::ValueId id) {
     if (auto it = cache_.find(id); it != cache_.end()) return it->second;
-    const Instr& i = k_.values[static_cast<std::size_t>(id)];
+    const Instr& i = k_.values[id];
     llvm::Value* v = nullptr;
     switch (loops::form(i.op)) {
         case Form::Constant: v = constant(i.constant); break;
@@ -240,12 +240,11 @@ llvm::Value* RegionPrinter::value(loops::ValueId id) {
 
 llvm::Value* RegionPrinter::function_of(const Instr& i) {
     // A choice between the result of a rare call and what there is without: made behind its branch.
-    const Instr* rarely =
-        i.op == Op::Select ? &k_.values[static_cast<std::size_t>(i.args[1])] : nullptr;
+    const Instr* rarely = i.op == Op::Select ? &k_.values[i.args[1]] : nullptr;
     if (rarely && loops::is_rare(rarely->op) && rarely->args[0] == i.args[0])
         return rare(*rarely, value(i.args[2]));
     if (loops::is_rare(i.op)) return rare(i, nullptr);
-    const DType from = k_.values[static_cast<std::size_t>(i.args[0])].dtype;
+    const DType from = k_.values[i.args[0]].dtype;
     return compute(i.op, i.dtype, from, operands(i));
 }
 

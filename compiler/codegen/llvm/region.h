@@ -105,8 +105,8 @@ class RegionPrinter {
     llvm::AllocaInst* zeros_ = nullptr;     // what a guarded load reads where it must not read
     std::vector<llvm::AllocaInst*> rooms_;  // of rare calls' operands
     std::vector<llvm::Value*> pointers_;    // by buffer
-    std::vector<Bound> bound_;              // by Var
-    int lanes_ = 0;                         // of the vector loop being printed, 0 outside
+    IdVector<loops::Var, Bound> bound_;
+    int lanes_ = 0;  // of the vector loop being printed, 0 outside
     std::int64_t active_ = 0;
     std::unordered_map<loops::ValueId, llvm::Value*> cache_;  // of the statement being printed
 };
