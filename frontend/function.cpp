@@ -8,10 +8,11 @@
 #include <set>
 #include <utility>
 
-#include "compiler/pipeline/inspect.h"
-#include "compiler/schedule/group.h"
+#include "compiler/program/group.h"
+#include "compiler/program/inspect.h"
 #include "frontend/modes.h"
 #include "frontend/report.h"
+#include "runtime/shared_value.h"
 
 namespace arete {
 
@@ -33,7 +34,7 @@ class LockAll {
     LockAll& operator=(const LockAll&) = delete;
 
   private:
-    std::mutex& mutex(std::size_t i) const { return shared_[i].node().storage->mutex; }
+    std::mutex& mutex(std::size_t i) const { return shared_value(shared_[i].node()).mutex(); }
     void unlock() {
         for (; locked_ > 0; --locked_) mutex(locked_ - 1).unlock();
     }
@@ -52,7 +53,7 @@ class Function::Impl {
           profile_(profile),
           options_(std::move(options)),
           rules_(std::move(rules)),
-          machine_(host_machine(options_.cpu)) {
+          device_(mode == Mode::interpret ? open_interpreter(options_) : open_device(options_)) {
         pointers_.resize(graph_.inputs.size());
         results_.resize(graph_.outputs.size());
         for (std::size_t i = 0; i < graph_.inputs.size(); ++i)
@@ -88,11 +89,7 @@ class Function::Impl {
         for (const StepCost& c : last_->executable->costs()) {
             const double ns =
                 std::max(1.0, 1e6 * c.ms) / static_cast<double>(std::max<std::int64_t>(1, c.calls));
-            const char* kinds[] = {"", "copy", "zero"};
-            std::string name = c.step->kind == Step::Kind::Kernel
-                                   ? c.step->name()
-                                   : kinds[static_cast<int>(c.step->kind)];
-            out.push_back({name, c.step->lines, c.calls, c.ms, all > 0 ? c.ms / all : 0,
+            out.push_back({c.step->name(), c.step->lines, c.calls, c.ms, all > 0 ? c.ms / all : 0,
                            c.step->flops / ns, c.step->bytes / ns});
         }
         return out;
@@ -136,11 +133,10 @@ class Function::Impl {
         return report_page(source);
     }
 
-    KernelPlan plan(const Machine& machine) const {
+    KernelPlan plan(std::shared_ptr<const Target> target) const {
         std::lock_guard lock(mutex_);
         CompileRequest request = last_request("plan");
-        request.machine = machine;
-        request.schedule = true;
+        request.target = std::move(target);
         request.profile = request.observed = false;
         request.options.dump.clear();
         const Compiled compiled = compile(request);
@@ -235,14 +231,13 @@ class Function::Impl {
         r.inputs = graph_.inputs;
         r.outputs = graph_.outputs;
         r.updates = graph_.updates;
-        r.machine = machine_;
+        r.target = device_->target();
         r.options = options_;
         r.rules = rules_;
-        r.schedule = mode_ != Mode::interpret;
         r.quick = mode_ == Mode::fast_compile;
         r.fast_math = mode_ == Mode::fast_math;
         r.observed = mode_ == Mode::debug || mode_ == Mode::nan_guard;
-        r.profile = profile_ && r.schedule && !r.observed;
+        r.profile = profile_ && r.target && !r.observed;
         for (std::size_t i = 0; i < graph_.inputs.size(); ++i) {
             r.binding.sizes[graph_.inputs[i].node().id] = sizes[i];
             if (sizes_matter_[i]) r.binding.scalars[graph_.inputs[i].node().id] = scalars[i];
@@ -283,7 +278,7 @@ class Function::Impl {
             checker.emplace(graph_, inputs);
             r.on_graph_pass = [&](const GraphPass& pass) { checker->check(pass); };
         }
-        s.executable = Executable::make(r, shared_pool(options_.num_threads));
+        s.executable = Executable::make(r, *device_);
         lock.reset();
         for (std::size_t k = 0; k < graph_.outputs.size(); ++k)
             for (const Slot& slot : s.executable->compiled().program.slots)
@@ -378,7 +373,7 @@ class Function::Impl {
     bool profile_;
     Options options_;
     std::vector<Rule> rules_;
-    Machine machine_;
+    std::shared_ptr<const Device> device_;
     mutable std::mutex mutex_;
     std::list<Specialisation> specialisations_;  // used most recently first
     Specialisation* last_ = nullptr;
@@ -416,9 +411,10 @@ std::vector<MemoryPlan> Function::memory() const {
     return impl_->memory();
 }
 
-KernelPlan Function::plan(const Machine& machine) const {
+KernelPlan Function::plan(std::shared_ptr<const Target> target) const {
     if (!impl_) fail<ArgumentError>({}, "plan of an empty Function");
-    return impl_->plan(machine);
+    if (!target) fail<ArgumentError>(impl_->graph().loc, "plan: there is no target");
+    return impl_->plan(std::move(target));
 }
 
 void Function::report(const std::string& path) const {
@@ -455,6 +451,7 @@ Function function(FunctionOptions options, const char* file, int line) {
         Mode mode = options.mode;
         bool profile = options.profile;
         Options o = options.options ? *options.options : Options::from_environment();
+        if (options.device) o.device = *options.device;
         if (options.max_specialisations) o.max_specialisations = *options.max_specialisations;
         std::vector<Rule> rules = std::move(options.rules);
         return Function(std::make_shared<Function::Impl>(prepare_function(std::move(options), loc),

@@ -9,12 +9,13 @@
 
 #include "compiler/core/options.h"
 #include "compiler/ops/operand.h"
-#include "compiler/pipeline/memory.h"
-#include "compiler/pipeline/pass_time.h"
+#include "compiler/program/memory.h"
+#include "compiler/program/pass_time.h"
 #include "compiler/rewrite/rewrite.h"
-#include "compiler/schedule/machine.h"
 
 namespace arete {
+
+class Target;
 
 /// variable <- value, after the call's outputs are computed; all values see the old variables.
 struct Update {
@@ -63,6 +64,8 @@ struct FunctionOptions {
     Mode mode = Mode::fast_run;
     bool profile = false;  ///< measure every kernel (fast_run, fast_compile); see Function::profile
     std::optional<Options> options;  ///< from the environment where not set
+    /// Options::device for this function: where it runs.
+    std::optional<std::string> device;
     /// Options::max_specialisations for this function.
     std::optional<int> max_specialisations;
     /// Rewrite rules of your own, applied once the graph is in canonical form.
@@ -148,10 +151,10 @@ class Function {
     /// that has not been called must have static sizes. An ArgumentError where the file cannot be
     /// written.
     void report(const std::string& path) const;
-    /// The kernels that the specialisation that ran last would be on another machine: its processor
-    /// at another level, or a GPU (gpu_multiprocessor()). Only planned, not translated. A function
-    /// that has not been called must have static sizes.
-    KernelPlan plan(const Machine& machine) const;
+    /// The kernels that the specialisation that ran last would be on another machine, which need
+    /// not be at hand. Only planned, not translated. A function that has not been called must have
+    /// static sizes.
+    KernelPlan plan(std::shared_ptr<const Target> target) const;
 
     class Impl;
     explicit Function(std::shared_ptr<Impl> impl) : impl_(std::move(impl)) {}

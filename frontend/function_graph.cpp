@@ -9,6 +9,7 @@
 #include "compiler/ops/leaves.h"
 #include "compiler/ops/movement.h"
 #include "compiler/rewrite/specialize_shapes.h"
+#include "runtime/shared_value.h"
 
 namespace arete {
 
@@ -98,9 +99,8 @@ std::vector<Expr> substitute(const std::vector<Expr>& roots, const FunctionOptio
     const auto is_known = [&](const Dim& d) {
         bool known = true;
         d.for_each_symbol([&](DimSymbol s) {
-            known = known && std::any_of(o.inputs.begin(), o.inputs.end(), [&](const Expr& e) {
-                        return e.node().id == s.variable;
-                    });
+            known = known && std::any_of(o.inputs.begin(), o.inputs.end(),
+                                         [&](const Expr& e) { return e.node().id == s.variable; });
         });
         return known;
     };
@@ -133,7 +133,7 @@ std::vector<Expr> substitute(const std::vector<Expr>& roots, const FunctionOptio
 
 void add_default_updates(FunctionGraph& f) {
     for (const Expr& s : f.shared) {
-        const std::int64_t step = s.node().storage->default_increment;
+        const std::int64_t step = shared_value(s.node()).default_increment();
         bool updated = std::any_of(f.updates.begin(), f.updates.end(),
                                    [&](const auto& u) { return same(u.first, s); });
         if (step != 0 && !updated) f.updates.emplace_back(s, s + step);

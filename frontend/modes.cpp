@@ -7,7 +7,8 @@
 #include <unordered_set>
 
 #include "compiler/graph/pp.h"
-#include "compiler/pipeline/inspect.h"
+#include "compiler/program/inspect.h"
+#include "runtime/shared_value.h"
 
 namespace arete {
 
@@ -23,12 +24,13 @@ class Snapshot {
   public:
     explicit Snapshot(const FunctionGraph& graph) {
         for (const auto& [variable, value] : graph.updates)
-            old_.emplace_back(variable, variable.node().storage->value.copy());
+            old_.emplace_back(variable, shared_value(variable.node()).host().copy());
     }
     void restore() const {
         for (const auto& [variable, value] : old_)
             if (value.bytes())
-                std::memcpy(variable.node().storage->value.raw(), value.raw(), value.bytes());
+                std::memcpy(shared_value(variable.node()).host_memory(), value.raw(),
+                            value.bytes());
     }
     const Array* old_value(const Expr& e) const {
         for (const auto& [variable, value] : old_)
@@ -82,7 +84,7 @@ void watch(const WatchedRun& run, const Snapshot& before,
     try {
         run.executable.run_observed(run.input_pointers, run.output_pointers, [&](int step) {
             const auto k = static_cast<std::size_t>(step);
-            if (run.executable.compiled().program.steps[k].kind != Step::Kind::Kernel) return true;
+            if (!run.executable.compiled().program.steps[k].kernel()) return true;
             try {
                 after_kernel(k);
             } catch (...) {
@@ -239,8 +241,9 @@ void run_debug(const WatchedRun& run) {
         for (std::size_t k = 0; k < wanted.size(); ++k) {
             const bool output = k < run.outputs.size();
             const Array& is =
-                output ? run.outputs[k]
-                       : run.graph.updates[k - run.outputs.size()].first.node().storage->value;
+                output
+                    ? run.outputs[k]
+                    : shared_value(run.graph.updates[k - run.outputs.size()].first.node()).host();
             const double distance = relative_distance(is, expected[k]);
             if (distance <= whole_tolerance) continue;
             const std::string what =

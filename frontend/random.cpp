@@ -8,13 +8,14 @@
 #include "compiler/ops/philox.h"
 #include "compiler/ops/random.h"
 #include "frontend/shared.h"
+#include "runtime/shared_value.h"
 
 namespace arete {
 
 RandomStream::Draw RandomStream::next() {
     const std::int64_t stream = state_->streams++;
     const Shared counter = shared(Array(std::int64_t{0}), fmt::format("draw{}", stream));
-    counter.node().storage->default_increment = 1;
+    shared_value(counter.node()).set_default_increment(1);
     const Expr key = constant(Array(static_cast<std::int64_t>(state_->seed)));
     return {key, counter, stream};
 }

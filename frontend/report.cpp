@@ -1,13 +1,12 @@
 #include "frontend/report.h"
 
 #include <algorithm>
-#include <map>
 #include <unordered_map>
 
-#include "compiler/codegen/llvm/module.h"
+#include "compiler/core/cases.h"
 #include "compiler/graph/pp.h"
-#include "compiler/pipeline/inspect.h"
-#include "compiler/pipeline/memory.h"
+#include "compiler/program/inspect.h"
+#include "compiler/program/memory.h"
 #include "frontend/json.h"
 
 namespace arete {
@@ -72,51 +71,13 @@ void write_graph(JsonWriter& j, const Moment& stage, const FunctionGraph& f,
     j.close(']').close('}');
 }
 
-// The text of each LLVM function, or of each function of an assembly listing, that belongs to a
-// step: their names start with "k<step>_".
-std::map<int, std::string> by_step(const std::string& text, bool assembly) {
-    std::map<int, std::string> out;
-    const auto step_of = [](std::string_view name) {
-        if (name.size() < 3 || name[0] != 'k') return -1;
-        int number = 0;
-        std::size_t i = 1;
-        for (; i < name.size() && name[i] >= '0' && name[i] <= '9'; ++i)
-            number = 10 * number + (name[i] - '0');
-        return i > 1 && i < name.size() && name[i] == '_' ? number : -1;
-    };
-    int now = -1;
-    std::size_t at = 0;
-    while (at < text.size()) {
-        std::size_t end = text.find('\n', at);
-        if (end == std::string::npos) end = text.size();
-        const std::string_view line(text.data() + at, end - at);
-        at = end + 1;
-        if (assembly) {
-            // A function begins with its label; others begin with a dot or belong to it.
-            if (!line.empty() && line[0] != '\t' && line[0] != '.' && line[0] != '#' &&
-                line.find(':') != std::string_view::npos)
-                now = step_of(line);
-            const bool noise = line.substr(0, 2) == "\t." || line.substr(0, 5) == ".Lfun" ||
-                               line.substr(0, 3) == "\t# " || line.substr(0, 2) == "# ";
-            if (noise) continue;
-        } else if (line.substr(0, 7) == "define ") {
-            const std::size_t name = line.find('@');
-            now = name == std::string_view::npos ? -1 : step_of(line.substr(name + 1));
-        }
-        if (now >= 0) out[now] += std::string(line) + "\n";
-        if (!assembly && line == "}") now = -1;
-    }
-    return out;
-}
-
 void write_step(JsonWriter& j, const ReportSource& source, const Compiled& compiled,
-                std::size_t number, const Graph& final_graph, const std::string& llvm,
-                const std::string& assembly) {
+                std::size_t number, const Graph& final_graph,
+                const std::vector<Listing>& listings) {
     const Step& s = compiled.program.steps[number];
-    static constexpr const char* kinds[] = {"kernel", "copy", "zero"};
-    const char* kind = kinds[static_cast<int>(s.kind)];
-    const bool kernel = s.kind == Step::Kind::Kernel;
-    j.open('{').pair("number", static_cast<int>(number)).pair("kind", kind);
+    const KernelStep* kernel = s.kernel();
+    const std::vector<int> slots = s.slots();
+    j.open('{').pair("number", static_cast<int>(number)).pair("kind", s.kind());
     j.pair("name", s.name()).pair("lines", s.lines);
     j.pair("flops", s.flops).pair("bytes", s.bytes);
     const std::vector<SlotValue> stored = stored_by(compiled, number);
@@ -124,15 +85,15 @@ void write_step(JsonWriter& j, const ReportSource& source, const Compiled& compi
         return compiled.program.slots[static_cast<std::size_t>(n)];
     };
     // In terms of the operands, as the loops name them.
-    const loops::Code& code = kernel && s.kernel.body.empty()
-                                  ? static_cast<const loops::Code&>(s.parts.at(0).nest)
-                                  : static_cast<const loops::Code&>(s.kernel);
     PrettyPrint names;
     for (const SlotValue& v : read_by(compiled, number)) {
-        const auto k = std::find(s.slots.begin(), s.slots.end(), v.slot);
-        if (k != s.slots.end())  // else it is read for an earlier piece
+        const loops::Code& code = kernel->kernel.body.empty()
+                                      ? static_cast<const loops::Code&>(kernel->parts.at(0).nest)
+                                      : static_cast<const loops::Code&>(kernel->kernel);
+        const auto k = std::find(slots.begin(), slots.end(), v.slot);
+        if (k != slots.end())  // else it is read for an earlier piece
             names.names.emplace_back(
-                v.value, code.buffers[static_cast<std::size_t>(k - s.slots.begin())].name);
+                v.value, code.buffers[static_cast<std::size_t>(k - slots.begin())].name);
     }
     j.key("computes").open('[');
     for (const SlotValue& v : stored)
@@ -143,8 +104,8 @@ void write_step(JsonWriter& j, const ReportSource& source, const Compiled& compi
             .close('}');
     j.close(']').key("operands").open('[');
     static constexpr const char* places[] = {"input", "shared", "output", "constant", "arena"};
-    for (std::size_t k = 0; k < s.slots.size(); ++k) {
-        const Slot& at = slot(s.slots[k]);
+    for (int n : slots) {
+        const Slot& at = slot(n);
         j.open('{')
             .pair("name", at.name)
             .pair("type", type_name(at.dtype, at.sizes))
@@ -157,11 +118,12 @@ void write_step(JsonWriter& j, const ReportSource& source, const Compiled& compi
     j.close(']');
     if (kernel) {
         std::string nests;
-        for (const Part& p : s.parts) nests += (nests.empty() ? "" : "\n") + to_string(p.nest);
+        for (const Part& p : kernel->parts)
+            nests += (nests.empty() ? "" : "\n") + to_string(p.nest);
         j.pair("nest", nests);
-        if (!s.kernel.body.empty()) j.pair("schedule", to_string(s.kernel));
-        if (!llvm.empty()) j.pair("llvm", llvm);
-        if (!assembly.empty()) j.pair("asm", assembly);
+        if (!kernel->kernel.body.empty()) j.pair("schedule", to_string(kernel->kernel));
+        for (const Listing& l : listings)
+            if (!l.steps[number].empty()) j.pair(l.language, l.steps[number]);
     }
     if (number < source.costs.size() && source.costs[number].calls > 0) {
         const StepCost& c = source.costs[number];
@@ -220,17 +182,17 @@ std::string report_data(const ReportSource& source) {
     for (std::size_t k = 0; k < compiled.program.steps.size(); ++k)
         for (const auto& node : nodes_of_step(compiled, k))
             kernels[node.get()].push_back(static_cast<int>(k));
-    std::map<int, std::string> llvm, assembly;
-    if (request.schedule) {
-        LlvmModule module(compiled.program, request.machine);
-        module.optimize(false);
-        llvm = by_step(module.ir(), false);
-        assembly = by_step(module.assembly(), true);
-    }
+    std::vector<Listing> listings;
+    if (request.target) listings = request.target->listings(compiled.program);
 
     JsonWriter j;
     j.open('{').pair("function", request.name).pair("line", f.loc.str());
-    j.pair("cpu", request.machine.cpu).pair("vector_bytes", request.machine.vector_bytes);
+    j.pair("device", request.target ? request.target->device() : "interpreter");
+    j.pair("machine", request.target ? request.target->text() : "");
+    j.key("languages").open('[');
+    for (const Listing& l : listings)
+        j.open('{').pair("key", l.language).pair("title", l.title).close('}');
+    j.close(']');
     j.key("arguments").open('[');
     for (const Expr& e : f.inputs) {
         TensorType t = e.type();
@@ -266,8 +228,7 @@ std::string report_data(const ReportSource& source) {
             .close('}');
     j.close(']').key("steps").open('[');
     for (std::size_t k = 0; k < compiled.program.steps.size(); ++k) {
-        const int n = static_cast<int>(k);
-        write_step(j, source, compiled, k, final_graph, llvm[n], assembly[n]);
+        write_step(j, source, compiled, k, final_graph, listings);
     }
     j.close(']').key("memory");
     write_memory(j, memory_plan(compiled.program));

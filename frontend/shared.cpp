@@ -1,13 +1,14 @@
 #include "frontend/shared.h"
 
 #include "compiler/ops/leaves.h"
+#include "runtime/shared_value.h"
 
 namespace arete {
 
 namespace {
-SharedStorage& storage(const Expr& e) {
+SharedValue& value_of(const Expr& e) {
     if (e.empty()) fail<GraphError>({}, "a Shared that was never assigned has no value");
-    return *e.node().storage;
+    return shared_value(e.node());
 }
 }  // namespace
 
@@ -18,18 +19,20 @@ Shared::Shared(const Expr& e) : Expr(e) {
 }
 
 Array Shared::get_value(bool borrow) const {
-    std::lock_guard lock(storage(*this).mutex);
-    return borrow ? storage(*this).value : storage(*this).value.copy();
+    const SharedValue& value = value_of(*this);
+    std::lock_guard lock(value.mutex());
+    return borrow ? value.host() : value.host().copy();
 }
 
 void Shared::set_value(const Array& value, bool borrow) const {
-    std::lock_guard lock(storage(*this).mutex);
-    Array& now = storage(*this).value;
+    SharedValue& old = value_of(*this);
+    std::lock_guard lock(old.mutex());
+    const Array& now = old.host();
     if (value.dtype() != now.dtype() || value.shape() != now.shape())
         fail<ArgumentError>(loc(), "set_value: shared variable '{}' is {}, the value is {}",
                             node().name, type_name(now.dtype(), now.shape()),
                             type_name(value.dtype(), value.shape()));
-    now = borrow ? value : value.copy();
+    old.set(borrow ? value : value.copy());
 }
 
 Shared shared(const Array& value, std::string name, bool borrow, const char* file, int line) {
@@ -40,8 +43,7 @@ Shared shared(const Array& value, std::string name, bool borrow, const char* fil
         node->name = std::move(name);
         node->locs = {Loc{file, line}};
         node->id = next_id();
-        node->storage = std::make_shared<SharedStorage>();
-        node->storage->value = borrow ? value : value.copy();
+        node->storage = std::make_shared<SharedValue>(borrow ? value : value.copy());
         return Shared(Expr(std::move(node)));
     });
 }

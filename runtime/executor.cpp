@@ -1,72 +1,41 @@
 #include "runtime/executor.h"
 
-#include <algorithm>
 #include <chrono>
-#include <cstring>
-#include <mutex>
-#include <tuple>
 
 #include "runtime/program_cache.h"
+#include "runtime/shared_value.h"
 
 namespace arete {
 
 namespace {
 
-void run_parallel(StepContext* context, void (*body)(void*, std::int64_t), void* table,
-                  std::int64_t chunks) {
-    static_cast<ThreadPool*>(context->pool)->run(body, table, chunks);
+using Clock = std::chrono::steady_clock;
+
+double ms_since(Clock::time_point start) {
+    return std::chrono::duration<double, std::milli>(Clock::now() - start).count();
 }
 
-void keep_lowest(StepContext* c, std::int64_t code, std::int64_t element) {
-    // Failures are rare: one lock serves all programs.
-    static std::mutex mutex;
-    const std::lock_guard lock(mutex);
-    if (c->failed && std::tie(c->code, c->element) <= std::tie(code, element)) return;
-    c->failed = 1;
-    c->code = code;
-    c->element = element;
-}
-
-// Machine code for a scheduled program.
-std::string generate(Compiled& compiled, const CompileRequest& request) {
-    const Options& options = request.options;
-    using Clock = std::chrono::steady_clock;
-    auto start = Clock::now();
-    auto passed = [&](const char* pass) {
-        const auto now = Clock::now();
-        compiled.passes.push_back(
-            {pass, std::chrono::duration<double, std::milli>(now - start).count()});
+// A scheduled program in the form that the device loads.
+std::string translate(Compiled& compiled, const CompileRequest& request) {
+    Translation watch;
+    watch.verify = request.options.verify;
+    watch.dumps = [&](Stage stage) { return request.options.dumps(stage); };
+    watch.passed = [&](std::string_view pass, double ms) {
+        compiled.passes.push_back({std::string(pass), ms});
     };
-    LlvmModule module(compiled.program, request.machine);
-    passed("llvm_print");
-    auto dump = [&](const char* pass, const char* extension, const std::string& text) {
-        write_dump(options, compiled.dumped++, compiled.program.name, pass, extension, text);
+    watch.dump = [&](std::string_view pass, std::string_view extension, std::string_view text) {
+        write_dump(request.options, compiled.dumped++, compiled.program.name, pass, extension,
+                   text);
     };
-    if (options.dumps(Stage::Llvm)) dump("llvm", "ll", module.ir());
-    start = Clock::now();
-    module.optimize(options.verify);
-    passed("llvm_passes");
-    if (options.dumps(Stage::Llvm)) dump("llvm_optimized", "ll", module.ir());
-    if (options.dumps(Stage::Asm)) dump("asm", "s", module.assembly());
-    start = Clock::now();
-    std::string object = module.object();
-    passed("llvm_machine_code");
-    return object;
+    return request.target->translate(compiled.program, watch);
 }
 
 }  // namespace
 
-Executable::Executable(Compiled compiled, std::string_view object, const Machine& machine,
-                       std::shared_ptr<ThreadPool> pool)
-    : compiled_(std::move(compiled)), pool_(std::move(pool)) {
+Executable::Executable(Compiled compiled, std::string_view translated, const Device& device)
+    : compiled_(std::move(compiled)) {
     const Program& program = compiled_.program;
-    if (!object.empty()) {
-        native_ = std::make_unique<NativeProgram>(object, machine);
-    } else {
-        for (const Step& s : program.steps)
-            plain_.push_back(s.kind == Step::Kind::Kernel ? naive(s.parts.at(0).nest)
-                                                          : loops::Kernel());
-    }
+    loaded_ = device.load(program, translated);
     try {
         arena_ = allocate_bytes(static_cast<std::size_t>(program.arena_bytes));
     } catch (const MemoryError&) {
@@ -79,29 +48,23 @@ Executable::Executable(Compiled compiled, std::string_view object, const Machine
         if (s.kind == Slot::Kind::Constant)
             table_[i] = compiled_.constants[static_cast<std::size_t>(s.number)].raw();
     }
-    context_.pool = pool_.get();
-    context_.parallel = run_parallel;
-    context_.fail = keep_lowest;
-    ticks_.resize(program.steps.size());
-    context_.ticks = ticks_.data();
 }
 
-std::unique_ptr<Executable> Executable::make(const CompileRequest& request,
-                                             std::shared_ptr<ThreadPool> pool) {
+std::unique_ptr<Executable> Executable::make(const CompileRequest& request, const Device& device) {
+    ARETE_CHECK(request.target == device.target(), "compiled for another device");
     const ProgramCache cache(request);
     if (std::optional<ProgramCache::Entry> found = cache.load()) try {
-            auto out = std::make_unique<Executable>(std::move(found->compiled), found->object,
-                                                    request.machine, pool);
+            auto out =
+                std::make_unique<Executable>(std::move(found->compiled), found->object, device);
             out->from_cache_ = true;
             return out;
         } catch (const CompileError&) {
-            // Machine code that does not link: as good as none.
+            // What cannot be loaded is as good as nothing.
         }
     Compiled compiled = compile(request);
-    const std::string object = request.schedule ? generate(compiled, request) : std::string();
-    auto out =
-        std::make_unique<Executable>(std::move(compiled), object, request.machine, std::move(pool));
-    cache.store(out->compiled(), object);
+    const std::string translated = request.target ? translate(compiled, request) : std::string();
+    auto out = std::make_unique<Executable>(std::move(compiled), translated, device);
+    cache.store(out->compiled(), translated);
     return out;
 }
 
@@ -117,89 +80,51 @@ void Executable::fill_table(std::span<void* const> inputs, std::span<void* const
             case Slot::Kind::Input: table_[i] = inputs[n]; break;
             case Slot::Kind::Output: table_[i] = outputs[n]; break;
             case Slot::Kind::Shared:
-                table_[i] = compiled_.shared[n].node().storage->value.raw();
+                table_[i] = shared_value(compiled_.shared[n].node()).host_memory();
                 break;
             case Slot::Kind::Constant:
             case Slot::Kind::Arena: break;
         }
     }
-    context_.failed = 0;
+}
+
+void Executable::raise(const loops::Failure& failure) const {
+    if (failure.failed)
+        compiled_.checks[static_cast<std::size_t>(failure.code)].raise(failure.element);
 }
 
 void Executable::run(std::span<void* const> inputs, std::span<void* const> outputs) {
     fill_table(inputs, outputs);
-    if (native_ && compiled_.program.profile)
-        run_measured();
-    else if (native_)
-        native_->step()(table_.data(), &context_);
-    else
-        interpret_all();
-    if (!context_.failed) return;
-    compiled_.checks[static_cast<std::size_t>(context_.code)].raise(context_.element);
+    if (!compiled_.program.profile) return raise(loaded_->run(table_));
+    const auto start = Clock::now();
+    const loops::Failure failure = loaded_->run(table_);
+    ms_ += ms_since(start);
+    ++calls_;
+    raise(failure);
 }
 
 bool Executable::run_observed(std::span<void* const> inputs, std::span<void* const> outputs,
                               const std::function<bool(int)>& after_step) {
     ARETE_CHECK(compiled_.program.observed, "the program was compiled to run unobserved");
+    fill_table(inputs, outputs);
     bool stopped = false;
-    const std::function<bool(int)> observer = [&](int step) {
-        stopped = !after_step(step);
+    raise(loaded_->run(table_, [&](std::size_t step) {
+        stopped = !after_step(static_cast<int>(step));
         return !stopped;
-    };
-    context_.observer = const_cast<std::function<bool(int)>*>(&observer);
-    context_.after_step = [](StepContext* c, std::int64_t step) -> std::int64_t {
-        return !(*static_cast<const std::function<bool(int)>*>(c->observer))(
-            static_cast<int>(step));
-    };
-    run(inputs, outputs);
+    }));
     return !stopped;
-}
-
-void Executable::run_measured() {
-    using Clock = std::chrono::steady_clock;
-    auto start = Clock::now();
-    native_->step()(table_.data(), &context_);
-    ms_ += std::chrono::duration<double, std::milli>(Clock::now() - start).count();
-    ++calls_;
 }
 
 std::vector<StepCost> Executable::costs() const {
     // The steps fill a call but for its entry and exit, so their ticks add up to its time.
+    const std::span<const std::int64_t> ticks = loaded_->ticks();
     std::int64_t all = 0;
-    for (std::int64_t t : ticks_) all += t;
+    for (std::int64_t t : ticks) all += t;
     std::vector<StepCost> out;
-    for (std::size_t i = 0; i < ticks_.size(); ++i)
+    for (std::size_t i = 0; i < ticks.size(); ++i)
         out.push_back({&compiled_.program.steps[i], calls_,
-                       all ? ms_ * static_cast<double>(ticks_[i]) / static_cast<double>(all) : 0});
+                       all ? ms_ * static_cast<double>(ticks[i]) / static_cast<double>(all) : 0});
     return out;
-}
-
-void Executable::interpret_all() {
-    auto observed = [&](std::size_t step) {
-        return compiled_.program.observed &&
-               context_.after_step(&context_, static_cast<std::int64_t>(step));
-    };
-    for (std::size_t k = 0; k < compiled_.program.steps.size(); ++k) {
-        const Step& s = compiled_.program.steps[k];
-        if (s.kind == Step::Kind::Copy) {
-            std::memcpy(slot(s.slots[1]), slot(s.slots[0]),
-                        compiled_.program.slots[static_cast<std::size_t>(s.slots[1])].bytes());
-            if (observed(k)) return;
-            continue;
-        }
-        if (s.kind == Step::Kind::Zero) {
-            std::memset(slot(s.slots[0]), 0,
-                        compiled_.program.slots[static_cast<std::size_t>(s.slots[0])].bytes());
-            if (observed(k)) return;
-            continue;
-        }
-        std::vector<void*> pointers;
-        for (int n : s.slots) pointers.push_back(slot(n));
-        pointers.resize(plain_[k].buffers.size(), nullptr);
-        loops::Failure f = interpret(plain_[k], pointers);
-        if (f.failed) return keep_lowest(&context_, f.code, f.element);
-        if (observed(k)) return;
-    }
 }
 
 }  // namespace arete

@@ -1,4 +1,4 @@
-// Runs step programs: natively, or kernel by kernel in the loop interpreter.
+// One specialisation of a function: its memory, and its program loaded by a device.
 #pragma once
 
 #include <functional>
@@ -7,8 +7,7 @@
 #include <vector>
 
 #include "compiler/pipeline/compile.h"
-#include "runtime/jit.h"
-#include "runtime/thread_pool.h"
+#include "runtime/device.h"
 
 namespace arete {
 
@@ -22,14 +21,13 @@ struct StepCost {
 /// One specialisation of a function, ready to run.
 class Executable {
   public:
-    /// A program with its machine code, or, where that is empty, an unscheduled one for the
-    /// interpreter.
-    Executable(Compiled compiled, std::string_view object, const Machine& machine,
-               std::shared_ptr<ThreadPool> pool);
-    /// What the request asks for: from the disk cache, or compiled and left there. Dumps LLVM IR
-    /// and assembly as the options say.
-    static std::unique_ptr<Executable> make(const CompileRequest& request,
-                                            std::shared_ptr<ThreadPool> pool);
+    /// A program as the device's target has translated it.
+    Executable(Compiled compiled, std::string_view translated, const Device& device);
+    /// What the request asks for, whose target is the device's: from the disk cache, or compiled
+    /// and left there. Dumps as the options say.
+    static std::unique_ptr<Executable> make(const CompileRequest& request, const Device& device);
+    Executable(const Executable&) = delete;
+    Executable& operator=(const Executable&) = delete;
 
     /// Runs once. `outputs` point to memory of the outputs' sizes. Shared variables must be locked
     /// by the caller. Throws a RangeError where a check fails; nothing has been updated then.
@@ -52,18 +50,13 @@ class Executable {
 
   private:
     void fill_table(std::span<void* const> inputs, std::span<void* const> outputs);
-    void interpret_all();
-    void run_measured();
+    void raise(const loops::Failure& failure) const;
 
     Compiled compiled_;
     bool from_cache_ = false;
-    std::unique_ptr<NativeProgram> native_;
-    std::shared_ptr<ThreadPool> pool_;
+    std::unique_ptr<LoadedProgram> loaded_;
     std::shared_ptr<void> arena_;
-    std::vector<void*> table_;          // one pointer a slot
-    std::vector<loops::Kernel> plain_;  // of interpreted programs
-    StepContext context_;
-    std::vector<std::int64_t> ticks_;
+    std::vector<void*> table_;  // one pointer a slot
     std::int64_t calls_ = 0;
     double ms_ = 0;  // wall clock of all calls, which calibrates the ticks
 };

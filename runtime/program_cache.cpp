@@ -10,7 +10,7 @@
 #include <map>
 #include <unordered_set>
 
-#include "compiler/codegen/llvm/module.h"
+#include "compiler/core/cases.h"
 #include "compiler/ops/op.h"
 #include "runtime/bytes.h"
 
@@ -38,12 +38,11 @@ class KeyWriter {
 
     std::string key() {
         out_.text(build_id);
-        out_.text(llvm_version());
-        machine();
+        out_.text(request_.target->device());
+        out_.text(request_.target->key());
         // Here, too: the graph has the sizes, and options change what is checked and shown.
-        [[maybe_unused]] const auto& [name, inputs, outputs, updates, binding, machine_, options,
-                                      profile, schedule, quick, fast_math, observed, rules,
-                                      on_graph_pass] =
+        [[maybe_unused]] const auto& [name, inputs, outputs, updates, binding, target, options,
+                                      profile, quick, fast_math, observed, rules, on_graph_pass] =
             request_;
         out_.text(name);
         out_.number(profile);
@@ -57,22 +56,6 @@ class KeyWriter {
     }
 
   private:
-    // Every member by name: a new one does not compile until it is part of the key.
-    void machine() {
-        const auto& [triple, cpu, features, vector_bytes, vector_registers, masked_memory,
-                     fused_muladd, fma_per_cycle, loads_per_cycle, fma_latency, l1_bytes, l2_bytes,
-                     l3_bytes, l2_bytes_per_cycle, l3_bytes_per_cycle, memory_bytes_per_cycle,
-                     launch_cycles, scratch_bytes] = request_.machine;
-        for (const std::string* v : {&triple, &cpu, &features}) out_.text(*v);
-        for (int v :
-             {vector_bytes, vector_registers, int{masked_memory}, int{fused_muladd}, fma_latency})
-            out_.number(v);
-        for (double v : {fma_per_cycle, loads_per_cycle, l2_bytes_per_cycle, l3_bytes_per_cycle,
-                         memory_bytes_per_cycle, launch_cycles})
-            out_.number(v);
-        for (std::int64_t v : {l1_bytes, l2_bytes, l3_bytes, scratch_bytes}) out_.number(v);
-    }
-
     // Ids differ from process to process; their order does not, and is all that counts.
     void number_ids() {
         for (const auto& node : graph_.nodes())
@@ -156,6 +139,37 @@ using Files = std::map<std::string_view, const char*>;
 
 // Members by name, as in the key: a new one does not compile until it is kept, or known to be of no
 // use to a program that has been compiled.
+void write_kernel(ByteWriter& out, const KernelStep& k) {
+    [[maybe_unused]] const auto& [parts, blocks, scratch, boundary, kernel, parameters, may_fail] =
+        k;
+    out.number(parts.size());
+    for (const Part& part : parts) {
+        [[maybe_unused]] const auto& [nest, part_slots, axis, cycles] = part;
+        out.text(nest.name);
+        out.numbers(part_slots);
+        out.number(cycles);
+    }
+    out.number(blocks);
+    out.numbers(scratch);
+    out.numbers(parameters);
+    out.number(may_fail);
+}
+
+KernelStep read_kernel(ByteReader& in) {
+    KernelStep k;
+    for (std::size_t parts = in.number<std::size_t>(); parts > 0; --parts) {
+        Part& part = k.parts.emplace_back();
+        part.nest.name = in.text();
+        part.slots = in.numbers<int>();
+        part.cycles = in.number<double>();
+    }
+    k.blocks = in.number<std::int64_t>();
+    k.scratch = in.numbers<int>();
+    k.slots = in.numbers<int>();
+    k.checks = in.number<bool>();
+    return k;
+}
+
 void write_program(ByteWriter& out, const Compiled& compiled, const Graph& graph) {
     [[maybe_unused]] const auto& [program, shared, constants, checks, passes, slot_values,
                                   new_values, dumped] = compiled;
@@ -176,20 +190,19 @@ void write_program(ByteWriter& out, const Compiled& compiled, const Graph& graph
     }
     out.number(steps.size());
     for (const Step& s : steps) {
-        [[maybe_unused]] const auto& [kind, parts, blocks, scratch, boundary, kernel, parameters,
-                                      may_fail, flops, bytes, lines] = s;
-        out.number(kind);
-        out.number(parts.size());
-        for (const Part& part : parts) {
-            [[maybe_unused]] const auto& [nest, part_slots, axis, cycles] = part;
-            out.text(nest.name);
-            out.numbers(part_slots);
-            out.number(cycles);
-        }
-        out.number(blocks);
-        out.numbers(scratch);
-        out.numbers(parameters);
-        out.number(may_fail);
+        const auto& [action, flops, bytes, lines] = s;
+        out.number(action.index());
+        std::visit(Cases{[&](const KernelStep& k) { write_kernel(out, k); },
+                         [&](const CopyStep& c) {
+                             const auto& [from, to] = c;
+                             out.number(from);
+                             out.number(to);
+                         },
+                         [&](const FillStep& f) {
+                             const auto& [to] = f;
+                             out.number(to);
+                         }},
+                   action);
         out.number(flops);
         out.number(bytes);
         out.text(lines);
@@ -217,6 +230,16 @@ void write_program(ByteWriter& out, const Compiled& compiled, const Graph& graph
     }
 }
 
+// The position of an alternative among those of a step.
+template <class Action, class... All>
+constexpr std::size_t position(std::type_identity<std::variant<All...>>) {
+    std::size_t at = 0;
+    (void)((std::is_same_v<Action, All> || (++at, false)) || ...);
+    return at;
+}
+template <class Action>
+constexpr std::size_t index_of = position<Action>(std::type_identity<decltype(Step::action)>());
+
 Compiled read_program(ByteReader& in, const Graph& graph, const Files& files) {
     Compiled c;
     Program& p = c.program;
@@ -239,17 +262,17 @@ Compiled read_program(ByteReader& in, const Graph& graph, const Files& files) {
     }
     for (std::size_t n = in.number<std::size_t>(); n > 0; --n) {
         Step& s = p.steps.emplace_back();
-        s.kind = in.enumerator(Step::Kind::Zero);
-        for (std::size_t parts = in.number<std::size_t>(); parts > 0; --parts) {
-            Part& part = s.parts.emplace_back();
-            part.nest.name = in.text();
-            part.slots = in.numbers<int>();
-            part.cycles = in.number<double>();
+        const auto kind = in.number<std::size_t>();
+        if (kind == index_of<KernelStep>) {
+            s.action = read_kernel(in);
+        } else if (kind == index_of<CopyStep>) {
+            const int from = in.number<int>();
+            s.action = CopyStep{from, in.number<int>()};
+        } else if (kind == index_of<FillStep>) {
+            s.action = FillStep{in.number<int>()};
+        } else {
+            throw std::out_of_range("no such step");
         }
-        s.blocks = in.number<std::int64_t>();
-        s.scratch = in.numbers<int>();
-        s.slots = in.numbers<int>();
-        s.checks = in.number<bool>();
         s.flops = in.number<double>();
         s.bytes = in.number<double>();
         s.lines = in.text();
@@ -306,12 +329,11 @@ void check_program(const Compiled& c, std::size_t inputs, std::size_t outputs) {
         for (const int k : slots) require(k >= 0 && static_cast<std::size_t>(k) < p.slots.size());
     };
     for (const Step& s : p.steps) {
-        exist(s.slots);
-        exist(s.scratch);
-        require(s.kind == Step::Kind::Kernel
-                    ? !s.parts.empty()
-                    : s.slots.size() == (s.kind == Step::Kind::Copy ? 2 : 1));
-        for (const Part& part : s.parts) exist(part.slots);
+        exist(s.slots());
+        if (!s.kernel()) continue;
+        exist(s.kernel()->scratch);
+        require(!s.kernel()->parts.empty());
+        for (const Part& part : s.kernel()->parts) exist(part.slots);
     }
 }
 
@@ -419,7 +441,7 @@ void trim_cache(const std::string& folder, std::uint64_t limit) noexcept try {
 }
 
 ProgramCache::ProgramCache(const CompileRequest& request) {
-    if (request.options.cache_dir.empty() || !request.options.dump.empty() || !request.schedule ||
+    if (request.options.cache_dir.empty() || !request.options.dump.empty() || !request.target ||
         request.observed || !request.rules.empty() || request.on_graph_pass)
         return;
     inputs_ = request.inputs.size();

@@ -79,6 +79,7 @@ Options Options::from_environment() {
     Options o;
     if (const char* v = std::getenv("ARETE_DUMP")) o.dump = parse_stages(v);
     if (const char* v = std::getenv("ARETE_DUMP_DIR"); v && *v) o.dump_dir = v;
+    if (const char* v = std::getenv("ARETE_DEVICE"); v && *v) o.device = v;
     if (const char* v = std::getenv("ARETE_CPU"); v && *v) o.cpu = v;
     o.num_threads = number_from_environment("ARETE_NUM_THREADS", o.num_threads);
     o.max_specialisations =

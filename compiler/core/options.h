@@ -18,16 +18,19 @@ std::string user_cache_dir();
 struct Options {
     std::vector<Stage> dump;              ///< stages to write; none by default
     std::string dump_dir = "arete_dump";  ///< where; made if missing
-    int num_threads = 0;                  ///< threads of the CPU pool; 0: one for each core
-    std::string cpu = "native";           ///< vector level: native, avx512, avx2, baseline
-    bool verify = true;                   ///< run the verifiers after each pass
+    /// Where functions run: "cpu", or "interpreter"; empty: the first that this build has.
+    std::string device;
+    int num_threads = 0;         ///< of device "cpu"; 0: one for each core
+    std::string cpu = "native";  ///< of device "cpu": native, avx512, avx2, baseline, ...
+    bool verify = true;          ///< run the verifiers after each pass
     /// Sets of shapes for which one function keeps compiled code; 0: any number.
     int max_specialisations = 64;
     /// Where compiled programs are kept for the next process; empty: nowhere.
     std::string cache_dir = user_cache_dir();
 
     bool dumps(Stage stage) const;
-    /// Defaults overridden by ARETE_DUMP, ARETE_DUMP_DIR, ARETE_NUM_THREADS, ARETE_CPU,
+    /// Defaults overridden by ARETE_DUMP, ARETE_DUMP_DIR, ARETE_DEVICE,
+    /// ARETE_NUM_THREADS, ARETE_CPU,
     /// ARETE_VERIFY, ARETE_MAX_SPECIALISATIONS and ARETE_CACHE_DIR (empty or "off": no cache).
     /// An ArgumentError names a stage that does not exist, or a value that is no number.
     static Options from_environment();

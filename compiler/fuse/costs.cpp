@@ -10,8 +10,6 @@ namespace arete {
 
 namespace {
 
-constexpr std::int64_t cache_bytes = std::int64_t{1} << 20;
-
 // The nest of one node, all of whose operands are loaded.
 loops::Nest alone(const Node& node) {
     // A handle that owns nothing: the node outlives it.
@@ -41,7 +39,7 @@ std::int64_t iterations(const Node& node) {
     return total;
 }
 
-Costs::Work Costs::count(const Node& node) {
+Costs::Work Costs::count(const Node& node) const {
     loops::Nest nest = alone(node);
     loops::expand_math(nest);
     Work out;
@@ -49,14 +47,15 @@ Costs::Work Costs::count(const Node& node) {
         const bool loads = i.op == loops::Op::Load || i.op == loops::Op::LoadIf;
         if (loads && std::any_of(nest.axes.begin(), nest.axes.end(),
                                  [&](loops::Var v) { return i.index.uses_nested(v); }))
-            out.bytes += 16;
+            out.bytes += machine_.scattered_load;
         if (loops::arity(i.op) == 0) continue;
         ++out.instructions;
         // Comparisons are as wide as what they compare.
         std::int64_t wide = words(i.dtype);
         for (loops::ValueId a : loops::operands(i))
             wide = std::max(wide, words(nest.values[a].dtype));
-        out.bytes += wide * (i.op == loops::Op::Div || i.op == loops::Op::Sqrt ? 8 : 1);
+        const bool slow = i.op == loops::Op::Div || i.op == loops::Op::Sqrt;
+        out.bytes += wide * (slow ? machine_.slow_instruction : machine_.instruction);
     }
     return out;
 }
@@ -81,7 +80,7 @@ const Costs::Work& Costs::known(const Node& node) {
 
 std::int64_t Costs::move(const Node& node, std::int64_t moved) const {
     const auto size = static_cast<std::int64_t>(size_of(node.types[0].dtype));
-    return size * moved * (size * elements(node) > cache_bytes ? 4 : 1);
+    return size * moved * (size * elements(node) > machine_.near_bytes ? machine_.far_factor : 1);
 }
 
 std::int64_t Costs::load(const Node& node) const {

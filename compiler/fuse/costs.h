@@ -15,22 +15,31 @@ std::int64_t elements(const Node& node);
 /// Iterations of a node's own loops: elements of the result times those of the reduction.
 std::int64_t iterations(const Node& node);
 
-/// Costs in bytes. While a core of 64-byte vectors executes two instructions it moves 32 bytes to
-/// or from its second-level cache; so an instruction on a vector of 64 bytes is worth 16 bytes, or
-/// one for each 4-byte element. Narrower vectors shift both alike.
+/// What a machine takes to compute, load and store, in bytes: an instruction is worth what the
+/// machine moves in the meantime. The defaults are those of functions that are interpreted.
+struct FusionCosts {
+    std::int64_t nest = 1024;           ///< starting one more nest
+    std::int64_t instruction = 1;       ///< on one element of 4 bytes
+    std::int64_t slow_instruction = 8;  ///< a division or a root
+    std::int64_t scattered_load = 16;   ///< of an element whose neighbours lie elsewhere
+    std::int64_t near_bytes = 1 << 20;  ///< values that exceed this
+    std::int64_t far_factor = 4;        ///< take so many times as long to move
+};
+
+/// The costs of a graph's nodes on one machine.
 class Costs {
   public:
-    /// Starting one more nest, in bytes.
-    static constexpr std::int64_t nest = 1024;
+    explicit Costs(const FusionCosts& machine) : machine_(machine) {}
+
+    /// Starting one more nest.
+    std::int64_t nest() const { return machine_.nest; }
 
     /// Arithmetic to compute one element, all of whose operands are loaded. Transcendental
-    /// functions count as their polynomials, divisions as 8, and a load that cannot be a vector's
-    /// as 16.
+    /// functions count as their polynomials.
     std::int64_t work(const Node& node) { return known(node).bytes; }
     /// Instructions of that, whatever they cost.
     std::int64_t instructions(const Node& node) { return known(node).instructions; }
-    /// Moving `count` elements of a value between memory and registers. A value that exceeds the
-    /// second-level cache counts four times.
+    /// Moving `count` elements of a value between memory and registers.
     std::int64_t move(const Node& node, std::int64_t count) const;
     /// The instruction of loading one element of a value.
     std::int64_t load(const Node& node) const;
@@ -39,9 +48,10 @@ class Costs {
     struct Work {
         std::int64_t bytes = 0, instructions = 0;
     };
-    static Work count(const Node& node);
+    Work count(const Node& node) const;
     const Work& known(const Node& node);
 
+    FusionCosts machine_;
     std::unordered_map<std::string, Work> known_;  // of scalar bodies: by op and types
     std::unordered_map<const Node*, Work> others_;
 };

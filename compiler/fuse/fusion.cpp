@@ -21,7 +21,8 @@ namespace {
 // nothing is stored any more.
 class Fuser {
   public:
-    Fuser(const Graph& graph, std::span<const Expr> keep) : graph_(graph) {
+    Fuser(const Graph& graph, std::span<const Expr> keep, const FusionCosts& costs)
+        : graph_(graph), costs_(costs) {
         const std::size_t n = graph.size();
         out_.graph = &graph;
         out_.is_stored.assign(n, 0);
@@ -279,7 +280,7 @@ class Fuser {
     std::int64_t store_cost(int i) {
         if (is(i, Trait::View)) return KeepOrRecompute::never;
         const std::int64_t own = elements_[at(i)];
-        std::int64_t total = Costs::nest + costs_.move(node(i), own);
+        std::int64_t total = costs_.nest() + costs_.move(node(i), own);
         if (is(i, Trait::Reduces)) return total;  // is computed once in any case
         constexpr std::size_t most = 64;
         std::vector<int> seen{i};
@@ -435,12 +436,12 @@ bool Fusion::stored(const Expr& e) const {
     return is_stored[static_cast<std::size_t>(graph->id(e))] != 0;
 }
 
-Fusion choose_stored(const Graph& graph, std::span<const Expr> keep) {
-    return Fuser(graph, keep).run();
+Fusion choose_stored(const Graph& graph, std::span<const Expr> keep, const FusionCosts& costs) {
+    return Fuser(graph, keep, costs).run();
 }
 
-Fusion fuse(const Graph& graph, std::span<const Expr> keep) {
-    Fusion out = choose_stored(graph, keep);
+Fusion fuse(const Graph& graph, std::span<const Expr> keep, const FusionCosts& costs) {
+    Fusion out = choose_stored(graph, keep, costs);
     merge_siblings(out, keep);
     return out;
 }

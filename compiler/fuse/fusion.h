@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "compiler/fuse/costs.h"
 #include "compiler/fuse/lower.h"
 #include "compiler/ops/op.h"
 
@@ -52,10 +53,10 @@ struct Fusion {
 ///   computed again, as costs least bytes: a minimum cut (recompute.h).
 /// Values in `keep` are stored whatever else holds. Sizes must be concrete.
 /// Then values of the same loops share a kernel (siblings.h).
-Fusion fuse(const Graph& graph, std::span<const Expr> keep);
+Fusion fuse(const Graph& graph, std::span<const Expr> keep, const FusionCosts& costs = {});
 
 /// The same without the last step: a kernel for each stored value.
-Fusion choose_stored(const Graph& graph, std::span<const Expr> keep);
+Fusion choose_stored(const Graph& graph, std::span<const Expr> keep, const FusionCosts& costs = {});
 
 /// Ids of the nodes that a group computes, ascending.
 std::vector<int> members(const Fusion& fusion, const Group& group);

@@ -63,7 +63,7 @@ std::vector<Array> ReferenceEvaluator::operator()(std::span<const Expr> outputs)
                 result = {*found};
                 break;
             }
-            case OpInfo::Kind::Shared: result = {node->storage->value}; break;
+            case OpInfo::Kind::Shared: result = {node->storage->host_value()}; break;
             case OpInfo::Kind::Constant: result = {*constant_value(Expr(node))}; break;
             case OpInfo::Kind::Apply: result = apply_op(node, value_of); break;
         }
@@ -94,9 +94,8 @@ std::vector<Array> reference_eval_from(std::span<const Expr> outputs,
     // Kernels do not read what has no elements, nor what such is made of.
     const auto empty = [&](std::size_t i) {
         const auto& types = graph.nodes()[i]->types;
-        return std::all_of(types.begin(), types.end(), [](const TensorType& t) {
-            return count(concrete(t.shape)) == 0;
-        });
+        return std::all_of(types.begin(), types.end(),
+                           [](const TensorType& t) { return count(concrete(t.shape)) == 0; });
     };
     for (std::size_t i = graph.size(); i-- > 0;)
         if (needed[i] && !empty(i))
@@ -120,7 +119,7 @@ std::vector<Array> reference_eval_from(std::span<const Expr> outputs,
             switch (node->op->kind) {
                 case OpInfo::Kind::Input:
                     fail<ArgumentError>(node->loc(), "no value for input '{}'", node->name);
-                case OpInfo::Kind::Shared: result = {node->storage->value}; break;
+                case OpInfo::Kind::Shared: result = {node->storage->host_value()}; break;
                 case OpInfo::Kind::Constant: result = {*constant_value(Expr(node))}; break;
                 case OpInfo::Kind::Apply: result = apply_op(node, value_of); break;
             }

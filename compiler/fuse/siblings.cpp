@@ -61,7 +61,8 @@ bool is_position(Reduction r) {
     return r == Reduction::ArgMax || r == Reduction::ArgMin;
 }
 
-// Lanes are as wide as the widest result: narrow ones must not pay for a wide one.
+// Neighbours are computed together, as many as the widest result allows: narrow ones must not pay
+// for a wide one.
 std::size_t widest(const Nest& n) {
     std::size_t out = 4;
     for (const loops::StoreTo& s : n.stores)
@@ -252,7 +253,7 @@ class Merger {
     static bool worth(const Nest& both, const Nest& m, const Nest& n) {
         if (both.values.size() > most_instructions) return false;
         // Positions are found element by element. An extreme of the same elements comes with them;
-        // anything else is better off with lanes of partial results.
+        // anything else is better off with several partial results at a time.
         bool positions = false, others = false;
         for (std::size_t k = 0; k < both.accumulators.size(); ++k) {
             const bool p = is_position(both.accumulators[k].reduction);

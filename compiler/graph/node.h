@@ -3,7 +3,6 @@
 
 #include <cstdint>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -59,13 +58,16 @@ struct OpInfo {
     }
 };
 
-/// The state behind a shared variable. Locked by calls that read or update it, in order of id.
-struct SharedStorage {
-    std::mutex mutex;
-    Array value;
-    /// Default update: added to an i64 scalar (the counter of a random stream) by each call that
-    /// reads it and does not update it otherwise.
-    std::int64_t default_increment = 0;
+/// The handle of a shared variable's value, which lives wherever functions run: the runtime's
+/// (runtime/shared_value.h). The graph only holds it.
+class SharedStorage {
+  public:
+    SharedStorage() = default;
+    SharedStorage(const SharedStorage&) = delete;
+    SharedStorage& operator=(const SharedStorage&) = delete;
+    virtual ~SharedStorage() = default;
+    /// The value, in memory that may be the variable's own: for the reference evaluator.
+    virtual Array host_value() const = 0;
 };
 
 class Node;

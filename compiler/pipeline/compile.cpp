@@ -5,13 +5,10 @@
 #include <filesystem>
 #include <fstream>
 
+#include "compiler/fuse/fusion.h"
 #include "compiler/loops/math.h"
-#include "compiler/pipeline/inspect.h"
-#include "compiler/pipeline/steps.h"
-#include "compiler/rewrite/rewrite.h"
-#include "compiler/schedule/group.h"
-#include "compiler/schedule/schedule.h"
-#include "compiler/schedule/traffic.h"
+#include "compiler/program/inspect.h"
+#include "compiler/program/steps.h"
 
 namespace arete {
 
@@ -55,13 +52,15 @@ RewriteLog* log_of(State& s) {
     return asked ? &s.rewrites : nullptr;
 }
 
-// The interpreter fuses products with sums, as a processor may.
+// The interpreter fuses products with sums, as a machine may.
 Products products_of(const CompileRequest& r) {
-    return r.machine.fused_muladd || !r.schedule ? Products::fused : Products::rounded;
+    return r.target ? r.target->products() : Products::fused;
 }
 
 void rewrite_in(State& s, Phase phase) {
-    s.set(rewrite(s.roots, phase, log_of(s), s.request.fast_math, products_of(s.request)));
+    const Target* target = s.request.target.get();
+    s.set(rewrite(s.roots, phase, log_of(s), s.request.fast_math, products_of(s.request),
+                  target ? target->rules() : std::span<const Rule>()));
 }
 void rewrite_by(State& s, std::span<const Rule> rules) {
     s.set(rewrite(s.roots, rules, log_of(s), products_of(s.request)));
@@ -90,7 +89,8 @@ void expand(State& s) {
 
 void fuse_groups(State& s) {
     s.graph = std::make_unique<Graph>(s.roots);
-    s.fusion = fuse(*s.graph, s.kept());
+    const Target* target = s.request.target.get();
+    s.fusion = fuse(*s.graph, s.kept(), target ? target->fusion_costs() : FusionCosts());
 }
 
 void lower(State& s) {
@@ -112,22 +112,25 @@ void build_steps(State& s) {
     std::vector<std::pair<Expr, Expr>> updates;
     for (std::size_t k = 0; k < s.updates(); ++k)
         updates.emplace_back(s.roots[s.outputs() + s.updates() + k], s.roots[s.outputs() + k]);
-    build_program(s.request, {s.roots.data(), s.outputs()}, updates, std::move(s.nests), s.out);
+    Program& program = s.out.program;
+    program.name = s.request.name;
+    program.profile = s.request.profile;
+    program.observed = s.request.observed;
+    program.quick = s.request.quick;
+    build_program(s.request.inputs, {s.roots.data(), s.outputs()}, updates, std::move(s.nests),
+                  s.out);
 }
 
 void group(State& s) {
     // Who watches steps wants to see every value.
-    if (!s.request.schedule || s.request.observed) return;
+    if (!s.request.target || s.request.observed) return;
     const std::size_t slots = s.out.program.slots.size();
-    group_steps(s.out.program, s.request.machine);
+    group_steps(s.out.program, s.request.target->grouping());
     name_pieces(s.out, slots);
 }
 
 void schedule_kernels(State& s) {
-    if (!s.request.schedule) return;
-    const Machine machine = as_found_by(s.out.program, s.request.machine);
-    for (Step& step : s.out.program.steps)
-        if (step.kind == Step::Kind::Kernel) step.kernel = schedule(step, s.out.program, machine);
+    if (s.request.target) s.request.target->schedule(s.out.program);
 }
 
 void place_in_arena(State& s) {
@@ -162,7 +165,7 @@ void verify_after(const State& s, const Pass& pass) {
         case Shows::Groups: verify_groups(s.out.program); break;
         case Shows::Kernels:
             for (const Step& step : s.out.program.steps)
-                if (step.kind == Step::Kind::Kernel && s.request.schedule) verify(step.kernel);
+                if (step.kernel() && s.request.target) verify(step.kernel()->kernel);
             break;
     }
 }
@@ -196,7 +199,7 @@ void dump_after(State& s, const Pass& pass) {
             if (!o.dumps(Stage::Loops)) break;
             std::string text;
             for (const Step& step : s.out.program.steps)
-                if (step.kind == Step::Kind::Kernel) text += to_string(step.kernel) + "\n";
+                if (step.kernel()) text += to_string(step.kernel()->kernel) + "\n";
             write("txt", text);
             break;
         }
@@ -217,16 +220,6 @@ void write_dump(const Options& options, int number, const std::string& function,
     std::ofstream file(path);
     file << text;
     if (!file.flush()) fail<ArgumentError>({}, "dump: cannot write '{}'", path);
-}
-
-std::string to_string(const std::vector<PassTime>& passes) {
-    double all = 0;
-    for (const PassTime& p : passes) all += p.ms;
-    std::string out = fmt::format("{:>9} {:>6}  {}\n", "ms", "share", "pass");
-    for (const PassTime& p : passes)
-        out +=
-            fmt::format("{:>9.2f} {:>5.1f}%  {}\n", p.ms, all > 0 ? 100 * p.ms / all : 0.0, p.name);
-    return out + fmt::format("{:>9.2f} {:>5.1f}%  all\n", all, 100.0);
 }
 
 Compiled compile(const CompileRequest& request) {

@@ -65,12 +65,15 @@ std::vector<Expr> rewrite(std::span<const Expr> outputs,
 }
 
 std::vector<Expr> rewrite(std::span<const Expr> outputs, Phase phase, RewriteLog* log,
-                          bool fast_math, Products products) {
+                          bool fast_math, Products products, std::span<const Rule> target_rules) {
     std::vector<RuleTable> tables;
     switch (phase) {
         case Phase::Canonicalize: break;
         case Phase::Stabilize: tables.push_back({stabilize_rules(), true}); break;
-        case Phase::Specialize: tables.push_back({specialize_rules()}); break;
+        case Phase::Specialize:
+            if (!target_rules.empty()) tables.push_back({target_rules});
+            tables.push_back({specialize_rules()});
+            break;
     }
     tables.push_back({canonicalize_rules()});
     if (fast_math) tables.push_back({fast_math_rules()});

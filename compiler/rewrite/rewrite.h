@@ -108,8 +108,8 @@ struct RewriteLog {
 };
 
 /// How the code will round products that sums read, where a function's polynomial leaves it to the
-/// processor (loops::Op::MulAdd): not at all, to their type, or it is not known yet, and constants are
-/// folded where it does not matter.
+/// processor (loops::Op::MulAdd): not at all, to their type, or it is not known yet, and constants
+/// are folded where it does not matter.
 enum class Products { fused, rounded, unknown };
 
 /// Applies rules bottom up until none fires, merging equal nodes and folding constants on the way.
@@ -122,10 +122,12 @@ std::vector<Expr> rewrite(std::span<const Expr> outputs,
                           RewriteLog* log = nullptr);
 
 /// The rewriting passes of the pipeline. What a later phase makes is brought into canonical form at
-/// once, so that its own patterns need to know one form only.
+/// once, so that its own patterns need to know one form only. `target_rules` are those of a
+/// machine, tried first in Phase::Specialize.
 enum class Phase { Canonicalize, Stabilize, Specialize };
 std::vector<Expr> rewrite(std::span<const Expr> outputs, Phase phase, RewriteLog* log = nullptr,
-                          bool fast_math = false, Products products = Products::fused);
+                          bool fast_math = false, Products products = Products::fused,
+                          std::span<const Rule> target_rules = {});
 
 /// Matches a pattern against an expression; null where it does not match. Where there are several
 /// ways, the first; a rewrite tries the others too, where a guard refuses.

@@ -12,6 +12,7 @@
 #include "examples/mnist/nets.h"
 #include "examples/mnist/progress.h"
 #include "examples/mnist/report.h"
+#include "runtime/device.h"
 
 using namespace arete;
 
@@ -28,7 +29,7 @@ struct Flags {
     std::uint64_t seed = 0;
     std::string data = "embedded";
     std::int64_t limit = 0;
-    std::string device = "cpu";
+    std::string device = device_names().front();
     int threads = 0;
     std::string json, dump, dump_dir;
     std::string init = "n_out";
@@ -65,7 +66,8 @@ void add_flags(CLI::App& app, Flags& f) {
     app.add_option("--limit", f.limit,
                    "Train on the first N mini-batches of each epoch only (0: all)")
         ->check(CLI::Range(0, kMost));
-    app.add_option("--device", f.device, "cpu")->capture_default_str();
+    app.add_option("--device", f.device, fmt::format("{}", fmt::join(device_names(), ", ")))
+        ->capture_default_str();
     app.add_option("--threads", f.threads,
                    "Threads (default: ARETE_NUM_THREADS, else one for each core)")
         ->check(CLI::Range(1, 1024));
@@ -118,7 +120,10 @@ Job check(const Flags& f) {
     Job job;
     job.net = find_net(f.net);
     if (!job.net) usage(fmt::format("unknown net '{}'; the nets are {}", f.net, net_names()));
-    if (f.device != "cpu") usage(fmt::format("unknown device '{}'; the devices are cpu", f.device));
+    const std::vector<std::string> devices = device_names();
+    if (std::find(devices.begin(), devices.end(), f.device) == devices.end())
+        usage(fmt::format("unknown device '{}'; the devices are {}", f.device,
+                          fmt::join(devices, ", ")));
     if (f.init != "n_out" && f.init != "n_in")
         usage(fmt::format("unknown --init '{}'; it is n_out or n_in", f.init));
     for (const std::optional<double>& v : {f.eta, f.lmbda})
@@ -134,6 +139,7 @@ Job check(const Flags& f) {
     job.mode = mode->mode;
     job.profile = f.profile;
     job.options = Options::from_environment();
+    job.options.device = f.device;
     if (f.threads > 0) job.options.num_threads = f.threads;
     if (!f.dump.empty()) job.options.dump = parse_stages(f.dump);
     if (!f.dump_dir.empty()) job.options.dump_dir = f.dump_dir;

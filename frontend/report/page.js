@@ -392,7 +392,8 @@
   // ---- kernels
   let chosenKernel = -1, chosenView = "schedule";
   const kernelRows = [];
-  const views = [["nodes", "Nodes"], ["nest", "Loop IR"], ["schedule", "Scheduled loops"], ["llvm", "LLVM IR"], ["asm", "Assembly"]];
+  const views = [["nodes", "Nodes"], ["nest", "Loop IR"], ["schedule", "Scheduled loops"],
+    ...data.languages.map(l => [l.key, l.title])];
   const nodesView = s => table([["node"], ["type"], ["line"]], s.nodes.map(i => {
     const v = last.nodes[i];
     const row = el("tr", {class: "link"}, cell(label(v)), cell(v.type, {class: "mono"}), cell(v.line, {class: "mono wrap"}));
@@ -543,7 +544,7 @@
 
   // ---- start
   $("title").textContent = data.function;
-  $("subtitle").textContent = [data.line, data.cpu && `${data.cpu}, vectors of ${data.vector_bytes} bytes`].filter(x => x).join(" · ");
+  $("subtitle").textContent = [data.line, data.machine].filter(x => x).join(" · ");
   document.title = `${data.function} — Arete`;
   const start = location.hash.slice(1);
   show(tabs.some(b => b.dataset.tab === start) ? start : "overview");

@@ -13,6 +13,7 @@
 #include "examples/mnist/nets.h"
 #include "frontend/function_graph.h"
 
+#include "compiler/targets/cpu/target.h"
 using namespace arete;
 
 namespace {
@@ -27,9 +28,11 @@ CompileRequest request_for(FunctionOptions options, bool verify) {
     r.inputs = f.inputs;
     r.outputs = f.outputs;
     r.updates = f.updates;
-    r.machine.vector_bytes = 64;
-    r.machine.vector_registers = 32;
-    r.machine.masked_memory = true;
+    Machine machine;
+    machine.vector_bytes = 64;
+    machine.vector_registers = 32;
+    machine.masked_memory = true;
+    r.target = cpu_target(machine);
     r.options.verify = verify;
     for (const Expr& e : f.inputs) r.binding.sizes[e.node().id] = concrete(e.shape());
     return r;

@@ -15,9 +15,9 @@
 
 #include <arete/arete.h>
 
-#include "compiler/codegen/llvm/module.h"
 #include "compiler/ops/op.h"
 #include "compiler/ops/random.h"
+#include "compiler/targets/cpu/llvm/module.h"
 #include "tests/bench/limits.h"
 #include "tests/bench/shapes.h"
 

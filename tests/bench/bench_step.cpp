@@ -10,7 +10,7 @@
 
 #include <CLI/CLI.hpp>
 
-#include "compiler/codegen/llvm/module.h"
+#include "compiler/targets/cpu/llvm/module.h"
 #include "examples/mnist/nets.h"
 #include "examples/mnist/report.h"
 #include "tests/bench/limits.h"

@@ -6,6 +6,8 @@
 #include <limits>
 
 #include "compiler/loops/kernel.h"
+#include "compiler/program/program.h"
+#include "compiler/targets/cpu/llvm/module.h"
 
 namespace arete {
 
@@ -61,9 +63,11 @@ struct Chain {
             program.slots.push_back({k ? Slot::Kind::Output : Slot::Kind::Input, 0, 0, DType::F32,
                                      kernel.buffers[static_cast<std::size_t>(k)].sizes,
                                      kernel.buffers[static_cast<std::size_t>(k)].name});
+        KernelStep run;
+        run.kernel = kernel;
+        run.slots = {0, 1};
         Step step;
-        step.kernel = kernel;
-        step.slots = {0, 1};
+        step.action = std::move(run);
         program.steps.push_back(std::move(step));
         LlvmModule module(program, m);
         module.optimize(true);

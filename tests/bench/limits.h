@@ -5,8 +5,8 @@
 #include <memory>
 #include <vector>
 
-#include "compiler/schedule/machine.h"
-#include "runtime/jit.h"
+#include "compiler/targets/cpu/machine.h"
+#include "runtime/cpu/jit.h"
 
 namespace arete {
 

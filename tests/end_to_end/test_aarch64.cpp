@@ -6,9 +6,10 @@
 #include <algorithm>
 #include <cstring>
 
-#include "compiler/codegen/llvm/module.h"
 #include "compiler/pipeline/compile.h"
-#include "compiler/schedule/machines.h"
+#include "compiler/targets/cpu/llvm/module.h"
+#include "compiler/targets/cpu/machines.h"
+#include "compiler/targets/cpu/target.h"
 #include "examples/mnist/nets.h"
 #include "tests/support.h"
 
@@ -22,15 +23,15 @@ struct Code {
 
 Code compiled(CompileRequest r) {
     r.name = "arm";
-    r.machine = described_machine("aarch64");
+    const Machine machine = described_machine("aarch64");
+    r.target = cpu_target(machine);
     r.options = Options::from_environment();
     for (const Expr& e : r.inputs)
-        if (!r.binding.sizes.count(e.node().id))
-            r.binding.sizes[e.node().id] = concrete(e.shape());
+        if (!r.binding.sizes.count(e.node().id)) r.binding.sizes[e.node().id] = concrete(e.shape());
     const Compiled c = compile(r);
     Code out;
     for (std::string* text : {&out.object, &out.assembly}) {
-        LlvmModule module(c.program, r.machine);
+        LlvmModule module(c.program, machine);
         module.optimize(true);
         *text = text == &out.object ? module.object() : module.assembly();
     }

@@ -12,6 +12,7 @@
 #include "compiler/fuse/reference.h"
 #include "compiler/ops/op.h"
 #include "tests/support.h"
+#include "tests/targets.h"
 
 using namespace arete;
 using arete::test::difference;
@@ -59,7 +60,7 @@ void check(const std::string& what, const std::vector<Expr>& leaves,
 }  // namespace
 
 TEST_CASE("bounds: every op stays inside its arrays") {
-    for (const OpDef* op : all_ops()) {
+    for (const OpDef* op : test::ops_of_all_targets()) {
         if (!op->samples) continue;
         for (const Sample& sample : op->samples())
             for (const DType t : {DType::F32, DType::F64, DType::U8}) {

@@ -6,10 +6,11 @@
 #include <functional>
 #include <limits>
 
-#include "compiler/codegen/llvm/module.h"
 #include "compiler/fuse/reference.h"
 #include "compiler/pipeline/compile.h"
-#include "compiler/schedule/machines.h"
+#include "compiler/targets/cpu/llvm/module.h"
+#include "compiler/targets/cpu/machines.h"
+#include "compiler/targets/cpu/target.h"
 #include "tests/support.h"
 
 using namespace arete;
@@ -409,11 +410,12 @@ TEST_CASE("lanes: vectors that are off are read where the buffer begins, not beh
     for (const char* level : {"avx2", "avx512"}) {
         CompileRequest r{.inputs = {x}, .outputs = {e}};
         r.name = "f";
-        r.machine = described_machine(level);
+        const Machine machine = described_machine(level);
+        r.target = cpu_target(machine);
         r.options = Options::from_environment();
         r.binding.sizes[x.node().id] = {1000};
         const Compiled c = compile(r);
-        const std::string ir = LlvmModule(c.program, r.machine).ir();
+        const std::string ir = LlvmModule(c.program, machine).ir();
         int loads = 0;
         for (std::size_t at = 0; (at = ir.find("@llvm.masked.load.v", at)) != std::string::npos;
              ++at) {

@@ -13,11 +13,13 @@
 #include <sstream>
 #include <thread>
 
-#include "compiler/codegen/llvm/module.h"
 #include "compiler/pipeline/compile.h"
-#include "compiler/schedule/machines.h"
-#include "runtime/jit.h"
+#include "compiler/targets/cpu/llvm/module.h"
+#include "compiler/targets/cpu/machines.h"
+#include "compiler/targets/cpu/target.h"
+#include "runtime/cpu/jit.h"
 #include "tests/support.h"
+#include "tests/targets.h"
 
 using namespace arete;
 using test::message_of;
@@ -96,7 +98,7 @@ int in_child(F&& f) {
 CompileRequest request(std::vector<Expr> inputs, std::vector<Expr> outputs, const Machine& m) {
     CompileRequest r{.inputs = std::move(inputs), .outputs = std::move(outputs)};
     r.name = "f";
-    r.machine = m;
+    r.target = cpu_target(m);
     r.options = Options::from_environment();
     for (const Expr& e : r.inputs) r.binding.sizes[e.node().id] = concrete(e.shape());
     return r;
@@ -234,7 +236,7 @@ TEST_CASE("llvm faults: signals that are not LLVM's reach whom they are for") {
 TEST_CASE("llvm faults: what is made of each op has none of these forms, at any level") {
     int modules = 0, instructions = 0;
     std::size_t number = 0;
-    for (const OpDef* op : all_ops()) {
+    for (const OpDef* op : test::ops_of_all_targets()) {
         if (!op->samples) continue;
         for (const Sample& sample : op->samples()) {
             const DType t = ++number % 2 ? DType::F64 : DType::F32;

@@ -62,7 +62,6 @@ bool stores_floats(const std::vector<Expr>& outputs, const Bindings& values,
         r.binding.sizes[leaf.node().id] = value.shape();
     }
     r.outputs = outputs;
-    r.schedule = false;
     const Program p = compile(r).program;
     for (const Slot& s : p.slots)
         if (s.kind == Slot::Kind::Arena && is_float(s.dtype) && count(s.sizes) == elements)
@@ -123,7 +122,6 @@ TEST_CASE("prologues: a mask of dropout is a byte an element, and the same bits 
     r.inputs = {x, w};
     r.binding.sizes = {{x.node().id, {rows, columns}}, {w.node().id, {columns, 20}}};
     r.outputs = {cost, g[0], g[1]};
-    r.schedule = false;
     int masks = 0;
     for (const Slot& s : compile(r).program.slots)
         if (s.name.find("random") != std::string::npos) {

@@ -6,11 +6,11 @@
 #include <arete/arete.h>
 #include <doctest/doctest.h>
 
-#include "compiler/codegen/llvm/module.h"
 #include "compiler/fuse/fusion.h"
 #include "compiler/ops/philox.h"
 #include "compiler/ops/random.h"
-#include "compiler/schedule/schedule.h"
+#include "compiler/targets/cpu/llvm/module.h"
+#include "compiler/targets/cpu/schedule.h"
 
 using namespace arete;
 
@@ -45,7 +45,8 @@ TEST_CASE("random stream: the same bits on any number of threads and in the inte
     const auto threaded = draw_all(5, 2, Mode::fast_run, 2);
     const auto interpreted = draw_all(5, 1, Mode::interpret, 2);
     const auto other = draw_all(6, 1, Mode::fast_run, 2);
-    // Without the instruction native code rounds products that sums read: the logarithm of a normal.
+    // Without the instruction native code rounds products that sums read: the logarithm of a
+    // normal.
     const bool fused = host_machine(Options::from_environment().cpu).fused_muladd;
     for (std::size_t i = 0; i < first.size(); ++i) {
         CAPTURE(i);

@@ -7,7 +7,8 @@
 #include <arete/arete.h>
 #include <doctest/doctest.h>
 
-#include "compiler/schedule/machines.h"
+#include "compiler/targets/cpu/machines.h"
+#include "compiler/targets/cpu/target.h"
 #include "tests/support.h"
 
 using namespace arete;
@@ -252,6 +253,6 @@ TEST_CASE("threads: of several indices out of range the first is reported, whoev
             CHECK(message_of([&] { f(logits, labels); }).find("index 1541") != std::string::npos);
         CHECK(f.stats().kernels > 0);
         for (const DescribedMachine& m : described_machines())
-            CHECK_MESSAGE(f.plan(m.machine).kernels == 2, m.name);
+            CHECK_MESSAGE(f.plan(cpu_target(m.machine)).kernels == 2, m.name);
     }
 }

@@ -72,7 +72,7 @@ TEST_CASE("mnist: bad flags end with exit code 2 and say what would be right") {
     fails("mnist --eta nan", 2, "--eta and --lmbda must be finite");
     fails("mnist --seed -1", 2, "--seed: -1 is not a whole number");
     fails("mnist --threads 0", 2, "--threads");
-    fails("mnist --device abacus", 2, "unknown device 'abacus'; the devices are cpu");
+    fails("mnist --device abacus", 2, "unknown device 'abacus'; the devices are cpu, interpreter");
     fails("mnist --init zeros", 2, "unknown --init 'zeros'; it is n_out or n_in");
     fails("mnist --mode sideways", 2, "unknown --mode 'sideways'; the modes are fast_run, fast_m");
     fails("mnist --dump poem", 2, "there is no stage 'poem'; the stages are graph");

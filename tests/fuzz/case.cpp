@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "compiler/ops/leaves.h"
+#include "frontend/shared.h"
 
 namespace arete::fuzz {
 
@@ -13,8 +14,7 @@ std::vector<Expr> Case::results() const {
 }
 
 void Case::reset() const {
-    for (std::size_t k = 0; k < shared.size(); ++k)
-        shared[k].node().storage->value = state[k].copy();
+    for (std::size_t k = 0; k < shared.size(); ++k) arete::Shared(shared[k]).set_value(state[k]);
 }
 
 void Case::note_shared() {
@@ -26,7 +26,7 @@ void Case::note_shared() {
     for (const auto& node : graph.nodes()) {
         if (node->op->kind != OpInfo::Kind::Shared) continue;
         found.emplace_back(node);
-        held.push_back(node->storage->value.copy());
+        held.push_back(node->storage->host_value().copy());
         for (std::size_t k = 0; k < shared.size(); ++k)
             if (same(shared[k], found.back())) held.back() = state[k];
     }

@@ -1,4 +1,5 @@
 #include "tests/fuzz/draw.h"
+#include "tests/targets.h"
 
 #include <algorithm>
 #include <cmath>
@@ -331,7 +332,7 @@ Expr Drawer::as_sampled(const Sample& sample) {
 Item Drawer::row() {
     static const std::vector<std::pair<const OpDef*, Sample>> samples = [] {
         std::vector<std::pair<const OpDef*, Sample>> out;
-        for (const OpDef* op : all_ops())
+        for (const OpDef* op : test::ops_of_all_targets())
             // Nobody has checks by themselves: indexing makes them.
             if (op->samples && !op->info.has(Trait::Checks))
                 for (const Sample& s : op->samples()) out.emplace_back(op, s);

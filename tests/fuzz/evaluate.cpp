@@ -330,7 +330,7 @@ Evaluation evaluate(std::span<const Expr> outputs, const Binding& leaves, const 
         } else if (given) {
             result = {*given};
         } else if (node->op->kind == OpInfo::Kind::Shared) {
-            result = {widen(node->storage->value)};
+            result = {widen(node->storage->host_value())};
         } else if (node->op->kind == OpInfo::Kind::Input) {
             throw ArgumentError(node->loc(), "no value for an input");
         } else {

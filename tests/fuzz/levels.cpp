@@ -1,7 +1,7 @@
 #include "tests/fuzz/levels.h"
 
-#include "compiler/codegen/llvm/module.h"
-#include "compiler/schedule/machines.h"
+#include "compiler/targets/cpu/llvm/module.h"
+#include "compiler/targets/cpu/machines.h"
 
 namespace arete::fuzz {
 

@@ -7,7 +7,7 @@
 
 #include <CLI/CLI.hpp>
 
-#include "compiler/codegen/llvm/module.h"
+#include "compiler/targets/cpu/llvm/module.h"
 #include "tests/fuzz/levels.h"
 #include "tests/fuzz/print.h"
 #include "tests/fuzz/shrink.h"

@@ -1,12 +1,14 @@
 #include "tests/fuzz/run.h"
+#include "compiler/targets/cpu/target.h"
 
 #include <cstring>
 #include <map>
 
-#include "compiler/codegen/llvm/module.h"
 #include "compiler/core/memory.h"
 #include "compiler/pipeline/compile.h"
-#include "compiler/schedule/machines.h"
+#include "compiler/targets/cpu/llvm/module.h"
+#include "compiler/targets/cpu/machines.h"
+#include "frontend/shared.h"
 
 namespace arete::fuzz {
 
@@ -65,7 +67,7 @@ std::vector<Array> call(const Case& c, const Function& f) {
         if (in[k].bytes() && std::memcmp(in[k].raw(), c.values[k].raw(), in[k].bytes()) != 0)
             throw InternalError("an argument has changed");
     for (const auto& [variable, value] : c.updates)
-        out.push_back(variable.node().storage->value.copy());
+        out.push_back(arete::Shared(variable).get_value());
     return out;
 }
 
@@ -82,9 +84,10 @@ void compile_objects(const Case& c, const Setting& s) {
         if (c.values[k].rank() == 0 && !is_float(c.values[k].dtype()))
             r.binding.scalars[c.inputs[k].node().id] = c.values[k].as_int();
     }
-    r.machine = described_machine(s.cpu);
+    const Machine machine = described_machine(s.cpu);
+    r.target = cpu_target(machine);
     const Compiled compiled = compile(r);
-    LlvmModule module(compiled.program, r.machine);
+    LlvmModule module(compiled.program, machine);
     module.optimize(true);
     if (module.object().empty()) throw InternalError("an empty object");
 }

@@ -15,6 +15,7 @@
 #include "tests/fuzz/judge.h"
 #include "tests/fuzz/print.h"
 #include "tests/fuzz/run.h"
+#include "tests/targets.h"
 
 using namespace arete;
 using namespace arete::fuzz;
@@ -101,10 +102,11 @@ TEST_CASE("judge: each of several equal elements has the whole gradient of their
     const Expr x = scalar<float>("x"), v = vector<float>("v", {4});
     const Array ties(std::vector<float>{3, 1, 3, 2});
     using F = Expr (*)(const Expr&);
-    const F costs[] = {
-        [](const Expr& e) { return max(e); },
-        [](const Expr& e) { return sum(max(reshape(e, {2, 2}), 0) * min(reshape(e, {2, 2}), 1)); },
-        [](const Expr& e) { return min(-sqr(e) + max(e)); }};
+    const F costs[] = {[](const Expr& e) { return max(e); },
+                       [](const Expr& e) {
+                           return sum(max(reshape(e, {2, 2}), 0) * min(reshape(e, {2, 2}), 1));
+                       },
+                       [](const Expr& e) { return min(-sqr(e) + max(e)); }};
     for (const F cost : costs) {
         Case c;
         c.inputs = {v};
@@ -248,7 +250,7 @@ TEST_CASE("draw: every row, dtype, rank and kind of size comes up") {
                 second += of.contains(c.gradients[j].gradient.node());
             }
     }
-    for (const OpDef* op : all_ops())
+    for (const OpDef* op : test::ops_of_all_targets())
         if (op->samples && !op->info.has(Trait::Checks))
             CHECK_MESSAGE(ops.count(op->info.name) == 1, op->info.name);
     for (const DType t : all_dtypes) CHECK(dtypes[t] > 50);

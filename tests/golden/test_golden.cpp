@@ -12,8 +12,9 @@
 #include <unistd.h>
 
 #include "compiler/pipeline/compile.h"
-#include "compiler/schedule/machines.h"
+#include "compiler/targets/cpu/machines.h"
 
+#include "compiler/targets/cpu/target.h"
 using namespace arete;
 namespace fs = std::filesystem;
 
@@ -108,7 +109,7 @@ void compare_plans(const std::string& name, CompileRequest request) {
         INFO(m.name);
         const Folder folder("golden_" + name);
         request.options = dump_to(folder);
-        request.machine = m.machine;
+        request.target = cpu_target(m.machine);
         compile(request);
         compare(name, text_of(folder.files()));
     }

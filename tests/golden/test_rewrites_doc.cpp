@@ -7,6 +7,7 @@
 #include <sstream>
 
 #include "compiler/rewrite/rewrite.h"
+#include "tests/targets.h"
 
 using namespace arete;
 
@@ -47,7 +48,8 @@ std::string cell(std::string text) {
 std::string tables() {
     std::string out =
         "# Rewrites\n\n"
-        "Every rule of the four tables in [compiler/rewrite](../compiler/rewrite), in the order "
+        "Every rule of the four tables in [compiler/rewrite](../compiler/rewrite), and of those of "
+        "[the targets](../compiler/targets), in the order "
         "in\n"
         "which the engine tries them. Written from the tables by "
         "tests/golden/test_rewrites_doc.cpp.\n"
@@ -56,16 +58,20 @@ std::string tables() {
         "are.\n"
         "A guard is a further condition, for example that no dtype or shape changes. The "
         "canonical\n"
-        "rules run again, after its own, in each of the later phases. The rules of the last table "
+        "rules run again, after its own, in each of the later phases. The rules of fast_math "
         "can take\n"
-        "an intermediate result out of the range of its dtype, or keep it there where as written it "
+        "an intermediate result out of the range of its dtype, or keep it there where as written "
+        "it "
         "leaves:\n"
         "a finite result can become an infinity, a NaN or 0, or the other way. No other does.\n";
-    const std::pair<const char*, std::span<const Rule>> phases[] = {
+    std::vector<std::pair<std::string, std::span<const Rule>>> phases = {
         {"canonicalize: one form for each expression", canonicalize_rules()},
         {"stabilize: forms that neither overflow nor cancel", stabilize_rules()},
         {"specialize: cheaper ops, after composites are expanded", specialize_rules()},
         {"fast_math: only in Mode::fast_math", fast_math_rules()}};
+    for (const test::TargetRules& t : test::target_rules())
+        phases.emplace_back(
+            fmt::format("{}: with specialize, where a function runs there", t.device), t.rules);
     for (const auto& [title, rules] : phases) {
         out += fmt::format(
             "\n## {}\n\n| rule | matches | because | guard |\n| --- | --- | --- | --- |\n", title);

@@ -7,6 +7,7 @@
 
 #include "compiler/fuse/reference.h"
 #include "tests/support.h"
+#include "tests/targets.h"
 
 using namespace arete;
 using namespace arete::test;
@@ -81,7 +82,7 @@ void check_gradient(const Sample& sample, const std::string& where) {
 }  // namespace
 
 TEST_CASE("every op is native as it is by reference, for every dtype") {
-    for (const OpDef* op : all_ops()) {
+    for (const OpDef* op : test::ops_of_all_targets()) {
         if (!op->samples) continue;
         for (const Sample& sample : op->samples())
             for (DType t : all_dtypes) {
@@ -105,7 +106,7 @@ TEST_CASE("every op is native as it is by reference, for every dtype") {
 }
 
 TEST_CASE("every differentiable op has the gradient of central differences") {
-    for (const OpDef* op : all_ops()) {
+    for (const OpDef* op : test::ops_of_all_targets()) {
         if (!op->samples || !op->pullback) continue;
         for (const Sample& sample : op->samples())
             if (sample.differentiable)
@@ -115,7 +116,7 @@ TEST_CASE("every differentiable op has the gradient of central differences") {
 
 TEST_CASE("every row is complete") {
     std::set<std::string_view> names;
-    for (const OpDef* op : all_ops()) {
+    for (const OpDef* op : test::ops_of_all_targets()) {
         INFO(std::string(op->info.name));
         CHECK(names.insert(op->info.name).second);
         CHECK(std::string_view(op->doc).size() > 4);

@@ -8,6 +8,7 @@
 #include "compiler/fuse/reference.h"
 #include "compiler/ops/op.h"
 #include "tests/support.h"
+#include "tests/targets.h"
 
 #include <doctest/doctest.h>
 
@@ -46,7 +47,7 @@ TEST_CASE("hessians: mixed derivatives of two operands are equal at all pairs of
     }
     const Expr x = vector<double>("x", {n * n}), y = vector<double>("y", {n * n});
     int rows = 0;
-    for (const OpDef* op : all_ops()) {
+    for (const OpDef* op : test::ops_of_all_targets()) {
         if (!op->scalar || !op->pullback || !op->samples || op->arity != 2) continue;
         const std::vector<Expr> both{x, y};
         const Expr e = op->samples()[0].build(both);
@@ -70,7 +71,7 @@ TEST_CASE("hessians: mixed derivatives of two operands are equal at all pairs of
 
 TEST_CASE("hessians: of every row they are symmetric, at random points and at zeros and ties") {
     int compared = 0;
-    for (const OpDef* op : all_ops()) {
+    for (const OpDef* op : test::ops_of_all_targets()) {
         if (!op->pullback || !op->samples) continue;
         for (const Sample& sample : op->samples())
             for (const bool at_corners : {false, true}) {

@@ -9,6 +9,7 @@
 #include <cmath>
 
 #include "tests/support.h"
+#include "tests/targets.h"
 
 using namespace arete;
 using namespace arete::test;
@@ -130,7 +131,7 @@ class Derivatives {
 
 template <class Visit>
 void each_sample(const Visit& visit) {
-    for (const OpDef* op : all_ops()) {
+    for (const OpDef* op : test::ops_of_all_targets()) {
         // What it is a constant to is gradients alone.
         if (!op->samples || !op->pullback || op->info.name == "stop_gradient") continue;
         for (const Sample& sample : op->samples())

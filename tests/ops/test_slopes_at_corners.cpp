@@ -9,6 +9,7 @@
 
 #include "compiler/ops/op.h"
 #include "tests/ops/gradient_cases.h"
+#include "tests/targets.h"
 
 using namespace arete;
 using namespace arete::test;
@@ -258,7 +259,7 @@ void check_slopes(const std::string& name, const Sample& sample, std::map<std::s
 
 TEST_CASE("slopes at corners: every elementwise row has its derivatives there") {
     std::map<std::string, int> seen;
-    for (const OpDef* op : all_ops()) {
+    for (const OpDef* op : test::ops_of_all_targets()) {
         if (!op->scalar || !op->pullback || !op->samples || op->arity != 1) continue;
         for (const Sample& sample : op->samples()) {
             if (sample.inputs.size() != 1 || !sample.differentiable) continue;

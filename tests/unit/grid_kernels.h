@@ -65,4 +65,25 @@ inline bool has(const std::string& text, const std::string& part) {
     return text.find(part) != std::string::npos;
 }
 
+/// out[t] = 1 in blocks of 8 threads, with room for variations.
+struct Variation : GridKernel {
+    int out;
+    loops::Var b, t, s;
+    Variation() : GridKernel("odd") {
+        out = output("out", {8});
+        b = kernel.add_var("b", 4);
+        t = kernel.add_var("t", 8);
+        s = kernel.add_var("s", 3);
+    }
+    loops::Stmt store() { return loops::StoreTo{out, 0, kernel.constant(DType::F32, 1.0).id, {}}; }
+    std::string verified(const loops::GridLimits& limits = {}) const {
+        return error_of([&] { verify(kernel, limits); });
+    }
+    /// Verified with this body under one loop over blocks and one over threads.
+    std::string of(std::vector<loops::Stmt> body) {
+        head({{loops::LoopKind::Grid, b, 0}, {loops::LoopKind::Block, t, 0}}, std::move(body));
+        return verified();
+    }
+};
+
 }  // namespace arete::test

@@ -1,6 +1,7 @@
 // Programs of whole functions, for tests that look at their nests and kernels.
 #pragma once
 
+#include <span>
 #include <utility>
 #include <vector>
 
@@ -17,17 +18,12 @@ inline Program program(std::vector<Expr> inputs, std::vector<Expr> outputs,
     r.inputs = std::move(inputs);
     r.outputs = std::move(outputs);
     r.updates = std::move(updates);
-    r.schedule = false;
     return compile(r).program;
 }
 
-/// A common processor with vectors of 16 floats.
-inline Machine wide_vectors() {
-    Machine m;
-    m.vector_bytes = 64;
-    m.vector_registers = 32;
-    m.masked_memory = true;
-    return m;
+/// The parts of a step, none where it is no kernel.
+inline std::span<const Part> parts_of(const Step& step) {
+    return step.kernel() ? std::span<const Part>(step.kernel()->parts) : std::span<const Part>();
 }
 
 }  // namespace arete::test

@@ -1,4 +1,5 @@
 #include "tests/unit/rule_builder.h"
+#include "tests/targets.h"
 
 #include <doctest/doctest.h>
 
@@ -38,8 +39,8 @@ std::vector<Attrs> attributes(std::string_view op, std::span<const Expr> args) {
         return {{{"shape", in}},
                 {{"shape", Shape{rows, columns}}},
                 {{"shape", Shape{3, rows, columns}}}};
-    if (op == "sum" || op == "mean" || op == "prod" || op == "max" || op == "min" || op == "argmax" ||
-        op == "argmin") {
+    if (op == "sum" || op == "mean" || op == "prod" || op == "max" || op == "min" ||
+        op == "argmax" || op == "argmin") {
         std::vector<Attrs> out;
         for (const bool keep : {false, true})
             for (const Ints& axes : {Ints{0}, Ints{1}, Ints{0, 1}, Ints{0, 1, 2}})
@@ -72,12 +73,12 @@ std::vector<Attrs> attributes(std::string_view op, std::span<const Expr> args) {
 /// Ops that a pattern may start with.
 std::vector<const OpDef*> ops_of(const Pattern& p) {
     if (p.kind == Pattern::Kind::Apply) {
-        const OpDef* op = find_op(std::string(p.op));
+        const OpDef* op = test::find_op_of_targets(std::string(p.op));
         REQUIRE_MESSAGE(op, std::string(p.op));
         return {op};
     }
     std::vector<const OpDef*> out;
-    for (const OpDef* op : all_ops())
+    for (const OpDef* op : test::ops_of_all_targets())
         if (op->info.kind == OpInfo::Kind::Apply && p.is(*op) &&
             op->arity == static_cast<int>(p.args.size()))
             out.push_back(op);

@@ -34,7 +34,7 @@ TEST_CASE("deep graphs: ten thousand nodes compile to kernels of bounded size") 
     const Program p = program({x}, {e, where_chain});
     std::size_t nests = 0, largest = 0;
     for (const Step& s : p.steps)
-        for (const Part& part : s.parts) {
+        for (const Part& part : test::parts_of(s)) {
             ++nests;
             largest = std::max(largest, part.nest.values.size());
         }
@@ -75,5 +75,5 @@ TEST_CASE("deep graphs: many results, updates and operands") {
     }
     const Program p = program({x}, {sum_of_all}, updates);
     // In place, all of them.
-    for (const Step& s : p.steps) CHECK(s.kind == Step::Kind::Kernel);
+    for (const Step& s : p.steps) CHECK(s.kernel());
 }

@@ -33,7 +33,7 @@ Fused fused(const std::vector<Expr>& outputs) {
 
 bool copies(const Program& p) {
     return std::any_of(p.steps.begin(), p.steps.end(),
-                       [](const Step& s) { return s.kind == Step::Kind::Copy; });
+                       [](const Step& s) { return std::holds_alternative<CopyStep>(s.action); });
 }
 
 }  // namespace
@@ -257,8 +257,9 @@ TEST_CASE("fusion: a layer is one kernel, softmax and its cost a few") {
     // Checks of the labels come before the first write to a shared variable.
     bool written = false;
     for (const Step& s : p.steps) {
-        CHECK(!(written && s.checks));
-        for (const Part& part : s.parts)
+        CHECK(!(written && s.checks()));
+        if (!s.kernel()) continue;
+        for (const Part& part : s.kernel()->parts)
             for (const loops::StoreTo& store : part.nest.stores) {
                 const int slot = part.slots[static_cast<std::size_t>(store.buffer)];
                 written =

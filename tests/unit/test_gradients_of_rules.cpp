@@ -17,6 +17,7 @@
 #include "compiler/fuse/reference.h"
 #include "compiler/rewrite/rewrite.h"
 #include "compiler/rewrite/specialize_shapes.h"
+#include "tests/targets.h"
 #include "tests/unit/rule_builder.h"
 #include "tests/unit/rule_corners.h"
 #include "tests/unit/rule_corpus.h"
@@ -192,7 +193,10 @@ int check_written(const Rule& rule, DType t, Tally& tally) {
 
 TEST_CASE("gradients of rules: what is finite as written is, at the corners, with all rules") {
     Tally tally;
-    for (const auto table : {canonicalize_rules(), stabilize_rules(), specialize_rules()})
+    std::vector<std::span<const Rule>> tables{canonicalize_rules(), stabilize_rules(),
+                                              specialize_rules()};
+    for (const test::TargetRules& t : test::target_rules()) tables.push_back(t.rules);
+    for (const auto table : tables)
         for (const Rule& rule : table) {
             if (documented.count(rule.name)) continue;
             INFO(std::string(rule.name));

@@ -1,11 +1,9 @@
-// What the verifier says of kernels for GPUs that no machine could run, one by one, and what
-// becomes of those that this processor is asked to run.
+// What the verifier says of kernels for GPUs that no machine could run, one by one.
 #include <string>
 #include <vector>
 
 #include <doctest/doctest.h>
 
-#include "compiler/codegen/llvm/module.h"
 #include "compiler/core/error.h"
 #include "compiler/loops/grid.h"
 #include "compiler/loops/key.h"
@@ -14,31 +12,6 @@
 using namespace arete;
 using namespace arete::loops;
 using namespace arete::test;
-
-namespace {
-
-/// out[t] = 1 in blocks of 8 threads, with room for variations.
-struct Variation : GridKernel {
-    int out;
-    Var b, t, s;
-    Variation() : GridKernel("odd") {
-        out = output("out", {8});
-        b = kernel.add_var("b", 4);
-        t = kernel.add_var("t", 8);
-        s = kernel.add_var("s", 3);
-    }
-    Stmt store() { return StoreTo{out, 0, kernel.constant(DType::F32, 1.0).id, {}}; }
-    std::string verified(const GridLimits& limits = {}) const {
-        return error_of([&] { verify(kernel, limits); });
-    }
-    /// Verified with this body under one loop over blocks and one over threads.
-    std::string of(std::vector<Stmt> body) {
-        head({{LoopKind::Grid, b, 0}, {LoopKind::Block, t, 0}}, std::move(body));
-        return verified();
-    }
-};
-
-}  // namespace
 
 TEST_CASE("verify: loops of a grid stand at the head, in their order") {
     Variation v;
@@ -221,35 +194,6 @@ TEST_CASE("keys: dimensions, scopes, spaces and conditions tell kernels apart") 
     differs(v.kernel);
     v.kernel.buffers.back().padded = true;
     differs(v.kernel);
-}
-
-TEST_CASE("LLVM: what is for GPUs alone is refused by name") {
-    const auto printed = [](const Kernel& kernel) {
-        Program program;
-        program.name = kernel.name;
-        program.slots.push_back({Slot::Kind::Output, 0, 0, DType::F32, {8}, "out"});
-        Step step;
-        step.kernel = kernel;
-        step.slots = {0};
-        program.steps.push_back(std::move(step));
-        return error_of([&] { LlvmModule(program, Machine{}); });
-    };
-    Variation v;
-    v.kernel.body = {v.store()};
-    CHECK(printed(v.kernel) == "no error");
-    v.head({{LoopKind::Grid, v.b, 0}}, {v.store()});
-    CHECK(has(printed(v.kernel), "odd: 'grid x for b in 0..4:' is for GPUs only"));
-    v.head({{LoopKind::Block, v.t, 0}}, {v.store()});
-    CHECK(has(printed(v.kernel), "odd: 'block x for t in 0..8:' is for GPUs only"));
-    v.head({{LoopKind::Warp, v.t, 0}}, {v.store()});
-    CHECK(has(printed(v.kernel), "odd: 'warp for t in 0..8:' is for GPUs only"));
-    v.kernel.body = {v.store(), Barrier{}};
-    CHECK(has(printed(v.kernel), "odd: 'barrier of the block' is for GPUs only"));
-    v.kernel.body = {If{v.kernel.constant(DType::Bool, 1.0).id, {v.store()}}};
-    CHECK(has(printed(v.kernel), "odd: 'if true:' is for GPUs only"));
-    v.shared("kept", {4});
-    v.kernel.body = {v.store()};
-    CHECK(has(printed(v.kernel), "odd: 'shared kept' is for GPUs only"));
 }
 
 TEST_CASE("interpret: iterations of a parallel loop that meet") {

@@ -4,7 +4,7 @@
 
 #include <doctest/doctest.h>
 
-#include "compiler/pipeline/memory.h"
+#include "compiler/program/memory.h"
 
 using namespace arete;
 

@@ -73,7 +73,7 @@ std::int64_t cost_of(const Graph& g, const std::vector<char>& stored) {
             {&root, 1}, [&](const Expr& e) { return stored[static_cast<std::size_t>(g.id(e))]; },
             "n");
         const std::int64_t n = elements(node);
-        total += Costs::nest;
+        total += FusionCosts{}.nest;
         for (const Expr& e : nest.buffers)
             total += n * static_cast<std::int64_t>(size_of(e.dtype())) + (same(e, root) ? 0 : n);
         loops::expand_math(nest.nest);

@@ -18,6 +18,7 @@
 #include "compiler/rewrite/specialize_shapes.h"
 #include "examples/mnist/nets.h"
 #include "tests/support.h"
+#include "tests/targets.h"
 #include "tests/unit/rule_builder.h"
 #include "tests/unit/rule_corpus.h"
 
@@ -152,15 +153,19 @@ int check_written(const Rule& rule, DType t) {
 }
 
 struct Table {
-    const char* name;
+    std::string name;
     Phase phase;
     std::span<const Rule> rules;
+    bool of_target = false;
 };
 std::vector<Table> tables() {
-    return {{"canonicalize", Phase::Canonicalize, canonicalize_rules()},
-            {"stabilize", Phase::Stabilize, stabilize_rules()},
-            {"specialize", Phase::Specialize, specialize_rules()},
-            {"fast_math", Phase::Specialize, fast_math_rules()}};
+    std::vector<Table> out = {{"canonicalize", Phase::Canonicalize, canonicalize_rules()},
+                              {"stabilize", Phase::Stabilize, stabilize_rules()},
+                              {"specialize", Phase::Specialize, specialize_rules()},
+                              {"fast_math", Phase::Specialize, fast_math_rules()}};
+    for (const test::TargetRules& t : test::target_rules())
+        out.push_back({t.device, Phase::Specialize, t.rules, true});
+    return out;
 }
 
 /// A training step, as a list of outputs.
@@ -199,12 +204,13 @@ std::vector<Expr> step_of(const NetRow& row) {
 /// All phases in the order of the pipeline; after each a second run must find nothing to do.
 void check_rest(std::vector<Expr> e) {
     for (const Table& table : tables()) {
-        INFO(std::string(table.name));
-        const bool fast_math = std::string(table.name) == "fast_math";
+        INFO(table.name);
+        const bool fast_math = table.name == "fast_math";
         if (table.phase == Phase::Specialize) e = expand_composites(e);
-        e = rewrite(e, table.phase, nullptr, fast_math);
+        const std::span<const Rule> own = table.of_target ? table.rules : std::span<const Rule>();
+        e = rewrite(e, table.phase, nullptr, fast_math, Products::fused, own);
         RewriteLog log;
-        const auto again = rewrite(e, table.phase, &log, fast_math);
+        const auto again = rewrite(e, table.phase, &log, fast_math, Products::fused, own);
         CAPTURE(log.str());
         CHECK(log.firings.empty());
         CHECK(to_string(Graph(again)) == to_string(Graph(e)));
@@ -222,8 +228,7 @@ TEST_CASE("rules: both sides of every rule are equal, and every rule fires") {
         for (const Rule& rule : table.rules) {
             INFO(fmt::format("{}: {}: {}", table.name, rule.name, rule.comment));
             // Stabilising rules mend what overflows; no other may change NaN or infinities.
-            const bool special =
-                table.phase != Phase::Stabilize && std::string(table.name) != "fast_math";
+            const bool special = table.phase != Phase::Stabilize && table.name != "fast_math";
             std::map<DType, int> fired;
             for (const DType t : all_dtypes)
                 fired[t] = check_rule(rule, t, special) + check_written(rule, t);

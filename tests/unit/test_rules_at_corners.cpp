@@ -17,6 +17,7 @@
 
 #include "compiler/fuse/reference.h"
 #include "compiler/rewrite/rewrite.h"
+#include "tests/targets.h"
 #include "tests/unit/rule_builder.h"
 #include "tests/unit/rule_corners.h"
 
@@ -127,7 +128,9 @@ int check_at_corners(const Rule& rule, DType t) {
 
 TEST_CASE("rules at the corners: the range and the special values are kept as written") {
     int total = 0, rules = 0;
-    for (const auto table : {canonicalize_rules(), specialize_rules()})
+    std::vector<std::span<const Rule>> tables{canonicalize_rules(), specialize_rules()};
+    for (const test::TargetRules& t : test::target_rules()) tables.push_back(t.rules);
+    for (const auto table : tables)
         for (const Rule& rule : table) {
             INFO(std::string(rule.name));
             int fired = 0;

@@ -20,8 +20,8 @@ namespace {
 /// The one nest of a program that consists of nothing else.
 loops::Nest only_nest(const Program& p) {
     REQUIRE(p.steps.size() == 1);
-    REQUIRE(p.steps[0].kind == Step::Kind::Kernel);
-    return p.steps[0].parts.at(0).nest;
+    REQUIRE(p.steps[0].kernel());
+    return p.steps[0].kernel()->parts.at(0).nest;
 }
 
 std::int64_t iterations(const loops::Nest& n, const std::vector<loops::Var>& vars) {

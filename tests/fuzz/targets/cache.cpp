@@ -8,8 +8,8 @@
 #include <arete/arete.h>
 #include <unistd.h>
 
-#include "compiler/codegen/llvm/module.h"
-#include "compiler/schedule/machines.h"
+#include "compiler/targets/cpu/llvm/module.h"
+#include "compiler/targets/cpu/machines.h"
 #include "runtime/executor.h"
 #include "runtime/program_cache.h"
 #include "tests/fuzz/targets/target.h"
@@ -37,9 +37,12 @@ struct Cached {
         request.outputs = {softmax(x * s), x(all, cast(sum(x) * 0, DType::I64))};
         request.updates = {{s, s + Array(std::vector<float>{1, 2, 3, 4})}};
         request.binding.sizes[x.node().id] = {3, 4};
-        request.machine = described_machine("baseline");
+        request.options.cpu = "baseline";
         request.options.cache_dir = folder;
-        Executable::make(request, shared_pool(1));
+        request.options.num_threads = 1;
+        const std::shared_ptr<const Device> device = open_device(request.options);
+        request.target = device->target();
+        Executable::make(request, *device);
         const ProgramCache cache(request);
         file = cache.file();
         std::ifstream in(file, std::ios::binary);
@@ -69,7 +72,7 @@ void load(const std::string& bytes) {
     // Whatever it is, it is whole: slots and steps that exist.
     const Program& p = entry->compiled.program;
     for (const Step& s : p.steps)
-        for (const int slot : s.slots)
+        for (const int slot : s.slots())
             if (slot < 0 || static_cast<std::size_t>(slot) >= p.slots.size()) std::abort();
 }
 

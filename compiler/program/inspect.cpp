@@ -1,0 +1,156 @@
+#include "compiler/program/inspect.h"
+
+#include <algorithm>
+#include <unordered_set>
+
+namespace arete {
+
+namespace {
+
+bool has_slot(const std::vector<SlotValue>& list, int slot) {
+    return std::any_of(list.begin(), list.end(),
+                       [&](const SlotValue& v) { return v.slot == slot; });
+}
+
+bool stores_to(const Step& step, int slot) {
+    if (!step.kernel()) return false;
+    for (const Part& part : step.kernel()->parts)
+        for (const loops::StoreTo& store : part.nest.stores)
+            if (part.slots[static_cast<std::size_t>(store.buffer)] == slot) return true;
+    return false;
+}
+
+// The kernels that store a slot: several where it is made piece by piece. Ascending.
+std::vector<std::size_t> makers(const Compiled& compiled, int slot) {
+    std::vector<std::size_t> out;
+    for (std::size_t k = 0; k < compiled.program.steps.size(); ++k)
+        if (stores_to(compiled.program.steps[k], slot)) out.push_back(k);
+    return out;
+}
+
+bool is_made_later(const Compiled& compiled, std::size_t step, int slot) {
+    for (std::size_t k = step + 1; k < compiled.program.steps.size(); ++k)
+        if (stores_to(compiled.program.steps[k], slot)) return true;
+    return false;
+}
+
+}  // namespace
+
+std::vector<SlotValue> stored_by(const Compiled& compiled, std::size_t step) {
+    const KernelStep* kernel = compiled.program.steps[step].kernel();
+    if (!kernel) return {};
+    std::vector<SlotValue> out;
+    for (const Part& part : kernel->parts)
+        for (const loops::StoreTo& store : part.nest.stores) {
+            const int slot = part.slots[static_cast<std::size_t>(store.buffer)];
+            if (has_slot(out, slot) || is_made_later(compiled, step, slot)) continue;
+            const Expr& updated = compiled.new_values[static_cast<std::size_t>(slot)];
+            out.push_back({slot, updated.empty()
+                                     ? compiled.slot_values[static_cast<std::size_t>(slot)]
+                                     : updated});
+        }
+    return out;
+}
+
+std::vector<SlotValue> read_by(const Compiled& compiled, std::size_t step) {
+    const KernelStep* kernel = compiled.program.steps[step].kernel();
+    if (!kernel) return {};
+    const std::vector<SlotValue> stored = stored_by(compiled, step);
+    std::vector<SlotValue> out;
+    std::vector<int> slots = kernel->slots;
+    for (const SlotValue& v : stored)
+        for (std::size_t maker : makers(compiled, v.slot))
+            if (maker != step) {
+                const std::vector<int> more = compiled.program.steps[maker].slots();
+                slots.insert(slots.end(), more.begin(), more.end());
+            }
+    for (int slot : slots) {
+        if (has_slot(out, slot)) continue;
+        const auto n = static_cast<std::size_t>(slot);
+        const bool updates = has_slot(stored, slot);
+        // A variable may have been updated before: its readers see the new value then.
+        const bool shared = compiled.program.slots[n].kind == Slot::Kind::Shared;
+        if (updates && !shared) continue;
+        bool changed = false;
+        for (std::size_t before = 0; !compiled.new_values[n].empty() && before < step; ++before)
+            changed = changed || has_slot(stored_by(compiled, before), slot);
+        out.push_back({slot, changed ? compiled.new_values[n] : compiled.slot_values[n]});
+    }
+    return out;
+}
+
+void name_pieces(Compiled& compiled, std::size_t first) {
+    const std::vector<Slot>& slots = compiled.program.slots;
+    compiled.slot_values.resize(slots.size());
+    compiled.new_values.resize(slots.size());
+    std::unordered_set<const Node*> stored;
+    for (const auto* values : {&compiled.slot_values, &compiled.new_values})
+        for (const Expr& e : *values)
+            if (!e.empty()) stored.insert(&e.node());
+    // The one reduction that is part of the value.
+    const auto reduction = [&](const Expr& value) {
+        std::vector<Expr> pending{value};
+        for (std::size_t k = 0; k < pending.size(); ++k) {
+            const Expr e = pending[k];
+            if (k > 0 && stored.count(&e.node())) continue;
+            if (e.node().op->has(Trait::Reduces)) return e;
+            pending.insert(pending.end(), e.node().inputs.begin(), e.node().inputs.end());
+        }
+        throw InternalError("a sum of pieces is part of no value");
+    };
+    for (const Step& s : compiled.program.steps) {
+        if (!s.kernel()) continue;
+        for (const Part& total : s.kernel()->parts)
+            for (std::size_t b = 0; b < total.slots.size(); ++b) {
+                const auto pieces = static_cast<std::size_t>(total.slots[b]);
+                const auto to = static_cast<std::size_t>(total.nest.stores[0].buffer);
+                if (pieces < first || to == b) continue;
+                const auto result = static_cast<std::size_t>(total.slots[to]);
+                const Expr& updated = compiled.new_values[result];
+                compiled.slot_values[pieces] =
+                    reduction(updated.empty() ? compiled.slot_values[result] : updated);
+            }
+    }
+}
+
+std::vector<std::shared_ptr<const Node>> nodes_of_step(const Compiled& compiled, std::size_t step) {
+    const std::vector<SlotValue> read = read_by(compiled, step);
+    const auto is_read = [&](const Expr& e) {
+        return std::any_of(read.begin(), read.end(), [&](const SlotValue& v) {
+            return !v.value.empty() && same(v.value, e);
+        });
+    };
+    std::vector<Expr> roots;
+    for (const SlotValue& v : stored_by(compiled, step)) roots.push_back(v.value);
+    std::unordered_set<const Node*> inside;
+    std::vector<Expr> pending = roots;
+    while (!pending.empty()) {
+        const Expr e = pending.back();
+        pending.pop_back();
+        if (is_read(e) || !inside.insert(&e.node()).second) continue;
+        pending.insert(pending.end(), e.node().inputs.begin(), e.node().inputs.end());
+    }
+    std::vector<std::shared_ptr<const Node>> out;
+    const Graph graph(roots);
+    for (const auto& node : graph.nodes())
+        if (inside.count(node.get())) out.push_back(node);
+    return out;
+}
+
+std::string program_text(const Program& p) {
+    std::string out = fmt::format("program {}: {} bytes of arena\n", p.name, p.arena_bytes);
+    static constexpr const char* kinds[] = {"input", "shared", "output", "constant", "arena"};
+    for (std::size_t i = 0; i < p.slots.size(); ++i) {
+        const Slot& s = p.slots[i];
+        std::string where =
+            s.kind == Slot::Kind::Arena ? fmt::format("+{}", s.offset) : std::to_string(s.number);
+        out += fmt::format("  slot {}: {} {} {} {}\n", i, kinds[static_cast<int>(s.kind)], where,
+                           type_name(s.dtype, s.sizes), s.name);
+    }
+    for (const Step& s : p.steps) {
+        out += fmt::format("  {} {}({})\n", s.kind(), s.name(), fmt::join(s.slots(), ", "));
+    }
+    return out;
+}
+
+}  // namespace arete

@@ -1,0 +1,495 @@
+#include "compiler/program/steps.h"
+
+#include <algorithm>
+#include <unordered_map>
+
+#include "compiler/graph/order.h"
+#include "compiler/ops/leaves.h"
+#include "compiler/program/memory.h"
+
+namespace arete {
+
+namespace {
+
+// Something known of expressions.
+template <class T>
+class ByValue {
+  public:
+    T& operator[](const Expr& e) { return map_[{&e.node(), e.output()}]; }
+    const T* find(const Expr& e) const {
+        const auto at = map_.find({&e.node(), e.output()});
+        return at == map_.end() ? nullptr : &at->second;
+    }
+
+  private:
+    using Key = std::pair<const Node*, int>;
+    struct Hash {
+        std::size_t operator()(const Key& k) const {
+            return std::hash<const Node*>()(k.first) * 31 + static_cast<std::size_t>(k.second);
+        }
+    };
+    std::unordered_map<Key, T, Hash> map_;
+};
+
+// A value and where it ends up.
+struct Place {
+    Expr value;
+    int slot = -1;
+};
+
+class ProgramBuilder {
+  public:
+    ProgramBuilder(std::span<const Expr> inputs, std::span<const Expr> outputs,
+                   std::span<const std::pair<Expr, Expr>> updates, std::vector<LoweredNest> groups,
+                   Compiled& out)
+        : outputs_(outputs), updates_(updates), groups_(std::move(groups)), out_(out) {
+        for (std::size_t k = 0; k < inputs.size(); ++k)
+            inputs_[inputs[k].node().id] = static_cast<int>(k);
+    }
+
+    void run() {
+        for (std::size_t g = 0; g < groups_.size(); ++g) {
+            Work w;
+            w.group = static_cast<int>(g);
+            add_work(w);
+            const LoweredNest& l = groups_[g];
+            for (const loops::StoreTo& t : l.nest.stores)
+                producers_[l.buffers[static_cast<std::size_t>(t.buffer)]].push_back(
+                    static_cast<int>(g));
+        }
+        add_dependences();
+        add_barrier();
+        place_updates();
+        place_outputs();
+        order_checks_before_writes();
+        emit();
+        tell_values();
+    }
+
+  private:
+    // A group, or a copy of one value to another place.
+    struct Work {
+        int group = -1;
+        Expr from;  // copies
+        int to_slot = -1;
+    };
+
+    static bool is_shared(const Expr& e) { return e.node().op->kind == OpInfo::Kind::Shared; }
+
+    // The groups that store a value: none, one, or one for each piece.
+    std::span<const int> producers(const Expr& e) const {
+        const std::vector<int>* groups = producers_.find(e);
+        return groups ? std::span<const int>(*groups) : std::span<const int>();
+    }
+
+    int add_work(Work w) {
+        works_.push_back(std::move(w));
+        after_.emplace_back();
+        met_.push_back(0);
+        return static_cast<int>(works_.size()) - 1;
+    }
+
+    void add_edge(int from, int to) {
+        edges_.emplace_back(from, to);
+        after_[static_cast<std::size_t>(from)].push_back(to);
+    }
+
+    // Whether any of `goals` needs what work `from` does, at any distance.
+    bool leads_to(int from, std::vector<int> goals) {
+        std::sort(goals.begin(), goals.end());
+        std::vector<int> stack{from};
+        ++searches_;
+        while (!stack.empty()) {
+            const int w = stack.back();
+            stack.pop_back();
+            if (std::binary_search(goals.begin(), goals.end(), w)) return true;
+            for (int next : after_[static_cast<std::size_t>(w)]) {
+                int& met = met_[static_cast<std::size_t>(next)];
+                if (met != searches_) stack.push_back(next);
+                met = searches_;
+            }
+        }
+        return false;
+    }
+
+    bool writes(const LoweredNest& l, int buffer) const {
+        return std::any_of(l.nest.stores.begin(), l.nest.stores.end(),
+                           [&](const loops::StoreTo& s) { return s.buffer == buffer; });
+    }
+
+    bool may_fail(const Work& w) const {
+        return w.group >= 0 && !groups_[static_cast<std::size_t>(w.group)].checks.empty();
+    }
+
+    // Works that read a value, ascending.
+    std::vector<int> readers(const Expr& e) const {
+        const std::vector<int>* all = readers_.find(e);
+        return all ? *all : std::vector<int>();
+    }
+
+    void add_dependences() {
+        for (std::size_t g = 0; g < groups_.size(); ++g) {
+            const LoweredNest& l = groups_[g];
+            for (std::size_t b = 0; b < l.buffers.size(); ++b) {
+                if (writes(l, static_cast<int>(b))) continue;
+                readers_[l.buffers[b]].push_back(static_cast<int>(g));
+                for (int p : producers(l.buffers[b])) add_edge(p, static_cast<int>(g));
+            }
+        }
+    }
+
+    // All checks come before whatever changes a shared variable: they come before this, which does
+    // nothing, and it comes before the changes.
+    void add_barrier() {
+        std::vector<int> checks;
+        for (std::size_t w = 0; w < works_.size(); ++w)
+            if (may_fail(works_[w])) checks.push_back(static_cast<int>(w));
+        if (checks.empty() || updates_.empty()) return;
+        barrier_ = add_work({});
+        for (int w : checks) add_edge(w, barrier_);
+    }
+
+    // What has to run before `writer` changes a variable: its readers, and all checks.
+    std::vector<int> before_change(const Expr& variable, int writer) const {
+        std::vector<int> out = readers(variable);
+        if (barrier_ >= 0) out.push_back(barrier_);
+        std::erase(out, writer);
+        return out;
+    }
+
+    int add_copy(const Expr& from, int to_slot, bool set_aside = false) {
+        Work w;
+        if (!set_aside) w.from = from;
+        w.to_slot = to_slot;
+        const int at = add_work(w);
+        if (!set_aside) readers_[from].push_back(at);
+        for (int p : producers(from)) add_edge(p, at);
+        return at;
+    }
+
+    // The group may write variable s where it would store `value`: it reads s at that element only,
+    // and whatever else it stores can be stored before.
+    bool may_write_in_place(int group, const Expr& value, const Expr& s) {
+        LoweredNest& l = groups_[static_cast<std::size_t>(group)];
+        if (l.zero_first) return false;
+        auto loads = [&](loops::ValueId id, const Expr& variable) {
+            const loops::Instr& i = l.nest.values[id];
+            return (i.op == loops::Op::Load || i.op == loops::Op::LoadIf) &&
+                   same(l.buffers[static_cast<std::size_t>(i.target)], variable);
+        };
+        std::vector<loops::StoreTo>& stores = l.nest.stores;
+        const auto own = std::find_if(stores.begin(), stores.end(), [&](const loops::StoreTo& t) {
+            return same(l.buffers[static_cast<std::size_t>(t.buffer)], value);
+        });
+        if (own == stores.end()) return false;
+        std::vector<loops::ValueId> inside;
+        for (const loops::Accumulator& a : l.nest.accumulators) inside.push_back(a.element);
+        // Inside a reduction every element of s may be read for each result.
+        for (loops::ValueId id : needed(l.nest, inside))
+            if (loads(id, s)) return false;
+        bool last = true;  // no later store reads s
+        for (auto t = stores.begin(); t != stores.end(); ++t)
+            for (loops::ValueId id : needed(l.nest, {&t->value, 1})) {
+                if (!loads(id, s)) continue;
+                if (!(l.nest.values[id].index == own->index)) return false;
+                last = last && t <= own;
+            }
+        if (last) return true;
+        // It goes last, unless it reads what another store has changed by then.
+        for (const auto& [variable, writer] : writers_)
+            for (loops::ValueId id : needed(l.nest, {&own->value, 1}))
+                if (writer == group && loads(id, variable)) return false;
+        std::rotate(own, own + 1, stores.end());
+        return true;
+    }
+
+    void place_updates() {
+        for (std::size_t k = 0; k < updates_.size(); ++k) {
+            const auto& [variable, value] = updates_[k];
+            if (same(variable, value)) continue;
+            const int slot = shared_slot(variable);
+            // What is made piece by piece would need as many last readers.
+            const int group = producers(value).size() == 1 ? producers(value)[0] : -1;
+            if (group >= 0 && !find_place(value) && may_write_in_place(group, value, variable)) {
+                const std::vector<int> before = before_change(variable, group);
+                if (!leads_to(group, before)) {
+                    for (int w : before) add_edge(w, group);
+                    place(value, slot);
+                    writers_.emplace_back(variable, group);
+                    continue;
+                }
+            }
+            // Another variable's old value must be set aside before that variable changes.
+            if (is_shared(value)) {
+                int aside = add_slot({Slot::Kind::Arena, -1, 0, value.dtype(),
+                                      concrete(value.shape()), "old " + value.node().name});
+                int first = add_copy(value, aside);
+                int last = add_copy(value, slot, true);
+                aside_[last] = aside;
+                add_edge(first, last);
+                writers_.emplace_back(variable, last);
+            } else {
+                writers_.emplace_back(variable, add_copy(value, slot));
+            }
+        }
+    }
+
+    void place_outputs() {
+        for (std::size_t k = 0; k < outputs_.size(); ++k) {
+            const Expr& e = outputs_[k];
+            int slot = add_slot({Slot::Kind::Output, static_cast<int>(k), 0, e.dtype(),
+                                 concrete(e.shape()), fmt::format("out{}", k)});
+            if (!producers(e).empty() && !find_place(e))
+                place(e, slot);
+            else
+                add_copy(e, slot);
+        }
+    }
+
+    // Every reader of an old value, output copies included, runs before its variable changes; and
+    // a call that fails a check must not have changed anything.
+    void order_checks_before_writes() {
+        for (const auto& [variable, writer] : writers_)
+            for (int w : before_change(variable, writer)) add_edge(w, writer);
+    }
+
+    void place(const Expr& e, int slot) {
+        place_[e] = static_cast<int>(places_.size()) + 1;
+        places_.push_back({e, slot});
+    }
+
+    const Place* find_place(const Expr& e) const {
+        const int* at = place_.find(e);
+        return at ? &places_[static_cast<std::size_t>(*at) - 1] : nullptr;
+    }
+
+    int add_slot(Slot s) {
+        out_.program.slots.push_back(std::move(s));
+        return static_cast<int>(out_.program.slots.size()) - 1;
+    }
+
+    int shared_slot(const Expr& e) {
+        if (const Place* p = find_place(e)) return p->slot;
+        out_.shared.push_back(e);
+        int slot = add_slot({Slot::Kind::Shared, static_cast<int>(out_.shared.size()) - 1, 0,
+                             e.dtype(), concrete(e.shape()), e.node().name});
+        place(e, slot);
+        return slot;
+    }
+
+    int slot_of(const Expr& e) {
+        if (const Place* p = find_place(e)) return p->slot;
+        Slot s{Slot::Kind::Arena,
+               -1,
+               0,
+               e.dtype(),
+               concrete(e.shape()),
+               std::string(e.node().op->name)};
+        switch (e.node().op->kind) {
+            case OpInfo::Kind::Shared: return shared_slot(e);
+            case OpInfo::Kind::Input: {
+                s.kind = Slot::Kind::Input;
+                s.name = e.node().name;
+                if (const auto at = inputs_.find(e.node().id); at != inputs_.end())
+                    s.number = at->second;
+                ARETE_CHECK(s.number >= 0, "input '{}' is not among the function's", s.name);
+                break;
+            }
+            case OpInfo::Kind::Constant:
+                s.kind = Slot::Kind::Constant;
+                s.number = static_cast<int>(out_.constants.size());
+                out_.constants.push_back(*constant_value(e));
+                break;
+            case OpInfo::Kind::Apply: break;
+        }
+        int slot = add_slot(std::move(s));
+        place(e, slot);
+        return slot;
+    }
+
+    // What destroys an old value comes after everything that reads it, and after every check.
+    void verify_writers(const std::vector<int>& order) const {
+        std::vector<std::size_t> position(order.size());
+        for (std::size_t k = 0; k < order.size(); ++k)
+            position[static_cast<std::size_t>(order[k])] = k;
+        for (const auto& [variable, writer] : writers_)
+            for (int w : before_change(variable, writer))
+                ARETE_CHECK(position[static_cast<std::size_t>(w)] <
+                                position[static_cast<std::size_t>(writer)],
+                            "{}: '{}' changes before its last reader", out_.program.name,
+                            variable.node().name);
+        for (std::size_t w = 0; w < works_.size(); ++w)
+            ARETE_CHECK(barrier_ < 0 || !may_fail(works_[w]) ||
+                            position[w] < position[static_cast<std::size_t>(barrier_)],
+                        "{}: a check runs after what it guards", out_.program.name);
+    }
+
+    void emit() {
+        std::vector<int> order = topological_order(static_cast<int>(works_.size()), edges_);
+        ARETE_CHECK(order.size() == works_.size(), "{}: steps depend on each other in a circle",
+                    out_.program.name);
+        verify_writers(order);
+        for (int w : order) {
+            if (w == barrier_) continue;
+            const Work& work = works_[static_cast<std::size_t>(w)];
+            if (work.group < 0) {
+                const auto aside = aside_.find(w);
+                const int from = aside != aside_.end() ? aside->second : slot_of(work.from);
+                add_step(CopyStep{from, work.to_slot}, 2 * bytes_of(work.to_slot));
+                continue;
+            }
+            LoweredNest& g = groups_[static_cast<std::size_t>(work.group)];
+            KernelStep kernel;
+            for (const Expr& b : g.buffers) kernel.slots.push_back(slot_of(b));
+            store_in_place(kernel.slots, g.nest);
+            if (g.zero_first) {
+                const auto target = static_cast<std::size_t>(g.nest.stores[0].buffer);
+                add_step(FillStep{kernel.slots[target]}, bytes_of(kernel.slots[target]));
+            }
+            kernel.checks = !g.checks.empty();
+            // Codes of checks are positions in the program's list, whatever kernel they end up in.
+            for (loops::CheckThat& c : g.nest.checks)
+                c.code += static_cast<int>(out_.checks.size());
+            out_.checks.insert(out_.checks.end(), g.checks.begin(), g.checks.end());
+            Step step;
+            measure(g, step);
+            kernel.parts.push_back({std::move(g.nest), kernel.slots, {}});
+            step.action = std::move(kernel);
+            out_.program.steps.push_back(std::move(step));
+        }
+    }
+
+    template <class Action>
+    void add_step(Action action, double bytes) {
+        Step step;
+        step.action = action;
+        step.bytes = bytes;
+        out_.program.steps.push_back(std::move(step));
+    }
+
+    double bytes_of(int slot) const {
+        return static_cast<double>(out_.program.slots[static_cast<std::size_t>(slot)].bytes());
+    }
+
+    // What each slot stands for, for those who watch programs run.
+    void tell_values() {
+        out_.slot_values.resize(out_.program.slots.size());
+        out_.new_values.resize(out_.program.slots.size());
+        for (const Place& p : places_) {
+            const auto slot = static_cast<std::size_t>(p.slot);
+            const bool update =
+                out_.program.slots[slot].kind == Slot::Kind::Shared && !is_shared(p.value);
+            (update ? out_.new_values : out_.slot_values)[slot] = p.value;
+        }
+    }
+
+    // A store whose slot the nest also reads goes through the buffer that it reads: parameters are
+    // promised not to alias.
+    static void store_in_place(const std::vector<int>& slots, loops::Nest& nest) {
+        for (loops::StoreTo& s : nest.stores) {
+            const int slot = slots[static_cast<std::size_t>(s.buffer)];
+            s.buffer =
+                static_cast<int>(std::find(slots.begin(), slots.end(), slot) - slots.begin());
+        }
+    }
+
+    // Work of a nest: instructions on floats, inside the reduction and outside of it.
+    static void measure(const LoweredNest& l, Step& step) {
+        const loops::Nest& n = l.nest;
+        auto flops = [&](const std::vector<loops::ValueId>& roots) {
+            double sum = 0;
+            for (loops::ValueId id : needed(n, roots)) {
+                const loops::Instr& i = n.values[id];
+                if (is_float(i.dtype) && loops::arity(i.op) > 0)
+                    sum += i.op == loops::Op::Fma || i.op == loops::Op::MulAdd ? 2 : 1;
+            }
+            return sum;
+        };
+        double outside = 1, inside = 1;
+        for (loops::Var v : n.axes) outside *= static_cast<double>(n.extents[v]);
+        for (loops::Var v : n.reduce_axes) inside *= static_cast<double>(n.extents[v]);
+        step.flops =
+            outside * (flops(stored(n)) + inside * (flops(accumulated(n)) +
+                                                    static_cast<double>(n.accumulators.size())));
+        for (const loops::Buffer& b : n.buffers)
+            step.bytes += static_cast<double>(b.elements()) * static_cast<double>(size_of(b.dtype));
+        for (Loc loc : l.lines) step.lines += (step.lines.empty() ? "" : " ") + loc.str();
+    }
+
+    std::span<const Expr> outputs_;
+    std::span<const std::pair<Expr, Expr>> updates_;
+    std::vector<LoweredNest> groups_;
+    Compiled& out_;
+    std::vector<Work> works_;
+    Edges edges_;
+    std::vector<std::vector<int>> after_;  // the edges, by work
+    std::vector<int> met_;                 // by work: the last search that met it
+    int searches_ = 0;
+    int barrier_ = -1;  // after all checks
+    std::vector<Place> places_;
+    ByValue<int> place_;  // position in places_, from 1 on
+    ByValue<std::vector<int>> producers_;
+    ByValue<std::vector<int>> readers_;              // works
+    std::unordered_map<std::uint64_t, int> inputs_;  // position by id
+    std::vector<std::pair<Expr, int>> writers_;      // shared variable, the work that changes it
+    std::unordered_map<int, int> aside_;             // by copy: the slot it reads
+};
+
+}  // namespace
+
+namespace {
+
+// Who watches a program compares a value with its operands once it is complete: what its pieces
+// were made of is there until then.
+void keep_operands_of_pieces(const Program& program, std::vector<LiveRange>& used) {
+    const auto written = [](const Step& step) {
+        std::vector<int> out;
+        if (!step.kernel()) return out;
+        for (const Part& part : step.kernel()->parts)
+            for (const loops::StoreTo& store : part.nest.stores)
+                out.push_back(part.slots[static_cast<std::size_t>(store.buffer)]);
+        return out;
+    };
+    std::unordered_map<int, int> last;
+    for (std::size_t t = 0; t < program.steps.size(); ++t)
+        for (int slot : written(program.steps[t])) last[slot] = static_cast<int>(t);
+    for (const Step& step : program.steps)
+        for (int slot : written(step))
+            for (int operand : step.slots()) {
+                int& until = used[static_cast<std::size_t>(operand)].last;
+                until = std::max(until, last[slot]);
+            }
+}
+
+}  // namespace
+
+void plan_arena(Program& program) {
+    std::vector<LiveRange> used(program.slots.size(), LiveRange{0, -1, -1, 0});
+    for (std::size_t t = 0; t < program.steps.size(); ++t)
+        for (int slot : program.steps[t].slots()) {
+            LiveRange& r = used[static_cast<std::size_t>(slot)];
+            if (r.first < 0) r.first = static_cast<int>(t);
+            r.last = static_cast<int>(t);
+        }
+    if (program.observed) keep_operands_of_pieces(program, used);
+    std::vector<LiveRange> ranges;
+    std::vector<std::size_t> slots;
+    for (std::size_t s = 0; s < program.slots.size(); ++s) {
+        // Without steps it lives in the scratch of one kernel.
+        if (program.slots[s].kind != Slot::Kind::Arena || used[s].first < 0) continue;
+        used[s].bytes = static_cast<std::int64_t>(program.slots[s].bytes());
+        ranges.push_back(used[s]);
+        slots.push_back(s);
+    }
+    program.arena_bytes = pack(ranges);
+    for (std::size_t i = 0; i < slots.size(); ++i)
+        program.slots[slots[i]].offset = ranges[i].offset;
+}
+
+void build_program(std::span<const Expr> inputs, std::span<const Expr> outputs,
+                   std::span<const std::pair<Expr, Expr>> updates, std::vector<LoweredNest> groups,
+                   Compiled& out) {
+    ProgramBuilder(inputs, outputs, updates, std::move(groups), out).run();
+}
+
+}  // namespace arete

@@ -1,0 +1,72 @@
+#include "runtime/device.h"
+
+#include <array>
+
+#include "compiler/core/error.h"
+#include "compiler/program/interpret.h"
+#ifdef ARETE_CPU_BACKEND
+#include "runtime/cpu/device.h"
+#endif
+
+namespace arete {
+
+namespace {
+
+class InterpretedProgram final : public LoadedProgram {
+  public:
+    explicit InterpretedProgram(const Program& program) : interpreter_(program) {}
+    loops::Failure run(std::span<void*> table) override { return interpreter_.run(table); }
+    loops::Failure run(std::span<void*> table,
+                       const std::function<bool(std::size_t)>& after_step) override {
+        return interpreter_.run(table, after_step);
+    }
+
+  private:
+    ProgramInterpreter interpreter_;
+};
+
+class Interpreter final : public Device {
+  public:
+    const std::shared_ptr<const Target>& target() const override { return none_; }
+    std::unique_ptr<LoadedProgram> load(const Program& program, std::string_view) const override {
+        return std::make_unique<InterpretedProgram>(program);
+    }
+
+  private:
+    std::shared_ptr<const Target> none_;
+};
+
+struct Row {
+    std::string_view name;
+    std::shared_ptr<const Device> (*open)(const Options&);
+};
+
+// The devices of this build, the default first: a new one is a row.
+constexpr auto devices = std::to_array<Row>({
+#ifdef ARETE_CPU_BACKEND
+    {"cpu", open_cpu},
+#endif
+    {"interpreter", open_interpreter},
+});
+
+}  // namespace
+
+std::vector<std::string> device_names() {
+    std::vector<std::string> out;
+    for (const Row& row : devices) out.emplace_back(row.name);
+    return out;
+}
+
+std::shared_ptr<const Device> open_interpreter(const Options&) {
+    return std::make_shared<Interpreter>();
+}
+
+std::shared_ptr<const Device> open_device(const Options& options) {
+    if (options.device.empty()) return devices[0].open(options);
+    for (const Row& row : devices)
+        if (row.name == options.device) return row.open(options);
+    fail<ArgumentError>({}, "device '{}': there is no such device; this build of Arete has {}",
+                        options.device, fmt::join(device_names(), ", "));
+}
+
+}  // namespace arete
