@@ -8,17 +8,6 @@
 
 namespace arete {
 
-bool alike(const Expr& a, const Expr& b, int depth) {
-    if (same(a, b)) return true;
-    const Node &m = a.node(), &n = b.node();
-    if (depth == 0 || m.is_leaf() || m.op != n.op || a.output() != b.output() ||
-        m.inputs.size() != n.inputs.size() || !(m.attrs == n.attrs))
-        return false;
-    for (std::size_t k = 0; k < m.inputs.size(); ++k)
-        if (!alike(m.inputs[k], n.inputs[k], depth - 1)) return false;
-    return true;
-}
-
 Expr with_rank(const Expr& e, int rank, Loc loc) {
     if (e.rank() >= rank) return e;
     Shape shape(static_cast<std::size_t>(rank - e.rank()), Dim(1));

@@ -8,8 +8,6 @@ namespace arete {
 inline bool is_op(const Node& n, std::string_view name) {
     return n.op->name == name;
 }
-/// The same expression, or one that was built alike: views of conditions are built anew each time.
-bool alike(const Expr& a, const Expr& b, int depth = 6);
 /// A condition with as many axes as what it masks.
 Expr with_rank(const Expr& e, int rank, Loc loc);
 /// Does a condition on a tensor of some rank depend on the place along one of these axes?

@@ -6,6 +6,19 @@ using loops::Index;
 using loops::Value;
 namespace ir = loops;
 
+bool alike(const Expr& a, const Expr& b, int depth) {
+    if (a.empty() || b.empty()) return a.empty() && b.empty();
+    if (same(a, b)) return true;
+    const Node &m = a.node(), &n = b.node();
+    if (depth == 0 || m.is_leaf() || m.op != n.op || a.output() != b.output() || m.id != n.id ||
+        m.inputs.size() != n.inputs.size() || !m.regions.empty() || !(m.attrs == n.attrs) ||
+        m.types != n.types)
+        return false;
+    for (std::size_t k = 0; k < m.inputs.size(); ++k)
+        if (!alike(m.inputs[k], n.inputs[k], depth - 1)) return false;
+    return true;
+}
+
 std::vector<Expr> no_gradient(const PullbackArgs& a) {
     return std::vector<Expr>(a.x.size());
 }

@@ -12,6 +12,8 @@ namespace arete {
 inline Operand at(const Expr& e, Loc loc) {
     return Operand(e, loc.file, loc.line);
 }
+/// Are a and b the same ops of the same expressions? Nodes that were written twice are two.
+bool alike(const Expr& a, const Expr& b, int depth = 6);
 /// The pullback of ops that are constant almost everywhere.
 std::vector<Expr> no_gradient(const PullbackArgs& a);
 /// "x is f32[64,784]": by its name, otherwise as `fallback`.

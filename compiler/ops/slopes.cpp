@@ -58,12 +58,12 @@ Expr with_sign(const OpInfo* f, const Expr&, const Expr& x) {
 
 // g with one factor y, or f(y), replaced; empty where g is no multiple of y as it is written.
 Expr replaced(const Expr& g, const Expr& y, const Expr& x_of_y, Instead instead, int depth) {
-    if (same(g, y)) return instead(nullptr, y, x_of_y);
+    if (alike(g, y)) return instead(nullptr, y, x_of_y);
     const Node& n = g.node();
     const std::vector<Expr>& x = n.inputs;
     if (depth == deepest || n.is_leaf()) return {};
     const auto part = [&](std::size_t k) { return replaced(x[k], y, x_of_y, instead, depth + 1); };
-    if (odd_slope(n.op) != 0) return same(x[0], y) ? instead(n.op, y, x_of_y) : Expr();
+    if (odd_slope(n.op) != 0) return alike(x[0], y) ? instead(n.op, y, x_of_y) : Expr();
     if (n.op == &neg_op.info) {
         const Expr a = part(0);
         return a.empty() ? a : -at(a, {});
@@ -103,7 +103,7 @@ Expr replaced(const Expr& g, const Expr& y, const Expr& x_of_y, Instead instead,
         return a.empty() ? a : apply(def(n), {a}, n.attrs, {});
     }
     double power = 0;
-    if (n.op == &pow_op.info && same(x[0], y) && is_constant_scalar(x[1], &power) && power >= 1)
+    if (n.op == &pow_op.info && alike(x[0], y) && is_constant_scalar(x[1], &power) && power >= 1)
         return at(instead(nullptr, y, x_of_y), {}) *
                at(pow(at(y, {}), at(scalar_constant(y.dtype(), power - 1), {})), {});
     return {};
@@ -117,7 +117,7 @@ bool squares(const Expr& e, int depth) {
     if (n.op == &sqr_op.info) return true;
     if (n.op == &mul_op.info || n.op == &div_op.info) {
         const bool product = n.op == &mul_op.info;
-        if (product && same(x[0], x[1])) return true;
+        if (product && alike(x[0], x[1])) return true;
         if (is_constant_scalar(x[1], &c) && c > 0 && squares(x[0], depth + 1)) return true;
         return product && is_constant_scalar(x[0], &c) && c > 0 && squares(x[1], depth + 1);
     }
@@ -131,7 +131,7 @@ bool squares(const Expr& e, int depth) {
     if (n.op == &where_op.info)
         return (is_zero(x[1]) || squares(x[1], depth + 1)) &&
                (is_zero(x[2]) || squares(x[2], depth + 1)) && !(is_zero(x[1]) && is_zero(x[2]));
-    if (n.op->name == "dot") return same(x[0], x[1]) && x[0].rank() == 1;
+    if (n.op->name == "dot") return alike(x[0], x[1]) && x[0].rank() == 1;
     if (n.op->name == "variance") return true;
     if (n.op == &cast_op.info || n.op->name == "sum" || n.op->name == "mean" ||
         n.op->has(Trait::View))

@@ -16,7 +16,7 @@
 
 namespace arete {
 
-extern const OpDef softmax_op, softmax_grad_op, log_softmax_op, logsumexp_op;
+extern const OpDef softmax_op, softmax_grad_op, log_softmax_op, logsumexp_op, logsumexp_of_op;
 
 namespace {
 
@@ -43,8 +43,8 @@ std::vector<TensorType> infer_softmax(const InferArgs& a) {
 Expr shift_of(const Operand& x, const Axes& axes, bool keepdims) {
     const Loc loc = x.loc;
     const DType t = x.expr().dtype();
-    const double largest = t == DType::F32 ? std::numeric_limits<float>::max()
-                                           : std::numeric_limits<double>::max();
+    const double largest =
+        t == DType::F32 ? std::numeric_limits<float>::max() : std::numeric_limits<double>::max();
     const Operand m = at(max(x, axes, keepdims), loc);
     const Operand high = at(scalar_constant(t, largest, loc), loc),
                   low = at(scalar_constant(t, -largest, loc), loc);
@@ -88,7 +88,7 @@ Ints sorted_axes(const Axes& axes, const Expr& x, std::string_view op, Loc loc) 
 }
 
 std::vector<TensorType> infer_logsumexp(const InferArgs& a) {
-    if (!is_float(a.type(0).dtype)) a.error("needs a float: " + a.describe(0));
+    infer_softmax(a);
     const Ints& axes = a.attrs.get<Ints>("axes");
     for (std::int64_t k : axes)
         if (k < 0 || k >= a.type(0).rank())
@@ -120,6 +120,34 @@ std::vector<Expr> pullback_logsumexp(const PullbackArgs& a) {
     return {reshape(a.g[0], kept) * softmax(a.x[0], Axes(axes))};
 }
 
+// The largest x that has a weight decides the shift: those without may be far above it.
+Expr expand_logsumexp_of(const Node& node) {
+    const Loc loc = node.loc();
+    auto here = [&](const Expr& e) { return at(e, loc); };
+    const Operand x = here(node.inputs[0]), w = here(node.inputs[1]);
+    const Axes axes(node.attrs.get<Ints>("axes"));
+    const bool keepdims = node.attrs.get<bool>("keepdims");
+    if (is_empty(node)) return log(here(sum(x, axes, keepdims)));
+    const Expr nothing =
+        scalar_constant(node.types[0].dtype, -std::numeric_limits<double>::infinity(), loc);
+    const Expr used = here(neq(w, Operand(0.0, loc.file, loc.line))) || here(isnan(x));
+    const Operand kept = here(where(here(used), x, here(nothing)));
+    const Expr e = exp(here(kept - here(shift_of(kept, axes, true))));
+    return here(log(here(sum(here(w * here(e)), axes, keepdims)))) +
+           here(shift_of(kept, axes, keepdims));
+}
+
+// exp(x - y), times w for x. Where w is 0 that may be as large as it likes: the product is 0 there,
+// with the slope by w that it has.
+std::vector<Expr> pullback_logsumexp_of(const PullbackArgs& a) {
+    const Expr &x = a.x[0], &w = a.x[1];
+    Shape kept = x.shape();
+    for (std::int64_t k : a.node.attrs.get<Ints>("axes")) kept[static_cast<std::size_t>(k)] = 1;
+    const Expr d = x - reshape(a.y[0], kept), g = reshape(a.g[0], kept);
+    const double most = x.dtype() == DType::F32 ? 80 : 700;
+    return {g * (w * exp(where(neq(w, 0), d, minimum(d, most)))), g * exp(d)};
+}
+
 Expr expand_softmax_grad(const Node& node) {
     const Loc loc = node.loc();
     const Operand y = at(node.inputs[0], loc), g = at(node.inputs[1], loc);
@@ -145,6 +173,17 @@ std::vector<Sample> logsumexp_samples() {
                  return logsumexp(x[0], {0, 2}, true);
              }},
             {"large", {{{4, 9}, 80, 100}}, [](X x) { return logsumexp(x[0], 0); }}};
+}
+
+std::vector<Sample> logsumexp_of_samples() {
+    using X = std::span<const Expr>;
+    return {{"rows", {{{5, 10}}, {{5, 10}, 0.1, 2}}, [](X x) { return logsumexp(x[0], x[1], -1); }},
+            {"everything",
+             {{{7, 3}}, {{7, 3}, 0.1, 2}},
+             [](X x) { return logsumexp(x[0], x[1], Axes()); }},
+            {"some weights are 0", {{{4, 9}, 80, 100}, {{4, 9}, 0.5, 2}}, [](X x) {
+                 return logsumexp(x[0], where(x[0] < 95, x[1], 0), 0, true);
+             }}};
 }
 
 std::vector<Sample> softmax_grad_samples() {
@@ -184,6 +223,13 @@ constinit const OpDef logsumexp_op{.info = {.name = "logsumexp"},
                                    .expand = expand_logsumexp,
                                    .pullback = pullback_logsumexp,
                                    .samples = logsumexp_samples};
+constinit const OpDef logsumexp_of_op{.info = {.name = "logsumexp_of"},
+                                      .doc = "log(sum(w exp(x))) over attr axes",
+                                      .arity = 2,
+                                      .infer = infer_logsumexp,
+                                      .expand = expand_logsumexp_of,
+                                      .pullback = pullback_logsumexp_of,
+                                      .samples = logsumexp_of_samples};
 constinit const OpDef softmax_grad_op{
     .info = {.name = "softmax_grad"},
     .doc = "gradient of softmax, from its result and the gradient of that",
@@ -251,6 +297,18 @@ Expr logsumexp(const Operand& operand, const Axes& which, bool keepdims) {
     return apply(logsumexp_op, {x}, {{"axes", axes}, {"keepdims", keepdims}}, operand.loc);
 }
 
+Expr logsumexp(const Operand& operand, const Operand& weights, const Axes& which, bool keepdims) {
+    const auto [x, w] = unify_floats(operand, weights, "logsumexp");
+    const std::optional<Shape> shape = broadcast_shapes(x.shape(), w.shape());
+    if (!shape)
+        fail<GraphError>(operand.loc, "logsumexp: shapes cannot be broadcast together: {}, {}",
+                         describe(x), describe(w, "the weights"));
+    const Expr whole = broadcast_to(at(x, operand.loc), *shape);
+    const Ints axes = sorted_axes(which, whole, "logsumexp", operand.loc);
+    return apply(logsumexp_of_op, {whole, broadcast_to(at(w, operand.loc), *shape)},
+                 {{"axes", axes}, {"keepdims", keepdims}}, operand.loc);
+}
+
 Expr categorical_crossentropy(const Operand& p, const Operand& targets) {
     const Loc loc = p.loc;
     auto here = [&](const Expr& e) { return at(e, loc); };
@@ -274,7 +332,7 @@ Expr categorical_crossentropy(const Operand& p, const Operand& targets) {
 
 std::span<const OpDef* const> softmax_ops() {
     static constexpr std::array rows = {&softmax_op, &log_softmax_op, &logsumexp_op,
-                                        &softmax_grad_op};
+                                        &logsumexp_of_op, &softmax_grad_op};
     return rows;
 }
 

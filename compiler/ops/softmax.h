@@ -13,6 +13,9 @@ Expr softmax(const Operand& x, const Axes& axes);
 Expr log_softmax(const Operand& x, int axis = -1);
 /// log(sum(exp(x))) over axes, without overflow. Infinite elements count as in the formula.
 Expr logsumexp(const Operand& x, const Axes& axes = -1, bool keepdims = false);
+/// log(sum(weights * exp(x))) over axes: weights of either sign, of which those that are 0 leave
+/// elements out, however large.
+Expr logsumexp(const Operand& x, const Operand& weights, const Axes& axes, bool keepdims = false);
 /// -log of the probability that each row of p gives to its target, a vector. Targets are a vector
 /// of integer labels, or a matrix of weights (one-hot rows, say) of p's shape. A label out of
 /// range is a RangeError when the function runs.

@@ -169,6 +169,48 @@ std::vector<Sample> slope_samples() {
     return out;
 }
 
+Value gumbel_of(const ScalarArgs& x) {
+    const double order = static_cast<double>(x.attrs.get<std::int64_t>("order"));
+    const Value a = x[0], e = ir::exp(a);
+    const Value exponent = order == 0 ? -e : (order == 1 ? a : order * a) - e;
+    // The difference of two infinities would be NaN.
+    return ir::select(ir::gt(a, 1000.0), ir::literal(a, 0), ir::exp(exponent));
+}
+
+// Below this t = exp(a) is so small that log((1 - e^-t) / t) = -t / 2.
+double gumbel_is_exp_below(DType t) {
+    return t == DType::F32 ? -9 : -19;
+}
+
+Value log_gumbel_cdf_of(const ScalarArgs& x) {
+    const double limit = gumbel_is_exp_below(x.dtype);
+    const Value t = ir::exp(ir::max(x[0], limit));
+    const Value usual =
+        ir::select(ir::lt(t, std::numbers::ln2), ir::log(-ir::expm1(-t)), ir::log1p(-ir::exp(-t)));
+    return ir::select(ir::lt(x[0], limit), x[0] - 0.5 * ir::exp(x[0]), usual);
+}
+
+// t / (e^t - 1), of t = exp(x).
+std::vector<Expr> pullback_log_gumbel_cdf(const PullbackArgs& a) {
+    const Expr& x = a.x[0];
+    const double limit = gumbel_is_exp_below(x.dtype());
+    const Expr inside = maximum(x, limit), small = exp(minimum(x, limit));
+    const Expr slope = where(x < limit, 1 - small * (0.5 - 1.0 / 12 * small),
+                             gumbel(inside, 1) / gumbel_cdf(inside));
+    return {a.g[0] * slope};
+}
+
+std::vector<Sample> gumbel_samples() {
+    std::vector<Sample> out;
+    for (const int order : {0, 1, 2})
+        out.push_back({fmt::format("order {}", order),
+                       {{{41}, -6, 3}},
+                       [order](std::span<const Expr> x) { return gumbel(x[0], order); },
+                       true,
+                       true});
+    return out;
+}
+
 // Of two equal infinities each has half.
 std::vector<Expr> pullback_logaddexp(const PullbackArgs& a) {
     const double infinite = std::numeric_limits<double>::infinity();
@@ -265,6 +307,35 @@ constinit const OpDef log_softplus_op{.info = {.name = "log_softplus", .traits =
                                       .pullback = pullback_log_softplus,
                                       .samples = unary_samples<log_softplus>};
 
+constinit const OpDef gumbel_op{
+    .info = {.name = "gumbel"},
+    .doc = "exp(k a - exp(a)), attr order k, whose slopes vanish where exp(a) overflows",
+    .infer = infer_elementwise_float,
+    .scalar = gumbel_of,
+    .pullback = [](const PullbackArgs& a) -> std::vector<Expr> {
+        const int order = static_cast<int>(a.node.attrs.get<std::int64_t>("order"));
+        const Expr next = gumbel(a.x[0], order + 1);
+        if (order == 0) return {-(a.g[0] * next)};
+        return {a.g[0] * ((order == 1 ? a.y[0] : order * a.y[0]) - next)};
+    },
+    .samples = gumbel_samples};
+constinit const OpDef gumbel_cdf_op{
+    .info = {.name = "gumbel_cdf", .traits = Trait::Increasing},
+    .doc = "1 - exp(-exp(a)), accurate where that is small",
+    .infer = infer_elementwise_float,
+    .scalar = [](const ScalarArgs& x) { return -ir::expm1(-ir::exp(x[0])); },
+    .pullback = [](const PullbackArgs& a) -> std::vector<Expr> {
+        return {a.g[0] * gumbel(a.x[0], 1)};
+    },
+    .samples = unary_samples<gumbel_cdf, -60, 30>};
+constinit const OpDef log_gumbel_cdf_op{
+    .info = {.name = "log_gumbel_cdf", .traits = Trait::Increasing},
+    .doc = "log(1 - exp(-exp(a))), also where that underflows or is 1",
+    .infer = infer_elementwise_float,
+    .scalar = log_gumbel_cdf_of,
+    .pullback = pullback_log_gumbel_cdf,
+    .samples = unary_samples<log_gumbel_cdf, -60, 30>};
+
 // ---- builders
 
 Expr erfc(const Operand& a) {
@@ -291,16 +362,28 @@ Expr log_cosh(const Operand& a) {
 Expr log_softplus(const Operand& a) {
     return unary_float(log_softplus_op, a);
 }
+Expr gumbel(const Operand& a, int order) {
+    const Expr x = a.expr();
+    return apply(gumbel_op, {cast(at(x, a.loc), float_of(x.dtype()))},
+                 {{"order", std::int64_t{order}}}, a.loc);
+}
+Expr gumbel_cdf(const Operand& a) {
+    return unary_float(gumbel_cdf_op, a);
+}
+Expr log_gumbel_cdf(const Operand& a) {
+    return unary_float(log_gumbel_cdf_op, a);
+}
 Expr logaddexp(const Operand& a, const Operand& b) {
     auto [x, y] = unify_floats(a, b, logaddexp_op.info.name);
     return apply(logaddexp_op, {x, y}, {}, a.loc);
 }
 
 std::span<const OpDef* const> special_ops() {
-    static constexpr std::array rows = {&erfc_op,     &erfcx_op,       &erfcx_slope_op,
-                                        &log_erfc_op, &erfc_hazard_op, &erfc_hazard_slope_op,
-                                        &bell_op,     &log1mexp_op,    &logaddexp_op,
-                                        &log_cosh_op, &log_softplus_op};
+    static constexpr std::array rows = {&erfc_op,       &erfcx_op,         &erfcx_slope_op,
+                                        &log_erfc_op,   &erfc_hazard_op,   &erfc_hazard_slope_op,
+                                        &bell_op,       &log1mexp_op,      &logaddexp_op,
+                                        &log_cosh_op,   &log_softplus_op,  &gumbel_op,
+                                        &gumbel_cdf_op, &log_gumbel_cdf_op};
     return rows;
 }
 

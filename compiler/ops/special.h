@@ -15,6 +15,11 @@ Expr bell(const Operand& a);          ///< exp(-a^2), whose slopes vanish at inf
 Expr log1mexp(const Operand& a);      ///< log(1 - exp(a)) of a negative a; NaN above 0
 Expr log_cosh(const Operand& a);      ///< log(cosh(a)), without overflow and accurate near 0
 Expr log_softplus(const Operand& a);  ///< log(softplus(a)), also where softplus(a) underflows
+/// exp(order * a - exp(a)): of order 0 the part beyond, of order 1 the density of the distribution
+/// of smallest values, whose slopes vanish where exp(a) overflows, too.
+Expr gumbel(const Operand& a, int order);
+Expr gumbel_cdf(const Operand& a);      ///< 1 - exp(-exp(a)), accurate where that is small
+Expr log_gumbel_cdf(const Operand& a);  ///< its logarithm, also where it underflows or is 1
 /// log(exp(a) + exp(b)), without overflow.
 Expr logaddexp(const Operand& a, const Operand& b);
 

@@ -60,7 +60,7 @@ bool never_negative(const Expr& e, int depth) {
         return is_constant_scalar(e, &v) && v >= 0;
     }
     for (const char* name : {"sqr", "abs", "exp", "sigmoid", "softplus", "softmax", "relu", "erfc",
-                             "erfcx", "erfc_hazard", "bell", "sqrt"})
+                             "erfcx", "erfc_hazard", "bell", "sqrt", "gumbel", "gumbel_cdf"})
         if (is_op(e, name)) return true;
     const std::vector<Expr>& x = e.node().inputs;
     const auto is = [&](std::size_t k) { return never_negative(x[k], depth - 1); };

@@ -7,10 +7,12 @@
 
 namespace arete {
 
-Engine::Engine(std::vector<RuleTable> tables, std::size_t size, RewriteLog* log, Products products)
+Engine::Engine(std::vector<RuleTable> tables, std::size_t size, RewriteLog* log, Products products,
+               Functions functions)
     : tables_(std::move(tables)),
       log_(log),
       products_(products),
+      functions_(functions),
       fired_in_(tables_.size()),
       // Chains of views push each slice down all that is below it, which comes to rest.
       limit_(1000 + 50 * size + std::min(size * size, std::size_t{4'000'000})) {
@@ -123,7 +125,8 @@ const std::vector<Engine::Candidate>& Engine::rules_for(const OpInfo& op) {
 }
 
 Expr Engine::simplify(const Expr& e) {
-    if (const Expr c = fold(e, products_); !c.empty()) return normalise(c, e.node().locs);
+    if (const Expr c = fold(e, products_, functions_); !c.empty())
+        return normalise(c, e.node().locs);
     for (const Candidate& c : rules_for(*e.node().op)) {
         const Rule& r = *c.rule;
         Matcher matches(r.pattern, e, this, tables_[c.table].through_views);

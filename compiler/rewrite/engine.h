@@ -21,7 +21,8 @@ class Engine : public Surroundings {
   public:
     /// Rules of the earlier tables are tried first. `size`: nodes of the graph, which bounds how
     /// often rules may fire.
-    Engine(std::vector<RuleTable> tables, std::size_t size, RewriteLog* log, Products products);
+    Engine(std::vector<RuleTable> tables, std::size_t size, RewriteLog* log, Products products,
+           Functions functions = Functions::folded);
 
     /// The normal form of all outputs.
     std::vector<Expr> run(const Graph& graph);
@@ -74,6 +75,7 @@ class Engine : public Surroundings {
     std::vector<int> results_;  // how often each node is an output
     RewriteLog* log_;
     Products products_;
+    Functions functions_;
     std::vector<std::size_t> fired_in_;
     std::size_t fired_ = 0, limit_;
     mutable bool refused_ = false;

@@ -80,10 +80,9 @@ Expr view_of(const Node& view, const Expr& x) {
     return apply(def(view), inputs, view.attrs, view.loc());
 }
 
-// view(f(x, y)) as f(view(x), view(y)), where below the views there is an elementwise op of this
-// name; nothing where there is not.
-Expr views_at_operands(std::string_view op, const Expr& e) {
-    std::vector<const Node*> views;
+// The elementwise node below the views, and casts to a wider float, that e is; null where there is
+// none. `views`: these, the outermost first.
+const Node* elementwise_below(const Expr& e, std::vector<const Node*>& views) {
     const Expr* inner = &e;
     while (!inner->node().is_leaf() &&
            (moves_first_operand(inner->node()) || widens(inner->node()))) {
@@ -91,7 +90,11 @@ Expr views_at_operands(std::string_view op, const Expr& e) {
         inner = &views.back()->inputs[0];
     }
     const Node& f = inner->node();
-    if (views.empty() || f.op->name != op || f.is_leaf() || !def(f).scalar) return {};
+    return views.empty() || f.is_leaf() || !def(f).scalar ? nullptr : &f;
+}
+
+// view(f(x, y)) as f(view(x), view(y)); nothing where the type would be another one.
+Expr moved_inside(const Node& f, const std::vector<const Node*>& views, const Expr& e) {
     std::vector<Expr> inputs = f.inputs;
     for (Expr& x : inputs) {
         const bool number = x.rank() == 0 && constant_value(x);
@@ -100,6 +103,13 @@ Expr views_at_operands(std::string_view op, const Expr& e) {
     }
     const Expr moved = apply(def(f), inputs, f.attrs, f.loc());
     return moved.type() == e.type() ? moved : Expr();
+}
+
+// The same where below the views there is an op of this name; nothing where there is not.
+Expr views_at_operands(std::string_view op, const Expr& e) {
+    std::vector<const Node*> views;
+    const Node* f = elementwise_below(e, views);
+    return f && f->op->name == op ? moved_inside(*f, views, e) : Expr();
 }
 
 // The same expression, also where one of them was made a moment ago and is no node of the graph.
@@ -119,6 +129,13 @@ bool equal(const Expr& a, const Expr& b) {
 }
 
 }  // namespace
+
+Expr with_views_inside(const Expr& e) {
+    std::vector<const Node*> views;
+    const Node* f = elementwise_below(e, views);
+    const Expr moved = f ? moved_inside(*f, views, e) : Expr();
+    return moved.empty() ? e : moved;
+}
 
 Matcher::Matcher(const Pattern& pattern, const Expr& e, const Surroundings* around,
                  bool through_views)

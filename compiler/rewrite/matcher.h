@@ -5,6 +5,10 @@
 
 namespace arete {
 
+/// f(view(x), view(y)) where e is views, or casts to a wider float, of an elementwise f(x, y); e
+/// itself where it is not, or where the shape would not be known to be e's.
+Expr with_views_inside(const Expr& e);
+
 /// Enumerates the ways in which a pattern matches an expression: a depth-first search over the
 /// orders of the operands of commutative ops, the last one met first, which begins anew for each
 /// sequence of choices.

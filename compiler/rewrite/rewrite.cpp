@@ -36,14 +36,15 @@ std::string RewriteLog::str() const {
 namespace {
 
 std::vector<Expr> rewrite_with(std::span<const Expr> outputs, const std::vector<RuleTable>& tables,
-                               RewriteLog* log, Products products) {
+                               RewriteLog* log, Products products,
+                               Functions functions = Functions::folded) {
     // Rules that ask for readers see those of the graph that they were given, so what fires may
     // make others fire that were refused.
     std::vector<Expr> now(outputs.begin(), outputs.end());
     constexpr int most_rounds = 8;
     for (int round = 0; round < most_rounds; ++round) {
         const Graph graph(now);
-        Engine engine(tables, graph.size(), log, products);
+        Engine engine(tables, graph.size(), log, products, functions);
         now = engine.run(graph);
         if (engine.fired() == 0 || !engine.was_refused()) break;
     }
@@ -77,7 +78,8 @@ std::vector<Expr> rewrite(std::span<const Expr> outputs, Phase phase, RewriteLog
     }
     tables.push_back({canonicalize_rules()});
     if (fast_math) tables.push_back({fast_math_rules()});
-    return rewrite_with(outputs, tables, log, products);
+    return rewrite_with(outputs, tables, log, products,
+                        phase == Phase::Specialize ? Functions::folded : Functions::kept);
 }
 
 }  // namespace arete

@@ -8,8 +8,9 @@ namespace arete {
 std::span<const Rule> stabilize_rules() {
     static const std::vector<Rule> table = [] {
         std::vector<Rule> all;
-        for (const auto part : {rules::softmax_rules, rules::stable_elementwise_rules,
-                                rules::logarithm_rules, rules::factor_rules})
+        for (const auto part :
+             {rules::softmax_rules, rules::exponential_rules, rules::stable_elementwise_rules,
+              rules::logarithm_rules, rules::factor_rules})
             for (const Rule& r : part()) all.push_back(r);
         return all;
     }();

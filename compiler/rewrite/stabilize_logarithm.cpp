@@ -4,6 +4,8 @@
 #include <cmath>
 
 #include "compiler/ops/elementwise.h"
+#include "compiler/ops/movement.h"
+#include "compiler/ops/softmax.h"
 #include "compiler/rewrite/dsl.h"
 #include "compiler/rewrite/matcher.h"
 
@@ -11,11 +13,21 @@ namespace arete::rules {
 
 namespace {
 
-// log(u) by one of the stabilising rules; nothing where none applies. Positive constants count.
+// Sizes that are known late, as numbers: they are not negative.
+bool is_size(const Expr& e) {
+    if (e.node().is_leaf()) return false;
+    const std::vector<Expr>& x = e.node().inputs;
+    if (is_op(e, "cast")) return is_size(x[0]);
+    return is_op(e, "shape") || (is_op(e, "mul") && is_size(x[0]) && is_size(x[1]));
+}
+
+// log(u) by one of the stabilising rules; nothing where none applies. Positive constants and sizes
+// count.
 Expr stable_log(const Match& m, const Expr& u) {
     double v = 0;
     const Expr e = log(on(m, u));
     if (is_constant_scalar(u, &v)) return v > 0 ? e : Expr();
+    if (is_size(u)) return e;
     for (const Rule& r : stabilize_rules()) {
         if (r.pattern.kind != Pattern::Kind::Apply || r.pattern.op != "log") continue;
         // What follows holds for any operand: no stable form of its own.
@@ -85,6 +97,44 @@ Expr log_of_cast(const Match& m) {
     return !a.empty() ? cast(on(m, a), m.root().dtype()) : Expr();
 }
 
+// Splits a product into factors whose logarithms have stable forms, which are added up in `logs`,
+// and the others.
+void split(const Match& m, const Expr& e, Expr& logs, Expr& others, int depth = 0) {
+    constexpr int deepest = 6;
+    if (is_op(e, "mul") && depth < deepest) {
+        for (const Expr& x : e.node().inputs) split(m, x, logs, others, depth + 1);
+        return;
+    }
+    const Expr l = stable_log(m, e);
+    Expr& to = l.empty() ? others : logs;
+    const Expr& part = l.empty() ? e : l;
+    to = to.empty() ? part : l.empty() ? on(m, to) * on(m, part) : on(m, to) + on(m, part);
+}
+
+// log(sum(w p)), where log(p) has a stable form; w may have either sign.
+Expr log_of_weighted_sum(const Match& m) {
+    const Expr& sum = m['s'];
+    const Expr& z = sum.node().inputs[0];
+    const bool product = is_op(z, "mul");
+    if (!product && !is_op(z, "softmax") && !is_op(z, "exp") &&
+        !(!z.node().is_leaf() && is_view(def(z.node()))))
+        return {};
+    Expr logs, others;
+    split(m, z, logs, others);
+    if (logs.empty()) return {};
+    logs = broadcast_to(on(m, logs), z.shape());
+    const bool keepdims = attrs(sum).get<bool>("keepdims");
+    Expr out = others.empty()
+                   ? logsumexp(on(m, logs), axes_of(sum), keepdims)
+                   : logsumexp(on(m, logs), on(m, broadcast_to(on(m, others), z.shape())),
+                               Axes(axes_of(sum)), keepdims);
+    if (is_op(sum, "mean")) {
+        const Expr n = cast(on(m, size(on(m, z), axes_of(sum))), z.dtype());
+        out = on(m, out) - on(m, log(on(m, n)));
+    }
+    return if_same_type(m, out);
+}
+
 }  // namespace
 
 std::span<const Rule> logarithm_rules() {
@@ -100,6 +150,10 @@ std::span<const Rule> logarithm_rules() {
         {"log_of_root", "log(sqrt(u)) = log(u) / 2, where log(u) has a stable form",
          op("log", op("sqrt", any('x'))), log_of_root},
         {"log_sqr", "log(sqr(x)) = 2 log|x|", op("log", op("sqr", any('x'))), log_of_square},
+        {"log_of_weighted_sum", "log(sum(w u)) of any w, where log(u) has a stable form",
+         op("log", named('s', "sum", any('x'))), log_of_weighted_sum},
+        {"log_of_mean", "log(mean(w u)) = log(sum(w u)) - log(n), the same",
+         op("log", named('s', "mean", any('x'))), log_of_weighted_sum},
         {"log_of_cast", "log(cast(u)) = cast(log(u)), where log(u) has a stable form",
          op("log", op("cast", any('x'))), log_of_cast},
     };

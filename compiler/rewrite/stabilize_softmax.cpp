@@ -1,5 +1,6 @@
 // Softmax, sums of exponentials, their logarithms and their gradients.
 #include <algorithm>
+#include <limits>
 
 #include "compiler/ops/checks.h"
 #include "compiler/ops/elementwise.h"
@@ -208,6 +209,39 @@ Expr log_softmax_by_difference(const Match& m) {
     return if_same_type(m, log_softmax(get(m, 'x'), static_cast<int>(axes[0])));
 }
 
+// log(1 - softmax(x)): the largest element of a line may be all of it but for rounding, and what is
+// left is the sum of the others.
+Expr log_of_others(const Match& m, const Operand& x, int axis) {
+    const Operand top = on(m, argmax(x, axis, true));
+    const Expr& e = x.expr();
+    std::vector<DimItem> order(static_cast<std::size_t>(e.rank()), 'x');
+    order[static_cast<std::size_t>(axis)] = 0;
+    const Expr places = arange(on(m, e.shape(axis, m.loc().file, m.loc().line)));
+    const Operand is_top = on(m, eq(on(m, dimshuffle(on(m, places), order)), top));
+    const Operand nothing =
+        on(m, scalar_constant(e.dtype(), -std::numeric_limits<double>::infinity(), m.loc()));
+    const Expr others = logsumexp(on(m, where(is_top, nothing, x)), axis, true);
+    const Expr of_top = on(m, others) - on(m, logsumexp(x, axis, true));
+    return where(is_top, on(m, of_top), on(m, log1mexp(on(m, log_softmax(x, axis)))));
+}
+
+Expr log_one_minus_softmax(const Match& m) {
+    std::vector<const Node*> views;
+    const Expr* e = &m['s'];
+    while (!e->node().is_leaf() && is_view(def(e->node()))) {
+        views.push_back(&e->node());
+        e = &views.back()->inputs[0];
+    }
+    if (!is_op(*e, "softmax")) return {};
+    Expr out = log_of_others(m, on(m, e->node().inputs[0]), axis_of(*e));
+    for (std::size_t k = views.size(); k-- > 0;) {
+        std::vector<Expr> inputs = views[k]->inputs;
+        inputs[0] = broadcast_to(on(m, out), inputs[0].shape());
+        out = apply(def(*views[k]), inputs, views[k]->attrs, m.loc());
+    }
+    return if_same_type(m, out);
+}
+
 }  // namespace
 
 std::span<const Rule> softmax_rules() {
@@ -237,6 +271,12 @@ std::span<const Rule> softmax_rules() {
              op("argmax", named('s', "log_softmax", any('x'))), reduced_x, along_one_axis},
             {"argmax_increasing", "argmax(f(x)) = argmax(x) for increasing f",
              op("argmax", some('f', "increasing", is_increasing, any('x'))), reduced_x},
+
+            {"log_one_minus_softmax",
+             "log(1 - softmax(x)): the sum of the others, where one is the largest",
+             op("log", op("sub", num(1), any('s'))), log_one_minus_softmax},
+            {"log1p_minus_softmax", "log1p(-softmax(x)), the same",
+             op("log1p", op("neg", any('s'))), log_one_minus_softmax},
 
             // sums of exponentials
             {"log_sum_exp", "log(sum(exp(x))) = log(sum(exp(x - max(x)))) + max(x)",

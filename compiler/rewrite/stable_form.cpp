@@ -17,7 +17,7 @@ class Former {
     Former(std::span<const Expr> outputs, std::span<const Expr> keep)
         : graph_({outputs.begin(), outputs.end()}),
           engine_({{stabilize_rules(), true}, {rules::arithmetic_rules()}, {rules::logic_rules()}},
-                  graph_.size(), nullptr, Products::unknown),
+                  graph_.size(), nullptr, Products::unknown, Functions::kept),
           done_(graph_.size()),
           unchanged_(graph_.size()) {
         for (const Expr& e : keep)

@@ -126,6 +126,30 @@ const std::vector<Case>& basic_cases() {
                  out.push_back(s[i] * (y[i] - chosen) - (y[i] - s[i] * weights));
              return out;
          }},
+        {{"log_one_minus_softmax"},
+         "log(1 - softmax(x))",
+         {30, -200, 1, 0.5},
+         {},
+         [](E x, E) { return log(1 - softmax(x))(0, slice(0, 1)); },
+         [](const Numbers& x, const Numbers& y) {
+             return Numbers{log_one_minus_softmax(x, y)[0]};
+         }},
+        {{"log_one_minus_softmax"},
+         "log(1 - softmax(x)[i, j])",
+         {30, -200, 1, 0.5},
+         {},
+         [](E x, E) { return log(1 - softmax(x)(arange(1), labels({0}))); },
+         [](const Numbers& x, const Numbers& y) {
+             return Numbers{log_one_minus_softmax(x, y)[0]};
+         }},
+        {{"log1p_minus_softmax"},
+         "log1p(-softmax(x))",
+         {1, 30, -200, 0.5},
+         {},
+         [](E x, E) { return log1p(-softmax(x))(0, slice(1, 2)); },
+         [](const Numbers& x, const Numbers& y) {
+             return Numbers{log_one_minus_softmax(x, y)[1]};
+         }},
         // two elements that differ become equal
         {{"argmax_softmax"},
          "argmax(softmax(x))",
@@ -187,7 +211,7 @@ const std::vector<Case>& basic_cases() {
              for (L& v : out) v *= 3;
              return out;
          }},
-        {{"log_add_exp"},
+        {{"log_of_exponentials"},
          "log(exp(x) + exp(y))",
          {100, -200, 3},
          {101, -201.5f, 2},
@@ -196,6 +220,15 @@ const std::vector<Case>& basic_cases() {
              return log_total({x, y});
          })},
         {{"log_add_exp_grad"},
+         "gradient of y log(exp(x) + exp(y))",
+         {100, -200, 3},
+         {101, -201.5f, 2},
+         [](E x, E y) {
+             const Expr e = exp(x);
+             return through(e, y * log(e + exp(y)), x);
+         },
+         pairs([](L x, L y) { return y * sigmoid_of(x - y); })},
+        {{"quotient_of_exponentials", "cancel_factors"},
          "gradient of log(exp(x) + exp(y))",
          {100, -200, 3},
          {101, -201.5f, 2},
@@ -205,13 +238,13 @@ const std::vector<Case>& basic_cases() {
          },
          pairs([](L x, L y) { return sigmoid_of(x - y); })},
 
-        {{"softplus"},
+        {{"log_of_exponentials"},
          "log(1 + exp(x))",
          {100, -20, -0.5f},
          {},
          [](E x, E) { return log(1 + exp(x)); },
          each(softplus_of)},
-        {{"softplus_log1p"},
+        {{"log1p_of_exponentials"},
          "log1p(exp(x))",
          {100, 2},
          {},
@@ -259,19 +292,19 @@ const std::vector<Case>& basic_cases() {
          {},
          [](E x, E) { return sigmoid(x) - 1; },
          each([](L x) { return -sigmoid_of(-x); })},
-        {{"exp_over_one_plus_exp"},
+        {{"quotient_of_exponentials"},
          "exp(x) / (1 + exp(x))",
          {100, -3},
          {},
          [](E x, E) { return exp(x) / (1 + exp(x)); },
          each(sigmoid_of)},
-        {{"over_one_plus_exp"},
+        {{"quotient_of_exponentials"},
          "1 / (1 + exp(x))",
          {95, -3},
          {},
          [](E x, E) { return 1 / (1 + exp(x)); },
          each([](L x) { return sigmoid_of(-x); })},
-        {{"over_one_plus_exp"},
+        {{"quotient_of_exponentials"},
          "y / (1 + exp(-x))",
          {-95, 3},
          {3, 3},
@@ -301,7 +334,7 @@ const std::vector<Case>& basic_cases() {
          {2, 5},
          [](E x, E y) { return y * sigmoid(-x) * exp(x); },
          pairs([](L x, L y) { return y * sigmoid_of(x); })},
-        {{"over_one_plus_exp", "cancel_factors"},
+        {{"quotient_of_exponentials", "cancel_factors"},
          "gradient of 1 / (1 + exp(-x))",
          {-95, 3},
          {},
@@ -310,7 +343,7 @@ const std::vector<Case>& basic_cases() {
              return through(e, 1 / (1 + e), x);
          },
          each([](L x) { return sigmoid_of(x) * sigmoid_of(-x); })},
-        {{"over_one_plus_exp", "cancel_factors"},
+        {{"quotient_of_exponentials", "cancel_factors"},
          "gradient of 1 / (1 + exp(x))",
          {95, -3},
          {},
@@ -319,7 +352,7 @@ const std::vector<Case>& basic_cases() {
              return through(e, 1 / (1 + e), x);
          },
          each([](L x) { return -sigmoid_of(x) * sigmoid_of(-x); })},
-        {{"over_one_plus_exp", "cancel_factors"},
+        {{"quotient_of_exponentials", "cancel_factors"},
          "gradient of y / (1 + exp(-x))",
          {-95, 3},
          {2, 5},
@@ -365,13 +398,13 @@ const std::vector<Case>& basic_cases() {
          {},
          [](E x, E) { return 1 - exp(x); },
          each([](L x) { return -std::expm1(x); })},
-        {{"log1mexp"},
+        {{"log_of_exponentials"},
          "log(1 - exp(x))",
          {-1e-10f, -30, -0.7f},
          {},
          [](E x, E) { return log(1 - exp(x)); },
          each(log1mexp_of)},
-        {{"log1mexp_log1p"},
+        {{"log1p_of_exponentials"},
          "log1p(-exp(x))",
          {-1e-10f, -30, -0.7f},
          {},

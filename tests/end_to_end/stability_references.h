@@ -30,6 +30,12 @@ inline L log_total(const Numbers& x) {
     for (L v : x) total += std::exp(v - most);
     return most + std::log(total);
 }
+inline Numbers log_weighted(const Numbers& x, const Numbers& w) {
+    Numbers used;
+    for (std::size_t i = 0; i < x.size(); ++i)
+        if (w[i] != 0) used.push_back(x[i] + std::log(w[i]));
+    return {log_total(used)};
+}
 inline Numbers softmax_of(const Numbers& x, const Numbers& = {}) {
     Numbers out;
     for (L v : x) out.push_back(std::exp(v - log_total(x)));
@@ -40,6 +46,16 @@ inline Numbers one_hot_minus_softmax(const Numbers& x, std::size_t place) {
     Numbers out = softmax_of(x);
     for (L& v : out) v = -v;
     out[place] += 1;
+    return out;
+}
+inline Numbers log_one_minus_softmax(const Numbers& x, const Numbers& = {}) {
+    Numbers out;
+    for (std::size_t i = 0; i < x.size(); ++i) {
+        Numbers others = x;
+        others.erase(others.begin() + static_cast<std::ptrdiff_t>(i));
+        const L share = std::exp(x[i] - log_total(x));
+        out.push_back(share < 0.5L ? std::log1p(-share) : log_total(others) - log_total(x));
+    }
     return out;
 }
 inline std::function<Numbers(const Numbers&, const Numbers&)> number(L v) {

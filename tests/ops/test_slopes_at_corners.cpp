@@ -89,6 +89,32 @@ Slopes log_softplus_slopes(Real x) {
             of.second / p - 3 * s / p * (of.first / p) + 2 * (s / p) * (s / p) * (s / p)};
 }
 
+// exp(k x - e^x), whose derivative is k times itself, less the one of k + 1.
+Slopes gumbel_slopes(Real x, int order) {
+    const auto g = [x](int k) {
+        return x > 1000 ? 0 : std::exp((k == 0 ? 0 : static_cast<Real>(k) * x) - std::exp(x));
+    };
+    Real c[4] = {1, 0, 0, 0}, d[3];  // of g(order), g(order + 1), ...
+    for (Real& slope : d) {
+        Real next[4], total = 0;
+        for (int j = 0; j < 4; ++j)
+            next[j] = static_cast<Real>(order + j) * c[j] - (j > 0 ? c[j - 1] : 0);
+        for (int j = 0; j < 4; ++j) total += next[j] == 0 ? 0 : next[j] * g(order + j);
+        std::copy(next, next + 4, c);
+        slope = total;
+    }
+    return {d[0], d[1], d[2]};
+}
+
+// h = t / (e^t - 1) of t = e^x: h' = h (1 - t - h).
+Slopes log_gumbel_cdf_slopes(Real x) {
+    const Real t = std::exp(x);
+    if (x < -15) return {1 - t / 2 + t * t / 12, -t / 2 + t * t / 6, -t / 2 + t * t / 3};
+    if (x > 20) return {0, 0, 0};
+    const Real h = t / std::expm1(t), d = h * (1 - t - h);
+    return {h, d, d * (1 - t - h) - h * (t + d)};
+}
+
 Slopes constant_slope(Real v) {
     return {v, 0, 0};
 }
@@ -187,6 +213,13 @@ const std::map<std::string, Slopes (*)(Real, int)> expected{
          return Slopes{std::tanh(x), d.first, d.second};
      }},
     {"log_softplus", [](Real x, int) { return log_softplus_slopes(x); }},
+    {"gumbel", [](Real x, int order) { return gumbel_slopes(x, order); }},
+    {"gumbel_cdf",
+     [](Real x, int) {
+         const Slopes d = gumbel_slopes(x, 1);
+         return Slopes{x > 1000 ? 0 : std::exp(x - std::exp(x)), d.first, d.second};
+     }},
+    {"log_gumbel_cdf", [](Real x, int) { return log_gumbel_cdf_slopes(x); }},
 };
 
 /// Where a function is defined, and at its ends; outside nothing is asked.
@@ -210,7 +243,8 @@ std::vector<T> points() {
 }
 
 // Rows whose slopes are right to the last place of 1, not of the slope.
-const std::set<std::string> absolute{"tanh", "log_cosh", "sigmoid", "softplus"};
+const std::set<std::string> absolute{"tanh",   "log_cosh",   "sigmoid",       "softplus",
+                                     "gumbel", "gumbel_cdf", "log_gumbel_cdf"};
 
 template <class T>
 void check_slopes(const std::string& name, const Sample& sample, std::map<std::string, int>& seen) {

@@ -56,6 +56,7 @@ std::vector<Attrs> attributes(std::string_view op, std::span<const Expr> args) {
                 {{"starts", Shape{1, 2}}, {"steps", Ints{2, 1}}, {"sizes", Shape{2, 3}}},
                 {{"starts", Shape{0, 6}}, {"steps", Ints{1, -2}}, {"sizes", Shape{1, 4}}}};
     }
+    if (op == "gumbel") return {{{"order", std::int64_t{0}}}, {{"order", std::int64_t{1}}}};
     if (op == "pad2d") return {{{"pad", Shape{2, 2, 1, 1}}}};
     if (op == "conv2d") return {{{"filter_flip", true}}, {{"filter_flip", false}}};
     if (op == "check_index") return {{{"size", Dim(rows)}}};

@@ -35,10 +35,11 @@ TEST_CASE("rewrite: the log names rules, lines and types") {
     CHECK(out.node().op->name == "softplus");
     CHECK(out.loc().line == line);  // new nodes take the user's line
     REQUIRE(log.firings.size() == 1);
-    CHECK(std::string(log.firings[0].rule->name) == "softplus");
+    CHECK(std::string(log.firings[0].rule->name) == "log_of_exponentials");
     CHECK(log.firings[0].where == fmt::format("test_rewrite.cpp:{}", line));
     CHECK(log.str() ==
-          fmt::format("softplus: log(1 + exp(x)) = softplus(x)  # test_rewrite.cpp:{}\n"
+          fmt::format("log_of_exponentials: log(a exp(u) + b exp(v)) = logaddexp(u + log(a), v + "
+                      "log(b))  # test_rewrite.cpp:{}\n"
                       "    log(add(1, exp(x))) : f32[3]\n"
                       " -> softplus(x) : f32[3]\n",
                       line));
