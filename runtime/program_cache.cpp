@@ -463,7 +463,8 @@ ProgramCache::ProgramCache(const CompileRequest& request) {
 // A file: magic, sizes of key and program, checksum of both, key, program.
 std::optional<ProgramCache::Entry> ProgramCache::load() const try {
     if (!active()) return std::nullopt;
-    Descriptor descriptor(file_, O_RDONLY | O_CLOEXEC);
+    // Without waiting for a writer, should there be a pipe of that name.
+    Descriptor descriptor(file_, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     std::string bytes;
     if (!descriptor.ok() || !descriptor.read(bytes)) return std::nullopt;
     descriptor.touch();

@@ -69,11 +69,13 @@ void require_images(const InferArgs& a) {
         a.error(fmt::format("needs floats of one dtype: {}, {}", a.describe(0), a.describe(1)));
 }
 
-// Neither operand is a filter that leaves the image: sizes of the result would not be positive.
+// Neither operand is a filter that leaves the image: sizes of the result would not be positive. The
+// gradient of images without rows or columns has none (attr empty).
 void require_inside(const InferArgs& a, const Shape& image, const Shape& filter, const Sliding& s) {
+    const std::int64_t missing = a.attrs.has("empty") ? 1 : 0;
     for (std::size_t k : {0, 1}) {
         const Dim &pixels = last_two(image, k), span = s.span(last_two(filter, k), k);
-        if (pixels.is_const() && span.is_const() && pixels.value() < span.value())
+        if (pixels.is_const() && span.is_const() && pixels.value() + missing < span.value())
             a.error(fmt::format("the image is smaller than the filter: {}, {}", a.describe(0),
                                 a.describe(1)));
     }
@@ -170,6 +172,9 @@ Expr convolution(const Expr& x, const Expr& w, const Sliding& s, const Shape& pa
 // whose padding is wider than the filter reaches, pixels are left out.
 Expr expand_conv2d_padded(const Node& n) {
     Expr x = n.inputs[0];
+    if (n.attrs.has("empty") && size_of(n.types[0].shape) == Dim(0))
+        return broadcast_to(at(scalar_constant(n.types[0].dtype, 0.0, n.loc()), n.loc()),
+                            n.types[0].shape);
     Shape pad = n.attrs.get<Shape>("pad"), starts(x.shape().size(), Dim(0)), inside = x.shape();
     for (std::size_t i = 0; i < 4; ++i) {
         if (pad[i].value() >= 0) continue;
@@ -199,7 +204,13 @@ std::vector<Expr> pullback_conv2d_padded(const PullbackArgs& a) {
     for (std::size_t i = 0; i < 4; ++i)
         rest.push_back(s.span(last_two(w.shape(), i / 2), i / 2) - Dim(1) - pad[i]);
     s.flip = !s.flip;
-    return {convolution(g, swap_channels(w), s, rest), filters};
+    const Expr turned = swap_channels(w);
+    const bool pixels = last_two(x.shape(), 0).is_const() && last_two(x.shape(), 1).is_const() &&
+                        last_two(x.shape(), 0).value() > 0 && last_two(x.shape(), 1).value() > 0;
+    if (pixels) return {convolution(g, turned, s, rest), filters};
+    return {
+        apply(conv2d_padded_op, {g, turned}, s.attrs().with("pad", rest).with("empty", true), {}),
+        filters};
 }
 
 std::vector<Expr> pullback_conv2d(const PullbackArgs& a) {
@@ -225,7 +236,7 @@ std::vector<TensorType> infer_conv2d_grad_weights(const InferArgs& a) {
         const bool given = a.attrs.has("sizes");
         const Dim taps = given ? a.attrs.get<Shape>("sizes")[k]
                                : floordiv(pixels - places, Dim(s.dilation[k])) + Dim(1);
-        if ((taps.is_const() && taps.value() < 1) ||
+        if ((taps.is_const() && taps.value() < 0) ||
             (given && differ(s.places(pixels, taps, k), places)))
             a.error(fmt::format("not the gradient of a convolution of these images: {}, {}",
                                 a.describe(0), a.describe(1)));

@@ -396,6 +396,12 @@ Expr pool2d(const Operand& operand, std::array<std::int64_t, 2> ws, const Pool2d
         if (o.pad[k] && !o.ignore_border)
             fail<GraphError>(loc, "pool2d: pad {}, {} needs ignore_border", o.pad[0], o.pad[1]);
         stride[k] = o.stride[k] ? o.stride[k] : ws[k];
+        // A window that reaches beyond the whole image is as large as that.
+        const Dim& pixels = x.shape()[x.shape().size() - 2 + k];
+        if (!o.ignore_border && pixels.is_const() && pixels.value() < ws[k]) {
+            ws[k] = std::max<std::int64_t>(pixels.value(), 1);
+            stride[k] = std::min(stride[k], ws[k]);
+        }
         inside.insert(inside.end(), {o.pad[k], o.pad[k]});
         // Windows that begin inside of the image; or, where they overlap, up to the first one that
         // reaches its end.

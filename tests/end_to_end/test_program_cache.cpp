@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -226,6 +227,24 @@ TEST_CASE("a damaged or foreign file is not used, and replaced") {
         digest(std::string_view(broken).substr(head), 0xa4093822299f31d0);
     std::memcpy(broken.data() + 8, &broken_sum, 8);
     must_miss(broken, "machine code that does not link");
+}
+
+TEST_CASE("what has a program's name and is no file is passed over") {
+    Folder folder;
+    const Options options = caching_in(folder.path);
+    const Outcome right = run(options);
+    REQUIRE(folder.files().size() == 1);
+    const std::string path = folder.files()[0];
+    for (const int kind : {0, 1, 2}) {
+        CAPTURE(kind);
+        fs::remove_all(path);
+        if (kind == 0) REQUIRE(::mkfifo(path.c_str(), 0600) == 0);  // nobody will ever write to it
+        if (kind == 1) fs::create_directory(path);
+        if (kind == 2) fs::create_symlink("/dev/zero", path);
+        const Outcome now = run(options);
+        CHECK(now.from_cache == 0);
+        same_outcome(now, right);
+    }
 }
 
 TEST_CASE("a folder that cannot be used costs nothing but the time to compile") {

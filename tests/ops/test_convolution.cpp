@@ -217,3 +217,36 @@ TEST_CASE("addresses of convolutions in groups are sums, with what follows in on
     CHECK_MESSAGE(nest.find("select.f32") != std::string::npos, nest);
     CHECK_MESSAGE(nest.find(")/") == std::string::npos, nest);
 }
+
+TEST_CASE(
+    "padded images without rows have a gradient, and a filter without elements sums nothing") {
+    const Array none = zeros(DType::F64, {2, 3, 0, 4});
+    const Array filter = Generator(5).uniform({2, 3, 3, 2}, -1, 1).astype(DType::F64);
+    for (const bool known : {true, false}) {
+        const Expr x =
+            known ? tensor(DType::F64, 4, "x", {2, 3, 0, 4}) : tensor(DType::F64, 4, "x");
+        const Expr w =
+            known ? tensor(DType::F64, 4, "w", {2, 3, 3, 2}) : tensor(DType::F64, 4, "w");
+        const Expr y = conv2d(x, w, {.border_mode = {{2, 1}, {0, 0}}});
+        const auto g = grad(sum(sqr(y + 1)), {x, w});
+        const auto got = function({.inputs = {x, w}, .outputs = {y, g[0], g[1]}})(none, filter);
+        CHECK(got[0].equals(zeros(DType::F64, {2, 2, 1, 3})));
+        CHECK(got[1].shape() == Sizes{2, 3, 0, 4});
+        CHECK(got[2].equals(zeros(DType::F64, {2, 3, 3, 2})));
+        // Images that are smaller than the filter are still an error, also where one row is
+        // missing.
+        const auto f = known ? Function() : function({.inputs = {x, w}, .outputs = {g[0]}});
+        if (!known) CHECK_THROWS_AS(f(zeros(DType::F64, {2, 3, 0, 1}), filter), GraphError);
+    }
+    // As the sum over no taps, at all places that the formula for sizes counts.
+    const Expr x = tensor(DType::F64, 4, "x", {1, 2, 3, 4}),
+               w = tensor(DType::F64, 4, "w", {5, 2, 0, 0});
+    const Expr y = conv2d(x, w);
+    const auto g = grad(sum(sqr(y)), {x, w});
+    const auto got = function({.inputs = {x, w}, .outputs = {y, g[0], g[1]}})(
+        Generator(6).uniform({1, 2, 3, 4}, -1, 1).astype(DType::F64),
+        zeros(DType::F64, {5, 2, 0, 0}));
+    CHECK(got[0].equals(zeros(DType::F64, {1, 5, 4, 5})));
+    CHECK(got[1].equals(zeros(DType::F64, {1, 2, 3, 4})));
+    CHECK(got[2].shape() == Sizes{5, 2, 0, 0});
+}

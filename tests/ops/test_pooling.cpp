@@ -193,3 +193,25 @@ TEST_CASE("an extreme and its position, found together: the first one, NaN above
                 }
             }
 }
+
+TEST_CASE("pool2d's windows that are larger than the image are as large as that") {
+    constexpr std::int64_t huge = 1'000'000'000;
+    const Expr x = tensor(DType::F64, 4, "x", {1, 2, 3, 5});
+    const Array v = Generator(3).uniform({1, 2, 3, 5}, -2, 2).astype(DType::F64);
+    for (const PoolMode mode :
+         {PoolMode::max, PoolMode::sum, PoolMode::average_inc_pad, PoolMode::average_exc_pad})
+        for (const std::int64_t stride : {std::int64_t{0}, std::int64_t{1}, huge}) {
+            const Expr y =
+                pool2d(x, {huge, huge},
+                       {.ignore_border = false, .stride = {stride, stride}, .mode = mode});
+            const Expr all = mode == PoolMode::max   ? max(x, {2, 3}, true)
+                             : mode == PoolMode::sum ? sum(x, {2, 3}, true)
+                                                     : mean(x, {2, 3}, true);
+            const auto got =
+                function({.inputs = {x},
+                          .outputs = {y, all, grad(sum(sqr(y)), x), grad(sum(sqr(all)), x)}})(v);
+            REQUIRE(got[0].shape() == Sizes{1, 2, 1, 1});
+            CHECK(test::difference(got[0], got[1]) <= 1e-14);
+            CHECK(test::difference(got[2], got[3]) <= 1e-14);
+        }
+}
