@@ -99,6 +99,13 @@ Expr with_documented_ties(const Expr& cost, Binding& leaves) {
     return smooth[0];
 }
 
+// Does it hold a function that is constant in pieces?
+bool has_rounding(const Expr& e) {
+    for (const char* op : {"floor", "ceil", "round", "floordiv", "mod"})
+        if (has_op(e, op)) return true;
+    return false;
+}
+
 // A message where the gradient of g.cost is not the slope along a random direction; `sure` is false
 // where there is no telling.
 std::optional<std::string> off_slope(const Case& c, const GradientOf& g, std::uint64_t seed,
@@ -126,6 +133,9 @@ std::optional<std::string> off_slope(const Case& c, const GradientOf& g, std::ui
     leaves.insert(leaves.end(), here.begin() + static_cast<std::ptrdiff_t>(own), here.end());
     const std::vector<Expr> roots{smooth, g.gradient};
     const Evaluation e = evaluate(roots, leaves, {seed, 0, true});
+    // Numbers that are all integers, as large ones are, rise although they are rounded.
+    constexpr long double whole_from = 0x1p40L;
+    if (has_rounding(g.cost) && !(std::fabs(e.values[0].f[0]) < whole_from)) return std::nullopt;
     const Wide &cost = e.values[0], &gradient = e.values[1];
     if (e.failed || cost.size() != 1 || cost.wild[0]) return std::nullopt;
     const auto& f = cost.f;
@@ -154,10 +164,21 @@ std::optional<std::string> off_slope(const Case& c, const GradientOf& g, std::ui
     // Flat: what is small beside 1 may have been lost on the way, as the slope of log(sigmoid(x)).
     if (largest_slope == 0 && std::fabs(slope) * h < 1e-17L) return std::nullopt;
     const long double scale = std::fabs(r2) + size + noise;
-    // Where the function is regular, so is its gradient.
-    if (std::isfinite(slope) &&
-        std::fabs(slope - r2) <= 1e-4L * scale + 100 * std::fabs(r1 - r2) + 1000 * noise)
+    // Where the function is regular, so is its gradient. At a small kink it is a slope of either
+    // side, or between these.
+    const long double allowed = 1e-4L * scale + 100 * std::fabs(r1 - r2) + 1000 * noise;
+    if (slope >= std::min({r2, forward, backward}) - allowed &&
+        slope <= std::max({r2, forward, backward}) + allowed)
         return std::nullopt;
+    // The derivative of what cancels is what rounding has left of it, also that of constants.
+    const Evaluation rounded = evaluate({&g.gradient, 1}, here, {seed, 1, false});
+    std::array<long double, lanes> slopes{};
+    for (std::int64_t k = 0; k < gradient.size(); ++k)
+        for (std::size_t l = 0; l < lanes; ++l)
+            slopes[l] += rounded.values[0].f[static_cast<std::size_t>(k) * lanes + l] *
+                         direction[static_cast<std::size_t>(k)];
+    const auto [low, high] = std::minmax_element(slopes.begin(), slopes.end());
+    if (std::fabs(slope - r2) <= 2 * (*high - *low)) return std::nullopt;
     return fmt::format("the cost rises by {:.12g}, its gradient with respect to {} says {:.12g}",
                        static_cast<double>(r2), g.wrt.node().name, static_cast<double>(slope));
 }

@@ -124,7 +124,10 @@ Sizes Drawer::sizes(int rank, std::int64_t most) {
         std::int64_t s = size();
         // An empty tensor computes nothing: few are enough.
         if (s == 0 && !once_in(6)) s = 1 + below(4);
-        while (count(out) * s > most) s = 1 + s / 3 - (s < 3);
+        // An axis without elements may become one of size 1 elsewhere.
+        std::int64_t others = 1;
+        for (const std::int64_t n : out) others *= std::max<std::int64_t>(n, 1);
+        while (others * s > most) s = 1 + s / 3 - (s < 3);
         out.push_back(s);
     }
     return out;

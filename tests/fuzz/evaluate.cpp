@@ -5,6 +5,7 @@
 #include <map>
 #include <numbers>
 #include <unordered_map>
+#include <utility>
 
 #include "compiler/fuse/lower.h"
 #include "compiler/ops/leaves.h"
@@ -237,7 +238,7 @@ class Walk {
 
 // Functions whose rows are approximations made for a dtype: in wide lanes they are what they stand
 // for.
-using Function = long double (*)(long double);
+using Function = long double (*)(long double, int order);
 
 long double erfcx(long double x) {
     if (x < 10) return std::exp(x * x) * std::erfc(x);
@@ -248,23 +249,66 @@ long double erfcx(long double x) {
     return sum / (x * std::sqrt(std::numbers::pi_v<long double>));
 }
 
+constexpr long double two_over_sqrt_pi = 2 * std::numbers::inv_sqrtpi_v<long double>;
+
+// (k/2) / (x + ((k+1)/2) / (x + ...)), of which the derivatives of erfcx are made for large x.
+long double fraction(long double x, int k) {
+    long double t = 0;
+    for (int j = k + 400; j >= k; --j) t = j / 2.0L / (x + t);
+    return t;
+}
+
+long double erfcx_slope(long double x, int order) {
+    long double y = erfcx(x), last = 0;
+    if (x > 1e6L) return 0;
+    for (int k = 1; k <= order; ++k) {
+        const long double next = x >= 2   ? -2 * fraction(x, k) * y
+                                 : k == 1 ? 2 * x * y - two_over_sqrt_pi
+                                          : 2 * x * y + 2 * (k - 1) * last;
+        last = std::exchange(y, next);
+    }
+    return y;
+}
+
+// h = 2 / sqrt(pi) / erfcx(x), h' = h (h - 2 x), and so on by Leibniz.
+long double erfc_hazard_slope(long double x, int order) {
+    if (x > 1e3L) return order == 1 ? 2 : 0;
+    std::vector<long double> h{two_over_sqrt_pi / erfcx(x)};
+    for (int n = 0; n < order; ++n) {
+        long double next = 0, binomial = 1;
+        for (int j = 0; j <= n; ++j) {
+            const int rest = n - j;
+            const long double slope = rest == 0 ? 2 * x : rest == 1 ? 2 : 0;
+            next += binomial * h[static_cast<std::size_t>(j)] *
+                    (h[static_cast<std::size_t>(rest)] - slope);
+            binomial = binomial * rest / (j + 1);
+        }
+        h.push_back(next);
+    }
+    return h.back();
+}
+
 const Function* function_of(std::string_view op) {
     static const std::map<std::string_view, Function> all{
-        {"erfc", [](long double x) { return std::erfc(x); }},
-        {"erfcx", erfcx},
-        {"log_erfc", [](long double x) {
+        {"erfc", [](long double x, int) { return std::erfc(x); }},
+        {"erfcx", [](long double x, int) { return erfcx(x); }},
+        {"erfcx_slope", erfcx_slope},
+        {"erfc_hazard", [](long double x, int) { return two_over_sqrt_pi / erfcx(x); }},
+        {"erfc_hazard_slope", erfc_hazard_slope},
+        {"log_erfc", [](long double x, int) {
              return x < 5 ? std::log(std::erfc(x)) : std::log(erfcx(x)) - x * x;
          }}};
     const auto found = all.find(op);
     return found == all.end() ? nullptr : &found->second;
 }
 
-void override(Function f, const Wide& x, Wide& y, const Noise& noise, Arithmetic& arithmetic) {
+void override(Function f, int order, const Wide& x, Wide& y, const Noise& noise,
+              Arithmetic& arithmetic) {
     for (std::size_t e = 0; e < static_cast<std::size_t>(y.size()); ++e) {
         y.inexact[e] = 1;
         for (int l = 0; l < (noise.exact ? lanes : first_own); ++l) {
             const std::size_t place = e * lanes + static_cast<std::size_t>(l);
-            const long double v = f(x.f[place]);
+            const long double v = f(x.f[place], order);
             const auto bit = static_cast<Mask>(1 << l);
             y.f[place] = arithmetic.settle(y.dtype, v, l, 3, true);
             y.wild[e] = static_cast<Mask>((y.wild[e] & ~bit) | (x.wild[e] & bit));
@@ -272,6 +316,38 @@ void override(Function f, const Wide& x, Wide& y, const Noise& noise, Arithmetic
             // Too large, or too small, for long doubles.
             if (std::isfinite(x.f[place]) && (std::isinf(v) || v == 0)) y.wild[e] |= bit;
         }
+    }
+}
+
+// sigmoid(x), also as 1 - sigmoid(-x); minus: sigmoid(-x).
+bool is_sigmoid(const Expr& e, Expr& x, bool& minus) {
+    const Expr* s = &e;
+    minus = false;
+    double one = 0;
+    if (e.node().op->name == "sub" && is_constant_scalar(e.node().inputs[0], &one) && one == 1) {
+        s = &e.node().inputs[1];
+        minus = true;
+    }
+    if (s->node().op->name != "sigmoid") return false;
+    x = s->node().inputs[0];
+    for (; x.node().op->name == "neg"; minus = !minus) x = Expr(x.node().inputs[0]);
+    return true;
+}
+
+// sigmoid(x) * sigmoid(-x) may be computed as y * (1 - y) of either, which is right to the last
+// place of 1.
+void vary_slope(const Node& node, const Wide& a, const Wide& b, Wide& y, Arithmetic& arithmetic) {
+    Expr of[2];
+    bool minus[2];
+    if (node.op->name != "mul" || !is_float(y.dtype) || a.sizes != y.sizes || b.sizes != y.sizes ||
+        !is_sigmoid(node.inputs[0], of[0], minus[0]) ||
+        !is_sigmoid(node.inputs[1], of[1], minus[1]) || !same(of[0], of[1]) || minus[0] == minus[1])
+        return;
+    for (std::size_t k = 0; k < y.f.size(); ++k) {
+        const int l = static_cast<int>(k % lanes);
+        if (l <= nearest) continue;
+        const long double s = l % 2 ? a.f[k] : b.f[k];
+        y.f[k] = arithmetic.settle(y.dtype, s * arithmetic.settle(y.dtype, 1 - s, l), l);
     }
 }
 
@@ -347,12 +423,18 @@ Evaluation evaluate(std::span<const Expr> outputs, const Binding& leaves, const 
                             : &values.at(&b.node())[static_cast<std::size_t>(b.output())]);
                 out.failed = static_cast<Mask>(
                     out.failed | Walk(lowered.nest, buffers, arithmetic, most_work).run());
+                const auto operand = [&](std::size_t i) -> const Wide& {
+                    const Expr& x = node->inputs[i];
+                    return values.at(&x.node())[static_cast<std::size_t>(x.output())];
+                };
+                if (node->inputs.size() == 2 && !noise.exact)
+                    vary_slope(*node, operand(0), operand(1), result.back(), arithmetic);
                 if (const Function* f = function_of(node->op->name))
-                    override(
-                        *f,
-                        values.at(&node->inputs[0]
-                                       .node())[static_cast<std::size_t>(node->inputs[0].output())],
-                        result.back(), noise, arithmetic);
+                    override(*f,
+                             node->attrs.has("order")
+                                 ? static_cast<int>(node->attrs.get<std::int64_t>("order"))
+                                 : 0,
+                             operand(0), result.back(), noise, arithmetic);
             }
         }
         values[node.get()] = std::move(result);

@@ -259,6 +259,8 @@ void Arithmetic::floats(const Instr& instr, std::span<const Slot* const> args,
              op == Op::Pow))
             out.wild |= bit;
         if (finite && op == Op::Div && std::isinf(out.f[l]) && args[1]->f[l] != 0) out.wild |= bit;
+        // A logarithm of what only rounding made 0.
+        if (op == Op::Log1p && args[0]->f[l] == -1 && args[0]->inexact) out.wild |= bit;
         // A limit that may exist.
         if (std::isnan(out.f[l]) && !finite) out.wild |= bit;
         if (out.f[l] == 0) {
@@ -449,8 +451,8 @@ bool rounded_away(DType t, std::span<const Slot> terms, std::size_t lane, long d
     if (!std::isfinite(size) || size <= 0x1p16L * std::fabs(total)) return false;
     long double sum = 0;
     for (const Slot& s : terms) {
-        const long double next = sum + s.f[lane];
-        const bool exact = next - sum == s.f[lane] && round_to(t, next) == next;
+        const long double x = s.f[lane], next = sum + x, of_x = next - sum;
+        const bool exact = (sum - (next - of_x)) + (x - of_x) == 0 && round_to(t, next) == next;
         if (!exact) return true;
         sum = next;
     }
@@ -538,9 +540,18 @@ Slot Arithmetic::fold(Reduction r, const Instr& element, std::span<const Slot> t
             long double v = r == Reduction::Prod  ? 1
                             : r == Reduction::Max ? -std::numeric_limits<long double>::infinity()
                                                   : std::numeric_limits<long double>::infinity();
-            const bool backwards = lane > nearest && (random() >> 33 & 1);
-            for (std::size_t k = 0; k < terms.size(); ++k) {
-                const long double x = terms[backwards ? terms.size() - 1 - k : k].f[l];
+            // Products are taken in any order, of which these come closest to the ends of the
+            // range.
+            ordered_.resize(terms.size());
+            for (std::size_t k = 0; k < terms.size(); ++k) ordered_[k] = terms[k].f[l];
+            if (r == Reduction::Prod && lane > nearest) {
+                const bool large_first = lane % 2 == 0;
+                std::sort(ordered_.begin(), ordered_.end(), [&](long double a, long double b) {
+                    const bool less = std::fabs(a) < std::fabs(b);
+                    return large_first ? std::fabs(b) < std::fabs(a) : less;
+                });
+            }
+            for (const long double x : ordered_) {
                 v = r == Reduction::Prod ? settle(t, v * x, lane)
                                          : extreme(r == Reduction::Max, v, x);
             }

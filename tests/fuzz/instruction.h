@@ -64,7 +64,7 @@ class Arithmetic {
     std::uint64_t state_;
     double amplitude_;
     bool exact_;
-    std::vector<long double> partial_;
+    std::vector<long double> partial_, ordered_;
 };
 
 }  // namespace arete::fuzz

@@ -129,6 +129,67 @@ TEST_CASE("judge: each of several equal elements has the whole gradient of their
     CHECK(check_gradients(c));
 }
 
+TEST_CASE("judge: products come in any order, which counts where one of them leaves the range") {
+    const Expr v = vector<float>("v", {5});
+    const auto product = [&](std::vector<float> x, float is) {
+        return allowed(v, Array(x), prod(v), Array(is));
+    };
+    // 0 first is 0; beside what has overflowed it is NaN.
+    CHECK(product({0, 3e38f, -2, 3e38f, 1}, 0));
+    CHECK(product({0, 3e38f, -2, 3e38f, 1}, NAN));
+    CHECK(!product({0, 3e38f, -1, 1, 1}, NAN));
+    CHECK(product({1e-30f, 1e30f, 1e30f, 1e-30f, 1}, 1));
+    CHECK(product({1e-30f, 1e30f, 1e30f, 1e-30f, 1}, inf));
+    CHECK(!product({1e-30f, 1e30f, 1, 1, 1}, inf));
+    CHECK(!product({2, 3, 1, 1, 1}, 7));
+    // Sums, too: what a huge number absorbed is gone, in whatever is made of it.
+    const Expr n = cast(sum(v), DType::I64);
+    CHECK(allowed(v, Array(std::vector<float>{1, 3e38f, -3e38f, 1, 1}), n, Array(std::int64_t{3})));
+    CHECK(!allowed(v, Array(std::vector<float>{1, 3e5f, -3e5f, 1, 1}), n, Array(std::int64_t{2})));
+}
+
+TEST_CASE("judge: the slope of a sigmoid is right to the last place of 1") {
+    const Expr x = scalar<float>("x");
+    for (const Expr& e : {sigmoid(x) * sigmoid(-x), sigmoid(-x) * (1 - sigmoid(-x))}) {
+        CHECK(allowed(x, 30, e, 9.3576e-14f));
+        CHECK(allowed(x, 30, e, 0));
+        CHECK(!allowed(x, 3, e, 0.0452f));
+    }
+    CHECK(!allowed(x, 30, sigmoid(-x), 0));
+    CHECK(!allowed(x, 30, sigmoid(x) * exp(-x), 0));
+}
+
+TEST_CASE("judge: a logarithm of what only rounding made 0 may be stable") {
+    const Expr x = scalar<float>("x");
+    CHECK(allowed(x, -2147483648.0f, log1p(expm1(x)), -2147483648.0f));
+    CHECK(allowed(x, -2147483648.0f, log1p(expm1(x)), -inf, true));
+    CHECK(!allowed(x, -1, log1p(x), -2147483648.0f));
+}
+
+TEST_CASE("judge: gradients at kinks, of huge whole numbers, and of what cancels") {
+    const auto wrong = [](const Expr& v, std::vector<double> at, const Expr& f, const Expr& g) {
+        Case c;
+        c.inputs = {v};
+        c.values = {Array(at)};
+        c.gradients = {{f, v, g}};
+        return check_gradients(c).has_value();
+    };
+    const Expr v = vector<double>("v", {4});
+    // One of many terms has a kink.
+    const Expr kink = sum(sqr(where(exp(v) > 1, exp(v), 1)) * 100) + relu(v(1));
+    CHECK(!wrong(v, {3, 0, 2, 1}, kink, grad(kink, v)));
+    CHECK(wrong(v, {3, 0, 2, 1}, kink, grad(kink, v) * 1.01));
+    // Numbers beyond 2^63 are whole, and rise.
+    const Expr whole = sum(floor(exp(v)));
+    CHECK(!wrong(v, {90, 0.5, 2, 1}, whole,
+                 grad(whole, v, {.disconnected_inputs = Disconnected::zero})));
+    // The functions beside erfc are what they are named after.
+    const Expr f = sum(erfcx(v) + log_erfc(v)), g = grad(f, v);
+    CHECK(!wrong(v, {-0.9, -0.2, 0.6, 3}, f, g));
+    CHECK(!wrong(v, {-0.9, -0.2, 0.6, 3}, sum(g), grad(sum(g), v)));
+    CHECK(wrong(v, {-0.9, -0.2, 0.6, 3}, sum(g), grad(sum(g), v) + 0.1));
+}
+
 TEST_CASE("judge: zeros may change their sign where they are computed") {
     const Expr x = scalar<float>("x");
     CHECK(allowed(x, 0, -x, 0.0f));
