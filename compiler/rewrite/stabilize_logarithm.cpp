@@ -42,6 +42,20 @@ Expr stable_log(const Match& m, const Expr& u) {
     return {};
 }
 
+// Does the logarithm of 1 - exp(x), which may be negative, stand for it?
+bool of_difference(const Expr& e, int depth = 4) {
+    if (e.node().op->name == "log1mexp") return true;
+    const auto& in = e.node().inputs;
+    return depth > 0 && std::any_of(in.begin(), in.end(),
+                                    [&](const Expr& x) { return of_difference(x, depth - 1); });
+}
+
+// The same for a factor: two negative ones have a positive product.
+Expr stable_log_of_factor(const Match& m, const Expr& u) {
+    const Expr a = stable_log(m, u);
+    return !a.empty() && of_difference(a) && !never_negative(u) ? Expr() : a;
+}
+
 Expr log_of_view(const Match& m) {
     std::vector<Expr> inputs = m['v'].node().inputs;
     inputs[0] = stable_log(m, inputs[0]);
@@ -49,23 +63,15 @@ Expr log_of_view(const Match& m) {
 }
 
 Expr log_of_product(const Match& m) {
-    const Expr a = stable_log(m, m['x']);
-    const Expr b = !a.empty() ? stable_log(m, m['y']) : Expr();
+    const Expr a = stable_log_of_factor(m, m['x']);
+    const Expr b = !a.empty() ? stable_log_of_factor(m, m['y']) : Expr();
     return !b.empty() ? on(m, a) + on(m, b) : Expr();
 }
 
 Expr log_of_quotient(const Match& m) {
-    const Expr a = stable_log(m, m['x']);
-    const Expr b = !a.empty() ? stable_log(m, m['y']) : Expr();
+    const Expr a = stable_log_of_factor(m, m['x']);
+    const Expr b = !a.empty() ? stable_log_of_factor(m, m['y']) : Expr();
     return !b.empty() ? on(m, a) - on(m, b) : Expr();
-}
-
-// Does the logarithm of 1 - exp(x), which may be negative, stand for it?
-bool of_difference(const Expr& e, int depth = 4) {
-    if (e.node().op->name == "log1mexp") return true;
-    const auto& in = e.node().inputs;
-    return depth > 0 && std::any_of(in.begin(), in.end(),
-                                    [&](const Expr& x) { return of_difference(x, depth - 1); });
 }
 
 Expr log_of_power(const Match& m) {
@@ -82,7 +88,7 @@ Expr times(const Match& m, const Expr& e, double factor) {
 }
 
 Expr log_of_square(const Match& m) {
-    const Expr a = stable_log(m, m['x']);
+    const Expr a = stable_log_of_factor(m, m['x']);
     return times(m, !a.empty() ? a : log(on(m, abs(get(m, 'x')))), 2);
 }
 
@@ -105,7 +111,7 @@ void split(const Match& m, const Expr& e, Expr& logs, Expr& others, int depth = 
         for (const Expr& x : e.node().inputs) split(m, x, logs, others, depth + 1);
         return;
     }
-    const Expr l = stable_log(m, e);
+    const Expr l = stable_log_of_factor(m, e);
     Expr& to = l.empty() ? others : logs;
     const Expr& part = l.empty() ? e : l;
     to = to.empty() ? part : l.empty() ? on(m, to) * on(m, part) : on(m, to) + on(m, part);

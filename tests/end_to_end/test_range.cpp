@@ -48,6 +48,16 @@ TEST_CASE("range: logarithms of even powers of what may be negative") {
             CHECK(run(x, log(pow(exp(x) - 1, n)), std::vector<double>{v})[0] ==
                   doctest::Approx(n * std::log(std::fabs(base))));
         }
+    // So have products and quotients of two negative numbers.
+    for (const double v : {0.5, 2.0, -1.0}) {
+        const double a = std::expm1(v), b = std::expm1(2 * v);
+        CHECK(run(x, log((1 - exp(x)) / (1 - exp(2 * x))), std::vector<double>{v})[0] ==
+              doctest::Approx(std::log(a / b)));
+        CHECK(run(x, log((exp(x) - 1) * (exp(2 * x) - 1)), std::vector<double>{v})[0] ==
+              doctest::Approx(std::log(a * b)));
+        CHECK(run(x, log(sum((exp(x) - 1) * (exp(2 * x) - 1))), std::vector<double>{v})[0] ==
+              doctest::Approx(std::log(a * b)));
+    }
     // An odd power of a negative number has none.
     CHECK(std::isnan(run(x, log(pow(1 - exp(x), 3.0)), std::vector<double>{1})[0]));
 }
