@@ -2,6 +2,7 @@
 #pragma once
 
 #include "compiler/ops/leaves.h"
+#include "compiler/ops/movement.h"
 #include "compiler/ops/rows.h"
 #include "compiler/rewrite/rewrite.h"
 
@@ -116,6 +117,14 @@ inline const Ints& axes_of(const Expr& e) {
 
 inline Pattern exp_of(char x) {
     return op("exp", any(x));
+}
+/// A number of the dtype of what matched.
+inline Operand number(const Match& m, double value) {
+    return on(m, scalar_constant(m.root().dtype(), value, m.loc()));
+}
+/// With the shape of what it replaces: what has cancelled, or a constant, may have been larger.
+inline Expr whole(const Match& m, const Expr& e) {
+    return e.empty() ? e : broadcast_to(on(m, e), m.root().shape());
 }
 /// A product as the one that is named `d`, of other operands.
 inline Expr dot_of(const Match& m, const Expr& x, const Expr& y) {

@@ -21,10 +21,6 @@ Expr sigmoid_of_minus_x(const Match& m) {
     return if_same_type(m, sigmoid(on(m, -get(m, 'x'))));
 }
 
-Operand number(const Match& m, double value) {
-    return on(m, scalar_constant(m.root().dtype(), value, m.loc()));
-}
-
 // 2 sigmoid(factor x)
 Expr twice_sigmoid(const Match& m, double factor) {
     const Expr s = sigmoid(on(m, get(m, 'x') * number(m, factor)));

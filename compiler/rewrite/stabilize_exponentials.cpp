@@ -100,10 +100,6 @@ bool collect(const Expr& written, double factor, std::vector<Term>& out, int dep
     return false;
 }
 
-Operand number(const Match& m, double v) {
-    return on(m, scalar_constant(m.root().dtype(), v, m.loc()));
-}
-
 // scale * base
 Expr exponent(const Match& m, const Term& t) {
     if (t.scale == 1) return t.base;
@@ -148,11 +144,6 @@ Expr log_of_sum(const Match& m, const std::vector<Term>& terms) {
     if (!constant) return all;
     return constant->coefficient == 1 ? softplus(on(m, all))
                                       : logaddexp(on(m, all), on(m, log_of_term(m, *constant)));
-}
-
-// With the shape of what it replaces: constants may have enlarged that.
-Expr whole(const Match& m, const Expr& e) {
-    return e.empty() ? e : broadcast_to(on(m, e), m.root().shape());
 }
 
 Expr times(const Match& m, const Expr& e, double factor) {

@@ -366,11 +366,6 @@ class Builder {
     std::vector<Expr> gone_;
 };
 
-// With the shape of what it replaces: what has cancelled may have been larger.
-Expr whole(const Match& m, const Expr& e) {
-    return broadcast_to(on(m, e), m.root().shape());
-}
-
 Expr cancelled(const Match& m) {
     const Product p = factors_of(m.root());
     if (!p.cancels()) return {};
