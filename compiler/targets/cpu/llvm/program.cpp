@@ -14,7 +14,6 @@
 namespace arete {
 
 using llvm_codegen::print_regions;
-using llvm_codegen::Region;
 
 namespace {
 
@@ -48,6 +47,8 @@ class ProgramPrinter {
     }
 
   private:
+    using Region = llvm_codegen::Region;
+
     llvm::Value* slot(llvm::IRBuilder<>& b, llvm::Value* table, int number) {
         llvm::Value* at =
             b.CreateConstInBoundsGEP1_64(b.getPtrTy(), table, static_cast<std::uint64_t>(number));
