@@ -27,8 +27,9 @@ std::vector<TensorType> infer_draw(const InferArgs& a) {
 // Elements are numbered row-major, and a block of four words serves `share` = 4 / Words of them:
 // those at a distance of `run` from each other. So `run` neighbours take the same word, each of a
 // block of its own, and nothing of what a machine computes for several neighbours at once is
-// thrown away. The numbering is part of what a draw means: it is the same everywhere. Elements run * share * q + run * p + r, for p < share, have
-// the words of block run * q + r, beginning with word Words * p.
+// thrown away. The numbering is part of what a draw means: it is the same everywhere. Elements run
+// * share * q + run * p + r, for p < share, have the words of block run * q + r, beginning with
+// word Words * p.
 constexpr std::int64_t run = 16;
 constexpr std::int64_t most_streams = std::int64_t{1} << 24;
 

@@ -25,8 +25,8 @@ struct Slot {
 struct Part {
     loops::Nest nest;        ///< before scheduling: what the interpreter runs
     std::vector<int> slots;  ///< by buffer of the nest
-    loops::Var axis;  ///< the nest's axis that the loop over blocks walks, where there is one
-    double cycles = 0;     ///< estimated, of one core
+    loops::Var axis;    ///< the nest's axis that the loop over blocks walks, where there is one
+    double cycles = 0;  ///< estimated, of one core
 };
 
 /// Runs a kernel: its parts one after another; where it has blocks, all parts for the first block

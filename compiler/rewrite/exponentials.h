@@ -14,6 +14,10 @@ struct Term {
     Expr base;
 };
 
+/// A function that underflows may be multiplied by this at most: what it has lost would be a
+/// number. exp(x) / (1 + 1e-20 exp(x)) is no 1e20 sigmoid(x - 46).
+inline constexpr double most_enlarged = 16;
+
 /// scale * base + offset
 struct Argument {
     double scale = 1;

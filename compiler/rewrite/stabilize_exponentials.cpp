@@ -5,6 +5,7 @@
 //     w = u - v + log(r/s), and p/r tanh(w/2) where q/s = -p/r;
 //   log(a exp(u) + b exp(v)) = logaddexp(u + log(a), v + log(b)).
 //
+// Where p/r would enlarge what has underflowed, its term is exp(u + log(p) - log(the sum below)).
 // Adding a logarithm to an exponent rounds it: relative to the result, by |w| units in the last
 // place where that underflows, as for softmax.
 #include <algorithm>
@@ -178,13 +179,20 @@ Expr quotient_of_two(const Match& m, const std::vector<Term>& above,
     }
     Expr out;
     const auto add = [&](const Expr& e) { out = out.empty() ? e : on(m, out) + on(m, e); };
-    if (p != 0 && p == -q) {
-        add(times(m, tanh(on(m, on(m, w) * number(m, 0.5))), p));
-    } else if (p != 0 && p == q) {
-        add(number(m, p).expr());
+    if (p != 0 && std::fabs(p) == std::fabs(q)) {
+        if (!usable(p)) return {};
+        // All has cancelled but NaN.
+        add(p == q ? where(on(m, eq(on(m, w), on(m, w))), number(m, p), on(m, w))
+                   : times(m, tanh(on(m, on(m, w) * number(m, 0.5))), p));
     } else {
-        if (p != 0) add(times(m, sigmoid(on(m, w)), p));
-        if (q != 0) add(times(m, sigmoid(on(m, -on(m, w))), q));
+        const auto add_part = [&](double factor, const Term& of, const Expr& argument) {
+            if (factor == 0) return;
+            const bool enlarges = std::fabs(factor) > most_enlarged;
+            add(enlarges ? share(m, {factor * of.coefficient, of.scale, of.base}, below)
+                         : times(m, sigmoid(on(m, argument)), factor));
+        };
+        add_part(p, r, w);
+        add_part(q, s, -on(m, w));
     }
     if (!rest.empty()) add(rest);
     return out;
@@ -193,11 +201,10 @@ Expr quotient_of_two(const Match& m, const std::vector<Term>& above,
 Expr quotient_of_sums(const Match& m) {
     std::vector<Term> above, below;
     if (!collect(m['y'], 1, below, 0) || below.size() < 2) return {};
-    if (below[0].coefficient < 0)
+    const bool flipped = below[0].coefficient < 0;
+    if (flipped)
         for (Term& t : below) t.coefficient = -t.coefficient;
     if (!all_positive(below)) return {};
-    const bool flipped = !collect(m['y'], 1, above, 0) ? false : above[0].coefficient < 0;
-    above.clear();
     Expr out;
     if (collect(m['x'], 1, above, 0)) {
         if (below.size() == 2) {

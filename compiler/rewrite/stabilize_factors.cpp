@@ -66,6 +66,7 @@ struct Product {
         return powers.emplace_back(Power{base, {}});
     }
     bool cancels() const {
+        if (scale > most_enlarged) return false;
         if (merged) return true;
         for (const Sigmoids& s : sigmoids)
             if (s.u.cancels() || s.v.cancels()) return true;
@@ -121,6 +122,10 @@ struct Product {
     }
 
   private:
+    static bool may_scale_by_exp(double shift) {
+        constexpr double least = -60;
+        return shift >= least && std::exp(shift) <= most_enlarged;
+    }
     // exp(a) / exp(logaddexp(a, b)) = sigmoid(a - b)
     void join_sums() {
         for (std::size_t i = 0; i < sigmoids.size(); ++i) {
@@ -136,14 +141,14 @@ struct Product {
                         const Sigmoids& s = sigmoids[of];
                         return std::min((flip ? s.v : s.u).total(), -(flip ? s.u : s.v).total());
                     };
-                    const double shift = w.offset - sigmoids[j].w.offset;
+                    const double shift = (minus ? 1 : -1) * (w.offset - sigmoids[j].w.offset);
                     if (!same_slope(sigmoids[j].w, w) || n(j, minus) < 1 || n(i, true) < 1 ||
-                        std::fabs(shift) > 60)
+                        !may_scale_by_exp(shift))
                         continue;
                     Sigmoids &exps = sigmoids[j], &all = sigmoids[i];
                     (minus ? exps.v : exps.u).add(-1), (minus ? exps.u : exps.v).add(1);
                     all.u.add(1), all.v.add(-1);
-                    scale *= std::exp(minus ? shift : -shift);
+                    scale *= std::exp(shift);
                     Argument apart = argument_of(at(a, a.loc()) - at(b, a.loc()));
                     of(apart).u.add(1);
                     of(apart).has_others = true;
@@ -160,9 +165,11 @@ struct Product {
             for (Sigmoids& to : sigmoids) {
                 const double n = from.u.total();
                 const double shift = n * (from.w.offset - to.w.offset);
-                constexpr double most = 60;
+                // Only where nothing of it is left, which might overflow without its offset.
+                const double absorbed = n > 0 ? std::max(-to.u.total(), to.v.total())
+                                              : std::max(to.u.total(), -to.v.total());
                 if (&from == &to || !to.has_others || !same_slope(from.w, to.w) ||
-                    std::fabs(shift) > most)
+                    absorbed < std::fabs(n) || !may_scale_by_exp(shift))
                     continue;
                 scale *= std::exp(shift);
                 to.u.add(from.u);
@@ -396,16 +403,17 @@ Expr distributed(const Match& m) {
         others.negative = false;
         others.above.erase(others.above.begin() + static_cast<std::ptrdiff_t>(k));
         std::vector<Product> products;
-        bool any = false;
+        bool any = false, enlarges = false;
         for (const auto& [term, negative] : terms) {
             Product t = factors_of(term);
             t.times(others);
             t.merge();
             any = any || t.cancels();
+            enlarges = enlarges || t.scale > most_enlarged;
             t.negative = t.negative != negative;
             products.push_back(std::move(t));
         }
-        if (!any) continue;
+        if (!any || enlarges) continue;
         Builder build(m);
         Expr e = build.product(products[0]);
         for (std::size_t i = 1; i < products.size(); ++i)

@@ -102,3 +102,79 @@ TEST_CASE("range: two hundred rotations come to rest") {
     }
     CHECK(run(x, window, in) == expected);
 }
+
+TEST_CASE("range: what underflows is not enlarged, whatever the coefficients of exponentials") {
+    using Long = long double;
+    const auto x = vector<float>("x");
+    struct Written {
+        const char* name;
+        Expr (*build)(const Expr& x, float c);
+        Long (*value)(Long x, Long c);
+    };
+    const Written all[] = {
+        {"exp(x) / (1 + c exp(x))",
+         [](const Expr& x, float c) { return exp(x) / (1 + c * exp(x)); },
+         [](Long x, Long c) { return std::exp(x) / (1 + c * std::exp(x)); }},
+        {"1 / (c + exp(x))", [](const Expr& x, float c) { return 1 / (c + exp(x)); },
+         [](Long x, Long c) { return 1 / (c + std::exp(x)); }},
+        {"1 / (1 + c exp(x))", [](const Expr& x, float c) { return 1 / (1 + c * exp(x)); },
+         [](Long x, Long c) { return 1 / (1 + c * std::exp(x)); }},
+        {"x / (c + exp(x))", [](const Expr& x, float c) { return x / (c + exp(x)); },
+         [](Long x, Long c) { return x / (c + std::exp(x)); }},
+        {"c exp(x) / (c + exp(x))",
+         [](const Expr& x, float c) { return c * exp(x) / (c + exp(x)); },
+         [](Long x, Long c) { return c * std::exp(x) / (c + std::exp(x)); }},
+        {"c exp(x) / (1 + c exp(x)) * c",
+         [](const Expr& x, float c) { return c * exp(x) / (1 + c * exp(x)) * c; },
+         [](Long x, Long c) { return c * std::exp(x) / (1 + c * std::exp(x)) * c; }},
+        {"exp(x + log(c)) * sigmoid(-x)",
+         [](const Expr& x, float c) { return exp(x + std::log(c)) * sigmoid(-x); },
+         [](Long x, Long c) { return std::exp(x + std::log(c)) / (1 + std::exp(x)); }},
+        {"exp(x + log(c)) * exp(-softplus(x))",
+         [](const Expr& x, float c) { return exp(x + std::log(c)) * exp(-softplus(x)); },
+         [](Long x, Long c) { return std::exp(x + std::log(c)) / (1 + std::exp(x)); }},
+        {"exp(x + log(c)) * exp(-logaddexp(x, 0))",
+         [](const Expr& x, float c) { return exp(x + std::log(c)) * exp(-logaddexp(x, 0)); },
+         [](Long x, Long c) { return std::exp(x + std::log(c)) / (1 + std::exp(x)); }}};
+    std::vector<float> at;
+    for (float v = -110; v <= 110; v += 2.75F) at.push_back(v);
+    int compared = 0;
+    for (const Written& w : all)
+        for (const float c : {1e-30F, 1e-20F, 1e-8F, 1e-3F, 0.05F, 1.F, 20.F, 1e3F, 1e8F, 1e20F}) {
+            const Array in(at);
+            const Expr e = w.build(x, c);
+            const Array got = function({.inputs = {x}, .outputs = {e}})(in)[0],
+                        plain = function(
+                            {.inputs = {x}, .outputs = {e}, .mode = Mode::fast_compile})(in)[0];
+            for (std::size_t k = 0; k < at.size(); ++k) {
+                const auto i = static_cast<std::int64_t>(k);
+                const Long exact = w.value(at[k], c);
+                // Where the formula as written is a normal number, that is right.
+                const double written = plain.as_double(i);
+                if (!std::isfinite(written) || std::fabs(exact) < 1e-36L ||
+                    std::fabs(exact) > 1e37L ||
+                    std::fabs(written - static_cast<double>(exact)) > 1e-4 * std::fabs(written))
+                    continue;
+                ++compared;
+                CAPTURE(w.name);
+                CAPTURE(c);
+                CAPTURE(at[k]);
+                // Exponents up to 200 are rounded.
+                CHECK(std::fabs(got.as_double(i) - static_cast<double>(exact)) <=
+                      5e-5 * std::fabs(static_cast<double>(exact)));
+            }
+        }
+    CHECK(compared > 3000);
+}
+
+TEST_CASE("range: quotients of exponentials that cancel keep NaN") {
+    const auto x = vector<float>("x");
+    const float nan = std::numeric_limits<float>::quiet_NaN();
+    for (const Expr& e : {(1 + exp(x)) / (1 + exp(x)), (2 + 2 * exp(x)) / (1 + exp(x)),
+                          (exp(-x) + exp(x)) / (3 * exp(x) + 3 * exp(-x))}) {
+        const auto got = run(x, e, std::vector<float>{nan, 0, 100});
+        CHECK(std::isnan(got[0]));
+        CHECK(std::isfinite(got[1]));
+        CHECK(got[2] == doctest::Approx(got[1]));
+    }
+}

@@ -38,9 +38,8 @@ TEST_CASE("devices: each runs what the interpreter runs, in every mode") {
     const std::vector<Array> expected = run_on("interpreter", Mode::interpret);
     REQUIRE(device_names().back() == "interpreter");
     for (const std::string& device : device_names())
-        for (const Mode mode :
-             {Mode::fast_run, Mode::fast_compile, Mode::fast_math, Mode::debug, Mode::nan_guard,
-              Mode::interpret}) {
+        for (const Mode mode : {Mode::fast_run, Mode::fast_compile, Mode::fast_math, Mode::debug,
+                                Mode::nan_guard, Mode::interpret}) {
             CAPTURE(device);
             CAPTURE(static_cast<int>(mode));
             const std::vector<Array> got = run_on(device, mode);
@@ -61,12 +60,10 @@ TEST_CASE("devices: the default is the first; an unknown one is an error that na
         if (device->target()) CHECK(device->target()->device() == name);
     }
     const auto x = vector<float>("x", {3});
-    const std::string message = message_of([&] {
-        (void)function({.inputs = {x}, .outputs = {x + 1}, .device = "abacus"});
-    });
+    const std::string message = message_of(
+        [&] { (void)function({.inputs = {x}, .outputs = {x + 1}, .device = "abacus"}); });
     CHECK(message.find("device 'abacus'") != std::string::npos);
-    for (const std::string& name : device_names())
-        CHECK(message.find(name) != std::string::npos);
+    for (const std::string& name : device_names()) CHECK(message.find(name) != std::string::npos);
 }
 
 TEST_CASE("devices: a check that fails leaves shared variables alone, on each") {
@@ -74,8 +71,8 @@ TEST_CASE("devices: a check that fails leaves shared variables alone, on each") 
         CAPTURE(device);
         const auto i = vector<std::int64_t>("i", {2});
         const Shared s = shared(Array(std::vector<float>{1, 2, 3}), "s");
-        const Function f = function(
-            {.inputs = {i}, .outputs = {s(i)}, .updates = {{s, s * 2}}, .device = device});
+        const Function f =
+            function({.inputs = {i}, .outputs = {s(i)}, .updates = {{s, s * 2}}, .device = device});
         CHECK_THROWS_AS((void)f(std::vector<std::int64_t>{0, 3}), RangeError);
         CHECK(s.get_value().data<float>()[2] == 3);
         (void)f(std::vector<std::int64_t>{0, 2});
