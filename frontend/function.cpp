@@ -53,7 +53,8 @@ class Function::Impl {
           profile_(profile),
           options_(std::move(options)),
           rules_(std::move(rules)),
-          device_(mode == Mode::interpret ? open_interpreter(options_) : open_device(options_)) {
+          device_(open_device(options_)) {
+        if (mode == Mode::interpret) device_ = open_interpreter(options_);
         pointers_.resize(graph_.inputs.size());
         results_.resize(graph_.outputs.size());
         for (std::size_t i = 0; i < graph_.inputs.size(); ++i)

@@ -39,6 +39,7 @@ enum class Trait : std::uint32_t {
     Stored = 1 << 8,       ///< made for the order of its elements in memory
     Late = 1 << 9,         ///< what it does follows from sizes: gone once these are known
     Joins = 1 << 10,       ///< the inputs one after another along attr axis
+    Saturates = 1 << 11,   ///< of one number: overflows, underflows, or is 1 but for rounding
 };
 constexpr Trait operator|(Trait a, Trait b) {
     return static_cast<Trait>(static_cast<std::uint32_t>(a) | static_cast<std::uint32_t>(b));

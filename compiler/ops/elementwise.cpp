@@ -171,14 +171,14 @@ constinit const OpDef sqrt_op{.info = {.name = "sqrt"},
 // ---- transcendental
 
 constinit const OpDef exp_op{
-    .info = {.name = "exp", .traits = Trait::Increasing},
+    .info = {.name = "exp", .traits = Trait::Increasing | Trait::Saturates},
     .doc = "e to the power of a",
     .infer = infer_elementwise_float,
     .scalar = [](const ScalarArgs& x) { return ir::exp(x[0]); },
     .pullback = [](const PullbackArgs& a) -> std::vector<Expr> { return {a.g[0] * a.y[0]}; },
     .samples = unary_samples<exp>};
 constinit const OpDef expm1_op{
-    .info = {.name = "expm1", .traits = Trait::Increasing},
+    .info = {.name = "expm1", .traits = Trait::Increasing | Trait::Saturates},
     .doc = "e^a - 1, accurate near 0",
     .infer = infer_elementwise_float,
     .scalar = [](const ScalarArgs& x) { return ir::expm1(x[0]); },
@@ -198,7 +198,7 @@ constinit const OpDef log1p_op{
     .scalar = [](const ScalarArgs& x) { return ir::log1p(x[0]); },
     .pullback = [](const PullbackArgs& a) -> std::vector<Expr> { return {a.g[0] / (1 + a.x[0])}; },
     .samples = unary_samples<log1p, -8, 40>};
-constinit const OpDef tanh_op{.info = {.name = "tanh", .traits = Trait::Increasing},
+constinit const OpDef tanh_op{.info = {.name = "tanh", .traits = Trait::Increasing | Trait::Saturates},
                               .doc = "hyperbolic tangent",
                               .infer = infer_elementwise_float,
                               .scalar = [](const ScalarArgs& x) { return ir::tanh(x[0]); },
@@ -221,7 +221,7 @@ constinit const OpDef cos_op{.info = {.name = "cos"},
                                  return {-(a.g[0] * sin(a.x[0]))};
                              },
                              .samples = unary_samples<cos>};
-constinit const OpDef erf_op{.info = {.name = "erf", .traits = Trait::Increasing},
+constinit const OpDef erf_op{.info = {.name = "erf", .traits = Trait::Increasing | Trait::Saturates},
                              .doc = "error function",
                              .infer = infer_elementwise_float,
                              .scalar = [](const ScalarArgs& x) { return ir::erf(x[0]); },
@@ -237,7 +237,7 @@ constinit const OpDef pow_op{.info = {.name = "pow"},
                              .pullback = pullback_pow,
                              .samples = binary_samples<pow, 5, 20>};
 constinit const OpDef sigmoid_op{
-    .info = {.name = "sigmoid", .traits = Trait::Increasing},
+    .info = {.name = "sigmoid", .traits = Trait::Increasing | Trait::Saturates},
     .doc = "1 / (1 + exp(-a)), without overflow",
     .infer = infer_elementwise_float,
     .scalar =
@@ -254,7 +254,7 @@ constinit const OpDef sigmoid_op{
     },
     .samples = unary_samples<sigmoid>};
 constinit const OpDef softplus_op{
-    .info = {.name = "softplus", .traits = Trait::Increasing},
+    .info = {.name = "softplus", .traits = Trait::Increasing | Trait::Saturates},
     .doc = "log(1 + exp(a)), without overflow",
     .infer = infer_elementwise_float,
     .scalar =

@@ -221,7 +221,7 @@ std::vector<Expr> pullback_logaddexp(const PullbackArgs& a) {
 
 }  // namespace
 
-constinit const OpDef erfc_op{.info = {.name = "erfc"},
+constinit const OpDef erfc_op{.info = {.name = "erfc", .traits = Trait::Saturates},
                               .doc = "1 - erf(a), accurate where that is small",
                               .infer = infer_elementwise_float,
                               .scalar = [](const ScalarArgs& x) { return ir::erfc(x[0]); },
@@ -308,7 +308,7 @@ constinit const OpDef log_softplus_op{.info = {.name = "log_softplus", .traits =
                                       .samples = unary_samples<log_softplus>};
 
 constinit const OpDef gumbel_op{
-    .info = {.name = "gumbel"},
+    .info = {.name = "gumbel", .traits = Trait::Saturates},
     .doc = "exp(k a - exp(a)), attr order k, whose slopes vanish where exp(a) overflows",
     .infer = infer_elementwise_float,
     .scalar = gumbel_of,
@@ -320,7 +320,7 @@ constinit const OpDef gumbel_op{
     },
     .samples = gumbel_samples};
 constinit const OpDef gumbel_cdf_op{
-    .info = {.name = "gumbel_cdf", .traits = Trait::Increasing},
+    .info = {.name = "gumbel_cdf", .traits = Trait::Increasing | Trait::Saturates},
     .doc = "1 - exp(-exp(a)), accurate where that is small",
     .infer = infer_elementwise_float,
     .scalar = [](const ScalarArgs& x) { return -ir::expm1(-ir::exp(x[0])); },

@@ -76,19 +76,11 @@ Array repeated(const Array& a, const Sizes& sizes, std::int64_t elements) {
     return out;
 }
 
-// What stabilising rules look for: it overflows, underflows, or is 1 but for rounding.
-bool may_have_stable_form(const OpInfo& op) {
-    for (const char* name :
-         {"exp", "expm1", "sigmoid", "softplus", "tanh", "erf", "erfc", "gumbel", "gumbel_cdf"})
-        if (op.name == name) return true;
-    return false;
-}
-
 }  // namespace
 
 Expr fold(const Expr& e, Products products, Functions functions) {
     const Node& n = e.node();
-    if (functions == Functions::kept && may_have_stable_form(*n.op)) return {};
+    if (functions == Functions::kept && n.op->has(Trait::Saturates)) return {};
     const bool alias = n.op->has(Trait::Alias);
     if ((!def(n).scalar && !alias) || n.inputs.empty() || !is_static(e.shape())) return {};
     for (const Expr& x : n.inputs)

@@ -112,8 +112,8 @@ struct RewriteLog {
 /// are folded where it does not matter.
 enum class Products { fused, rounded, unknown };
 
-/// Are exp, sigmoid, tanh, erf and the like folded where they are applied to constants? Stable
-/// forms are looked for first: log(1 + exp(100)) is a number.
+/// Are functions with Trait::Saturates folded where they are applied to constants? Stable forms
+/// are looked for first: log(1 + exp(100)) is a number.
 enum class Functions { folded, kept };
 
 /// Applies rules bottom up until none fires, merging equal nodes and folding constants on the way.

@@ -60,10 +60,14 @@ TEST_CASE("devices: the default is the first; an unknown one is an error that na
         if (device->target()) CHECK(device->target()->device() == name);
     }
     const auto x = vector<float>("x", {3});
-    const std::string message = message_of(
-        [&] { (void)function({.inputs = {x}, .outputs = {x + 1}, .device = "abacus"}); });
-    CHECK(message.find("device 'abacus'") != std::string::npos);
-    for (const std::string& name : device_names()) CHECK(message.find(name) != std::string::npos);
+    for (const Mode mode : {Mode::fast_run, Mode::interpret}) {
+        const std::string message = message_of([&] {
+            (void)function({.inputs = {x}, .outputs = {x + 1}, .mode = mode, .device = "abacus"});
+        });
+        CHECK(message.find("device 'abacus'") != std::string::npos);
+        for (const std::string& name : device_names())
+            CHECK(message.find(name) != std::string::npos);
+    }
 }
 
 TEST_CASE("devices: a check that fails leaves shared variables alone, on each") {
