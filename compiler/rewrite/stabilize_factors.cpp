@@ -219,8 +219,9 @@ bool take_sum(const Expr& e, double n, Product& out) {
     return true;
 }
 
-// Takes e to the n-th power into `out` where it is never zero; else false.
-bool take_power(const Expr& e, double n, Product& out) {
+// Takes e to the n-th power into `out` where it is never zero; else false. Below a root (`rooted`)
+// only what is positive: the root of an even power is not the odd one of a negative number.
+bool take_power(const Expr& e, double n, Product& out, bool rooted = false) {
     if (is_op(e, "exp") || is_op(e, "sigmoid")) {
         const Place at = place_of(argument_of(input(e)), out);
         at.u().add(n);
@@ -240,7 +241,7 @@ bool take_power(const Expr& e, double n, Product& out) {
         if (order != 0) at.u().add(order), at.v().add(-order);
         return true;
     }
-    if (is_op(e, "expm1") && n == std::round(n)) {
+    if (is_op(e, "expm1") && !rooted && n == std::round(n)) {
         const Place at = place_of(argument_of(input(e)), out);
         (n > 0 ? at.s.expm1s_above : at.s.expm1s_below)[at.minus] += static_cast<int>(std::fabs(n));
         at.s.has_others = true;
@@ -252,11 +253,11 @@ bool take_power(const Expr& e, double n, Product& out) {
         return true;
     }
     double power = 0;
-    if (is_op(e, "sqr")) return take_power(input(e), 2 * n, out);
-    if (is_op(e, "sqrt")) return take_power(input(e), n / 2, out);
+    if (is_op(e, "sqr")) return take_power(input(e), 2 * n, out, rooted);
+    if (is_op(e, "sqrt")) return take_power(input(e), n / 2, out, true);
     if (is_op(e, "pow") && is_constant_scalar(input(e, 1), &power) && std::isfinite(power) &&
         power != 0)
-        return take_power(input(e), power * n, out);
+        return take_power(input(e), power * n, out, rooted || power != std::round(power));
     return take_sum(e, n, out);
 }
 

@@ -178,3 +178,76 @@ TEST_CASE("range: quotients of exponentials that cancel keep NaN") {
         CHECK(got[2] == doctest::Approx(got[1]));
     }
 }
+
+TEST_CASE("range: products and quotients of exponentials are what was written, of either sign") {
+    const auto x = scalar<double>("x");
+    const Expr e = exp(x), m = expm1(x), s = sigmoid(x), t = tanh(x);
+#define WRITTEN(y) \
+    { #y, y }
+    const std::pair<const char*, Expr> all[] = {
+        WRITTEN(sqrt(sqr(m)) * e / exp(x)),
+        WRITTEN(pow(sqr(m), 0.5) * e / exp(x)),
+        WRITTEN(pow(sqr(m), 1.5) * s / sigmoid(x)),
+        WRITTEN(pow(pow(m, 2), 0.5) * e * exp(-x)),
+        WRITTEN(sqrt(m * m) * e * exp(-x)),
+        WRITTEN(sqrt(sqr(e - 1)) * e / exp(x)),
+        WRITTEN(pow(sqr(1 - e), 1.5) / e * exp(x)),
+        WRITTEN(sqr(m) * e / (exp(x) * pow(sqr(m), 0.5))),
+        WRITTEN(m * e / (m * exp(x))),
+        WRITTEN(e / m / m),
+        WRITTEN(e / sqr(m)),
+        WRITTEN(e * e / (m * m * m)),
+        WRITTEN(e / (1 - e) / (1 - e)),
+        WRITTEN(1 / m * (e - 1)),
+        WRITTEN(pow(m, 3) / m),
+        WRITTEN(pow(m, 3) * e / (m * m) / e),
+        WRITTEN((1 - e) / (1 + e)),
+        WRITTEN((e - 1) / (e + 1) * (1 + e)),
+        WRITTEN((e - exp(-x)) / (e + exp(-x)) / s * s),
+        WRITTEN((3 - 2 * e) / (1 + 5 * e)),
+        WRITTEN((3 - 2 * e) / (-1 - 5 * e)),
+        WRITTEN((3 - 2 * e + exp(2 * x)) / (1 + 5 * e)),
+        WRITTEN((3 - 2 * e + exp(2 * x)) / (1 + 5 * e + exp(-x))),
+        WRITTEN(e / (e + exp(2 * x) + exp(-3 * x))),
+        WRITTEN((e + 1) / (e + 1e-9)),
+        WRITTEN(log(e + 2) - log(3 * e + 1)),
+        WRITTEN(log(exp(2 * x) - e + 1)),
+        WRITTEN(log((e - 1) * (e - 1))),
+        WRITTEN(exp(-e) * e / exp(x)),
+        WRITTEN(exp(-e) * exp(e)),
+        WRITTEN(exp(x - e) / exp(x)),
+        WRITTEN(exp(2 * x - e) * exp(-x)),
+        WRITTEN((1 - exp(-e)) / e),
+        WRITTEN(1 - exp(-exp(1 - x))),
+        WRITTEN(exp(-exp(-2 * x) * 3)),
+        WRITTEN(sqr(s) / s * (1 - s)),
+        WRITTEN(s * s * s / pow(s, 2.5)),
+        WRITTEN(pow(s, 0.3) / pow(1 + e, 0.7)),
+        WRITTEN(sqrt(1 + e) / sqrt(e)),
+        WRITTEN(pow(1 + e, -1.5) * e),
+        WRITTEN(pow(2 + 3 * e, -1.5) * e),
+        WRITTEN(exp(3 * x) / pow(1 + e, 3)),
+        WRITTEN(exp(x + 1) / (1 + e) / exp(2 * x - 1) * exp(x)),
+        WRITTEN(2 * s - 1),
+        WRITTEN(1 - 2 * s),
+        WRITTEN(3 * s - 3),
+        WRITTEN(3 - 6 * s),
+        WRITTEN(t / (1 + e) * (1 + e))};
+#undef WRITTEN
+    for (const auto& [name, y] : all) {
+        CAPTURE(name);
+        const Function stable = function({.inputs = {x}, .outputs = {y, grad(y, x)}}),
+                       plain =
+                           function({.inputs = {x}, .outputs = {y}, .mode = Mode::fast_compile});
+        const auto written = [&](double at) { return plain(at)[0].item<double>(); };
+        for (const double at : {-3.0, -1.0, -0.25, 0.5, 2.0, 5.0}) {
+            CAPTURE(at);
+            const std::vector<Array> got = stable(at);
+            const double value = written(at), h = 1e-5 * (1 + std::fabs(at));
+            CHECK(std::fabs(got[0].item<double>() - value) <= 1e-9 * std::fabs(value));
+            const double slope = (written(at + h) - written(at - h)) / (2 * h);
+            CHECK(std::fabs(got[1].item<double>() - slope) <=
+                  1e-4 * (std::fabs(slope) + std::fabs(value)));
+        }
+    }
+}
