@@ -93,9 +93,7 @@ void add_flags(CLI::App& app, Flags& f) {
 }
 
 /// A flag with a value that makes no sense.
-[[noreturn]] void usage(const std::string& message) {
-    throw CLI::ValidationError(message);
-}
+[[noreturn]] void usage(const std::string& message) { throw CLI::ValidationError(message); }
 
 /// Everything that the flags say, checked.
 struct Job {
@@ -135,10 +133,9 @@ Job check(const Flags& f) {
     const auto* mode = std::find_if(std::begin(kModes), std::end(kModes),
                                     [&](const ModeName& m) { return m.name == f.mode; });
     if (mode == std::end(kModes))
-        usage(
-            fmt::format("unknown --mode '{}'; the modes are fast_run, fast_math, fast_compile, "
-                        "nan_guard, debug and interpret",
-                        f.mode));
+        usage(fmt::format("unknown --mode '{}'; the modes are fast_run, fast_math, fast_compile, "
+                          "nan_guard, debug and interpret",
+                          f.mode));
     job.mode = mode->mode;
     job.profile = f.profile;
     job.options = Options::from_environment();
@@ -164,12 +161,11 @@ Job check(const Flags& f) {
 
 SgdResult train(const Job& job, const MnistData& data, bool quiet, const std::string& report) {
     // [region train]
-    const Network net =
-        build_net(*job.net, job.run.batch, {.seed = job.run.seed, .init = job.init});
+    const Network net = build_net(*job.net, job.run.batch,
+                                  {.seed = job.run.seed, .init = job.init});
     Progress progress(job.run.test_set, quiet);
     return net.sgd(shared_data(data.train_x, data.train_y, "training"), job.run.epochs,
-                   job.run.batch, job.run.eta,
-                   shared_data(data.valid_x, data.valid_y, "validation"),
+                   job.run.batch, job.run.eta, shared_data(data.valid_x, data.valid_y, "validation"),
                    shared_data(data.test_x, data.test_y, "test"),
                    {.lmbda = job.run.lmbda,
                     .limit = job.run.limit,
@@ -183,8 +179,7 @@ SgdResult train(const Job& job, const MnistData& data, bool quiet, const std::st
 }
 
 void run(const Flags& flags, Job job) {
-    const MnistData data =
-        flags.data == "embedded" ? load_embedded_digits() : load_mnist(flags.data);
+    const MnistData data = flags.data == "embedded" ? load_embedded_digits() : load_mnist(flags.data);
     if (data.pixels() != kSide * kSide)
         fail<DataError>({}, "{}: images have {} pixels, the nets take {}x{}", flags.data,
                         data.pixels(), kSide, kSide);
@@ -209,10 +204,9 @@ void run(const Flags& flags, Job job) {
     if (!flags.quiet) {
         fmt::print("{:.1f} s, {:.0f} images/s while training, {:.0f} ms compiling\n",
                    result.seconds, result.images_per_second, result.compile_ms);
-        fmt::print(
-            "To see the kernels generated for this net, add --dump loops,llvm,asm "
-            "[--dump-dir DIR]; --dump all writes every stage, graph and rewrites "
-            "included.\n");
+        fmt::print("To see the kernels generated for this net, add --dump loops,llvm,asm "
+                   "[--dump-dir DIR]; --dump all writes every stage, graph and rewrites "
+                   "included.\n");
     }
     if (job.profile) fmt::print("{}\n{}", to_string(result.profile), to_string(result.passes));
     if (json.is_open()) {
