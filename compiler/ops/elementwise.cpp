@@ -175,14 +175,18 @@ constinit const OpDef exp_op{
     .doc = "e to the power of a",
     .infer = infer_elementwise_float,
     .scalar = [](const ScalarArgs& x) { return ir::exp(x[0]); },
-    .pullback = [](const PullbackArgs& a) -> std::vector<Expr> { return {a.g[0] * a.y[0]}; },
+    .pullback = [](const PullbackArgs& a) -> std::vector<Expr> {
+        return {unless_flat_below(a.g[0] * a.y[0], a.x[0])};
+    },
     .samples = unary_samples<exp>};
 constinit const OpDef expm1_op{
     .info = {.name = "expm1", .traits = Trait::Increasing | Trait::Saturates},
     .doc = "e^a - 1, accurate near 0",
     .infer = infer_elementwise_float,
     .scalar = [](const ScalarArgs& x) { return ir::expm1(x[0]); },
-    .pullback = [](const PullbackArgs& a) -> std::vector<Expr> { return {a.g[0] * exp(a.x[0])}; },
+    .pullback = [](const PullbackArgs& a) -> std::vector<Expr> {
+        return {unless_flat_below(a.g[0] * exp(a.x[0]), a.x[0])};
+    },
     .samples = unary_samples<expm1>};
 constinit const OpDef log_op{
     .info = {.name = "log"},
@@ -203,7 +207,7 @@ constinit const OpDef tanh_op{.info = {.name = "tanh", .traits = Trait::Increasi
                               .infer = infer_elementwise_float,
                               .scalar = [](const ScalarArgs& x) { return ir::tanh(x[0]); },
                               .pullback = [](const PullbackArgs& a) -> std::vector<Expr> {
-                                  return {a.g[0] * (1 - sqr(a.y[0]))};
+                                  return {unless_flat(a.g[0] * (1 - sqr(a.y[0])), a.x[0])};
                               },
                               .samples = unary_samples<tanh>};
 constinit const OpDef sin_op{
@@ -226,7 +230,8 @@ constinit const OpDef erf_op{.info = {.name = "erf", .traits = Trait::Increasing
                              .infer = infer_elementwise_float,
                              .scalar = [](const ScalarArgs& x) { return ir::erf(x[0]); },
                              .pullback = [](const PullbackArgs& a) -> std::vector<Expr> {
-                                 return {a.g[0] * (1.1283791670955126 * bell(a.x[0]))};
+                                 return {unless_flat(
+                                     a.g[0] * (1.1283791670955126 * bell(a.x[0])), a.x[0])};
                              },
                              .samples = unary_samples<erf>};
 constinit const OpDef pow_op{.info = {.name = "pow"},
@@ -250,7 +255,7 @@ constinit const OpDef sigmoid_op{
             return q - q * (e - (s - 1.0));
         },
     .pullback = [](const PullbackArgs& a) -> std::vector<Expr> {
-        return {a.g[0] * (a.y[0] * (1 - a.y[0]))};
+        return {unless_flat(a.g[0] * (a.y[0] * (1 - a.y[0])), a.x[0])};
     },
     .samples = unary_samples<sigmoid>};
 constinit const OpDef softplus_op{
@@ -260,7 +265,7 @@ constinit const OpDef softplus_op{
     .scalar =
         [](const ScalarArgs& x) { return ir::max(x[0], 0.0) + ir::log1p(ir::exp(-ir::abs(x[0]))); },
     .pullback = [](const PullbackArgs& a) -> std::vector<Expr> {
-        return {a.g[0] * sigmoid(a.x[0])};
+        return {unless_flat_below(a.g[0] * sigmoid(a.x[0]), a.x[0])};
     },
     .samples = unary_samples<softplus>};
 

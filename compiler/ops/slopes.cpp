@@ -184,6 +184,21 @@ Expr slope_of_power(const PullbackArgs& a, double power) {
     return power > 0 && power < 1 && is_sum_of_squares(x) ? where(neq(x, 0), slope, 0) : slope;
 }
 
+// Is e made with exponentials?
+bool holds_exponential(const Expr& e, int depth) {
+    const Node& n = e.node();
+    if (depth == 0 || n.is_leaf() || !is_float(e.dtype())) return false;
+    if (n.op == &exp_op.info || n.op == &expm1_op.info) return true;
+    if (!def(n).scalar && !n.op->has(Trait::View)) return false;
+    return std::any_of(n.inputs.begin(), n.inputs.end(),
+                       [&](const Expr& x) { return holds_exponential(x, depth - 1); });
+}
+
+// From here on exp(-x) is 0.
+double flat_from(const Expr& x) {
+    return x.dtype() == DType::F32 ? 104 : 746;
+}
+
 }  // namespace
 
 Expr quotient(const Expr& g, const Expr& y) {
@@ -222,6 +237,15 @@ std::vector<Expr> pullback_pow(const PullbackArgs& a) {
     if (constant_value(n)) return {by_base, Expr()};
     const Expr zero = (eq(y, 0) && x >= 0) || (eq(x, 0) && eq(n, 0));
     return {by_base, g * (y * log(where(zero, 1, x)))};
+}
+
+Expr unless_flat_below(const Expr& g, const Expr& x) {
+    return holds_exponential(x, deepest) ? where(at(x, {}) < -flat_from(x), 0, at(g, {})) : g;
+}
+
+Expr unless_flat(const Expr& g, const Expr& x) {
+    if (!holds_exponential(x, deepest)) return g;
+    return where(abs(at(x, {})) > flat_from(x), 0, at(g, {}));
 }
 
 }  // namespace arete

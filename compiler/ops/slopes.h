@@ -12,6 +12,10 @@ std::vector<Expr> pullback_pow(const PullbackArgs& a);
 /// g / y, where g is a multiple of y as it is written, or of an odd function of it: y may be 0.
 /// Empty for others.
 Expr quotient(const Expr& g, const Expr& y);
+/// The gradient g of f(x), which underflows far below 0, or far from it: exactly 0 there where x is
+/// made with exponentials, which may have overflowed.
+Expr unless_flat_below(const Expr& g, const Expr& x);
+Expr unless_flat(const Expr& g, const Expr& x);
 /// True for squares, other powers above 1 of what is not negative, and sums and positive multiples
 /// of such: never negative, and where they are 0 their gradient is, too.
 bool is_sum_of_squares(const Expr& e);

@@ -17,6 +17,7 @@ std::span<const Rule> reduction_rules();
 // The parts of stabilize_rules().
 std::span<const Rule> softmax_rules();
 std::span<const Rule> exponential_rules();
+std::span<const Rule> scaled_rules();
 std::span<const Rule> stable_elementwise_rules();
 std::span<const Rule> logarithm_rules();
 std::span<const Rule> factor_rules();

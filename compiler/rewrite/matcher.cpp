@@ -99,7 +99,8 @@ Expr moved_inside(const Node& f, const std::vector<const Node*>& views, const Ex
     for (Expr& x : inputs) {
         const bool number = x.rank() == 0 && constant_value(x);
         for (std::size_t k = views.size(); k-- > 0;)
-            if (!number || widens(*views[k])) x = view_of(*views[k], x);
+            // A condition is no number that gets wider.
+            if (widens(*views[k]) ? x.dtype() == DType::F32 : !number) x = view_of(*views[k], x);
     }
     const Expr moved = apply(def(f), inputs, f.attrs, f.loc());
     return moved.type() == e.type() ? moved : Expr();

@@ -10,7 +10,7 @@ std::span<const Rule> stabilize_rules() {
         std::vector<Rule> all;
         for (const auto part :
              {rules::softmax_rules, rules::exponential_rules, rules::stable_elementwise_rules,
-              rules::logarithm_rules, rules::factor_rules})
+              rules::logarithm_rules, rules::factor_rules, rules::scaled_rules})
             for (const Rule& r : part()) all.push_back(r);
         return all;
     }();

@@ -30,8 +30,9 @@ Expr stable_log(const Match& m, const Expr& u) {
     if (is_size(u)) return e;
     for (const Rule& r : stabilize_rules()) {
         if (r.pattern.kind != Pattern::Kind::Apply || r.pattern.op != "log") continue;
-        // What follows holds for any operand: no stable form of its own.
-        if (std::string_view(r.name) == "log1p" || std::string_view(r.name) == "log1p_minus")
+        // What follows holds for any operand, of any sign: no stable form of its own.
+        const std::string_view name = r.name;
+        if (name == "log1p" || name == "log1p_minus" || name == "log_of_scaled_exponentials")
             continue;
         Matcher matches(r.pattern, e, nullptr, true);
         while (const std::optional<Match> found = matches.next()) {

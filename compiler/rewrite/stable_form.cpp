@@ -56,11 +56,12 @@ class Former {
             done_[i] = std::move(forms);
             return;
         }
-        // Rules see a leaf.
+        // Rules see a leaf, marked as one that is not what it seems.
         for (std::size_t k = 0; k < forms.size(); ++k) {
-            const Expr leaf = make_leaf(input_op, forms[k].type(), node->loc());
-            done_[i].push_back(engine_.normal_form(leaf.node())[0]);
-            stands_for_[leaf.node().id] = {i, k};
+            Node leaf = make_leaf(input_op, forms[k].type(), node->loc()).node();
+            leaf.attrs = leaf.attrs.with("stands_for", true);
+            stands_for_[leaf.id] = {i, k};
+            done_[i].push_back(engine_.normal_form(std::move(leaf))[0]);
         }
         kept_[i] = std::move(forms);
     }

@@ -251,3 +251,11 @@ TEST_CASE("range: products and quotients of exponentials are what was written, o
         }
     }
 }
+
+TEST_CASE("range: stable forms look through the conversion of a choice") {
+    const auto x = vector<float>("x");
+    const Expr chosen = cast(where(x > 0, x, -2 * x), DType::F64);
+    const auto got = run(x, log(chosen), std::vector<float>{3, -5});
+    CHECK(got[0] == doctest::Approx(std::log(3.0)));
+    CHECK(got[1] == doctest::Approx(std::log(10.0)));
+}
