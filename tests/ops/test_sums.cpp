@@ -367,3 +367,36 @@ TEST_CASE("sums: denominators of softmax") {
     const std::vector<long double> one(2, 1);
     CHECK(worst_error(on_all_levels({x}, sum(softmax(x), 1), {v}), one, one) < 8 * f32_unit);
 }
+
+TEST_CASE("sums: over two axes, where vectors leave a remainder of the outer one") {
+    // Of ones, so that each of the n k products counts.
+    for (const DType t : {DType::F32, DType::F64})
+        for (const std::int64_t n : {5, 7, 9, 11, 13, 17, 19, 23, 33, 35, 49})
+            for (const std::int64_t k : {3, 17, 40, 300})
+                for (const Mode mode : {Mode::fast_compile, Mode::fast_run}) {
+                    const Expr x = tensor(t, 2, "x", {n, 1}), y = tensor(t, 2, "y", {1, k}),
+                               z = tensor(t, 2, "z", {n, k});
+                    for (const char* cpu : {"avx512", "avx2", "baseline"}) {
+                        Options options;
+                        options.cpu = cpu;
+                        options.cache_dir.clear();
+                        CAPTURE(n);
+                        CAPTURE(k);
+                        CAPTURE(cpu);
+                        CAPTURE(name(t));
+                        try {
+                            const auto got = function(
+                                {.inputs = {x, y, z},
+                                 .outputs = {sum(x * y), sum(x * y * z), sum(exp(z - x), {0, 1})},
+                                 .mode = mode,
+                                 .options = options})(full<double>({n, 1}, 1).astype(t),
+                                                      full<double>({1, k}, 1).astype(t),
+                                                      full<double>({n, k}, 1).astype(t));
+                            for (const Array& a : got)
+                                CHECK(a.as_double(0) == static_cast<double>(n * k));
+                        } catch (const ArgumentError&) {
+                            continue;  // no such level on this processor
+                        }
+                    }
+                }
+}

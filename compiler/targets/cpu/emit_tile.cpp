@@ -351,6 +351,7 @@ Emitter::Statements Emitter::reduce_axis(std::size_t position, const std::vector
                                       return chain;
                                   });
         range(v) = all;
+        chain_steps_ = steps;  // for what is left over of the axes outside
         return out;
     }
     if (vector_axis(v)) {
