@@ -237,6 +237,64 @@ class Negations {
     llvm::DenseSet<const llvm::Value*> negated_;
 };
 
+// ---- parts_of_vectors
+
+// A part of a vector that LLVM's passes have made with wide integers, (bitcast (trunc (lshr
+// (bitcast v), n))). Where such parts are shuffled, widened and multiplied, instruction selection
+// for AVX-512 crashes. What takes their place is the shuffle that they are.
+class Parts {
+  public:
+    static bool faulty(const llvm::Instruction& i) {
+        llvm::Value* whole = nullptr;
+        std::uint64_t from = 0;
+        return find(i, whole, from);
+    }
+
+    static void mend(llvm::Instruction& i) {
+        llvm::Value* whole = nullptr;
+        std::uint64_t from = 0;
+        find(i, whole, from);
+        std::vector<int> own(llvm::cast<llvm::FixedVectorType>(i.getType())->getNumElements());
+        for (std::size_t l = 0; l < own.size(); ++l)
+            own[l] = static_cast<int>(from) + static_cast<int>(l);
+        llvm::IRBuilder<> b(&i);
+        i.replaceAllUsesWith(b.CreateShuffleVector(whole, own));
+        i.eraseFromParent();
+    }
+
+  private:
+    static bool find(const llvm::Instruction& i, llvm::Value*& whole, std::uint64_t& from) {
+        const auto* part = llvm::dyn_cast<llvm::FixedVectorType>(i.getType());
+        if (i.getOpcode() != llvm::Instruction::BitCast || !part ||
+            !i.getOperand(0)->getType()->isIntegerTy() ||
+            i.getOperand(0)->getType()->getIntegerBitWidth() <= 128)
+            return false;
+        const llvm::Value* v = i.getOperand(0);
+        const auto made_by = [&](unsigned opcode) {
+            const auto* of = llvm::dyn_cast<llvm::Instruction>(v);
+            return of && of->getOpcode() == opcode ? of : nullptr;
+        };
+        std::uint64_t bits = 0;
+        if (const auto* trunc = made_by(llvm::Instruction::Trunc)) v = trunc->getOperand(0);
+        if (const auto* shift = made_by(llvm::Instruction::LShr)) {
+            const auto* by = llvm::dyn_cast<llvm::ConstantInt>(shift->getOperand(1));
+            if (!by) return false;
+            bits = by->getZExtValue();
+            v = shift->getOperand(0);
+        }
+        const auto* cast = made_by(llvm::Instruction::BitCast);
+        if (!cast) return false;
+        const auto* all = llvm::dyn_cast<llvm::FixedVectorType>(cast->getOperand(0)->getType());
+        const unsigned size = part->getScalarSizeInBits();
+        if (!all || all->getElementType() != part->getElementType() || bits % size != 0 ||
+            bits / size + part->getNumElements() > all->getNumElements())
+            return false;
+        whole = cast->getOperand(0);
+        from = bits / size;
+        return true;
+    }
+};
+
 // Calls `found` with each form, its workaround's name, and how to mend it.
 template <class Found>
 void each_form(llvm::Module& module, const Machine& machine, const Found& found) {
@@ -247,6 +305,7 @@ void each_form(llvm::Module& module, const Machine& machine, const Found& found)
             if (negations.operand(i) >= 0)
                 found("unshared_negations", i, [&] { negations.mend(i); });
             if (Divisions::faulty(i)) found("opaque_divisors", i, [&] { fence(i, 1); });
+            if (Parts::faulty(i)) found("parts_of_vectors", i, [&] { Parts::mend(i); });
             if (loads.faulty(i)) found("masked_load_instructions", i, [&] { loads.mend(i); });
         }
     }
