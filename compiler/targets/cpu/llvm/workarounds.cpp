@@ -1,9 +1,11 @@
 // Forms that LLVM's instruction selection gets wrong, and what takes their place. This runs last,
 // on what instructions are selected from, so that no pass can bring such a form back. Each fault
 // has reduced modules in tests/llvm.
+#include <llvm/IR/InlineAsm.h>
 #include <llvm/IR/InstIterator.h>
 #include <llvm/IR/IntrinsicInst.h>
 #include <llvm/IR/IntrinsicsX86.h>
+#include <llvm/TargetParser/Triple.h>
 
 #include <algorithm>
 
@@ -295,10 +297,47 @@ class Parts {
     }
 };
 
+// ---- opaque_factors
+
+// AVX-512 has a product of 64-bit lanes of which only the lower halves count, which is taken where
+// both factors are numbers of 32 bits that were widened. On the way there LLVM makes conversions
+// that have no instruction, where some lanes are not read. So one factor passes through no
+// instruction that hides where it comes from.
+class Products {
+  public:
+    Products(const llvm::Module& module, const Machine& machine)
+        : avx512_(llvm::Triple(module.getTargetTriple()).isX86() &&
+                  machine.vector_registers == 32) {}
+
+    bool faulty(const llvm::Instruction& i) const {
+        return avx512_ && i.getOpcode() == llvm::Instruction::Mul && i.getType()->isVectorTy() &&
+               i.getType()->getScalarSizeInBits() == 64 && widened(i.getOperand(0)) &&
+               widened(i.getOperand(1));
+    }
+
+    static void mend(llvm::Instruction& i) {
+        llvm::IRBuilder<> b(&i);
+        llvm::Type* t = i.getType();
+        auto* nothing = llvm::InlineAsm::get(llvm::FunctionType::get(t, {t}, false), "", "=v,0",
+                                             /*hasSideEffects=*/false);
+        i.setOperand(0, b.CreateCall(nothing, {i.getOperand(0)}));
+    }
+
+  private:
+    static bool widened(const llvm::Value* v) {
+        const auto* of = llvm::dyn_cast<llvm::CastInst>(v);
+        return of && (of->getOpcode() == llvm::Instruction::SExt ||
+                      of->getOpcode() == llvm::Instruction::ZExt);
+    }
+
+    bool avx512_;
+};
+
 // Calls `found` with each form, its workaround's name, and how to mend it.
 template <class Found>
 void each_form(llvm::Module& module, const Machine& machine, const Found& found) {
     const MaskedLoads loads(machine);
+    const Products products(module, machine);
     for (llvm::Function& f : module) {
         const Negations negations(f);
         for (llvm::Instruction& i : llvm::make_early_inc_range(llvm::instructions(f))) {
@@ -306,6 +345,7 @@ void each_form(llvm::Module& module, const Machine& machine, const Found& found)
                 found("unshared_negations", i, [&] { negations.mend(i); });
             if (Divisions::faulty(i)) found("opaque_divisors", i, [&] { fence(i, 1); });
             if (Parts::faulty(i)) found("parts_of_vectors", i, [&] { Parts::mend(i); });
+            if (products.faulty(i)) found("opaque_factors", i, [&] { products.mend(i); });
             if (loads.faulty(i)) found("masked_load_instructions", i, [&] { loads.mend(i); });
         }
     }
