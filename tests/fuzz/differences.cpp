@@ -131,8 +131,16 @@ std::optional<std::string> off_slope(const Case& c, const GradientOf& g, std::ui
     const Expr smooth = with_documented_ties(g.cost, here);
     leaves.emplace_back(g.wrt, x);
     leaves.insert(leaves.end(), here.begin() + static_cast<std::ptrdiff_t>(own), here.end());
-    const std::vector<Expr> roots{smooth, g.gradient};
+    // With all that is computed on the way: where that is infinite, there is no derivative.
+    std::vector<Expr> roots{smooth, g.gradient};
+    const Graph on_the_way({smooth});
+    for (const auto& node : on_the_way.nodes())
+        if (!node->is_leaf() && node->types.size() == 1 && is_float(node->types[0].dtype))
+            roots.emplace_back(node);
     const Evaluation e = evaluate(roots, leaves, {seed, 0, true});
+    for (std::size_t k = 2; k < e.values.size(); ++k)
+        for (const long double v : e.values[k].f)
+            if (!std::isfinite(v)) return std::nullopt;
     // Numbers that are all integers, as large ones are, rise although they are rounded.
     constexpr long double whole_from = 0x1p40L;
     if (has_rounding(g.cost) && !(std::fabs(e.values[0].f[0]) < whole_from)) return std::nullopt;
@@ -153,7 +161,11 @@ std::optional<std::string> off_slope(const Case& c, const GradientOf& g, std::ui
         size += std::fabs(term);
     }
     const long double forward = (f[5] - f[0]) / (0.25L * h), backward = (f[0] - f[6]) / (0.25L * h);
-    const long double noise = 1e-17L * (std::fabs(f[0]) + 1e-30L) / h;
+    // What even long doubles lose, as of 1 - sigmoid(x).
+    const Evaluation lost = evaluate({&smooth, 1}, here, {seed, 0, true, true});
+    const auto [least, most] =
+        std::minmax_element(lost.values[0].f.begin(), lost.values[0].f.end());
+    const long double noise = (1e-17L * (std::fabs(f[0]) + 1e-30L) + (*most - *least)) / h;
     // A kink, or a slope that changes within the step: nothing can be said.
     const long double largest_slope = std::fabs(forward) + std::fabs(backward) + std::fabs(d1);
     if (std::fabs(forward - backward) > 0.01L * largest_slope + 100 * noise) return std::nullopt;
@@ -170,15 +182,22 @@ std::optional<std::string> off_slope(const Case& c, const GradientOf& g, std::ui
     if (slope >= std::min({r2, forward, backward}) - allowed &&
         slope <= std::max({r2, forward, backward}) + allowed)
         return std::nullopt;
-    // The derivative of what cancels is what rounding has left of it, also that of constants.
-    const Evaluation rounded = evaluate({&g.gradient, 1}, here, {seed, 1, false});
-    std::array<long double, lanes> slopes{};
-    for (std::int64_t k = 0; k < gradient.size(); ++k)
-        for (std::size_t l = 0; l < lanes; ++l)
-            slopes[l] += rounded.values[0].f[static_cast<std::size_t>(k) * lanes + l] *
-                         direction[static_cast<std::size_t>(k)];
-    const auto [low, high] = std::minmax_element(slopes.begin(), slopes.end());
-    if (std::fabs(slope - r2) <= 2 * (*high - *low)) return std::nullopt;
+    // As it was computed from a formula whose operations and constants round: each is off by a unit
+    // in the last place of its dtype, though of no range. That bounds what a gradient may be off by
+    // whose terms cancel.
+    long double low = slope, high = slope;
+    for (std::uint64_t turn = 0; turn < 4; ++turn) {
+        const Evaluation rounded = evaluate({&g.gradient, 1}, here, {seed + turn, 1, false});
+        for (std::size_t l = 1; l < nearest; ++l) {
+            long double sum = 0;
+            for (std::int64_t k = 0; k < gradient.size(); ++k)
+                sum += rounded.values[0].f[static_cast<std::size_t>(k) * lanes + l] *
+                       direction[static_cast<std::size_t>(k)];
+            low = std::min(low, sum);
+            high = std::max(high, sum);
+        }
+    }
+    if (std::isfinite(high - low) && std::fabs(slope - r2) <= 2 * (high - low)) return std::nullopt;
     return fmt::format("the cost rises by {:.12g}, its gradient with respect to {} says {:.12g}",
                        static_cast<double>(r2), g.wrt.node().name, static_cast<double>(slope));
 }

@@ -15,12 +15,14 @@ namespace arete::fuzz {
 /// A value is computed this many times at once. Lanes differ in how floats are rounded.
 inline constexpr int lanes = 8;
 /// Lane 0: long doubles, nothing is rounded and nothing leaves their range. Lanes 1 and 2: the same
-/// with relative errors of the dtype's size. Lane 3: rounded to nearest, as written. The others:
-/// rounded at random, sums in other orders, products in sums fused (and not rounded, nor infinite,
-/// before); in the last two, zeros that are computed have any sign.
+/// with relative errors of the dtype's size; in lane 2 decisions see numbers of the dtype. Lane 3:
+/// rounded to nearest, as written. The others: rounded at random, sums in other orders, products in
+/// sums fused (and not rounded, nor infinite, before); in the last two, zeros that are computed
+/// have any sign.
 inline constexpr int first_own = 3, nearest = 3, first_fused = 5, first_signed = 6;
 
 using Mask = std::uint8_t;  ///< a bit a lane
+inline constexpr Mask wide_lanes = (1 << first_own) - 1, all_lanes = 0xff;
 
 /// A tensor in all lanes.
 struct Wide {
@@ -44,6 +46,8 @@ struct Noise {
     /// Every lane as lane 0, for leaves that differ from lane to lane. Then not even conversions
     /// round: what is computed is a function of real numbers.
     bool exact = false;
+    /// The same, but for errors of long doubles' own size in all lanes but the first.
+    bool fine = false;
 };
 
 /// Values and the lanes in which a run-time check has failed.

@@ -1,5 +1,6 @@
 #include "tests/fuzz/instruction.h"
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <limits>
@@ -13,8 +14,6 @@ namespace {
 using loops::Instr;
 using loops::Op;
 using loops::Reduction;
-
-constexpr Mask wide_lanes = (1 << first_own) - 1, all_lanes = 0xff;
 
 // Most operations are rounded once; what is a polynomial in native code is given more.
 constexpr double function_ulps = 3;
@@ -82,6 +81,8 @@ Faint faint_through(Op op) {
         case Op::Add:
         case Op::Sub:
         case Op::Exp:
+        case Op::Max:
+        case Op::Min:
         case Op::Cos: return Faint::goes;
         default: return Faint::unknown;
     }
@@ -101,7 +102,9 @@ double Arithmetic::signed_unit() {
 }
 
 long double Arithmetic::settle(DType t, long double v, int lane, double ulps, bool inexact) {
-    if (lane == 0 || exact_ || v == 0 || !std::isfinite(v)) return v;
+    if (lane == 0 || v == 0 || !std::isfinite(v)) return v;
+    if (fine_) return v * (1 + static_cast<long double>(signed_unit()) * 0x1p-63L);
+    if (exact_) return v;
     if (lane == nearest) return round_to(t, v);
     if (lane < first_own)
         return fits(t, v) && !inexact ? v
@@ -222,9 +225,20 @@ void Arithmetic::floats(const Instr& instr, std::span<const Slot* const> args,
     const Op op = instr.op;
     const int arity = loops::arity(op);
     Mask faint = 0;
-    for (int a = 0; a < arity; ++a)
-        faint = static_cast<Mask>(faint | args[static_cast<std::size_t>(a)]->faint);
+    Mask infinite[2] = {0, 0};  // limits of exponentials
+    for (std::size_t a = 0; a < static_cast<std::size_t>(arity); ++a)
+        for (std::size_t l = 0; l < lanes; ++l)
+            if (const auto bit = static_cast<Mask>(args[a]->faint & 1 << l))
+                (std::isinf(args[a]->f[l]) && a < 2 ? infinite[a] : faint) |= bit;
     out.inexact = out.inexact || faint;
+    // Does rounding decide on which side of 0 a divisor is?
+    bool near_zero = false;
+    if (op == Op::Div && args[1]->inexact && !exact_) {
+        const auto& b = args[1]->f;
+        near_zero =
+            *std::min_element(b.begin(), b.end()) < 0 && *std::max_element(b.begin(), b.end()) > 0;
+    }
+    if (near_zero) out.wild = all_lanes;
     const bool function = is_function(op);
     bool absorbed[lanes] = {};  // the long double has lost something, too
     for (std::size_t l = 0; l < lanes; ++l) {
@@ -261,6 +275,10 @@ void Arithmetic::floats(const Instr& instr, std::span<const Slot* const> args,
         if (finite && op == Op::Div && std::isinf(out.f[l]) && args[1]->f[l] != 0) out.wild |= bit;
         // A logarithm of what only rounding made 0.
         if (op == Op::Log1p && args[0]->f[l] == -1 && args[0]->inexact) out.wild |= bit;
+        if (op == Op::Exp && std::isinf(out.f[l])) out.faint |= bit;
+        if (((infinite[0] | infinite[1]) & bit) && std::isinf(out.f[l]) &&
+            (op == Op::Neg || op == Op::Add || op == Op::Sub || op == Op::Mul))
+            out.faint |= bit;
         // A limit that may exist.
         if (std::isnan(out.f[l]) && !finite) out.wild |= bit;
         if (out.f[l] == 0) {
@@ -271,7 +289,8 @@ void Arithmetic::floats(const Instr& instr, std::span<const Slot* const> args,
             // either, where a quotient of such has a limit.
             const bool near_one = op == Op::Log && args[0]->inexact;
             if (cancelled || near_one || op == Op::Exp || (op == Op::Mul && !zero) ||
-                (op == Op::Div && args[0]->f[l] != 0 && finite) || (op == Op::Pow && !zero))
+                (op == Op::Div && args[0]->f[l] != 0 && (finite || (infinite[1] & bit))) ||
+                (op == Op::Pow && !zero))
                 out.faint |= bit;
         }
         if (!(faint & bit)) continue;
@@ -305,7 +324,9 @@ void Arithmetic::floats(const Instr& instr, std::span<const Slot* const> args,
             function ? std::max(function_ulps, std::isfinite(exponent) ? exponent : 0) : 1;
         out.raw[l] = out.f[l];
         if (out.f[l] == 0) {
-            if (zeros && any_zero(l)) out.f[l] = -out.f[l];
+            const bool either =
+                (op == Op::Min || op == Op::Max) && args[0]->f[l] == 0 && args[1]->f[l] == 0;
+            if ((zeros || either) && any_zero(l)) out.f[l] = -out.f[l];
         } else if (rounded) {
             out.inexact = out.inexact || absorbed[l] || round_to(instr.dtype, out.f[l]) != out.f[l];
             const long double all = out.f[l];
@@ -348,16 +369,18 @@ void Arithmetic::compare(const Instr& instr, DType t, std::span<const Slot* cons
             default: return a <= b;
         }
     };
+    const auto seen = [&](std::size_t a, std::size_t l) {
+        return decides_narrow(l) ? round_to(t, args[a]->f[l]) : args[a]->f[l];
+    };
     for (std::size_t l = 0; l < lanes; ++l)
-        out.i[l] =
-            is_float(t) ? of(args[0]->f[l], args[1]->f[l]) : of(args[0]->i[l], args[1]->i[l]);
+        out.i[l] = is_float(t) ? of(seen(0, l), seen(1, l)) : of(args[0]->i[l], args[1]->i[l]);
     if (!is_float(t)) return;
     // What rounding has brought close together may be on any side.
     if ((args[0]->inexact || args[1]->inexact) && !exact_ && near(t, *args[0], *args[1]))
         for (std::size_t l = nearest + 1; l < lanes; ++l) out.i[l] = random() >> 40 & 1;
     const auto faint = static_cast<Mask>(args[0]->faint | args[1]->faint);
     for (std::size_t l = 0; l < lanes; ++l)
-        if ((faint >> l & 1) && args[0]->f[l] == args[1]->f[l])
+        if ((faint >> l & 1) && args[0]->f[l] == args[1]->f[l] && std::isfinite(args[0]->f[l]))
             out.wild = static_cast<Mask>(out.wild | 1 << l);
 }
 
@@ -382,7 +405,9 @@ void Arithmetic::convert(const Instr& instr, DType from, const Slot& x, Slot& ou
     for (std::size_t l = 0; l < lanes; ++l) {
         if (is_float(from) && is_float(to)) {
             // Written as a rounding, it is one in every lane.
-            out.f[l] = to == DType::F64 || exact_ ? x.f[l] : round_to(to, x.f[l]);
+            // What is wider now may have been too small, or too large, before.
+            const bool narrow = to != DType::F64 || (from == DType::F32 && decides_narrow(l));
+            out.f[l] = narrow && !exact_ ? round_to(to == DType::F64 ? from : to, x.f[l]) : x.f[l];
         } else if (is_float(to)) {
             out.f[l] = exact_ ? static_cast<long double>(x.i[l])
                               : round_to(to, static_cast<long double>(x.i[l]));
@@ -390,8 +415,8 @@ void Arithmetic::convert(const Instr& instr, DType from, const Slot& x, Slot& ou
             out.i[l] =
                 to == DType::Bool ? x.i[l] != 0 : wrapped(to, static_cast<std::uint64_t>(x.i[l]));
         } else if (to == DType::Bool) {
-            out.i[l] = x.f[l] != 0;
-            if (x.faint >> l & 1) out.wild = static_cast<Mask>(out.wild | 1 << l);
+            out.i[l] = (decides_narrow(l) ? round_to(from, x.f[l]) : x.f[l]) != 0;
+            if ((x.faint >> l & 1) && x.f[l] == 0) out.wild = static_cast<Mask>(out.wild | 1 << l);
         } else {
             // Towards zero, at most to the ends of the range; NaN is 0.
             const long double low = to == DType::U8 ? 0 : to == DType::I32 ? -0x1p31L : -0x1p63L;
@@ -409,186 +434,6 @@ void Arithmetic::convert(const Instr& instr, DType from, const Slot& x, Slot& ou
             out.inexact = true;
         if (is_float(to) && is_float(from) && out.f[l] != x.f[l]) out.inexact = true;
     }
-}
-
-// In the order of the lane: one after another; backwards; in several partial sums.
-long double Arithmetic::sum(DType t, std::span<const Slot> terms, int lane, bool fused) {
-    const auto l = static_cast<std::size_t>(lane);
-    const std::size_t n = terms.size();
-    const auto term = [&](std::size_t k) { return fused ? terms[k].raw[l] : terms[k].f[l]; };
-    const bool plain = exact_ || lane <= first_fused;
-    const std::size_t parts = plain ? 1 : std::size_t{1} << (random() >> 32) % 6;
-    const bool backwards = !plain && (random() >> 33 & 1);
-    partial_.assign(std::min(parts, std::max<std::size_t>(1, n)), 0);
-    for (std::size_t k = 0; k < n; ++k) {
-        long double& to = partial_[k % partial_.size()];
-        const long double x = term(backwards ? n - 1 - k : k), next = to + x;
-        // What long doubles lose is rounding, too.
-        to = settle(t, next, lane, 1, (next == to && x != 0) || (next == x && to != 0));
-    }
-    while (partial_.size() > 1) {
-        const std::size_t half = (partial_.size() + 1) / 2;
-        for (std::size_t k = half; k < partial_.size(); ++k)
-            partial_[k - half] = settle(t, partial_[k - half] + partial_[k], lane);
-        partial_.resize(half);
-    }
-    const long double total = partial_[0];
-    return total == 0 && any_zero(l) ? -total : total;
-}
-
-namespace {
-
-long double size_of_terms(std::span<const Slot> terms, std::size_t lane) {
-    long double size = 0;
-    for (const Slot& s : terms) size += std::fabs(s.f[lane]);
-    return size;
-}
-
-// Did numbers that cancel in the end take away what is left of a sum? What comes out is any part of
-// their rounding then, by the order.
-bool rounded_away(DType t, std::span<const Slot> terms, std::size_t lane, long double total) {
-    const long double size = size_of_terms(terms, lane);
-    if (!std::isfinite(size) || size <= 0x1p16L * std::fabs(total)) return false;
-    long double sum = 0;
-    for (const Slot& s : terms) {
-        const long double x = s.f[lane], next = sum + x, of_x = next - sum;
-        const bool exact = (sum - (next - of_x)) + (x - of_x) == 0 && round_to(t, next) == next;
-        if (!exact) return true;
-        sum = next;
-    }
-    return false;
-}
-
-}  // namespace
-
-Slot Arithmetic::fold(Reduction r, const Instr& element, std::span<const Slot> terms) {
-    Slot out;
-    const DType t = element.dtype;
-    const bool position = r == Reduction::ArgMax || r == Reduction::ArgMin;
-    for (const Slot& s : terms) {
-        out.wild = static_cast<Mask>(out.wild | s.wild);
-        out.inexact = out.inexact || s.inexact;
-        if (is_float(t)) out.faint = static_cast<Mask>(out.faint | s.faint);
-    }
-    for (int lane = 0; lane < lanes; ++lane) {
-        const auto l = static_cast<std::size_t>(lane);
-        const auto bit = static_cast<Mask>(1 << lane);
-        if (!is_float(t)) {
-            const loops::Scalar start = position ? loops::Scalar{} : identity(r, t);
-            std::int64_t v = position ? 0 : start.as_int();
-            for (std::size_t k = 0; k < terms.size(); ++k) {
-                const std::int64_t x = terms[k].i[l];
-                if (!position) {
-                    v = integer(r == Reduction::Sum    ? Op::Add
-                                : r == Reduction::Prod ? Op::Mul
-                                : r == Reduction::Max  ? Op::Max
-                                                       : Op::Min,
-                                t, v, x);
-                } else {
-                    const std::int64_t best = terms[static_cast<std::size_t>(v)].i[l];
-                    if (r == Reduction::ArgMax ? x > best : x < best)
-                        v = static_cast<std::int64_t>(k);
-                }
-            }
-            out.i[l] = v;
-            continue;
-        }
-        if (position) {
-            std::size_t best = 0;
-            for (std::size_t k = 1; k < terms.size(); ++k) {
-                const long double x = terms[k].f[l], b = terms[best].f[l];
-                if (std::isnan(b)) break;
-                if (std::isnan(x) || (r == Reduction::ArgMax ? x > b : x < b)) best = k;
-            }
-            out.i[l] = static_cast<std::int64_t>(best);
-            if (out.faint & bit) out.wild |= bit;
-            if ((out.wild & wide_lanes) && !terms.empty() && !std::isfinite(terms[best].f[l]))
-                out.wild = all_lanes;
-            continue;
-        }
-        if (r == Reduction::Mean) {
-            // Added up in twice the precision, and rounded once: what a huge number absorbs comes
-            // back when another one takes it away.
-            long double total = 0, lost = 0;
-            bool beyond = false;  // the range of doubles, which f64 add up in
-            for (const Slot& s : terms) {
-                const long double x = s.f[l], next = total + x, of_x = next - total;
-                lost += (total - (next - of_x)) + (x - of_x);
-                total = next;
-                beyond = beyond || (std::isfinite(x) &&
-                                    std::fabs(total) > std::numeric_limits<double>::max());
-            }
-            if (std::isfinite(lost)) total += lost;
-            // What is promised is a part of the sum of the absolute values.
-            const long double size = size_of_terms(terms, l);
-            if (own(l) && std::isfinite(size) && size > 16 * std::fabs(total))
-                total += size * static_cast<long double>(signed_unit() * 2 * epsilon(t));
-            out.f[l] = settle(t, total / static_cast<long double>(terms.size()), lane);
-            if (out.f[l] == 0 && any_zero(l)) out.f[l] = -out.f[l];
-            out.inexact = out.inexact || (lane == 0 && round_to(t, out.f[l]) != out.f[l]);
-            if (beyond) out.wild = all_lanes;
-            if (out.f[l] != 0 || own(l)) out.faint = static_cast<Mask>(out.faint & ~bit);
-        } else if (r == Reduction::Sum) {
-            const bool fused = fuses(l) && element.op == Op::Mul;
-            out.f[l] = sum(t, terms, lane, fused);
-            if (own(l) && rounded_away(t, terms, l, out.f[l]))
-                out.f[l] += size_of_terms(terms, l) *
-                            static_cast<long double>(signed_unit() * 2 * epsilon(t));
-            out.inexact = out.inexact || (lane == 0 && round_to(t, out.f[l]) != out.f[l]);
-            if (out.f[l] != 0 || own(l)) out.faint = static_cast<Mask>(out.faint & ~bit);
-        } else {
-            long double v = r == Reduction::Prod  ? 1
-                            : r == Reduction::Max ? -std::numeric_limits<long double>::infinity()
-                                                  : std::numeric_limits<long double>::infinity();
-            // Products are taken in any order, of which these come closest to the ends of the
-            // range.
-            ordered_.resize(terms.size());
-            for (std::size_t k = 0; k < terms.size(); ++k) ordered_[k] = terms[k].f[l];
-            if (r == Reduction::Prod && lane > nearest) {
-                const bool large_first = lane % 2 == 0;
-                std::sort(ordered_.begin(), ordered_.end(), [&](long double a, long double b) {
-                    const bool less = std::fabs(a) < std::fabs(b);
-                    return large_first ? std::fabs(b) < std::fabs(a) : less;
-                });
-            }
-            for (const long double x : ordered_) {
-                v = r == Reduction::Prod ? settle(t, v * x, lane)
-                                         : extreme(r == Reduction::Max, v, x);
-            }
-            out.f[l] = v;
-            if (r != Reduction::Prod && (out.faint & bit) && v == 0)
-                out.faint |= bit;
-            else if (r != Reduction::Prod)
-                out.faint = static_cast<Mask>(out.faint & ~bit);
-        }
-        // Infinite by overflow of the long doubles themselves.
-        if (!own(l) && std::isinf(out.f[l])) {
-            bool finite = true;
-            for (const Slot& s : terms) finite = finite && std::isfinite(s.f[l]);
-            if (finite && !terms.empty()) out.wild |= bit;
-        }
-    }
-    if (r == Reduction::Sum || r == Reduction::Mean || r == Reduction::Prod)
-        for (std::size_t l = 1; l < lanes && is_float(t); ++l)
-            out.inexact = out.inexact || out.f[l] != out.f[0];
-    out.raw = out.f;
-    return out;
-}
-
-void Arithmetic::combine(Reduction r, DType t, const Slot& old, Slot& value, int lane) {
-    const auto l = static_cast<std::size_t>(lane);
-    const Op op = r == Reduction::Sum    ? Op::Add
-                  : r == Reduction::Prod ? Op::Mul
-                  : r == Reduction::Max  ? Op::Max
-                                         : Op::Min;
-    if (is_float(t))
-        value.f[l] = settle(t, binary(op, old.f[l], value.f[l]), lane);
-    else
-        value.i[l] = integer(op, t, old.i[l], value.i[l]);
-    const auto bit = static_cast<Mask>(1 << lane);
-    value.wild = static_cast<Mask>(value.wild | (old.wild & bit));
-    if (is_float(t) && value.f[l] == 0)
-        value.faint = static_cast<Mask>(value.faint | (old.faint & bit));
 }
 
 }  // namespace arete::fuzz

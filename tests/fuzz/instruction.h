@@ -23,7 +23,8 @@ class Arithmetic {
     explicit Arithmetic(const Noise& noise)
         : state_(noise.seed * 0x9e3779b97f4a7c15ULL + 0x2545f4914f6cdd1dULL),
           amplitude_(noise.amplitude),
-          exact_(noise.exact) {}
+          exact_(noise.exact),
+          fine_(noise.fine) {}
 
     /// A pure instruction. `of` are the instructions of its operands.
     void apply(const loops::Instr& instr, std::span<const Slot* const> args,
@@ -42,6 +43,8 @@ class Arithmetic {
     bool own(std::size_t lane) const {
         return !exact_ && lane >= static_cast<std::size_t>(first_own);
     }
+    /// A wide lane in which comparisons and conversions see what the dtype holds.
+    bool decides_narrow(std::size_t lane) const { return !exact_ && lane == 2; }
     bool fuses(std::size_t lane) const {
         return own(lane) && lane >= static_cast<std::size_t>(first_fused) && lane % 2 == 1;
     }
@@ -63,7 +66,7 @@ class Arithmetic {
 
     std::uint64_t state_;
     double amplitude_;
-    bool exact_;
+    bool exact_, fine_;
     std::vector<long double> partial_, ordered_;
 };
 

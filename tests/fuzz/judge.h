@@ -23,6 +23,9 @@ class Expected {
     std::optional<std::string> wrong(std::size_t k, const Array& is, double slack,
                                      bool as_written) const;
 
+    /// Do rounding and range hardly matter, so that fixed tolerances mean something?
+    bool well_conditioned() const;
+
   private:
     std::string describe(std::size_t k, std::int64_t element) const;
     bool allowed(std::size_t k, std::int64_t element, long double is, double slack,

@@ -79,6 +79,14 @@ long double extreme(bool largest, long double a, long double b) {
     return (a < b) == largest ? b : a;
 }
 
+// The C library's is wrong for an infinite base and a huge exponent.
+static long double power(long double a, long double b) {
+    if (!std::isinf(a) || std::isnan(b) || b == 0) return std::pow(a, b);
+    const long double size = b > 0 ? std::numeric_limits<long double>::infinity() : 0;
+    const bool odd = std::fmod(b, 2) == 1 || std::fmod(b, 2) == -1;
+    return a < 0 && odd ? -size : size;
+}
+
 long double unary(Op op, long double a) {
     switch (op) {
         case Op::Neg: return -a;
@@ -110,7 +118,7 @@ long double binary(Op op, long double a, long double b) {
         case Op::Rem: return remainder_of(a, b);
         case Op::Min: return extreme(false, a, b);
         case Op::Max: return extreme(true, a, b);
-        case Op::Pow: return std::pow(a, b);
+        case Op::Pow: return power(a, b);
         case Op::Fmod: return std::fmod(a, b);
         default: break;
     }

@@ -176,6 +176,28 @@ TEST_CASE("fuzz: a row with a wrong gradient is found, and shrunk") {
     CHECK(!check_gradients(c));
 }
 
+TEST_CASE(
+    "fuzz: gradients where the cost itself loses digits, or has no derivative, are no finding") {
+    const auto check = [](const Expr& v, float at, const Expr& cost, const Expr& gradient) {
+        Case c;
+        c.inputs = {v};
+        c.values = {Array(at)};
+        c.gradients = {{cost, v, gradient}};
+        return check_gradients(c).has_value();
+    };
+    const Expr v = scalar<float>("v");
+    // Of 1 - sigmoid(42.25) hardly a digit is left in long double.
+    const Expr lost = log(1 - sigmoid(sqr(v)));
+    CHECK(!check(v, 6.5f, lost, grad(lost, v)));
+    CHECK(check(v, 1.5f, lost, 2 * grad(lost, v)));
+    const Expr infinite = tanh(v / 0);
+    CHECK(!check(v, 1, infinite, grad(infinite, v)));
+    // Terms that cancel are off by their rounding, not by more.
+    const Expr cancels = (1000 * v - 999.5f * v) * v;
+    CHECK(!check(v, 1.5f, cancels, grad(cancels, v)));
+    CHECK(check(v, 1.5f, cancels, grad(cancels, v) * 1.01f));
+}
+
 TEST_CASE("fuzz: crashes, hangs and lost memory are findings") {
     const RunOptions options{{{Mode::interpret}}, false, {}, {}};
     auto f = run_apart(case_of(crash_op), options, 20);

@@ -230,6 +230,44 @@ TEST_CASE("judge: sums in any order, integers exactly") {
     CHECK(!allowed(y, Array(0.1f), y > 0.2, Array(true)));
 }
 
+TEST_CASE("judge: orders of sums and products, ties and wrapped sums of rounded numbers") {
+    const Expr x = vector<float>("x"), y = scalar<float>("y");
+    const float large = std::numeric_limits<float>::max();
+    // Parts of this sum overflow in both directions, of the other in none.
+    const Array both(std::vector<float>{large, -large, large, -large, 1});
+    for (const float v : {inf, -inf, static_cast<float>(NAN), 1.0f})
+        CHECK(allowed(x, both, sum(x), Array(v)));
+    CHECK(!allowed(x, Array(std::vector<float>{1e38f, 1, -1e38f}), sum(x), Array(inf)));
+    // What huge numbers absorb is any part of their rounding, also nothing; no more.
+    const Array absorbed(std::vector<float>{1e18f, 1, 1, -1e18f});
+    CHECK(allowed(x, absorbed, bell(sum(x)), Array(1.0f)));
+    CHECK(allowed(x, absorbed, 1 / sum(x), Array(inf)));
+    CHECK(!allowed(x, absorbed, sum(x), Array(1e14f)));
+    CHECK(!allowed(x, Array(std::vector<float>{3, 1, 1, -2}), 1 / sum(x), Array(inf)));
+    // A product in parts.
+    const Array factors(std::vector<float>{1e30f, 1e30f, 1e-30f, 1e-30f});
+    CHECK(allowed(x, factors, prod(x), Array(static_cast<float>(NAN))));
+    CHECK(!allowed(x, Array(std::vector<float>{1e30f, 1e-30f}), prod(x), Array(0.0f)));
+    // Of what saturates, the larger argument; of numbers that are given, the first.
+    const Array ties(std::vector<float>{50, 60, 1});
+    CHECK(allowed(x, ties, argmax(sigmoid(x)), Array(std::int64_t{1})));
+    CHECK(!allowed(x, ties, argmax(x), Array(std::int64_t{0})));
+    // Zeros of both signs have either for their minimum.
+    const Array zeros_(std::vector<float>{0, -0.0f, 1});
+    CHECK(allowed(x, zeros_, 1 / min(x), Array(inf)));
+    CHECK(allowed(x, zeros_, 1 / min(x), Array(-inf)));
+    CHECK(!allowed(x, Array(std::vector<float>{0, 1}), 1 / min(x), Array(-inf)));
+    // A limit of an exponential, however it is reached, and of no other infinity.
+    CHECK(allowed(y, inf, (1 / exp(y)) / (1 / exp(y)), 1));
+    CHECK(!allowed(y, inf, (1 / y) / (1 / (2 * y)), 1, true));
+    // Decisions see numbers of the dtype; sums of integers that were rounded wrap.
+    CHECK(allowed(y, Array(1e-30f), cast(y * y, DType::Bool), Array(false)));
+    CHECK(!allowed(y, Array(1e-3f), cast(y * y, DType::Bool), Array(false)));
+    const Expr low = constant(Array(INT32_MIN + 3));
+    CHECK(!allowed(y, Array(-5.0f), cast(y, DType::I32) + low, Array(INT32_MAX)));
+    CHECK(allowed(y, Array(-5.0f), cast(y, DType::I32) + low, Array(INT32_MAX - 1)));
+}
+
 TEST_CASE("judge: beyond the range of long doubles it says nothing, within it does") {
     const Expr x = scalar<double>("x");
     CHECK(allowed(x, Array(20000.0), log(exp(x)), Array(20000.0)));
