@@ -8,6 +8,7 @@
 #include "compiler/ops/elementwise.h"
 #include "compiler/ops/leaves.h"
 #include "compiler/ops/movement.h"
+#include "compiler/ops/scan.h"
 #include "compiler/rewrite/specialize_shapes.h"
 #include "runtime/shared_value.h"
 
@@ -124,6 +125,9 @@ std::vector<Expr> substitute(const std::vector<Expr>& roots, const FunctionOptio
             copy.attrs = bind_sizes(copy.attrs, [&](const Dim& d) { return d.bind(symbol); });
             copy.types = infer_types(copy);
             out = outputs_of(std::make_shared<const Node>(std::move(copy)));
+        } else if (copy.op == &param_op.info) {
+            for (Dim& d : copy.types[0].shape) d = d.bind(symbol);
+            out = outputs_of(std::make_shared<const Node>(std::move(copy)));
         }
         for (const auto& [what, by] : pairs)
             if (what.node_ptr() == old) out[static_cast<std::size_t>(what.output())] = by;
@@ -131,12 +135,15 @@ std::vector<Expr> substitute(const std::vector<Expr>& roots, const FunctionOptio
     });
 }
 
-void add_default_updates(FunctionGraph& f) {
+void add_default_updates(FunctionGraph& f, const Graph& graph) {
     for (const Expr& s : f.shared) {
         const std::int64_t step = shared_value(s.node()).default_increment();
         bool updated = std::any_of(f.updates.begin(), f.updates.end(),
                                    [&](const auto& u) { return same(u.first, s); });
-        if (step != 0 && !updated) f.updates.emplace_back(s, s + step);
+        if (step == 0 || updated) continue;
+        // Loops that draw advance it once for each draw.
+        const Expr advanced = advanced_counter(s, graph);
+        f.updates.emplace_back(s, advanced.empty() ? s + step : advanced);
     }
 }
 
@@ -181,7 +188,7 @@ FunctionGraph prepare_function(FunctionOptions o, Loc loc) {
         fmt::print(stderr, "warning: {}: {}\n", loc.str(), message);
     }
     f.size_scalars.assign(sizes.scalars.begin(), sizes.scalars.end());
-    add_default_updates(f);
+    add_default_updates(f, graph);
     return f;
 }
 

@@ -83,6 +83,7 @@ void Executable::fill_table(std::span<void* const> inputs, std::span<void* const
                 table_[i] = shared_value(compiled_.shared[n].node()).host_memory();
                 break;
             case Slot::Kind::Constant:
+            case Slot::Kind::Bound:
             case Slot::Kind::Arena: break;
         }
     }

@@ -10,9 +10,9 @@
 #include <map>
 #include <unordered_set>
 
-#include "compiler/core/cases.h"
 #include "compiler/ops/op.h"
 #include "runtime/bytes.h"
+#include "runtime/program_bytes.h"
 
 namespace arete {
 
@@ -24,9 +24,6 @@ constexpr std::uint64_t checksum_seed = 0xa4093822299f31d0;
 constexpr std::size_t largest = std::size_t{256} << 20;  // what is larger is not worth a file
 
 // ---- the key
-
-/// Thrown where a request has no key.
-struct NoKey {};
 
 class KeyWriter {
   public:
@@ -49,27 +46,42 @@ class KeyWriter {
         out_.number(quick);
         out_.number(fast_math);
         for (std::size_t n : {inputs.size(), outputs.size(), updates.size()}) out_.number(n);
-        number_ids();
-        for (const auto& node : graph_.nodes()) one(*node);
-        for (const Expr& e : graph_.outputs()) reference(e);
+        number_ids(graph_);
+        for (auto& [id, number] : ids_) number = ++last_;
+        write(graph_);
         return std::move(out_.bytes);
     }
 
   private:
     // Ids differ from process to process; their order does not, and is all that counts.
-    void number_ids() {
-        for (const auto& node : graph_.nodes())
+    void number_ids(const Graph& graph) {
+        for (const auto& node : graph.nodes()) {
             if (node->id) ids_[node->id] = 0;
-        for (auto& [id, number] : ids_) number = ++last_;
+            for (const Region& r : node->regions) number_ids(whole(r));
+        }
     }
 
-    void reference(const Expr& e) {
-        out_.number(graph_.id(e));
+    // A region with all its parameters, which come last among its results.
+    static Graph whole(const Region& region) {
+        std::vector<Expr> all = region.results;
+        all.insert(all.end(), region.params.begin(), region.params.end());
+        return Graph(all);
+    }
+
+    void write(const Graph& graph) {
+        out_.number(graph.size());
+        for (const auto& node : graph.nodes()) one(*node, graph);
+        out_.number(graph.outputs().size());
+        for (const Expr& e : graph.outputs()) reference(e, graph);
+    }
+
+    void reference(const Expr& e, const Graph& graph) {
+        out_.number(graph.id(e));
         out_.number(e.output());
     }
 
-    void one(const Node& n) {
-        if (!n.regions.empty() || !own_->count(&def(n))) throw NoKey();
+    void one(const Node& n, const Graph& graph) {
+        if (!own_->count(&def(n))) throw NoKey();
         out_.text(n.op->name);
         out_.number(n.id ? ids_.at(n.id) : 0);
         if (n.op->kind == OpInfo::Kind::Input) {
@@ -79,7 +91,12 @@ class KeyWriter {
             out_.number(position);
         }
         out_.number(n.inputs.size());
-        for (const Expr& e : n.inputs) reference(e);
+        for (const Expr& e : n.inputs) reference(e, graph);
+        out_.number(n.regions.size());
+        for (const Region& r : n.regions) {
+            out_.number(r.params.size());
+            write(whole(r));
+        }
         out_.number(n.types.size());
         for (const TensorType& t : n.types) {
             out_.number(t.dtype);
@@ -131,211 +148,6 @@ class KeyWriter {
     std::map<std::uint64_t, std::int64_t> ids_;
     std::int64_t last_ = 0;
 };
-
-// ---- programs as bytes
-
-// Files of the graph's lines: a Loc points to a string of the program, not of the cache.
-using Files = std::map<std::string_view, const char*>;
-
-// Members by name, as in the key: a new one does not compile until it is kept, or known to be of no
-// use to a program that has been compiled.
-void write_kernel(ByteWriter& out, const KernelStep& k) {
-    [[maybe_unused]] const auto& [parts, blocks, scratch, boundary, kernel, parameters, may_fail] =
-        k;
-    out.number(parts.size());
-    for (const Part& part : parts) {
-        [[maybe_unused]] const auto& [nest, part_slots, axis, cycles] = part;
-        out.text(nest.name);
-        out.numbers(part_slots);
-        out.number(cycles);
-    }
-    out.number(blocks);
-    out.numbers(scratch);
-    out.numbers(parameters);
-    out.number(may_fail);
-}
-
-KernelStep read_kernel(ByteReader& in) {
-    KernelStep k;
-    for (std::size_t parts = in.number<std::size_t>(); parts > 0; --parts) {
-        Part& part = k.parts.emplace_back();
-        part.nest.name = in.text();
-        part.slots = in.numbers<int>();
-        part.cycles = in.number<double>();
-    }
-    k.blocks = in.number<std::int64_t>();
-    k.scratch = in.numbers<int>();
-    k.slots = in.numbers<int>();
-    k.checks = in.number<bool>();
-    return k;
-}
-
-void write_program(ByteWriter& out, const Compiled& compiled, const Graph& graph) {
-    [[maybe_unused]] const auto& [program, shared, constants, checks, passes, slot_values,
-                                  new_values, dumped] = compiled;
-    [[maybe_unused]] const auto& [name, slots, steps, arena_bytes, profile, observed, quick] =
-        program;
-    out.text(name);
-    out.number(arena_bytes);
-    out.number(profile);
-    out.number(slots.size());
-    for (const Slot& s : slots) {
-        const auto& [kind, number, offset, dtype, sizes, label] = s;
-        out.number(kind);
-        out.number(number);
-        out.number(offset);
-        out.number(dtype);
-        out.numbers(sizes);
-        out.text(label);
-    }
-    out.number(steps.size());
-    for (const Step& s : steps) {
-        const auto& [action, flops, bytes, lines] = s;
-        out.number(action.index());
-        std::visit(Cases{[&](const KernelStep& k) { write_kernel(out, k); },
-                         [&](const CopyStep& c) {
-                             const auto& [from, to] = c;
-                             out.number(from);
-                             out.number(to);
-                         },
-                         [&](const FillStep& f) {
-                             const auto& [to] = f;
-                             out.number(to);
-                         }},
-                   action);
-        out.number(flops);
-        out.number(bytes);
-        out.text(lines);
-    }
-    out.number(shared.size());
-    for (const Expr& e : shared) {
-        // Passes may have made the leaf anew; what it stands for is the same.
-        std::int64_t found = -1;
-        for (std::size_t i = 0; i < graph.size(); ++i)
-            if (graph.nodes()[i]->storage == e.node().storage) found = static_cast<std::int64_t>(i);
-        if (found < 0) throw NoKey();
-        out.number(found);
-    }
-    out.number(constants.size());
-    for (const Array& a : constants) {
-        out.number(a.dtype());
-        out.numbers(a.shape());
-        out.text({static_cast<const char*>(a.raw()), a.bytes()});
-    }
-    out.number(checks.size());
-    for (const CheckSite& s : checks) {
-        out.text(s.loc.file ? s.loc.file : "");
-        out.number(s.loc.line);
-        out.text(s.message);
-    }
-}
-
-// The position of an alternative among those of a step.
-template <class Action, class... All>
-constexpr std::size_t position(std::type_identity<std::variant<All...>>) {
-    std::size_t at = 0;
-    (void)((std::is_same_v<Action, All> || (++at, false)) || ...);
-    return at;
-}
-template <class Action>
-constexpr std::size_t index_of = position<Action>(std::type_identity<decltype(Step::action)>());
-
-Compiled read_program(ByteReader& in, const Graph& graph, const Files& files) {
-    Compiled c;
-    Program& p = c.program;
-    p.name = in.text();
-    p.arena_bytes = in.number<std::int64_t>();
-    p.profile = in.number<bool>();
-    for (std::size_t n = in.number<std::size_t>(); n > 0; --n) {
-        Slot& s = p.slots.emplace_back();
-        s.kind = in.enumerator(Slot::Kind::Arena);
-        s.number = in.number<int>();
-        s.offset = in.number<std::int64_t>();
-        s.dtype = in.enumerator(DType::F64);
-        s.sizes = in.numbers<std::int64_t>();
-        s.name = in.text();
-        if (!sizes_fit(s.dtype, s.sizes)) throw std::out_of_range("no such size");
-        if (s.kind == Slot::Kind::Arena &&
-            (s.offset < 0 || s.offset > p.arena_bytes ||
-             static_cast<std::int64_t>(s.bytes()) > p.arena_bytes - s.offset))
-            throw std::out_of_range("no place in the arena");
-    }
-    for (std::size_t n = in.number<std::size_t>(); n > 0; --n) {
-        Step& s = p.steps.emplace_back();
-        const auto kind = in.number<std::size_t>();
-        if (kind == index_of<KernelStep>) {
-            s.action = read_kernel(in);
-        } else if (kind == index_of<CopyStep>) {
-            const int from = in.number<int>();
-            s.action = CopyStep{from, in.number<int>()};
-        } else if (kind == index_of<FillStep>) {
-            s.action = FillStep{in.number<int>()};
-        } else {
-            throw std::out_of_range("no such step");
-        }
-        s.flops = in.number<double>();
-        s.bytes = in.number<double>();
-        s.lines = in.text();
-    }
-    for (std::size_t n = in.number<std::size_t>(); n > 0; --n) {
-        const std::size_t at = in.number<std::size_t>();
-        if (at >= graph.size()) throw std::out_of_range("no such variable");
-        c.shared.emplace_back(graph.nodes()[at]);
-    }
-    for (std::size_t n = in.number<std::size_t>(); n > 0; --n) {
-        const DType t = in.enumerator(DType::F64);
-        Array a(t, in.numbers<std::int64_t>());
-        const std::string_view bytes = in.text();
-        if (bytes.size() != a.bytes()) throw std::out_of_range("not the constant's size");
-        std::copy(bytes.begin(), bytes.end(), static_cast<char*>(a.raw()));
-        c.constants.push_back(std::move(a));
-    }
-    for (std::size_t n = in.number<std::size_t>(); n > 0; --n) {
-        const std::string_view file = in.text();
-        const int line = in.number<int>();
-        c.checks.push_back(
-            {file.empty() ? Loc{} : Loc{files.at(file), line}, std::string(in.text())});
-    }
-    return c;
-}
-
-// Throws std::out_of_range where a program names what is not there. Its machine code is taken at
-// its word: the checksum is against damage, not against whoever may write to the folder.
-void check_program(const Compiled& c, std::size_t inputs, std::size_t outputs) {
-    const auto require = [](bool ok) {
-        if (!ok) throw std::out_of_range("no such slot");
-    };
-    const Program& p = c.program;
-    require(p.arena_bytes >= 0 && p.arena_bytes < std::int64_t{1} << 46);
-    for (const Slot& s : p.slots) {
-        std::int64_t bytes = static_cast<std::int64_t>(size_of(s.dtype));
-        for (const std::int64_t n : s.sizes) {
-            require(n >= 0 && !__builtin_mul_overflow(bytes, n, &bytes));
-        }
-        std::size_t most = 0;
-        switch (s.kind) {
-            case Slot::Kind::Input: most = inputs; break;
-            case Slot::Kind::Shared: most = c.shared.size(); break;
-            case Slot::Kind::Output: most = outputs; break;
-            case Slot::Kind::Constant: most = c.constants.size(); break;
-            case Slot::Kind::Arena:
-                require(s.offset >= 0 && s.offset <= p.arena_bytes &&
-                        bytes <= p.arena_bytes - s.offset);
-                continue;
-        }
-        require(s.number >= 0 && static_cast<std::size_t>(s.number) < most);
-    }
-    const auto exist = [&](const std::vector<int>& slots) {
-        for (const int k : slots) require(k >= 0 && static_cast<std::size_t>(k) < p.slots.size());
-    };
-    for (const Step& s : p.steps) {
-        exist(s.slots());
-        if (!s.kernel()) continue;
-        exist(s.kernel()->scratch);
-        require(!s.kernel()->parts.empty());
-        for (const Part& part : s.kernel()->parts) exist(part.slots);
-    }
-}
 
 // ---- files
 

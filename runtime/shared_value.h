@@ -27,7 +27,7 @@ class SharedValue final : public SharedStorage {
 
     /// Default update: added to an i64 scalar (the counter of a random stream) by each call that
     /// reads it and does not update it otherwise.
-    std::int64_t default_increment() const { return default_increment_; }
+    std::int64_t default_increment() const override { return default_increment_; }
     void set_default_increment(std::int64_t by) { default_increment_ = by; }
 
   private:

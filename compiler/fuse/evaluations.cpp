@@ -247,6 +247,7 @@ bool Evaluations::long_address(int i, std::int64_t most) {
 void Evaluations::start(int i, int kernel) {
     demands_[at(i)].clear();
     const Node& node = *graph_.nodes()[at(i)];
+    if (node.op->has(Trait::Step)) return;  // what it reads is stored
     const auto identity = [](const Kernel& k) {
         auto places = std::make_shared<Places>();
         places->push_back({{}, k.index});

@@ -49,9 +49,7 @@ class Fuser {
             for (const std::vector<int>& region : regions()) decide_in_windows(region);
         } while (stored_now_ > 0);
         for (int i = 0; i < n; ++i)
-            if (!node(i).is_leaf() && stored(i))
-                for (std::size_t k = 0; k < node(i).types.size(); ++k)
-                    out_.groups.push_back({{Expr(graph_.nodes()[at(i)], static_cast<int>(k))}});
+            if (!node(i).is_leaf() && stored(i)) add_groups(i);
         return std::move(out_);
     }
 
@@ -63,6 +61,13 @@ class Fuser {
     };
 
     static std::size_t at(int i) { return static_cast<std::size_t>(i); }
+    // One group for each result, or one for all that a step of its own has.
+    void add_groups(int i) {
+        std::vector<Expr> results = outputs_of(graph_.nodes()[at(i)]);
+        if (is(i, Trait::Step)) return out_.groups.push_back({std::move(results)});
+        for (Expr& e : results) out_.groups.push_back({{std::move(e)}});
+    }
+
     const Node& node(int i) const { return *graph_.nodes()[at(i)]; }
     bool is(int i, Trait t) const { return node(i).op->has(t); }
     bool stored(int i) const { return out_.is_stored[at(i)] != 0; }
@@ -91,14 +96,17 @@ class Fuser {
                 continue;
             }
             for (int u : graph_.users(i)) depth[at(i)] = std::max(depth[at(i)], depth[at(u)] + 1);
-            const auto scatter = std::find_if(graph_.users(i).begin(), graph_.users(i).end(),
-                                              [&](int u) { return is(u, Trait::Scatters); });
+            const auto scatter =
+                std::find_if(graph_.users(i).begin(), graph_.users(i).end(),
+                             [&](int u) { return is(u, Trait::Scatters) || is(u, Trait::Step); });
             if (kept_[at(i)])
                 store(i, "result of the function");
             else if (is(i, Trait::Checks))
                 store(i, "checked before it is used");
             else if (is(i, Trait::Scatters))
                 store(i, "scatter");
+            else if (is(i, Trait::Step))
+                store(i, "a step of its own");
             else if (by_pieces(n))
                 store(i, fmt::format("made of {} pieces", n.inputs.size()));
             else if (is(i, Trait::Stored))
@@ -210,7 +218,8 @@ class Fuser {
 
     void start(int i, Evaluations& evaluations) {
         evaluations.start(i);
-        if (!by_pieces(node(i))) instructions_[i] += costs_.instructions(node(i));
+        if (!by_pieces(node(i)) && !is(i, Trait::Step))
+            instructions_[i] += costs_.instructions(node(i));
     }
 
     void count_evaluations(std::vector<Reader>& readers,

@@ -43,9 +43,8 @@ struct Fusion {
 };
 
 /// Decides by traits, sizes and costs:
-/// - results, checks, scatters and what these read, random numbers, and what has several results
-/// are
-///   stored; views are read through, never stored;
+/// - results, checks, scatters and steps of their own and what these read, random numbers, and what
+///   has several results are stored; views are read through, never stored;
 /// - a reduction takes the elementwise work after it into its own kernel, where that work has its
 ///   shape and no other reduction, and is stored otherwise;
 /// - what one kernel needs once an element is computed there;

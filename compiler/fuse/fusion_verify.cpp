@@ -63,13 +63,15 @@ class Verifier {
         }
         ARETE_CHECK(!n.is_leaf(), "fuse: {}, a leaf, is not stored", str(i));
         ARETE_CHECK(f_.reasons[i].empty(), "fuse: {} is not stored, for a reason", str(i));
-        for (Trait t : {Trait::Checks, Trait::Scatters})
-            ARETE_CHECK(!n.op->has(t), "fuse: {}, a check or a scatter, is not stored", str(i));
+        for (Trait t : {Trait::Checks, Trait::Scatters, Trait::Step})
+            ARETE_CHECK(!n.op->has(t), "fuse: {}, a check, a scatter or a step, is not stored",
+                        str(i));
         ARETE_CHECK(n.types.size() == 1, "fuse: {}, which has several results, is not stored",
                     str(i));
         for (int u : g_.users(static_cast<int>(i)))
-            ARETE_CHECK(!g_.nodes()[static_cast<std::size_t>(u)]->op->has(Trait::Scatters),
-                        "fuse: {}, which a scatter reads, is not stored", str(i));
+            for (Trait t : {Trait::Scatters, Trait::Step})
+                ARETE_CHECK(!g_.nodes()[static_cast<std::size_t>(u)]->op->has(t),
+                            "fuse: {}, which a scatter or a step reads, is not stored", str(i));
     }
 
     void check_group(int k) {

@@ -288,6 +288,22 @@ void CheckSite::raise(std::int64_t element) const {
     throw RangeError(loc, fmt::format(fmt::runtime(message), element));
 }
 
+bool LoweredStep::checks() const {
+    for (const LoweredBody& body : bodies) {
+        for (const LoweredNest& nest : body.graph.nests)
+            if (!nest.checks.empty()) return true;
+        for (const LoweredStep& step : body.graph.steps)
+            if (step.checks()) return true;
+    }
+    return false;
+}
+
+std::string LoweredStep::lines() const {
+    std::string out;
+    for (Loc loc : node->locs) out += (out.empty() ? "" : " ") + loc.str();
+    return out;
+}
+
 LoweredNest lower_nest(std::span<const Expr> roots, const IsStored& stored, std::string name,
                        const IsShared& shared) {
     return NestBuilder(roots, stored, shared).build(std::move(name));

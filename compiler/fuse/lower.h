@@ -24,10 +24,34 @@ struct LoweredNest {
     std::vector<Expr> buffers;      ///< by buffer number of the nest
     std::vector<CheckSite> checks;  ///< a check's code is its position here
     std::vector<Loc> lines;         ///< the user's lines that it computes, each once
-    /// Products that other nodes read too, which is why no sum may round them with itself: x - max(x)
-    /// is then 0 for the largest x, whoever computes x.
+    /// Products that other nodes read too, which is why no sum may round them with itself: x -
+    /// max(x) is then 0 for the largest x, whoever computes x.
     std::vector<loops::ValueId> shared_products;
-    bool zero_first = false;        ///< a scatter: the result must be zeroed before it runs
+    bool zero_first = false;  ///< a scatter: the result must be zeroed before it runs
+};
+
+struct LoweredBody;
+
+/// A node that is a step of its own (Trait::Step), with its regions lowered.
+struct LoweredStep {
+    std::shared_ptr<const Node> node;
+    std::vector<LoweredBody> bodies;  ///< by region
+
+    /// Whether a check in it may fail.
+    bool checks() const;
+    /// The user's lines that it computes.
+    std::string lines() const;
+};
+
+/// What the groups of a graph have become.
+struct LoweredGraph {
+    std::vector<LoweredNest> nests;
+    std::vector<LoweredStep> steps;
+};
+
+struct LoweredBody {
+    Region region;
+    LoweredGraph graph;
 };
 
 /// True for values that a nest loads from memory rather than computes.

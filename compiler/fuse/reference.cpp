@@ -1,10 +1,12 @@
 #include "compiler/fuse/reference.h"
 
 #include <algorithm>
+#include <cstring>
 #include <functional>
 
 #include "compiler/fuse/lower.h"
 #include "compiler/ops/leaves.h"
+#include "compiler/ops/scan.h"
 #include "compiler/rewrite/specialize_shapes.h"
 
 namespace arete {
@@ -13,8 +15,97 @@ namespace {
 
 using ValueOf = std::function<Array&(const Expr&)>;
 
+std::vector<Array> apply_op(const std::shared_ptr<const Node>& node, const ValueOf& value_of);
+
+// The results of a region of concrete sizes for values of its parameters.
+std::vector<Array> run_region(const Region& region, const std::vector<Array>& values) {
+    const Graph graph(region.results);
+    std::unordered_map<const Node*, std::vector<Array>> known;
+    for (std::size_t k = 0; k < values.size(); ++k) known[&region.params[k].node()] = {values[k]};
+    const ValueOf value_of = [&](const Expr& e) -> Array& {
+        return known.at(&e.node())[static_cast<std::size_t>(e.output())];
+    };
+    for (const auto& node : graph.nodes()) {
+        if (known.count(node.get())) continue;
+        known[node.get()] = node->is_leaf() ? std::vector<Array>{*constant_value(Expr(node))}
+                                            : apply_op(node, value_of);
+    }
+    std::vector<Array> out;
+    for (const Expr& e : region.results) out.push_back(value_of(e));
+    return out;
+}
+
+// Row i of an array: a window on its memory.
+Array row(const Array& rows, std::int64_t i) {
+    const Sizes sizes(rows.shape().begin() + 1, rows.shape().end());
+    const auto bytes = static_cast<std::int64_t>(size_of(rows.dtype())) * count(sizes);
+    return Array(rows.dtype(), sizes,
+                 std::shared_ptr<void>(rows.storage(),
+                                       static_cast<char*>(rows.storage().get()) + i * bytes));
+}
+void set_row(Array& rows, std::int64_t i, const Array& value) {
+    std::memcpy(row(rows, i).raw(), value.raw(), value.bytes());
+}
+
+// What scan means, step by step (ops/scan.h).
+std::vector<Array> run_scan(const Node& node, const ValueOf& value_of) {
+    const ScanForm f(node);
+    const Region& body = node.regions[0];
+    const std::int64_t n = f.steps.value();
+    std::vector<Array> histories, outputs;
+    for (std::size_t j = 0; j < f.states.size(); ++j) {
+        const Array& initial = value_of(node.inputs[f.state_input(j)]);
+        Sizes sizes = initial.shape();
+        sizes[0] += n;
+        histories.emplace_back(initial.dtype(), sizes);
+        std::memcpy(histories.back().raw(), initial.raw(), initial.bytes());
+    }
+    for (std::size_t l = 0; l < f.outputs.size(); ++l) {
+        const TensorType& type = node.types[f.output_result(l)];
+        outputs.push_back(zeros(type.dtype, concrete(type.shape)));
+    }
+    std::int64_t ran = 0;
+    for (bool done = false; ran < n && !done; ++ran) {
+        std::vector<Array> values;
+        for (std::size_t k = 0; k < f.sequences.size(); ++k)
+            values.push_back(row(value_of(node.inputs[k]),
+                                 f.sequences[k].start.value() + f.sequences[k].stride * ran));
+        for (std::size_t j = 0; j < f.states.size(); ++j)
+            for (std::int64_t tap : f.states[j].taps)
+                values.push_back(row(histories[j], f.states[j].depth() + ran + tap));
+        for (std::size_t c = f.first_capture(); c < node.inputs.size(); ++c)
+            values.push_back(value_of(node.inputs[c]));
+        const std::vector<Array> now = run_region(body, values);
+        for (std::size_t j = 0; j < f.states.size(); ++j)
+            set_row(histories[j], f.states[j].depth() + ran, now[j]);
+        for (std::size_t l = 0; l < f.outputs.size(); ++l)
+            set_row(outputs[l], f.outputs[l].reversed ? n - 1 - ran : ran, now[f.output_result(l)]);
+        done = f.until && now[f.until_result()].as_int() != 0;
+    }
+    // What no step has written repeats the last row.
+    for (std::int64_t k = ran; k < n && ran > 0; ++k) {
+        for (std::size_t j = 0; j < f.states.size(); ++j)
+            set_row(histories[j], f.states[j].depth() + k,
+                    row(histories[j], f.states[j].depth() + k - 1));
+        for (Array& rows : outputs) set_row(rows, k, row(rows, k - 1));
+    }
+    std::vector<Array> out;
+    for (std::size_t j = 0; j < f.states.size(); ++j) {
+        if (!f.states[j].last) {
+            out.push_back(histories[j]);
+            continue;
+        }
+        const Sizes sizes = concrete(node.types[j].shape);
+        out.push_back(Array(histories[j].dtype(), sizes, row(histories[j], n).storage()));
+    }
+    out.insert(out.end(), outputs.begin(), outputs.end());
+    if (f.until) out.push_back(Array(ran));
+    return out;
+}
+
 // The outputs of a node from those of its inputs, each in a nest of its own.
 std::vector<Array> apply_op(const std::shared_ptr<const Node>& node, const ValueOf& value_of) {
+    if (node->op == &scan_op.info) return run_scan(*node, value_of);
     std::vector<Array> result;
     for (std::size_t k = 0; k < node->types.size(); ++k) {
         Expr root(node, static_cast<int>(k));

@@ -147,7 +147,7 @@ class Merger {
             ++members;
             const OpInfo& op = *node(i).op;
             item.apart = item.apart || op.has(Trait::Checks) || op.has(Trait::Scatters) ||
-                         op.has(Trait::Random);
+                         op.has(Trait::Random) || op.has(Trait::Step);
             for (const Expr& e : node(i).inputs) {
                 if (f_.stored(e))
                     item.inputs.push_back(g_.id(e));

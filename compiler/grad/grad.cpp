@@ -22,6 +22,9 @@ std::string who(const Expr& e) {
     return e.loc() ? fmt::format("{} ({})", text, e.loc().str()) : text;
 }
 
+// Gradients of a scalar, empty where it does not depend on a variable.
+std::vector<Expr> derivatives(const Expr& cost, const std::vector<Expr>& wrt, Loc loc);
+
 class ReverseWalk {
   public:
     ReverseWalk(const Expr& cost, const Expr& seed, const std::vector<Expr>& wrt,
@@ -112,6 +115,10 @@ class ReverseWalk {
             const Masked& m = arrived[k];
             args.g.push_back(op.scalar || m.g.empty() ? m.g : value(m));
         }
+        if (!node->regions.empty())
+            args.grad = [&](const Expr& cost, const std::vector<Expr>& wrt) {
+                return derivatives(cost, wrt, node->loc());
+            };
         const std::vector<Expr> found = op.pullback(args);
         ARETE_CHECK(found.size() == node->inputs.size(), "{}: {} gradients of {} inputs",
                     op.info.name, found.size(), node->inputs.size());
@@ -185,6 +192,17 @@ struct StableWalk {
     GradOptions options;
     bool changed = false;
 };
+
+std::vector<Expr> derivatives(const Expr& cost, const std::vector<Expr>& wrt, Loc loc) {
+    const GradOptions options;
+    const StableWalk stable(cost, wrt, options);
+    const Expr seed = scalar_constant(cost.dtype(), 1.0, loc);
+    ReverseWalk walk(stable.cost, seed, stable.wrt, stable.options, loc);
+    walk.run(stable.cost, seed);
+    std::vector<Expr> out;
+    for (const Expr& e : stable.wrt) out.push_back(walk.gradient(e));
+    return out;
+}
 
 std::vector<Expr> pull_back(const Expr& cost, const Expr& seed, const std::vector<Expr>& wrt,
                             const GradOptions& options, Loc loc) {

@@ -24,8 +24,10 @@ Node::~Node() {
         }
     };
     for (Expr& e : inputs) later(e);
-    for (Region& r : regions)
+    for (Region& r : regions) {
         for (Expr& e : r.results) later(e);
+        for (Expr& e : r.params) later(e);
+    }
     if (pending) return;  // the node whose destructor runs further up drains the list
     pending = &own;
     while (!own.empty()) {
@@ -38,14 +40,6 @@ Node::~Node() {
 
 namespace {
 
-// Calls f for each expression that a node needs: its inputs and what its regions capture.
-template <class F>
-void for_each_operand(const Node& node, F&& f) {
-    for (const Expr& e : node.inputs) f(e);
-    for (const Region& r : node.regions)
-        for (const Expr& e : r.results) f(e);
-}
-
 std::size_t mix(std::size_t h, std::size_t v) {
     return (h ^ v) * 0x9e3779b97f4a7c15u + (v >> 3);
 }
@@ -54,14 +48,17 @@ std::size_t hash(const Node& n) {
     std::size_t h = mix(std::hash<const void*>{}(n.op), static_cast<std::size_t>(n.id));
     for (const Expr& e : n.inputs)
         h = mix(h, std::hash<const void*>{}(&e.node()) + static_cast<std::size_t>(e.output()));
+    for (const Region& r : n.regions) h = mix(h, r.params.size() * 31 + r.results.size());
     return mix(h, n.attrs.hash());
 }
 
 bool equal(const Node& a, const Node& b) {
     return a.op == b.op && a.id == b.id && a.types == b.types && a.storage == b.storage &&
-           a.regions.empty() && b.regions.empty() && a.inputs.size() == b.inputs.size() &&
+           a.inputs.size() == b.inputs.size() && a.regions.size() == b.regions.size() &&
            std::equal(a.inputs.begin(), a.inputs.end(), b.inputs.begin(), same) &&
-           a.attrs == b.attrs;
+           a.attrs == b.attrs &&
+           std::equal(a.regions.begin(), a.regions.end(), b.regions.begin(),
+                      [](const Region& x, const Region& y) { return arete::equal(x, y); });
 }
 
 }  // namespace
@@ -78,8 +75,7 @@ Graph::Graph(std::vector<Expr> outputs) : outputs_(std::move(outputs)) {
     for (const Expr& e : outputs_) number(e);
     for (std::size_t i = 0; i < found.size(); ++i) {
         const Node* node = found[i].get();
-        for_each_operand(
-            *node, [&](const Expr& e) { edges.emplace_back(number(e), static_cast<int>(i)); });
+        for (const Expr& e : node->inputs) edges.emplace_back(number(e), static_cast<int>(i));
     }
     std::vector<int> order = topological_order(static_cast<int>(found.size()), edges);
     ARETE_CHECK(order.size() == found.size(), "the graph has a cycle");
@@ -150,8 +146,7 @@ std::vector<Expr> transform(std::span<const Expr> outputs, const Rebuild& rebuil
         const Node& old = *graph.nodes()[i];
         Node copy = old;
         for (Expr& e : copy.inputs) e = replaced(e);
-        for (Region& r : copy.regions)
-            for (Expr& e : r.results) e = replaced(e);
+        for (Region& r : copy.regions) r = transform_region(r, rebuild);
         done[i] = rebuild(graph.nodes()[i], std::move(copy));
         ARETE_CHECK(done[i].size() == old.types.size(), "{} replaced by {} outputs", old.op->name,
                     done[i].size());
@@ -159,6 +154,116 @@ std::vector<Expr> transform(std::span<const Expr> outputs, const Rebuild& rebuil
     std::vector<Expr> out;
     for (const Expr& e : outputs) out.push_back(replaced(e));
     return out;
+}
+
+Region transform_region(const Region& region, const Rebuild& rebuild) {
+    std::vector<Expr> all = region.params;
+    all.insert(all.end(), region.results.begin(), region.results.end());
+    all = transform(all, rebuild);
+    const auto border = all.begin() + static_cast<std::ptrdiff_t>(region.params.size());
+    Region out{{all.begin(), border}, {border, all.end()}};
+    for (const Expr& p : out.params)
+        ARETE_CHECK(p.node().is_leaf(), "a parameter became {}", p.node().op->name);
+    return out;
+}
+
+std::vector<Expr> replace(std::span<const Expr> outputs,
+                          std::span<const std::pair<Expr, Expr>> replacements) {
+    const auto replacement = [&](const Expr& e) {
+        for (const auto& [what, by] : replacements)
+            if (same(what, e)) return by;
+        return Expr();
+    };
+    std::unordered_map<const Node*, std::vector<Expr>> done;
+    std::vector<std::shared_ptr<const Node>> pending;
+    for (const Expr& e : outputs) pending.push_back(e.node_ptr());
+    const auto replaced = [&](const Expr& e) {
+        const auto at = done.find(&e.node());
+        return at == done.end() ? Expr() : at->second[static_cast<std::size_t>(e.output())];
+    };
+    while (!pending.empty()) {
+        const std::shared_ptr<const Node> node = pending.back();
+        if (done.count(node.get())) {
+            pending.pop_back();
+            continue;
+        }
+        std::vector<Expr> results = outputs_of(node);
+        bool all = true, any = false;
+        for (Expr& e : results) {
+            const Expr by = replacement(e);
+            all = all && !by.empty();
+            any = any || !by.empty();
+            if (!by.empty()) e = by;
+        }
+        if (!all) {
+            const std::size_t before = pending.size();
+            for (const Expr& e : node->inputs)
+                if (!done.count(&e.node())) pending.push_back(e.node_ptr());
+            if (pending.size() > before) continue;
+            bool changed = false;
+            for (const Expr& e : node->inputs) changed = changed || !same(replaced(e), e);
+            if (changed) {
+                Node copy = *node;
+                for (Expr& e : copy.inputs) e = replaced(e);
+                const auto made = std::make_shared<const Node>(std::move(copy));
+                for (std::size_t k = 0; k < results.size(); ++k)
+                    if (same(results[k], Expr(node, static_cast<int>(k))))
+                        results[k] = Expr(made, static_cast<int>(k));
+            }
+        }
+        pending.pop_back();
+        done.emplace(node.get(), std::move(results));
+    }
+    std::vector<Expr> out;
+    for (const Expr& e : outputs) out.push_back(replaced(e));
+    return out;
+}
+
+bool equal(const Region& a, const Region& b) {
+    if (a.params.size() != b.params.size() || a.results.size() != b.results.size()) return false;
+    const Graph x(a.results), y(b.results);
+    if (x.size() != y.size()) return false;
+    std::unordered_map<const Node*, const Node*> partner;  // of a's nodes
+    for (std::size_t k = 0; k < a.params.size(); ++k) {
+        if (a.params[k].type() != b.params[k].type()) return false;
+        partner[&a.params[k].node()] = &b.params[k].node();
+    }
+    const auto match = [&](const Expr& p, const Expr& q) {
+        const auto at = partner.find(&p.node());
+        return at != partner.end() && at->second == &q.node() && p.output() == q.output();
+    };
+    // Both are walked from the results, so that partners are found whatever the order of nodes.
+    std::vector<std::pair<const Node*, const Node*>> pending;
+    for (std::size_t k = 0; k < a.results.size(); ++k) {
+        if (a.results[k].output() != b.results[k].output()) return false;
+        pending.emplace_back(&a.results[k].node(), &b.results[k].node());
+    }
+    while (!pending.empty()) {
+        const auto [p, q] = pending.back();
+        if (const auto at = partner.find(p); at != partner.end()) {
+            if (at->second != q) return false;
+            pending.pop_back();
+            continue;
+        }
+        if (p->op != q->op || p->id != q->id || p->types != q->types || p->storage != q->storage ||
+            p->inputs.size() != q->inputs.size() || p->regions.size() != q->regions.size() ||
+            !(p->attrs == q->attrs))
+            return false;
+        const std::size_t before = pending.size();
+        for (std::size_t k = 0; k < p->inputs.size(); ++k)
+            if (!match(p->inputs[k], q->inputs[k])) {
+                if (partner.count(&p->inputs[k].node()) ||
+                    p->inputs[k].output() != q->inputs[k].output())
+                    return false;
+                pending.emplace_back(&p->inputs[k].node(), &q->inputs[k].node());
+            }
+        if (pending.size() > before) continue;
+        for (std::size_t k = 0; k < p->regions.size(); ++k)
+            if (!equal(p->regions[k], q->regions[k])) return false;
+        partner[p] = q;
+        pending.pop_back();
+    }
+    return true;
 }
 
 namespace {
@@ -180,26 +285,39 @@ std::string node_text(const Graph& graph, int i) {
 
 }  // namespace
 
-std::string to_string(const Graph& graph) {
+namespace {
+
+// A region's numbers are its own: its parameters come first.
+std::string indented_text(const Graph& graph, const std::string& indent, std::size_t results) {
     std::string out;
     for (int i = 0; i < static_cast<int>(graph.size()); ++i) {
         const Node& n = *graph.nodes()[static_cast<std::size_t>(i)];
-        std::string line = fmt::format("%{} = {}", i, node_text(graph, i));
+        std::string line = fmt::format("{}%{} = {}", indent, i, node_text(graph, i));
         if (n.loc()) line = fmt::format("{:<72} # {}", line, n.loc().str());
         out += line + "\n";
         for (const Region& r : n.regions) {
-            out += "    region (";
-            for (const Expr& p : r.params)
-                out += fmt::format(" %{}", graph.contains(p.node()) ? graph.id(p) : -1);
-            out += " ) ->";
-            for (const Expr& e : r.results) out += fmt::format(" %{}", graph.id(e));
-            out += "\n";
+            std::vector<Expr> all = r.results;
+            all.insert(all.end(), r.params.begin(), r.params.end());
+            const Graph body(all);
+            out += indent + "    region(";
+            for (std::size_t k = 0; k < r.params.size(); ++k)
+                out += fmt::format("{}%{}", k ? ", " : "", body.id(r.params[k]));
+            out += "):\n" + indented_text(body, indent + "        ", r.results.size());
         }
     }
-    out += "return";
-    for (std::size_t k = 0; k < graph.outputs().size(); ++k)
-        out += fmt::format("{}%{}", k ? ", " : " ", graph.id(graph.outputs()[k]));
+    out += indent + "return";
+    for (std::size_t k = 0; k < results; ++k) {
+        const Expr& e = graph.outputs()[k];
+        out += fmt::format("{}%{}", k ? ", " : " ", graph.id(e));
+        if (e.node().types.size() > 1) out += fmt::format(".{}", e.output());
+    }
     return out + "\n";
+}
+
+}  // namespace
+
+std::string to_string(const Graph& graph) {
+    return indented_text(graph, "", graph.outputs().size());
 }
 
 std::string to_dot(const Graph& graph) {
@@ -209,7 +327,7 @@ std::string to_dot(const Graph& graph) {
         const Node& n = *graph.nodes()[static_cast<std::size_t>(i)];
         labels.push_back(fmt::format("%{} {}{}\n{}", i, n.op->name,
                                      n.name.empty() ? "" : " " + n.name, n.types[0].str()));
-        for_each_operand(n, [&](const Expr& e) { edges.emplace_back(graph.id(e), i); });
+        for (const Expr& e : n.inputs) edges.emplace_back(graph.id(e), i);
     }
     return dot_source(labels, edges);
 }
@@ -220,12 +338,23 @@ void verify(const Graph& graph, std::string_view pass,
         const Node& n = *graph.nodes()[static_cast<std::size_t>(i)];
         ARETE_CHECK(n.op && !n.types.empty(), "after {}: %{} has no op or type", pass, i);
         ARETE_CHECK(!n.is_leaf() || n.inputs.empty(), "after {}: leaf %{} has inputs", pass, i);
-        for_each_operand(n, [&](const Expr& e) {
+        for (const Expr& e : n.inputs) {
             ARETE_CHECK(graph.id(e) < i, "after {}: %{} comes before its input", pass, i);
             ARETE_CHECK(e.output() < static_cast<int>(e.node().types.size()),
                         "after {}: %{} reads an output that is not there", pass, i);
-        });
+        }
         if (n.is_leaf()) continue;
+        for (const Region& r : n.regions) {
+            const Graph body(r.results);
+            for (const auto& inner : body.nodes())
+                ARETE_CHECK(
+                    !inner->is_leaf() || inner->op->kind == OpInfo::Kind::Constant ||
+                        std::any_of(r.params.begin(), r.params.end(),
+                                    [&](const Expr& p) { return &p.node() == inner.get(); }),
+                    "after {}: the region of %{} is not closed: it reads {} \"{}\"", pass, i,
+                    inner->op->name, inner->name);
+            verify(body, pass, infer);
+        }
         std::vector<TensorType> types = infer(n);
         ARETE_CHECK(types == n.types, "after {}: {} is recorded as {}, but its rule says {}", pass,
                     node_text(graph, i), n.types[0].str(),

@@ -46,9 +46,17 @@ class Interner {
 };
 
 /// Rebuilds the graph below `outputs` bottom up. `rebuild` gets each node with its inputs already
-/// replaced (a copy it may change) and returns the replacement of each output of the node.
+/// replaced (a copy it may change) and returns the replacement of each output of the node. Regions
+/// of the copy have been rebuilt, too, by the same function: parameters must become leaves.
 using Rebuild = std::function<std::vector<Expr>(const std::shared_ptr<const Node>& old, Node copy)>;
 std::vector<Expr> transform(std::span<const Expr> outputs, const Rebuild& rebuild);
+Region transform_region(const Region& region, const Rebuild& rebuild);
+/// The graph with other expressions in the place of some, which nothing below them is looked at
+/// for. Sizes are taken as they are.
+std::vector<Expr> replace(std::span<const Expr> outputs,
+                          std::span<const std::pair<Expr, Expr>> replacements);
+/// True where two regions compute the same of their parameters: the same nodes in the same places.
+bool equal(const Region& a, const Region& b);
 /// All outputs of a node.
 std::vector<Expr> outputs_of(const std::shared_ptr<const Node>& node);
 
@@ -56,8 +64,9 @@ std::vector<Expr> outputs_of(const std::shared_ptr<const Node>& node);
 std::string to_string(const Graph& graph);
 /// Graphviz source.
 std::string to_dot(const Graph& graph);
-/// Checks structure (inputs before users, types present, leaves without inputs) and calls `infer`
-/// on each node to compare its types with those recorded. Throws an InternalError naming `pass`.
+/// Checks structure (inputs before users, types present, leaves without inputs, regions closed) and
+/// calls `infer` on each node, in regions too, to compare its types with those recorded. Throws an
+/// InternalError naming `pass`.
 void verify(const Graph& graph, std::string_view pass,
             const std::function<std::vector<TensorType>(const Node&)>& infer);
 

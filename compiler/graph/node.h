@@ -40,6 +40,7 @@ enum class Trait : std::uint32_t {
     Late = 1 << 9,         ///< what it does follows from sizes: gone once these are known
     Joins = 1 << 10,       ///< the inputs one after another along attr axis
     Saturates = 1 << 11,   ///< of one number: overflows, underflows, or is 1 but for rounding
+    Step = 1 << 12,        ///< is a step of its own: no kernel computes it
 };
 constexpr Trait operator|(Trait a, Trait b) {
     return static_cast<Trait>(static_cast<std::uint32_t>(a) | static_cast<std::uint32_t>(b));
@@ -69,6 +70,8 @@ class SharedStorage {
     virtual ~SharedStorage() = default;
     /// The value, in memory that may be the variable's own: for the reference evaluator.
     virtual Array host_value() const = 0;
+    /// What functions that read the variable and do not update it add to it; 0: nothing.
+    virtual std::int64_t default_increment() const { return 0; }
 };
 
 class Node;
@@ -125,10 +128,12 @@ inline bool same(const Expr& a, const Expr& b) {
     return a.node_ptr() == b.node_ptr() && a.output() == b.output();
 }
 
-/// A sub-graph owned by a node: the body of a loop or a branch. Its parameters are input leaves.
-/// Passes that walk a graph visit regions too.
+/// A graph owned by a node: the body of a loop or a branch. It is closed: its leaves are its own
+/// parameters and constants, and what it uses from outside are inputs of the node. So a region is
+/// transformed as any graph is, and no pass moves a node across its border but those that are made
+/// for it (rewrite/control.h).
 struct Region {
-    std::vector<Expr> params;
+    std::vector<Expr> params;  ///< leaves; one for each value that the node hands in
     std::vector<Expr> results;
 };
 

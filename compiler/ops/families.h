@@ -19,5 +19,6 @@ std::span<const OpDef* const> pooling_ops();
 std::span<const OpDef* const> softmax_ops();
 std::span<const OpDef* const> random_ops();
 std::span<const OpDef* const> product_ops();
+std::span<const OpDef* const> control_ops();
 
 }  // namespace arete

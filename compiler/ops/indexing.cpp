@@ -219,6 +219,11 @@ Expr slice_window(const Expr& x, const Shape& starts, const Ints& steps, const S
     return apply(slice_op, {x}, {{"starts", starts}, {"steps", steps}, {"sizes", sizes}}, loc);
 }
 
+Expr slice_window_grad(const Expr& g, const Shape& starts, const Ints& steps, const Shape& sizes,
+                       Loc loc) {
+    return apply(slice_grad_op, {g}, {{"starts", starts}, {"steps", steps}, {"sizes", sizes}}, loc);
+}
+
 namespace {
 
 // What is read along one axis. `run_time` is set where the start is only known at run time.

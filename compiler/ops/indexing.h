@@ -89,5 +89,8 @@ inline Expr Expr::operator()(const SliceArg& a, const SliceArg& b, const SliceAr
 /// on sizes only.
 Expr slice_window(const Expr& x, const Shape& starts, const Ints& steps, const Shape& sizes,
                   Loc loc);
+/// The gradient of that: g in the window of zeros of shape `sizes`.
+Expr slice_window_grad(const Expr& g, const Shape& starts, const Ints& steps, const Shape& sizes,
+                       Loc loc);
 
 }  // namespace arete

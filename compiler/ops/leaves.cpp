@@ -11,6 +11,9 @@ namespace arete {
 
 constinit const OpDef input_op{
     .info = {.name = "input", .kind = OpInfo::Kind::Input}, .doc = "A symbolic input.", .arity = 0};
+constinit const OpDef param_op{.info = {.name = "param", .kind = OpInfo::Kind::Input},
+                               .doc = "A parameter of a region.",
+                               .arity = 0};
 constinit const OpDef shared_op{.info = {.name = "shared", .kind = OpInfo::Kind::Shared},
                                 .doc = "A variable whose value lives between calls.",
                                 .arity = 0};

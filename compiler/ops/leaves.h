@@ -6,6 +6,7 @@
 namespace arete {
 
 extern const OpDef input_op;     ///< symbolic input, one id each
+extern const OpDef param_op;     ///< parameter of a region, one id each
 extern const OpDef shared_op;    ///< variable whose value lives between calls; has `storage`
 extern const OpDef constant_op;  ///< attr value: Array
 

@@ -41,12 +41,13 @@ void check_sizes(const Node& node, const TensorType& type) {
 
 std::vector<TensorType> infer_types(const Node& node) {
     std::vector<TensorType> types =
-        def(node).infer({def(node), node.inputs, node.attrs, node.loc()});
+        def(node).infer({def(node), node.inputs, node.attrs, node.loc(), node.regions});
     for (const TensorType& t : types) check_sizes(node, t);
     return types;
 }
 
-std::vector<Expr> apply_all(const OpDef& op, std::vector<Expr> inputs, Attrs attrs, Loc loc) {
+std::vector<Expr> apply_all(const OpDef& op, std::vector<Expr> inputs, Attrs attrs, Loc loc,
+                            std::vector<Region> regions) {
     for (const Expr& e : inputs)
         if (e.empty()) fail<GraphError>(loc, "{}: use of an empty expression", op.info.name);
     ARETE_CHECK(op.arity < 0 || op.arity == static_cast<int>(inputs.size()), "{} of {} inputs",
@@ -56,6 +57,7 @@ std::vector<Expr> apply_all(const OpDef& op, std::vector<Expr> inputs, Attrs att
         node->op = &op.info;
         node->inputs = std::move(inputs);
         node->attrs = std::move(attrs);
+        node->regions = std::move(regions);
         if (loc) node->locs = {loc};
         node->types = infer_types(*node);
         std::vector<Expr> out;

@@ -20,6 +20,7 @@ struct InferArgs {
     std::span<const Expr> inputs;
     const Attrs& attrs;
     Loc loc;
+    std::span<const Region> regions = {};
 
     const TensorType& type(std::size_t i) const { return inputs[i].type(); }
     /// "x is f32[64,784]": an operand by its name, or by its position where it has none.
@@ -90,6 +91,9 @@ struct PullbackArgs {
     std::span<const Expr> x;
     std::vector<Expr> y;
     std::vector<Expr> g;
+    /// The reverse walk itself, for rows with regions: gradients of a scalar with respect to
+    /// expressions, empty where it does not depend on them.
+    std::function<std::vector<Expr>(const Expr& cost, const std::vector<Expr>& wrt)> grad = {};
 };
 
 /// One test case of an op: what its inputs may be, and how a user builds it. For floats the values
@@ -138,7 +142,8 @@ inline const OpDef& def(const Node& node) {
 /// A node applying `op`, typed by the op's rule; output 0. Throws what the rule throws.
 Expr apply(const OpDef& op, std::vector<Expr> inputs, Attrs attrs, Loc loc);
 /// All outputs.
-std::vector<Expr> apply_all(const OpDef& op, std::vector<Expr> inputs, Attrs attrs, Loc loc);
+std::vector<Expr> apply_all(const OpDef& op, std::vector<Expr> inputs, Attrs attrs, Loc loc,
+                            std::vector<Region> regions = {});
 /// A leaf of any kind.
 Expr make_leaf(const OpDef& op, TensorType type, Loc loc, std::string name = {});
 /// The types that a node's rule gives for its present inputs. A GraphError where a size is

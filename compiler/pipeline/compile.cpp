@@ -1,5 +1,6 @@
 #include "compiler/pipeline/compile.h"
 
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <filesystem>
@@ -9,19 +10,28 @@
 #include "compiler/loops/math.h"
 #include "compiler/program/inspect.h"
 #include "compiler/program/steps.h"
+#include "compiler/rewrite/control.h"
 
 namespace arete {
 
 namespace {
 
+// The graph of the function, or of a region of it, on its way to a program.
+struct Scope {
+    std::string name;  // "region 1 of %4 = scan"; empty for the function's
+    std::unique_ptr<Graph> graph;
+    std::vector<Expr> kept;
+    Fusion fusion;
+    LoweredGraph lowered;
+    std::vector<Scope> regions;  // of the nodes that are steps of their own, one after another
+};
+
 // What the passes work on: first a graph, then groups, then a program.
 struct State {
     const CompileRequest& request;
     std::vector<Expr> roots;  // outputs, then the updates' new values, then the variables
-    std::unique_ptr<Graph> graph;
-    RewriteLog rewrites;  // of the last pass
-    Fusion fusion;
-    std::vector<LoweredNest> nests;
+    RewriteLog rewrites;      // of the last pass
+    std::unique_ptr<Scope> whole;
     Compiled out;
 
     std::size_t outputs() const { return request.outputs.size(); }
@@ -41,6 +51,13 @@ struct Pass {
 
 bool unless_quick(const CompileRequest& r) {
     return !r.quick;
+}
+bool with_loops(const CompileRequest& r) {
+    std::vector<Expr> roots = r.outputs;
+    for (const auto& [variable, value] : r.updates) roots.push_back(value);
+    const Graph graph(roots);
+    return std::any_of(graph.nodes().begin(), graph.nodes().end(),
+                       [](const auto& n) { return !n->regions.empty(); });
 }
 bool with_rules(const CompileRequest& r) {
     return !r.rules.empty();
@@ -77,6 +94,9 @@ void canonicalize(State& s) {
 void user_rules(State& s) {
     rewrite_by(s, s.request.rules);
 }
+void loops_as_a_whole(State& s) {
+    s.set(simplify_loops(s.roots));
+}
 void stabilize(State& s) {
     rewrite_in(s, Phase::Stabilize);
 }
@@ -87,25 +107,75 @@ void expand(State& s) {
     s.set(expand_composites(s.roots));
 }
 
+bool is_own_step(const Group& g) {
+    return g.roots[0].node().op->has(Trait::Step);
+}
+
+Scope fused(std::vector<Expr> roots, std::vector<Expr> kept, std::string name,
+            const FusionCosts& costs) {
+    Scope p;
+    p.name = std::move(name);
+    p.graph = std::make_unique<Graph>(std::move(roots));
+    p.kept = std::move(kept);
+    p.fusion = fuse(*p.graph, p.kept, costs);
+    for (const Group& g : p.fusion.groups) {
+        if (!is_own_step(g)) continue;
+        const Node& node = g.roots[0].node();
+        for (std::size_t k = 0; k < node.regions.size(); ++k)
+            p.regions.push_back(
+                fused(node.regions[k].results, node.regions[k].results,
+                      fmt::format("region {} of %{} = {}", k + 1, p.graph->id(node), node.op->name),
+                      costs));
+    }
+    return p;
+}
+
 void fuse_groups(State& s) {
-    s.graph = std::make_unique<Graph>(s.roots);
     const Target* target = s.request.target.get();
-    s.fusion = fuse(*s.graph, s.kept(), target ? target->fusion_costs() : FusionCosts());
+    s.whole = std::make_unique<Scope>(fused(s.roots, {s.kept().begin(), s.kept().end()}, "",
+                                            target ? target->fusion_costs() : FusionCosts()));
+}
+
+// Calls f for a scope and the regions inside it.
+template <class F>
+void for_each_scope(Scope& p, F&& f) {
+    f(p);
+    for (Scope& region : p.regions) for_each_scope(region, f);
 }
 
 void lower(State& s) {
-    const Graph& graph = *s.graph;
-    const auto shared = [&](const Expr& e) { return graph.users(graph.id(e)).size() > 1; };
-    for (const Group& g : s.fusion.groups)
-        for (LoweredNest& nest : lower_nests(
-                 g.roots, [&](const Expr& e) { return s.fusion.stored(e); },
-                 std::string(g.roots[0].node().op->name), shared))
-            s.nests.push_back(std::move(nest));
-    for (LoweredNest& l : s.nests) loops::form_fma(l.nest, l.shared_products);
+    for_each_scope(*s.whole, [](Scope& p) {
+        const auto shared = [&](const Expr& e) {
+            return p.graph->users(p.graph->id(e)).size() > 1;
+        };
+        std::vector<LoweredNest>& nests = p.lowered.nests;
+        for (const Group& g : p.fusion.groups) {
+            if (is_own_step(g)) {
+                p.lowered.steps.push_back({g.roots[0].node_ptr(), {}});
+                continue;
+            }
+            for (LoweredNest& nest : lower_nests(
+                     g.roots, [&](const Expr& e) { return p.fusion.stored(e); },
+                     std::string(g.roots[0].node().op->name), shared))
+                nests.push_back(std::move(nest));
+        }
+        for (LoweredNest& l : nests) loops::form_fma(l.nest, l.shared_products);
+    });
 }
 
 void expand_transcendentals(State& s) {
-    for (LoweredNest& l : s.nests) loops::expand_math(l.nest);
+    for_each_scope(*s.whole, [](Scope& p) {
+        for (LoweredNest& l : p.lowered.nests) loops::expand_math(l.nest);
+    });
+}
+
+// A scope with its regions in the steps that own them.
+LoweredGraph assembled(Scope& p) {
+    std::size_t next = 0;
+    for (LoweredStep& step : p.lowered.steps)
+        for (const Region& region : step.node->regions)
+            step.bodies.push_back({region, assembled(p.regions[next++])});
+    return std::move(p.lowered);
 }
 
 void build_steps(State& s) {
@@ -117,7 +187,7 @@ void build_steps(State& s) {
     program.profile = s.request.profile;
     program.observed = s.request.observed;
     program.quick = s.request.quick;
-    build_program(s.request.inputs, {s.roots.data(), s.outputs()}, updates, std::move(s.nests),
+    build_program(s.request.inputs, {s.roots.data(), s.outputs()}, updates, assembled(*s.whole),
                   s.out);
 }
 
@@ -142,6 +212,7 @@ constexpr Pass passes[] = {
     {"bind_shapes", bind, Shows::Graph},
     {"canonicalize", canonicalize, Shows::Graph},
     {"user_rules", user_rules, Shows::Graph, with_rules},
+    {"loops", loops_as_a_whole, Shows::Graph, with_loops},
     {"stabilize", stabilize, Shows::Graph, unless_quick},
     {"expand", expand, Shows::Graph},
     {"specialize", specialize, Shows::Graph, unless_quick},
@@ -154,18 +225,49 @@ constexpr Pass passes[] = {
     {"memory", place_in_arena, Shows::Program},
 };
 
+void verify_kernels(const Program& program) {
+    for (const Step& step : program.steps) {
+        if (step.kernel()) verify(step.kernel()->kernel);
+        for (const Program& body : step.bodies()) verify_kernels(body);
+    }
+}
+
+std::string kernels_text(const Program& program) {
+    std::string out;
+    for (const Step& step : program.steps) {
+        if (step.kernel()) out += to_string(step.kernel()->kernel) + "\n";
+        for (const Program& body : step.bodies())
+            out += fmt::format("body of {}:\n", step.name()) + kernels_text(body);
+    }
+    return out;
+}
+
+// The texts of a scope and of its regions, each under its name.
+template <class F>
+std::string scope_texts(Scope& whole, F&& text) {
+    std::string out;
+    for_each_scope(whole, [&](Scope& p) {
+        if (!p.name.empty()) out += "\n" + p.name + ":\n";
+        out += text(p);
+    });
+    return out;
+}
+
 void verify_after(const State& s, const Pass& pass) {
     switch (pass.shows) {
         case Shows::Graph: verify(Graph(s.roots), pass.name, infer_types); break;
-        case Shows::Fusion: verify(s.fusion, s.kept()); break;
+        case Shows::Fusion:
+            for_each_scope(*s.whole, [](Scope& p) { verify(p.fusion, p.kept); });
+            break;
         case Shows::Nests:
-            for (const LoweredNest& l : s.nests) verify(l.nest);
+            for_each_scope(*s.whole, [](Scope& p) {
+                for (const LoweredNest& l : p.lowered.nests) verify(l.nest);
+            });
             break;
         case Shows::Program: break;
         case Shows::Groups: verify_groups(s.out.program); break;
         case Shows::Kernels:
-            for (const Step& step : s.out.program.steps)
-                if (step.kernel() && s.request.target) verify(step.kernel()->kernel);
+            if (s.request.target) verify_kernels(s.out.program);
             break;
     }
 }
@@ -183,26 +285,25 @@ void dump_after(State& s, const Pass& pass) {
             break;
         case Shows::Fusion:
             if (o.dumps(Stage::Fusion))
-                write("txt", to_string(*s.graph) + "\n" + to_string(s.fusion));
+                write("txt", scope_texts(*s.whole, [](Scope& p) {
+                          return to_string(*p.graph) + "\n" + to_string(p.fusion);
+                      }));
             break;
-        case Shows::Nests: {
-            if (!o.dumps(Stage::Loops)) break;
-            std::string text;
-            for (const LoweredNest& l : s.nests) text += to_string(l.nest) + "\n";
-            write("txt", text);
+        case Shows::Nests:
+            if (o.dumps(Stage::Loops))
+                write("txt", scope_texts(*s.whole, [](Scope& p) {
+                          std::string text;
+                          for (const LoweredNest& l : p.lowered.nests)
+                              text += to_string(l.nest) + "\n";
+                          return text;
+                      }));
             break;
-        }
         case Shows::Groups:
             if (o.dumps(Stage::Fusion)) write("txt", groups_text(s.out.program));
             break;
-        case Shows::Kernels: {
-            if (!o.dumps(Stage::Loops)) break;
-            std::string text;
-            for (const Step& step : s.out.program.steps)
-                if (step.kernel()) text += to_string(step.kernel()->kernel) + "\n";
-            write("txt", text);
+        case Shows::Kernels:
+            if (o.dumps(Stage::Loops)) write("txt", kernels_text(s.out.program));
             break;
-        }
         case Shows::Program:
             if (o.dumps(Stage::Loops)) write("txt", program_text(s.out.program));
             break;
@@ -223,7 +324,7 @@ void write_dump(const Options& options, int number, const std::string& function,
 }
 
 Compiled compile(const CompileRequest& request) {
-    State s{request, request.outputs, nullptr, {}, {}, {}, {}};
+    State s{request, request.outputs, {}, nullptr, {}};
     for (const auto& [variable, value] : request.updates) s.roots.push_back(value);
     for (const auto& [variable, value] : request.updates) s.roots.push_back(variable);
     if (request.options.dumps(Stage::Graph))

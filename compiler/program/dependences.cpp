@@ -8,6 +8,17 @@
 
 namespace arete {
 
+namespace {
+
+Dependences::Uses uses_of(const SlotUses& slots) {
+    Dependences::Uses out;
+    for (int s : slots.read) out[s].read = true;
+    for (int s : slots.written) out[s].written = true;
+    return out;
+}
+
+}  // namespace
+
 Dependences::Dependences(const Program& program) {
     struct Last {
         int writer = -1;
@@ -25,7 +36,9 @@ Dependences::Dependences(const Program& program) {
                              own[c.to].written = true;
                              own[c.from].read = true;
                          },
-                         [&](const FillStep& f) { own[f.to].written = true; }},
+                         [&](const FillStep& f) { own[f.to].written = true; },
+                         [&](const LoopStep& l) { own = uses_of(arete::uses(l)); },
+                         [&](const BranchStep& b) { own = uses_of(arete::uses(b)); }},
                    s.action);
         bool changes_shared = false;
         for (const auto& [number, use] : own) {

@@ -531,6 +531,8 @@ class Grouper {
 
 void group_steps(Program& program, const GroupingModel& model) {
     Grouper(program, model).run();
+    for (Step& step : program.steps)
+        for (Program& body : step.bodies()) group_steps(body, model);
 }
 
 }  // namespace arete

@@ -18,6 +18,7 @@ void verify_groups(const Program& program) {
                             program.slots[static_cast<std::size_t>(s)].name);
             }
     for (const Step& any : program.steps) {
+        for (const Program& body : any.bodies()) verify_groups(body);
         for (int s : any.slots())
             ARETE_CHECK(!home.count(s), "{}: reads {}, another kernel's scratch", any.name(),
                         program.slots[static_cast<std::size_t>(s)].name);
@@ -52,11 +53,15 @@ void verify_groups(const Program& program) {
     }
 }
 
-std::string groups_text(const Program& program) {
-    std::string out;
-    int kernels = 0;
-    double saved = 0;
+namespace {
+
+void add_groups(const Program& program, std::string& out, int& kernels, double& saved) {
     for (const Step& any : program.steps) {
+        for (const Program& body : any.bodies()) {
+            out += fmt::format("body of {}:\n", any.name());
+            add_groups(body, out, kernels, saved);
+            out += fmt::format("end of {}\n", any.name());
+        }
         if (!any.kernel()) continue;
         const KernelStep& s = *any.kernel();
         out += fmt::format("kernel {}: {}", kernels++, s.name());
@@ -80,6 +85,15 @@ std::string groups_text(const Program& program) {
         }
         if (!s.boundary.empty()) out += fmt::format("  apart: {}\n", s.boundary);
     }
+}
+
+}  // namespace
+
+std::string groups_text(const Program& program) {
+    std::string out;
+    int kernels = 0;
+    double saved = 0;
+    add_groups(program, out, kernels, saved);
     return out + fmt::format("{} kernels; {:.0f} bytes are never stored\n", kernels, saved);
 }
 

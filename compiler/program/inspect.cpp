@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <unordered_set>
 
+#include "compiler/core/cases.h"
+
 namespace arete {
 
 namespace {
@@ -12,12 +14,31 @@ bool has_slot(const std::vector<SlotValue>& list, int slot) {
                        [&](const SlotValue& v) { return v.slot == slot; });
 }
 
+// The slots that a step stores values of the graph to, each once; none of copies and fills.
+std::vector<int> stored_slots(const Step& step) {
+    std::vector<int> out;
+    const auto add = [&](int slot) {
+        if (std::find(out.begin(), out.end(), slot) == out.end()) out.push_back(slot);
+    };
+    std::visit(Cases{[&](const KernelStep& k) {
+                         for (const Part& part : k.parts)
+                             for (const loops::StoreTo& store : part.nest.stores)
+                                 add(part.slots[static_cast<std::size_t>(store.buffer)]);
+                     },
+                     [](const CopyStep&) {}, [](const FillStep&) {},
+                     [&](const LoopStep& l) {
+                         for (int slot : uses(l).written) add(slot);
+                     },
+                     [&](const BranchStep& b) {
+                         for (int slot : uses(b).written) add(slot);
+                     }},
+               step.action);
+    return out;
+}
+
 bool stores_to(const Step& step, int slot) {
-    if (!step.kernel()) return false;
-    for (const Part& part : step.kernel()->parts)
-        for (const loops::StoreTo& store : part.nest.stores)
-            if (part.slots[static_cast<std::size_t>(store.buffer)] == slot) return true;
-    return false;
+    const std::vector<int> all = stored_slots(step);
+    return std::find(all.begin(), all.end(), slot) != all.end();
 }
 
 // The kernels that store a slot: several where it is made piece by piece. Ascending.
@@ -37,27 +58,28 @@ bool is_made_later(const Compiled& compiled, std::size_t step, int slot) {
 }  // namespace
 
 std::vector<SlotValue> stored_by(const Compiled& compiled, std::size_t step) {
-    const KernelStep* kernel = compiled.program.steps[step].kernel();
-    if (!kernel) return {};
     std::vector<SlotValue> out;
-    for (const Part& part : kernel->parts)
-        for (const loops::StoreTo& store : part.nest.stores) {
-            const int slot = part.slots[static_cast<std::size_t>(store.buffer)];
-            if (has_slot(out, slot) || is_made_later(compiled, step, slot)) continue;
-            const Expr& updated = compiled.new_values[static_cast<std::size_t>(slot)];
-            out.push_back({slot, updated.empty()
-                                     ? compiled.slot_values[static_cast<std::size_t>(slot)]
-                                     : updated});
-        }
+    for (int slot : stored_slots(compiled.program.steps[step])) {
+        if (is_made_later(compiled, step, slot)) continue;
+        const Expr& updated = compiled.new_values[static_cast<std::size_t>(slot)];
+        const Expr& value =
+            updated.empty() ? compiled.slot_values[static_cast<std::size_t>(slot)] : updated;
+        // A loop's workspace is no value of the graph.
+        if (value.empty() && !compiled.program.steps[step].kernel()) continue;
+        out.push_back({slot, value});
+    }
     return out;
 }
 
 std::vector<SlotValue> read_by(const Compiled& compiled, std::size_t step) {
-    const KernelStep* kernel = compiled.program.steps[step].kernel();
-    if (!kernel) return {};
     const std::vector<SlotValue> stored = stored_by(compiled, step);
+    if (stored.empty()) return {};
     std::vector<SlotValue> out;
-    std::vector<int> slots = kernel->slots;
+    std::vector<int> slots = compiled.program.steps[step].slots();
+    if (!compiled.program.steps[step].bodies().empty())
+        std::erase_if(slots, [&](int slot) {
+            return compiled.slot_values[static_cast<std::size_t>(slot)].empty();
+        });
     for (const SlotValue& v : stored)
         for (std::size_t maker : makers(compiled, v.slot))
             if (maker != step) {
@@ -137,20 +159,65 @@ std::vector<std::shared_ptr<const Node>> nodes_of_step(const Compiled& compiled,
     return out;
 }
 
-std::string program_text(const Program& p) {
-    std::string out = fmt::format("program {}: {} bytes of arena\n", p.name, p.arena_bytes);
-    static constexpr const char* kinds[] = {"input", "shared", "output", "constant", "arena"};
+namespace {
+
+std::string windows_text(const std::vector<Window>& windows) {
+    std::string out;
+    for (const Window& w : windows) {
+        out += fmt::format("{}{}: slot {} +{}", out.empty() ? "" : ", ", w.slot, w.of, w.start);
+        if (w.stride) out += fmt::format(" + k * {}", w.stride);
+        if (w.ring) out += fmt::format(" mod {}", w.ring);
+    }
+    return out;
+}
+
+std::string text_of(const Program& p, const std::string& indent);
+
+std::string bodies_text(const Step& s, const std::string& indent) {
+    std::string out;
+    const auto body = [&](const Program& p, const std::vector<Window>& windows) {
+        out += fmt::format("{}windows {}\n", indent, windows_text(windows)) + text_of(p, indent);
+    };
+    if (const auto* loop = std::get_if<LoopStep>(&s.action)) {
+        out += fmt::format("{}{} trips", indent, loop->trips);
+        for (const Carried& c : loop->carried)
+            out += fmt::format(", {} rows of slot {} to slot {}", c.depth, c.initial, c.buffer) +
+                   (c.last >= 0 ? fmt::format(", a ring, at last to slot {}", c.last) : "");
+        if (loop->until >= 0) out += fmt::format(", until slot {}", loop->until);
+        out += "\n";
+        body(loop->body[0], loop->windows);
+    } else if (const auto* branch = std::get_if<BranchStep>(&s.action)) {
+        for (std::size_t k = 0; k < branch->bodies.size(); ++k) {
+            out +=
+                fmt::format("{}{} slot {}:\n", indent, k == 0 ? "if" : "unless", branch->condition);
+            body(branch->bodies[k], branch->windows[k]);
+        }
+    }
+    return out;
+}
+
+std::string text_of(const Program& p, const std::string& indent) {
+    std::string out;
+    static constexpr const char* kinds[] = {"input",    "shared", "output",
+                                            "constant", "bound",  "arena"};
     for (std::size_t i = 0; i < p.slots.size(); ++i) {
         const Slot& s = p.slots[i];
         std::string where =
             s.kind == Slot::Kind::Arena ? fmt::format("+{}", s.offset) : std::to_string(s.number);
-        out += fmt::format("  slot {}: {} {} {} {}\n", i, kinds[static_cast<int>(s.kind)], where,
-                           type_name(s.dtype, s.sizes), s.name);
+        out += fmt::format("{}slot {}: {} {} {} {}\n", indent, i, kinds[static_cast<int>(s.kind)],
+                           where, type_name(s.dtype, s.sizes), s.name);
     }
     for (const Step& s : p.steps) {
-        out += fmt::format("  {} {}({})\n", s.kind(), s.name(), fmt::join(s.slots(), ", "));
+        out += fmt::format("{}{} {}({})\n", indent, s.kind(), s.name(), fmt::join(s.slots(), ", "));
+        out += bodies_text(s, indent + "    ");
     }
     return out;
+}
+
+}  // namespace
+
+std::string program_text(const Program& p) {
+    return fmt::format("program {}: {} bytes of arena\n", p.name, p.arena_bytes) + text_of(p, "  ");
 }
 
 }  // namespace arete

@@ -14,8 +14,9 @@ struct SlotValue {
     Expr value;
 };
 
-/// What step `step` stores, each slot once; nothing for copies and fills. What several kernels
-/// make, piece by piece, the last of them stores, which has read what they all read.
+/// What step `step` stores, each slot once; nothing for copies and fills, and of bodies what the
+/// step as a whole stores. What several kernels make, piece by piece, the last of them stores,
+/// which has read what they all read.
 std::vector<SlotValue> stored_by(const Compiled& compiled, std::size_t step);
 /// What kernel `step` may read, each slot once: its parameters but for those that it only stores
 /// to. Of a variable that it updates in place, the old value.

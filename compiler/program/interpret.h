@@ -32,9 +32,19 @@ class ProgramInterpreter {
         loops::Kernel kernel;
         std::vector<int> slots;
     };
+    loops::Failure run_kernels(std::size_t step, std::span<void* const> table) const;
+    loops::Failure run_loop(std::size_t step, const LoopStep& loop,
+                            std::span<void* const> table) const;
+    loops::Failure run_branch(std::size_t step, const BranchStep& branch,
+                              std::span<void* const> table) const;
+    std::size_t bytes(int slot) const {
+        return program_.slots[static_cast<std::size_t>(slot)].bytes();
+    }
+
     const Program& program_;
     loops::InterpretOptions options_;
-    std::vector<std::vector<Run>> runs_;  // by step
+    std::vector<std::vector<Run>> runs_;                   // by step
+    std::vector<std::vector<ProgramInterpreter>> bodies_;  // by step
 };
 
 }  // namespace arete

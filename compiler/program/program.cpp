@@ -20,12 +20,60 @@ std::string KernelStep::name() const {
 std::string_view Step::kind() const {
     return std::visit(
         Cases{[](const KernelStep&) { return "kernel"; }, [](const CopyStep&) { return "copy"; },
-              [](const FillStep&) { return "fill"; }},
+              [](const FillStep&) { return "fill"; }, [](const LoopStep&) { return "loop"; },
+              [](const BranchStep&) { return "branch"; }},
         action);
 }
 
 std::string Step::name() const {
-    return kernel() ? kernel()->name() : std::string(kind());
+    return std::visit(Cases{[](const KernelStep& k) { return k.name(); },
+                            [](const CopyStep&) { return std::string("copy"); },
+                            [](const FillStep&) { return std::string("fill"); },
+                            [](const LoopStep& l) { return l.label; },
+                            [](const BranchStep& b) { return b.label; }},
+                      action);
+}
+
+namespace {
+
+std::vector<int> all_of(const SlotUses& uses) {
+    std::vector<int> out = uses.read;
+    for (int slot : uses.written)
+        if (std::find(out.begin(), out.end(), slot) == out.end()) out.push_back(slot);
+    return out;
+}
+
+void add(std::vector<int>& list, int slot) {
+    if (slot >= 0 && std::find(list.begin(), list.end(), slot) == list.end()) list.push_back(slot);
+}
+void add(SlotUses& to, const std::vector<Window>& windows) {
+    for (const Window& w : windows) add(w.written ? to.written : to.read, w.of);
+}
+
+}  // namespace
+
+SlotUses uses(const LoopStep& loop) {
+    SlotUses out;
+    add(out, loop.windows);
+    for (const Carried& c : loop.carried) {
+        add(out.read, c.initial);
+        add(out.written, c.buffer);
+        add(out.written, c.last);
+    }
+    // What trips hand on is written before it is read.
+    std::erase_if(out.read, [&](int slot) {
+        return std::find(out.written.begin(), out.written.end(), slot) != out.written.end();
+    });
+    for (int slot : {loop.workspace, loop.until, loop.count}) add(out.written, slot);
+    return out;
+}
+
+SlotUses uses(const BranchStep& branch) {
+    SlotUses out;
+    add(out.read, branch.condition);
+    for (const std::vector<Window>& windows : branch.windows) add(out, windows);
+    add(out.written, branch.workspace);
+    return out;
 }
 
 std::vector<int> Step::slots() const {
@@ -33,13 +81,37 @@ std::vector<int> Step::slots() const {
                             [](const CopyStep& c) {
                                 return std::vector{c.from, c.to};
                             },
-                            [](const FillStep& f) { return std::vector{f.to}; }},
+                            [](const FillStep& f) { return std::vector{f.to}; },
+                            [](const LoopStep& l) { return all_of(uses(l)); },
+                            [](const BranchStep& b) { return all_of(uses(b)); }},
                       action);
 }
 
+std::span<Program> Step::bodies() {
+    if (auto* loop = std::get_if<LoopStep>(&action)) return loop->body;
+    if (auto* branch = std::get_if<BranchStep>(&action)) return branch->bodies;
+    return {};
+}
+
+std::span<const Program> Step::bodies() const {
+    return const_cast<Step*>(this)->bodies();
+}
+
+bool Step::checks() const {
+    if (kernel()) return kernel()->checks;
+    for (const Program& body : bodies())
+        for (const Step& s : body.steps)
+            if (s.checks()) return true;
+    return false;
+}
+
 int kernel_count(const Program& program) {
-    return static_cast<int>(std::count_if(program.steps.begin(), program.steps.end(),
-                                          [](const Step& s) { return s.kernel(); }));
+    int out = 0;
+    for (const Step& s : program.steps) {
+        out += s.kernel() != nullptr;
+        for (const Program& body : s.bodies()) out += kernel_count(body);
+    }
+    return out;
 }
 
 }  // namespace arete

@@ -1,6 +1,7 @@
 // The step program: what a whole call does, in order.
 #pragma once
 
+#include <span>
 #include <string>
 #include <string_view>
 #include <variant>
@@ -12,7 +13,9 @@ namespace arete {
 
 /// A piece of memory that kernels read or write.
 struct Slot {
-    enum class Kind : std::uint8_t { Input, Shared, Output, Constant, Arena } kind = Kind::Arena;
+    /// Bound slots are those of a body: memory of the program around it (Window).
+    enum class Kind : std::uint8_t { Input, Shared, Output, Constant, Bound, Arena };
+    Kind kind = Kind::Arena;
     int number = 0;           ///< which input, shared variable, output or constant
     std::int64_t offset = 0;  ///< of Arena slots, in bytes
     DType dtype = DType::F32;
@@ -55,10 +58,60 @@ struct FillStep {
     int to = -1;
 };
 
+struct Program;
+
+/// Where a bound slot of a body lies in a slot of the program around it: in trip k of a loop at
+/// byte `start + k * stride`, modulo `ring` bytes where that is not 0.
+struct Window {
+    int slot = -1, of = -1;
+    std::int64_t start = 0, stride = 0, ring = 0;
+    bool written = false;
+};
+
+/// The state that a loop hands on from trip to trip: rows of `row_bytes` in `buffer`. The first
+/// `depth` rows are copied from `initial` before the first trip. Where the buffer is a ring, the
+/// last `depth` rows are copied to `last` behind the last trip.
+struct Carried {
+    int initial = -1, buffer = -1, last = -1;
+    std::int64_t row_bytes = 0, depth = 0;
+};
+
+/// A slot to which each trip of a loop writes a row.
+struct Stacked {
+    int slot = -1;
+    std::int64_t row_bytes = 0;
+    std::int64_t first = 0;  ///< row of the first trip
+};
+
+/// Runs the body once for each trip. A body is a program without shared variables, inputs, outputs
+/// and constants of its own: its slots are bound, or in its arena, which is the slot `workspace`.
+struct LoopStep {
+    std::string label;
+    std::vector<Program> body;  ///< exactly one
+    std::int64_t trips = 0;
+    std::vector<Window> windows;  ///< of all bound slots
+    std::vector<Carried> carried;
+    int workspace = -1;
+    /// A bool that each trip writes: the trip after which it is true is the last one. Rows that no
+    /// trip has written repeat the last row then, if there is any, and `count` gets the number of
+    /// trips.
+    int until = -1, count = -1;
+    std::vector<Stacked> stacked;  ///< only where there is `until`
+};
+
+/// Runs the first body where the condition, a bool, is true, otherwise the second.
+struct BranchStep {
+    std::string label;
+    int condition = -1;
+    std::vector<Program> bodies;               ///< two
+    std::vector<std::vector<Window>> windows;  ///< of the bound slots of each
+    int workspace = -1;
+};
+
 /// One step. Its readers visit `action` with a function for each alternative
 /// (compiler/core/cases.h).
 struct Step {
-    std::variant<KernelStep, CopyStep, FillStep> action;
+    std::variant<KernelStep, CopyStep, FillStep, LoopStep, BranchStep> action;
     double flops = 0;   ///< floating-point operations, a fused multiply-add counting as two
     double bytes = 0;   ///< that it reads and writes, each parameter counted once
     std::string lines;  ///< the user's lines that it computes
@@ -66,15 +119,26 @@ struct Step {
     /// The kernel that it runs; null where it runs none.
     KernelStep* kernel() { return std::get_if<KernelStep>(&action); }
     const KernelStep* kernel() const { return std::get_if<KernelStep>(&action); }
-    /// Whether a check in it may fail.
-    bool checks() const { return kernel() && kernel()->checks; }
+    /// Whether a check in it, or in a body of it, may fail.
+    bool checks() const;
     /// The kernel's name, or the kind.
     std::string name() const;
-    /// "kernel", "copy" or "fill".
+    /// "kernel", "copy", "fill", "loop" or "branch".
     std::string_view kind() const;
-    /// Slots that it reads or writes: a kernel's by parameter; what a copy reads, then writes.
+    /// Slots that it reads or writes: a kernel's by parameter; what others read, then what they
+    /// write.
     std::vector<int> slots() const;
+    /// Programs that it runs as parts of itself.
+    std::span<Program> bodies();
+    std::span<const Program> bodies() const;
 };
+
+/// What a step that runs bodies reads and writes of its program's slots, each once.
+struct SlotUses {
+    std::vector<int> read, written;
+};
+SlotUses uses(const LoopStep& loop);
+SlotUses uses(const BranchStep& branch);
 
 struct Program {
     std::string name;
@@ -86,7 +150,7 @@ struct Program {
     bool quick = false;     ///< compile fast rather than to fast code
 };
 
-/// Steps that run kernels.
+/// Steps that run kernels, those of bodies included.
 int kernel_count(const Program& program);
 
 }  // namespace arete

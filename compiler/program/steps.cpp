@@ -5,6 +5,7 @@
 
 #include "compiler/graph/order.h"
 #include "compiler/ops/leaves.h"
+#include "compiler/ops/scan.h"
 #include "compiler/program/memory.h"
 
 namespace arete {
@@ -39,10 +40,17 @@ struct Place {
 
 class ProgramBuilder {
   public:
+    // `around`: of a body, what builds the program around it.
     ProgramBuilder(std::span<const Expr> inputs, std::span<const Expr> outputs,
-                   std::span<const std::pair<Expr, Expr>> updates, std::vector<LoweredNest> groups,
-                   Compiled& out)
-        : outputs_(outputs), updates_(updates), groups_(std::move(groups)), out_(out) {
+                   std::span<const std::pair<Expr, Expr>> updates, LoweredGraph graph,
+                   Program& program, Compiled& out, ProgramBuilder* around = nullptr)
+        : outputs_(outputs),
+          updates_(updates),
+          groups_(std::move(graph.nests)),
+          own_steps_(std::move(graph.steps)),
+          program_(program),
+          out_(out),
+          around_(around) {
         for (std::size_t k = 0; k < inputs.size(); ++k)
             inputs_[inputs[k].node().id] = static_cast<int>(k);
     }
@@ -57,19 +65,26 @@ class ProgramBuilder {
                 producers_[l.buffers[static_cast<std::size_t>(t.buffer)]].push_back(
                     static_cast<int>(g));
         }
+        for (std::size_t k = 0; k < own_steps_.size(); ++k) {
+            Work w;
+            w.own_step = static_cast<int>(k);
+            const int at = add_work(w);
+            for (const Expr& e : outputs_of(own_steps_[k].node)) producers_[e].push_back(at);
+        }
         add_dependences();
         add_barrier();
         place_updates();
         place_outputs();
         order_checks_before_writes();
         emit();
-        tell_values();
+        if (!around_) tell_values();
     }
 
   private:
-    // A group, or a copy of one value to another place.
+    // A group, a node that is a step of its own, or a copy of one value to another place.
     struct Work {
         int group = -1;
+        int own_step = -1;
         Expr from;  // copies
         int to_slot = -1;
     };
@@ -118,7 +133,12 @@ class ProgramBuilder {
     }
 
     bool may_fail(const Work& w) const {
+        if (w.own_step >= 0) return own_step(w).checks();
         return w.group >= 0 && !groups_[static_cast<std::size_t>(w.group)].checks.empty();
+    }
+
+    const LoweredStep& own_step(const Work& w) const {
+        return own_steps_[static_cast<std::size_t>(w.own_step)];
     }
 
     // Works that read a value, ascending.
@@ -134,6 +154,13 @@ class ProgramBuilder {
                 if (writes(l, static_cast<int>(b))) continue;
                 readers_[l.buffers[b]].push_back(static_cast<int>(g));
                 for (int p : producers(l.buffers[b])) add_edge(p, static_cast<int>(g));
+            }
+        }
+        for (std::size_t w = 0; w < works_.size(); ++w) {
+            if (works_[w].own_step < 0) continue;
+            for (const Expr& e : own_step(works_[w]).node->inputs) {
+                readers_[e].push_back(static_cast<int>(w));
+                for (int p : producers(e)) add_edge(p, static_cast<int>(w));
             }
         }
     }
@@ -170,6 +197,7 @@ class ProgramBuilder {
     // The group may write variable s where it would store `value`: it reads s at that element only,
     // and whatever else it stores can be stored before.
     bool may_write_in_place(int group, const Expr& value, const Expr& s) {
+        if (works_[static_cast<std::size_t>(group)].group < 0) return false;
         LoweredNest& l = groups_[static_cast<std::size_t>(group)];
         if (l.zero_first) return false;
         auto loads = [&](loops::ValueId id, const Expr& variable) {
@@ -237,8 +265,10 @@ class ProgramBuilder {
     void place_outputs() {
         for (std::size_t k = 0; k < outputs_.size(); ++k) {
             const Expr& e = outputs_[k];
-            int slot = add_slot({Slot::Kind::Output, static_cast<int>(k), 0, e.dtype(),
-                                 concrete(e.shape()), fmt::format("out{}", k)});
+            int slot =
+                add_slot({around_ ? Slot::Kind::Bound : Slot::Kind::Output, static_cast<int>(k), 0,
+                          e.dtype(), concrete(e.shape()), fmt::format("out{}", k)});
+            output_slots_.push_back(slot);
             if (!producers(e).empty() && !find_place(e))
                 place(e, slot);
             else
@@ -264,8 +294,11 @@ class ProgramBuilder {
     }
 
     int add_slot(Slot s) {
-        out_.program.slots.push_back(std::move(s));
-        return static_cast<int>(out_.program.slots.size()) - 1;
+        program_.slots.push_back(std::move(s));
+        return static_cast<int>(program_.slots.size()) - 1;
+    }
+    int add_arena_slot(DType dtype, Sizes sizes, std::string name) {
+        return add_slot({Slot::Kind::Arena, -1, 0, dtype, std::move(sizes), std::move(name)});
     }
 
     int shared_slot(const Expr& e) {
@@ -297,11 +330,18 @@ class ProgramBuilder {
             }
             case OpInfo::Kind::Constant:
                 s.kind = Slot::Kind::Constant;
+                if (around_) {
+                    outside_.emplace_back(static_cast<int>(program_.slots.size()),
+                                          around_->slot_of(e));
+                    break;
+                }
                 s.number = static_cast<int>(out_.constants.size());
                 out_.constants.push_back(*constant_value(e));
                 break;
             case OpInfo::Kind::Apply: break;
         }
+        // A body's are in memory of the program around it.
+        if (around_ && s.kind != Slot::Kind::Arena) s.kind = Slot::Kind::Bound;
         int slot = add_slot(std::move(s));
         place(e, slot);
         return slot;
@@ -316,22 +356,26 @@ class ProgramBuilder {
             for (int w : before_change(variable, writer))
                 ARETE_CHECK(position[static_cast<std::size_t>(w)] <
                                 position[static_cast<std::size_t>(writer)],
-                            "{}: '{}' changes before its last reader", out_.program.name,
+                            "{}: '{}' changes before its last reader", program_.name,
                             variable.node().name);
         for (std::size_t w = 0; w < works_.size(); ++w)
             ARETE_CHECK(barrier_ < 0 || !may_fail(works_[w]) ||
                             position[w] < position[static_cast<std::size_t>(barrier_)],
-                        "{}: a check runs after what it guards", out_.program.name);
+                        "{}: a check runs after what it guards", program_.name);
     }
 
     void emit() {
         std::vector<int> order = topological_order(static_cast<int>(works_.size()), edges_);
         ARETE_CHECK(order.size() == works_.size(), "{}: steps depend on each other in a circle",
-                    out_.program.name);
+                    program_.name);
         verify_writers(order);
         for (int w : order) {
             if (w == barrier_) continue;
             const Work& work = works_[static_cast<std::size_t>(w)];
+            if (work.own_step >= 0) {
+                emit_own(own_steps_[static_cast<std::size_t>(work.own_step)]);
+                continue;
+            }
             if (work.group < 0) {
                 const auto aside = aside_.find(w);
                 const int from = aside != aside_.end() ? aside->second : slot_of(work.from);
@@ -355,7 +399,7 @@ class ProgramBuilder {
             measure(g, step);
             kernel.parts.push_back({std::move(g.nest), kernel.slots, {}});
             step.action = std::move(kernel);
-            out_.program.steps.push_back(std::move(step));
+            program_.steps.push_back(std::move(step));
         }
     }
 
@@ -364,21 +408,136 @@ class ProgramBuilder {
         Step step;
         step.action = action;
         step.bytes = bytes;
-        out_.program.steps.push_back(std::move(step));
+        program_.steps.push_back(std::move(step));
     }
 
     double bytes_of(int slot) const {
-        return static_cast<double>(out_.program.slots[static_cast<std::size_t>(slot)].bytes());
+        return static_cast<double>(program_.slots[static_cast<std::size_t>(slot)].bytes());
+    }
+
+    // ---- steps that run bodies
+
+    void emit_own(LoweredStep& own) {
+        Step step;
+        step.lines = own.lines();
+        if (own.node->op == &scan_op.info)
+            step.action = loop_step(own);
+        else
+            throw InternalError(fmt::format("{} is no step of a program", own.node->op->name));
+        for (const Program& body : step.bodies()) {
+            const auto* loop = std::get_if<LoopStep>(&step.action);
+            const double times = loop ? static_cast<double>(loop->trips) : 1;
+            for (const Step& inner : body.steps) {
+                step.flops += times * inner.flops;
+                step.bytes += times * inner.bytes;
+            }
+        }
+        program_.steps.push_back(std::move(step));
+    }
+
+    // The program of a body; windows for constants, and, by `window_of`, for parameters and
+    // results.
+    template <class WindowOfParam, class WindowOfResult>
+    Program body_program(LoweredBody& body, std::string name, std::vector<Window>& windows,
+                         WindowOfParam window_of_param, WindowOfResult window_of_result) {
+        Program program;
+        program.name = std::move(name);
+        program.quick = program_.quick;
+        ProgramBuilder builder(body.region.params, body.region.results, {}, std::move(body.graph),
+                               program, out_, this);
+        builder.run();
+        for (const auto& [slot, of] : builder.outside_)
+            windows.push_back({slot, of, 0, 0, 0, false});
+        for (std::size_t k = 0; k < body.region.params.size(); ++k)
+            if (const Place* p = builder.find_place(body.region.params[k])) {
+                windows.push_back(window_of_param(k));
+                windows.back().slot = p->slot;
+            }
+        for (std::size_t k = 0; k < builder.output_slots_.size(); ++k) {
+            windows.push_back(window_of_result(k));
+            windows.back().slot = builder.output_slots_[k];
+            windows.back().written = true;
+        }
+        return program;
+    }
+
+    static std::int64_t bytes_of_row(const Expr& rows) {
+        const TensorType row = row_type(rows.type());
+        return count(concrete(row.shape)) * static_cast<std::int64_t>(size_of(row.dtype));
+    }
+
+    LoopStep loop_step(LoweredStep& own) {
+        const std::shared_ptr<const Node>& node = own.node;
+        const ScanForm f(*node);
+        LoopStep loop;
+        loop.label = std::string(node->op->name);
+        loop.trips = f.steps.value();
+        std::vector<int> buffers;     // of states, outputs and the condition, by result
+        std::vector<Window> results;  // their windows
+        for (std::size_t j = 0; j < f.states.size(); ++j) {
+            const Expr all(node, static_cast<int>(j));
+            Carried c;
+            c.initial = slot_of(node->inputs[f.state_input(j)]);
+            c.buffer = c.last = slot_of(all);
+            c.row_bytes = bytes_of_row(all);
+            c.depth = f.states[j].depth();
+            std::int64_t ring = 0;
+            if (f.states[j].last) {
+                Sizes sizes = concrete(all.shape());
+                ++sizes[0];
+                c.buffer = add_arena_slot(all.dtype(), sizes, "states of " + loop.label);
+                ring = (c.depth + 1) * c.row_bytes;
+            } else {
+                c.last = -1;
+                if (f.until) loop.stacked.push_back({c.buffer, c.row_bytes, c.depth});
+            }
+            loop.carried.push_back(c);
+            results.push_back({-1, c.buffer, c.depth * c.row_bytes, c.row_bytes, ring, true});
+        }
+        for (std::size_t l = 0; l < f.outputs.size(); ++l) {
+            const Expr all(node, static_cast<int>(f.output_result(l)));
+            const std::int64_t bytes = bytes_of_row(all);
+            const int slot = slot_of(all);
+            const bool reversed = f.outputs[l].reversed;
+            results.push_back({-1, slot, reversed ? (loop.trips - 1) * bytes : 0,
+                               reversed ? -bytes : bytes, 0, true});
+            if (f.until) loop.stacked.push_back({slot, bytes, 0});
+        }
+        if (f.until) {
+            loop.until = add_arena_slot(DType::Bool, {}, "condition of " + loop.label);
+            loop.count = slot_of(Expr(node, static_cast<int>(f.until_result())));
+            results.push_back({-1, loop.until, 0, 0, 0, true});
+        }
+        loop.workspace = add_arena_slot(DType::U8, {0}, "workspace of " + loop.label);
+        const auto window_of_param = [&](std::size_t k) -> Window {
+            if (k < f.sequences.size()) {
+                const std::int64_t bytes = bytes_of_row(node->inputs[k]);
+                return {-1, slot_of(node->inputs[k]), f.sequences[k].start.value() * bytes,
+                        f.sequences[k].stride * bytes};
+            }
+            for (std::size_t j = 0; j < f.states.size(); ++j) {
+                const std::size_t first = f.tap_param(j);
+                if (k >= first + f.states[j].taps.size()) continue;
+                Window w = results[j];
+                w.start += f.states[j].taps[k - first] * w.stride;
+                w.written = false;
+                return w;
+            }
+            return {-1, slot_of(node->inputs[f.first_capture() + k - f.capture_param()])};
+        };
+        loop.body.push_back(body_program(own.bodies[0], loop.label, loop.windows, window_of_param,
+                                         [&](std::size_t k) { return results[k]; }));
+        return loop;
     }
 
     // What each slot stands for, for those who watch programs run.
     void tell_values() {
-        out_.slot_values.resize(out_.program.slots.size());
-        out_.new_values.resize(out_.program.slots.size());
+        out_.slot_values.resize(program_.slots.size());
+        out_.new_values.resize(program_.slots.size());
         for (const Place& p : places_) {
             const auto slot = static_cast<std::size_t>(p.slot);
             const bool update =
-                out_.program.slots[slot].kind == Slot::Kind::Shared && !is_shared(p.value);
+                program_.slots[slot].kind == Slot::Kind::Shared && !is_shared(p.value);
             (update ? out_.new_values : out_.slot_values)[slot] = p.value;
         }
     }
@@ -419,7 +578,12 @@ class ProgramBuilder {
     std::span<const Expr> outputs_;
     std::span<const std::pair<Expr, Expr>> updates_;
     std::vector<LoweredNest> groups_;
+    std::vector<LoweredStep> own_steps_;
+    Program& program_;
     Compiled& out_;
+    ProgramBuilder* around_;
+    std::vector<std::pair<int, int>> outside_;  // of a body: its slot, that of the program around
+    std::vector<int> output_slots_;
     std::vector<Work> works_;
     Edges edges_;
     std::vector<std::vector<int>> after_;  // the edges, by work
@@ -463,7 +627,30 @@ void keep_operands_of_pieces(const Program& program, std::vector<LiveRange>& use
 
 }  // namespace
 
+namespace {
+
+// The arenas of a step's bodies, which do not run at the same time: how many bytes they need.
+std::int64_t plan_bodies(Step& step) {
+    std::int64_t most = 0;
+    for (Program& body : step.bodies()) {
+        plan_arena(body);
+        most = std::max(most, body.arena_bytes);
+    }
+    return most;
+}
+
+}  // namespace
+
 void plan_arena(Program& program) {
+    for (Step& s : program.steps) {
+        const std::int64_t bytes = plan_bodies(s);
+        const auto size_workspace = [&](int slot) {
+            program.slots[static_cast<std::size_t>(slot)].sizes = {bytes};
+        };
+        if (const auto* loop = std::get_if<LoopStep>(&s.action)) size_workspace(loop->workspace);
+        if (const auto* branch = std::get_if<BranchStep>(&s.action))
+            size_workspace(branch->workspace);
+    }
     std::vector<LiveRange> used(program.slots.size(), LiveRange{0, -1, -1, 0});
     for (std::size_t t = 0; t < program.steps.size(); ++t)
         for (int slot : program.steps[t].slots()) {
@@ -487,9 +674,9 @@ void plan_arena(Program& program) {
 }
 
 void build_program(std::span<const Expr> inputs, std::span<const Expr> outputs,
-                   std::span<const std::pair<Expr, Expr>> updates, std::vector<LoweredNest> groups,
+                   std::span<const std::pair<Expr, Expr>> updates, LoweredGraph graph,
                    Compiled& out) {
-    ProgramBuilder(inputs, outputs, updates, std::move(groups), out).run();
+    ProgramBuilder(inputs, outputs, updates, std::move(graph), out.program, out).run();
 }
 
 }  // namespace arete

@@ -48,8 +48,7 @@ std::vector<Expr> Engine::visit(const Graph& graph, std::size_t i, const Replace
     };
     Node copy = *graph.nodes()[i];
     for (Expr& e : copy.inputs) e = replaced(e);
-    for (Region& r : copy.regions)
-        for (Expr& e : r.results) e = replaced(e);
+    for (Region& r : copy.regions) r = inside(r);
     const std::vector<Expr> out = normal_form(std::move(copy));
     const int readers = results_[i] + static_cast<int>(graph.users(static_cast<int>(i)).size());
     std::unordered_set<const Node*> seen;
@@ -59,6 +58,18 @@ std::vector<Expr> Engine::visit(const Graph& graph, std::size_t i, const Replace
             given.readers += readers;
             given.id = static_cast<int>(i);
         }
+    return out;
+}
+
+// A region is rewritten as a graph of its own is: its parameters are leaves.
+Region Engine::inside(const Region& region) {
+    const Graph body(region.results);
+    Engine engine(tables_, body.size(), log_, products_, functions_);
+    Region out{{}, engine.run(body)};
+    for (const Expr& p : region.params) out.params.push_back(engine.normal_form(p.node())[0]);
+    fired_ += engine.fired_;
+    for (std::size_t t = 0; t < fired_in_.size(); ++t) fired_in_[t] += engine.fired_in_[t];
+    refused_ = refused_ || engine.refused_;
     return out;
 }
 

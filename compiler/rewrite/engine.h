@@ -57,6 +57,7 @@ class Engine : public Surroundings {
     };
 
     void start(const Graph& graph);
+    Region inside(const Region& region);
     int id(const Expr& e) const;
     const std::vector<Candidate>& rules_for(const OpInfo& op);
     Expr simplify(const Expr& e);

@@ -86,13 +86,21 @@ std::vector<Expr> bind_shapes(std::span<const Expr> outputs, const ShapeBinding&
 
 InputsInShapes inputs_in_shapes(std::span<const Expr> outputs) {
     InputsInShapes found;
-    Graph graph({outputs.begin(), outputs.end()});
-    for (const auto& node : graph.nodes())
-        for_each_dim(*node, [&](const Dim& d) {
-            d.for_each_symbol([&](DimSymbol s) {
-                (s.axis < 0 ? found.scalars : found.tensors).insert(s.variable);
+    const std::function<void(const std::vector<Expr>&)> visit = [&](const std::vector<Expr>& roots) {
+        const Graph graph(roots);
+        for (const auto& node : graph.nodes()) {
+            for_each_dim(*node, [&](const Dim& d) {
+                d.for_each_symbol([&](DimSymbol s) {
+                    (s.axis < 0 ? found.scalars : found.tensors).insert(s.variable);
+                });
             });
-        });
+            for (const Region& r : node->regions) {
+                visit(r.params);
+                visit(r.results);
+            }
+        }
+    };
+    visit({outputs.begin(), outputs.end()});
     return found;
 }
 

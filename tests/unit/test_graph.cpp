@@ -8,6 +8,7 @@
 
 #include "compiler/graph/graph.h"
 #include "compiler/graph/order.h"
+#include "compiler/ops/leaves.h"
 #include "compiler/ops/op.h"
 
 using namespace arete;
@@ -114,31 +115,68 @@ TEST_CASE("transform: rebuilds what changes and keeps shared parts shared") {
                     InternalError);
 }
 
-TEST_CASE("graph: regions are visited") {
-    const auto x = vector<float>("x", {3}), inner = vector<float>("inner", {3});
-    Node loop = copy_of(exp(x));
-    const Expr result = inner * 2;
-    loop.regions = {{{inner}, {result}}};
-    const Expr e(std::make_shared<const Node>(loop));
+namespace {
+
+// A node with a region that doubles its parameter, which stands for x.
+Node doubling(const Expr& x, double factor = 2) {
+    const Expr param = make_leaf(param_op, x.type(), {});
+    Node node = copy_of(exp(x));
+    node.regions = {{{param}, {param * factor}}};
+    return node;
+}
+
+}  // namespace
+
+TEST_CASE("graph: regions are graphs of their own") {
+    const auto x = vector<float>("x", {3});
+    const Expr e(std::make_shared<const Node>(doubling(x)));
+    const Region& region = e.node().regions[0];
     const Graph g({e});
-    CHECK(g.contains(result.node()));
-    CHECK(g.contains(inner.node()));
-    CHECK(g.id(result) < g.id(e));
-    CHECK(g.users(g.id(result)) == std::vector<int>{g.id(e)});
-    CHECK(to_string(g).find("region") != std::string::npos);
-    bool seen = false;
-    const auto out = transform({{e}}, [&](const std::shared_ptr<const Node>& old, Node copy) {
-        if (old->op->name == "mul") {
-            seen = true;
-            return std::vector<Expr>{tanh(copy.inputs[0])};
-        }
+    CHECK(g.size() == 2);
+    CHECK(!g.contains(region.results[0].node()));
+    CHECK(to_string(g).find("region(%") != std::string::npos);
+    // The same function rebuilds what is inside.
+    const auto out = transform({&e, 1}, [&](const std::shared_ptr<const Node>& old, Node copy) {
+        if (old->op->name == "mul") return std::vector<Expr>{tanh(copy.inputs[0])};
         return std::vector<Expr>{Expr(std::make_shared<const Node>(std::move(copy)))};
     });
-    CHECK(seen);
-    CHECK(out[0].node().regions[0].results[0].node().op->name == "tanh");
-    // Nodes that own regions are not merged: bodies are not compared.
+    const Region& made = out[0].node().regions[0];
+    CHECK(made.results[0].node().op->name == "tanh");
+    CHECK(same(made.results[0].node().inputs[0], made.params[0]));
+    CHECK(region.results[0].node().op->name == "mul");
+}
+
+TEST_CASE("graph: nodes with equal regions merge") {
+    const auto x = vector<float>("x", {3});
     Interner interner;
-    CHECK(interner.intern(loop) != interner.intern(loop));
+    CHECK(interner.intern(doubling(x)) == interner.intern(doubling(x)));
+    CHECK(interner.intern(doubling(x)) != interner.intern(doubling(x, 3)));
+    // Parameters in another order are not the same.
+    const Expr a = make_leaf(param_op, x.type(), {}), b = make_leaf(param_op, x.type(), {});
+    const Region one{{a, b}, {a - b}}, other{{b, a}, {a - b}}, again{{b, a}, {b - a}};
+    CHECK(!equal(one, other));
+    CHECK(equal(one, again));
+    CHECK(!equal(one, {{a, b}, {a - b, a}}));
+    CHECK(!equal({{a, b}, {a * a}}, {{a, b}, {a * b}}));
+}
+
+TEST_CASE("graph: the verifier refuses a region that is not closed") {
+    const auto x = vector<float>("x", {3});
+    Node open = doubling(x);
+    const auto infer = [](const Node& n) { return n.types; };
+    CHECK_NOTHROW(verify(Graph({Expr(std::make_shared<const Node>(open))}), "test", infer));
+    open.regions[0].results[0] = open.regions[0].params[0] + x;
+    CHECK_THROWS_AS(verify(Graph({Expr(std::make_shared<const Node>(open))}), "test", infer),
+                    InternalError);
+}
+
+TEST_CASE("graph: expressions are replaced, and nothing below them is touched") {
+    const auto x = vector<float>("x", {3});
+    const Expr e = exp(x), y = e * e + x;
+    const std::pair<Expr, Expr> pairs[] = {{e, x * 3}, {x, tanh(x)}};
+    const Expr out = replace({&y, 1}, pairs)[0];
+    CHECK(pp(out) == pp((x * 3) * (x * 3) + tanh(x)));
+    CHECK(same(replace({&y, 1}, {})[0], y));
 }
 
 TEST_CASE("graph: text names inputs, types and lines") {

@@ -55,9 +55,11 @@ GroupingModel CpuTarget::grouping() const {
 
 void CpuTarget::schedule(Program& program) const {
     const Machine machine = as_found_by(program, machine_);
-    for (Step& step : program.steps)
+    for (Step& step : program.steps) {
         if (KernelStep* kernel = step.kernel())
             kernel->kernel = arete::schedule(*kernel, program, machine);
+        for (Program& body : step.bodies()) schedule(body);
+    }
 }
 
 }  // namespace arete

@@ -13,6 +13,7 @@
 #include "compiler/ops/special.h"
 #include "frontend/function.h"
 #include "frontend/random.h"
+#include "frontend/scan.h"
 #include "frontend/shared.h"
 #include "frontend/variables.h"
 #include "frontend/verify_grad.h"

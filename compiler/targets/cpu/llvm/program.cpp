@@ -1,4 +1,5 @@
-// The step function: kernels in order, parallel regions handed to the pool.
+// The step function: kernels in order, loops and branches around them, parallel regions handed to
+// the pool.
 #include <unordered_map>
 
 #include <llvm/AsmParser/Parser.h>
@@ -31,23 +32,41 @@ class ProgramPrinter {
         auto* type = llvm::FunctionType::get(b_.getInt64Ty(), {pointer, pointer}, false);
         step_ = llvm::Function::Create(type, llvm::Function::ExternalLinkage, "step", module_);
         step_->addFnAttr(llvm::Attribute::NoUnwind);
-        table_ = step_->getArg(0);
         context_ = step_->getArg(1);
         b_.SetInsertPoint(llvm::BasicBlock::Create(*impl_.context, "entry", step_));
-        both_ = b_.CreateAlloca(llvm::ArrayType::get(pointer, 2), nullptr, "table_and_context");
-        b_.CreateStore(table_, both_);
-        b_.CreateStore(context_, b_.CreateConstInBoundsGEP1_64(pointer, both_, 1));
-        for (std::size_t i = 0; i < program_.steps.size(); ++i) {
+        now_ = frame(program_, step_->getArg(0));
+        for (number_ = 0; number_ < program_.steps.size(); ++number_) {
             llvm::Value* start = program_.profile ? ticks() : nullptr;
-            one_step(program_.steps[i], i);
-            if (start) add_ticks(start, i);
-            if (program_.observed) tell_observer(i);
+            one_step(program_.steps[number_]);
+            if (start) add_ticks(start, number_);
+            if (program_.observed) tell_observer(number_);
         }
         b_.CreateRet(b_.getInt64(0));
     }
 
   private:
     using Region = llvm_codegen::Region;
+
+    // What the steps of a program, or of a body in it, run on.
+    struct Frame {
+        const Program* program = nullptr;
+        llvm::Value* table = nullptr;
+        llvm::Value* both = nullptr;  // table and context: what a chunk of a parallel loop gets
+    };
+
+    // Memory of the function, wherever in it that is asked for.
+    llvm::Value* on_stack(std::size_t pointers, const char* name) {
+        llvm::BasicBlock& entry = step_->getEntryBlock();
+        llvm::IRBuilder<> b(&entry, entry.begin());
+        return b.CreateAlloca(llvm::ArrayType::get(b.getPtrTy(), pointers), nullptr, name);
+    }
+
+    Frame frame(const Program& program, llvm::Value* table) {
+        llvm::Value* both = on_stack(2, "table_and_context");
+        b_.CreateStore(table, both);
+        b_.CreateStore(context_, b_.CreateConstInBoundsGEP1_64(b_.getPtrTy(), both, 1));
+        return {&program, table, both};
+    }
 
     llvm::Value* slot(llvm::IRBuilder<>& b, llvm::Value* table, int number) {
         llvm::Value* at =
@@ -82,31 +101,177 @@ class ProgramPrinter {
         b_.SetInsertPoint(next);
     }
 
-    void one_step(const Step& step, std::size_t number) {
+    llvm::Value* slot(int number) { return slot(b_, now_.table, number); }
+    llvm::Value* at_byte(llvm::Value* pointer, std::int64_t byte) {
+        return byte == 0 ? pointer
+                         : b_.CreateConstInBoundsGEP1_64(b_.getInt8Ty(), pointer,
+                                                         static_cast<std::uint64_t>(byte));
+    }
+    llvm::Value* int64(std::int64_t v) { return b_.getInt64(static_cast<std::uint64_t>(v)); }
+    void copy(llvm::Value* to, llvm::Value* from, std::int64_t bytes) {
+        if (bytes > 0)
+            b_.CreateMemCpy(to, llvm::MaybeAlign(), from, llvm::MaybeAlign(),
+                            static_cast<std::uint64_t>(bytes));
+    }
+    llvm::BasicBlock* block(const char* name) {
+        return llvm::BasicBlock::Create(*impl_.context, name, step_);
+    }
+
+    void one_step(const Step& step) {
         const auto bytes = [&](int n) {
-            return program_.slots[static_cast<std::size_t>(n)].bytes();
+            return now_.program->slots[static_cast<std::size_t>(n)].bytes();
         };
-        std::visit(Cases{[&](const KernelStep& k) { run_kernel(k, step.lines, number); },
+        std::visit(Cases{[&](const KernelStep& k) { run_kernel(k, step.lines); },
                          [&](const CopyStep& c) {
-                             b_.CreateMemCpy(slot(b_, table_, c.to), llvm::MaybeAlign(),
-                                             slot(b_, table_, c.from), llvm::MaybeAlign(),
-                                             bytes(c.to));
+                             copy(slot(c.to), slot(c.from), static_cast<std::int64_t>(bytes(c.to)));
                          },
                          [&](const FillStep& f) {
-                             b_.CreateMemSet(slot(b_, table_, f.to), b_.getInt8(0), bytes(f.to),
+                             b_.CreateMemSet(slot(f.to), b_.getInt8(0), bytes(f.to),
                                              llvm::MaybeAlign());
-                         }},
+                         },
+                         [&](const LoopStep& l) { run_loop(l); },
+                         [&](const BranchStep& b) { run_branch(b); }},
                    step.action);
     }
 
-    void run_kernel(const KernelStep& s, const std::string& lines, std::size_t number) {
+    void run_body(const Program& body, const Frame& inner) {
+        const Frame outer = std::exchange(now_, inner);
+        for (const Step& s : body.steps) one_step(s);
+        now_ = outer;
+    }
+
+    void set_slot(const Frame& inner, int number, llvm::Value* pointer) {
+        b_.CreateStore(pointer, b_.CreateConstInBoundsGEP1_64(b_.getPtrTy(), inner.table,
+                                                              static_cast<std::uint64_t>(number)));
+    }
+
+    // A body's table, its arena in the workspace. Bound slots are still to be set.
+    Frame body_frame(const Program& body, int workspace) {
+        const Frame inner = frame(body, on_stack(body.slots.size(), "body_table"));
+        llvm::Value* arena = nullptr;
+        for (std::size_t s = 0; s < body.slots.size(); ++s) {
+            if (body.slots[s].kind != Slot::Kind::Arena) continue;
+            if (!arena) arena = slot(workspace);
+            set_slot(inner, static_cast<int>(s), at_byte(arena, body.slots[s].offset));
+        }
+        return inner;
+    }
+
+    // The table has a window's place in the first trip from the start, and is moved on behind each
+    // trip.
+    void run_loop(const LoopStep& loop) {
+        for (const Carried& c : loop.carried)
+            copy(slot(c.buffer), slot(c.initial), c.depth * c.row_bytes);
+        const auto finish = [&](llvm::Value* ran) {
+            if (!loop.stacked.empty()) repeat_last_rows(loop, ran);
+            for (const Carried& c : loop.carried)
+                if (c.last >= 0) copy_ring(c, ran);
+            if (loop.count >= 0) b_.CreateStore(ran, slot(loop.count));
+        };
+        if (loop.trips == 0) return finish(int64(0));
+        const Frame inner = body_frame(loop.body[0], loop.workspace);
+        struct Moving {
+            const Window* window;
+            llvm::Value* base;
+            llvm::PHINode* offset;
+        };
+        std::vector<Moving> moving;
+        for (const Window& w : loop.windows) {
+            llvm::Value* base = slot(w.of);
+            if (w.stride == 0)
+                set_slot(inner, w.slot, at_byte(base, w.start));
+            else
+                moving.push_back({&w, base, nullptr});
+        }
+        llvm::Value* until = loop.until >= 0 ? slot(loop.until) : nullptr;
+        llvm::BasicBlock *before = b_.GetInsertBlock(), *trip = block("trip"), *end = block("end");
+        b_.CreateBr(trip);
+        b_.SetInsertPoint(trip);
+        llvm::PHINode* k = b_.CreatePHI(b_.getInt64Ty(), 2, "k");
+        k->addIncoming(int64(0), before);
+        for (Moving& m : moving) {
+            m.offset = b_.CreatePHI(b_.getInt64Ty(), 2);
+            m.offset->addIncoming(int64(m.window->start), before);
+        }
+        for (const Moving& m : moving)
+            set_slot(inner, m.window->slot, b_.CreateInBoundsGEP(b_.getInt8Ty(), m.base, m.offset));
+        run_body(loop.body[0], inner);
+        llvm::Value* next = b_.CreateAdd(k, int64(1));
+        for (const Moving& m : moving) {
+            llvm::Value* offset = b_.CreateAdd(m.offset, int64(m.window->stride));
+            if (m.window->ring)
+                offset = b_.CreateSelect(b_.CreateICmpEQ(offset, int64(m.window->ring)), int64(0),
+                                         offset);
+            m.offset->addIncoming(offset, b_.GetInsertBlock());
+        }
+        llvm::Value* done = b_.CreateICmpEQ(next, int64(loop.trips));
+        if (until)
+            done = b_.CreateOr(
+                done, b_.CreateICmpNE(b_.CreateLoad(b_.getInt8Ty(), until), b_.getInt8(0)));
+        k->addIncoming(next, b_.GetInsertBlock());
+        b_.CreateCondBr(done, end, trip);
+        b_.SetInsertPoint(end);
+        finish(until ? next : int64(loop.trips));
+    }
+
+    // Rows behind the last trip, of loops that may end before.
+    void repeat_last_rows(const LoopStep& loop, llvm::Value* ran) {
+        if (loop.trips == 0) return;
+        llvm::BasicBlock *before = b_.GetInsertBlock(), *row = block("row"), *end = block("rows");
+        b_.CreateCondBr(b_.CreateICmpULT(ran, int64(loop.trips)), row, end);
+        b_.SetInsertPoint(row);
+        llvm::PHINode* k = b_.CreatePHI(b_.getInt64Ty(), 2, "row");
+        k->addIncoming(ran, before);
+        for (const Stacked& s : loop.stacked) {
+            llvm::Value* byte = b_.CreateMul(b_.CreateAdd(k, int64(s.first)), int64(s.row_bytes));
+            llvm::Value* to = b_.CreateInBoundsGEP(b_.getInt8Ty(), slot(s.slot), byte);
+            copy(to, b_.CreateInBoundsGEP(b_.getInt8Ty(), to, int64(-s.row_bytes)), s.row_bytes);
+        }
+        llvm::Value* next = b_.CreateAdd(k, int64(1));
+        k->addIncoming(next, row);
+        b_.CreateCondBr(b_.CreateICmpEQ(next, int64(loop.trips)), end, row);
+        b_.SetInsertPoint(end);
+    }
+
+    void copy_ring(const Carried& c, llvm::Value* ran) {
+        for (std::int64_t i = 0; i < c.depth; ++i) {
+            llvm::Value* row = b_.CreateURem(b_.CreateAdd(ran, int64(i)), int64(c.depth + 1));
+            copy(at_byte(slot(c.last), i * c.row_bytes),
+                 b_.CreateInBoundsGEP(b_.getInt8Ty(), slot(c.buffer),
+                                      b_.CreateMul(row, int64(c.row_bytes))),
+                 c.row_bytes);
+        }
+    }
+
+    void run_branch(const BranchStep& branch) {
+        llvm::Value* yes =
+            b_.CreateICmpNE(b_.CreateLoad(b_.getInt8Ty(), slot(branch.condition)), b_.getInt8(0));
+        llvm::BasicBlock *ways[] = {block("then"), block("else")}, *end = block("end");
+        b_.CreateCondBr(yes, ways[0], ways[1]);
+        for (std::size_t k = 0; k < 2; ++k) {
+            b_.SetInsertPoint(ways[k]);
+            const Program& body = branch.bodies[k];
+            const Frame inner = body_frame(body, branch.workspace);
+            for (const Window& w : branch.windows[k])
+                set_slot(inner, w.slot, at_byte(slot(w.of), w.start));
+            run_body(body, inner);
+            b_.CreateBr(end);
+        }
+        b_.SetInsertPoint(end);
+    }
+
+    void run_kernel(const KernelStep& s, const std::string& lines) {
         loops::Kernel kernel = s.kernel;
         starts_ = take_starts(kernel);
         // Equal kernels are compiled once. A chain of steps, or a stack of many arrays, consists of
         // little else.
         std::vector<Region>& regions = printed_[loops::key(kernel)];
         if (regions.empty()) {
-            const std::string name = fmt::format("k{}_{}", number, s.kernel.name);
+            // Of a body, with the number of the step around it.
+            const std::string name = fmt::format(
+                "k{}_{}{}", number_,
+                now_.program == &program_ ? std::string() : fmt::format("{}_", printed_.size()),
+                s.kernel.name);
             impl_.kernel_lines.emplace_back(name, lines);
             regions = print_regions(module_, impl_.machine, kernel, name);
         }
@@ -115,7 +280,7 @@ class ProgramPrinter {
                 call_parallel(region, s);
             else
                 b_.CreateCall(region.function,
-                              arguments(b_, table_, context_, s, b_.getInt64(0),
+                              arguments(b_, now_.table, context_, s, b_.getInt64(0),
                                         b_.getInt64(static_cast<std::uint64_t>(region.extent))));
         }
         if (!s.checks) return;
@@ -211,7 +376,7 @@ class ProgramPrinter {
         auto* run_type = llvm::FunctionType::get(
             b_.getVoidTy(), {pointer, pointer, pointer, b_.getInt64Ty()}, false);
         b_.CreateCall(run_type, run,
-                      {context_, body, both_, b_.getInt64(static_cast<std::uint64_t>(chunks))});
+                      {context_, body, now_.both, b_.getInt64(static_cast<std::uint64_t>(chunks))});
     }
 
     LlvmModule::Impl& impl_;
@@ -219,9 +384,9 @@ class ProgramPrinter {
     const Program& program_;
     llvm::IRBuilder<> b_;
     llvm::Function* step_ = nullptr;
-    llvm::Value* table_ = nullptr;
     llvm::Value* context_ = nullptr;
-    llvm::Value* both_ = nullptr;       // what a chunk gets
+    Frame now_;
+    std::size_t number_ = 0;            // of the step being printed, which bodies are part of
     std::vector<std::int64_t> starts_;  // by parameter of the step being printed, in bytes
     std::unordered_map<std::string, std::vector<Region>> printed_;
 };
