@@ -76,7 +76,7 @@ std::vector<std::pair<Expr, Expr>> check_updates(const FunctionOptions& o) {
 }
 
 // Replaces expressions, and sizes that were said in terms of replaced inputs.
-std::vector<Expr> substitute(const std::vector<Expr>& roots, const FunctionOptions& o, Loc loc) {
+std::vector<Expr> apply_givens(const std::vector<Expr>& roots, const FunctionOptions& o, Loc loc) {
     std::vector<std::pair<Expr, Expr>> pairs;
     for (const Given& g : o.givens) {
         if (g.what.empty())
@@ -119,20 +119,7 @@ std::vector<Expr> substitute(const std::vector<Expr>& roots, const FunctionOptio
         by = specify_shape(Operand(by, at.file, at.line), promised,
                            fmt::format("function '{}': given for {}", o.name, label(what)));
     }
-    return transform(roots, [&](const std::shared_ptr<const Node>& old, Node copy) {
-        std::vector<Expr> out = outputs_of(old);
-        if (!copy.is_leaf()) {
-            copy.attrs = bind_sizes(copy.attrs, [&](const Dim& d) { return d.bind(symbol); });
-            copy.types = infer_types(copy);
-            out = outputs_of(std::make_shared<const Node>(std::move(copy)));
-        } else if (copy.op == &param_op.info) {
-            for (Dim& d : copy.types[0].shape) d = d.bind(symbol);
-            out = outputs_of(std::make_shared<const Node>(std::move(copy)));
-        }
-        for (const auto& [what, by] : pairs)
-            if (what.node_ptr() == old) out[static_cast<std::size_t>(what.output())] = by;
-        return out;
-    });
+    return arete::substitute(roots, pairs);
 }
 
 void add_default_updates(FunctionGraph& f, const Graph& graph) {
@@ -158,7 +145,7 @@ FunctionGraph prepare_function(FunctionOptions o, Loc loc) {
 
     std::vector<Expr> roots = o.outputs;
     for (const auto& [variable, value] : f.updates) roots.push_back(value);
-    roots = substitute(roots, o, loc);
+    roots = apply_givens(roots, o, loc);
     f.outputs.assign(roots.begin(), roots.begin() + static_cast<std::ptrdiff_t>(o.outputs.size()));
     for (std::size_t k = 0; k < f.updates.size(); ++k)
         f.updates[k].second = roots[o.outputs.size() + k];

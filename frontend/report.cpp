@@ -71,6 +71,25 @@ void write_graph(JsonWriter& j, const Moment& stage, const FunctionGraph& f,
     j.close(']').close('}');
 }
 
+// The nests of a step, of its bodies too, and the loops that they have become.
+std::string nests_text(const Step& s) {
+    std::string out;
+    if (s.kernel())
+        for (const Part& p : s.kernel()->parts)
+            out += (out.empty() ? "" : "\n") + to_string(p.nest);
+    for (const Program& body : s.bodies())
+        for (const Step& inner : body.steps) out += (out.empty() ? "" : "\n") + nests_text(inner);
+    return out;
+}
+std::string schedules_text(const Step& s) {
+    std::string out;
+    if (s.kernel() && !s.kernel()->kernel.body.empty()) out = to_string(s.kernel()->kernel);
+    for (const Program& body : s.bodies())
+        for (const Step& inner : body.steps)
+            out += (out.empty() ? "" : "\n") + schedules_text(inner);
+    return out;
+}
+
 void write_step(JsonWriter& j, const ReportSource& source, const Compiled& compiled,
                 std::size_t number, const Graph& final_graph,
                 const std::vector<Listing>& listings) {
@@ -87,6 +106,7 @@ void write_step(JsonWriter& j, const ReportSource& source, const Compiled& compi
     // In terms of the operands, as the loops name them.
     PrettyPrint names;
     for (const SlotValue& v : read_by(compiled, number)) {
+        if (!kernel) break;
         const loops::Code& code = kernel->kernel.body.empty()
                                       ? static_cast<const loops::Code&>(kernel->parts.at(0).nest)
                                       : static_cast<const loops::Code&>(kernel->kernel);
@@ -103,25 +123,22 @@ void write_step(JsonWriter& j, const ReportSource& source, const Compiled& compi
             .pair("in_place", slot(v.slot).kind == Slot::Kind::Shared)
             .close('}');
     j.close(']').key("operands").open('[');
-    static constexpr const char* places[] = {"input", "shared", "output", "constant", "arena"};
     for (int n : slots) {
         const Slot& at = slot(n);
         j.open('{')
             .pair("name", at.name)
             .pair("type", type_name(at.dtype, at.sizes))
-            .pair("place", places[static_cast<int>(at.kind)])
+            .pair("place", name(at.kind))
             .close('}');
     }
     j.close(']').key("nodes").open('[');
     for (const auto& node : nodes_of_step(compiled, number))
         if (final_graph.contains(*node)) j.value(final_graph.id(*node));
     j.close(']');
-    if (kernel) {
-        std::string nests;
-        for (const Part& p : kernel->parts)
-            nests += (nests.empty() ? "" : "\n") + to_string(p.nest);
+    const std::string nests = nests_text(s), schedules = schedules_text(s);
+    if (!nests.empty()) {
         j.pair("nest", nests);
-        if (!kernel->kernel.body.empty()) j.pair("schedule", to_string(kernel->kernel));
+        if (!schedules.empty()) j.pair("schedule", schedules);
         for (const Listing& l : listings)
             if (!l.steps[number].empty()) j.pair(l.language, l.steps[number]);
     }

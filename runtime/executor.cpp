@@ -90,8 +90,11 @@ void Executable::fill_table(std::span<void* const> inputs, std::span<void* const
 }
 
 void Executable::raise(const loops::Failure& failure) const {
-    if (failure.failed)
-        compiled_.checks[static_cast<std::size_t>(failure.code)].raise(failure.element);
+    if (!failure.failed) return;
+    const CheckSite& site = compiled_.checks[static_cast<std::size_t>(failure.code)];
+    if (!failure.message.empty())
+        throw CallError(site.loc, fmt::format("{}: {}", site.message, failure.message));
+    site.raise(failure.element);
 }
 
 void Executable::run(std::span<void* const> inputs, std::span<void* const> outputs) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "compiler/core/cases.h"
+#include "compiler/ops/op.h"
 
 namespace arete {
 
@@ -137,6 +138,40 @@ BranchStep read_branch(ByteReader& in) {
     return b;
 }
 
+// The op by its name; what a user gave cannot be kept.
+void write_call(ByteWriter& out, const CallStep& c) {
+    const auto& [node, inputs, outputs, code] = c;
+    if (node->payload) throw NoKey();
+    out.text(node->op->name);
+    out.number(node->attrs.items().size());
+    for (const auto& [name, value] : node->attrs.items()) {
+        const bool* flag = std::get_if<bool>(&value);
+        if (!flag) throw NoKey();
+        out.text(name);
+        out.number(*flag);
+    }
+    out.numbers(inputs);
+    out.numbers(outputs);
+    out.number(code);
+}
+
+CallStep read_call(ByteReader& in) {
+    CallStep c;
+    auto node = std::make_shared<Node>();
+    const OpDef* op = find_op(in.text());
+    if (!op || !op->host) throw std::out_of_range("no such function");
+    node->op = &op->info;
+    for (std::size_t n = in.number<std::size_t>(); n > 0; --n) {
+        const std::string_view name = in.text();
+        node->attrs = node->attrs.with(name, in.number<bool>());
+    }
+    c.node = node;
+    c.inputs = in.numbers<int>();
+    c.outputs = in.numbers<int>();
+    c.code = in.number<int>();
+    return c;
+}
+
 // A program without what its slots refer to.
 void write_steps(ByteWriter& out, const Program& program) {
     [[maybe_unused]] const auto& [name, slots, steps, arena_bytes, profile, observed, quick] =
@@ -169,7 +204,8 @@ void write_steps(ByteWriter& out, const Program& program) {
                              out.number(to);
                          },
                          [&](const LoopStep& l) { write_loop(out, l); },
-                         [&](const BranchStep& b) { write_branch(out, b); }},
+                         [&](const BranchStep& b) { write_branch(out, b); },
+                         [&](const CallStep& c) { write_call(out, c); }},
                    action);
         out.number(flops);
         out.number(bytes);
@@ -231,6 +267,8 @@ Program read_steps(ByteReader& in) {
             s.action = read_loop(in);
         } else if (kind == index_of<BranchStep>) {
             s.action = read_branch(in);
+        } else if (kind == index_of<CallStep>) {
+            s.action = read_call(in);
         } else {
             throw std::out_of_range("no such step");
         }

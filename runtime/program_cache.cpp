@@ -81,7 +81,7 @@ class KeyWriter {
     }
 
     void one(const Node& n, const Graph& graph) {
-        if (!own_->count(&def(n))) throw NoKey();
+        if (n.payload || !own_->count(&def(n))) throw NoKey();
         out_.text(n.op->name);
         out_.number(n.id ? ids_.at(n.id) : 0);
         if (n.op->kind == OpInfo::Kind::Input) {

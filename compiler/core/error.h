@@ -51,6 +51,13 @@ class RangeError : public Error {
     using Error::Error;
 };
 
+/// A function of the host failed that a program called: a factorisation of a matrix that has none, or
+/// a user's own function that threw.
+class CallError : public Error {
+  public:
+    using Error::Error;
+};
+
 /// A call with the wrong number, dtype or shape of arguments.
 class ArgumentError : public Error {
   public:

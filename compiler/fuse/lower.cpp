@@ -289,6 +289,7 @@ void CheckSite::raise(std::int64_t element) const {
 }
 
 bool LoweredStep::checks() const {
+    if (def(*node).host) return true;
     for (const LoweredBody& body : bodies) {
         for (const LoweredNest& nest : body.graph.nests)
             if (!nest.checks.empty()) return true;

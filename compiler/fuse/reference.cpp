@@ -5,6 +5,7 @@
 #include <functional>
 
 #include "compiler/fuse/lower.h"
+#include "compiler/ops/branch.h"
 #include "compiler/ops/leaves.h"
 #include "compiler/ops/scan.h"
 #include "compiler/rewrite/specialize_shapes.h"
@@ -103,9 +104,30 @@ std::vector<Array> run_scan(const Node& node, const ValueOf& value_of) {
     return out;
 }
 
+std::vector<Array> run_ifelse(const Node& node, const ValueOf& value_of) {
+    std::vector<Array> values;
+    for (std::size_t k = 1; k < node.inputs.size(); ++k) values.push_back(value_of(node.inputs[k]));
+    const bool yes = value_of(node.inputs[0]).as_int() != 0;
+    return run_region(node.regions[yes ? 0 : 1], values);
+}
+
+std::vector<Array> run_host(const Node& node, const ValueOf& value_of) {
+    std::vector<Array> inputs, outputs;
+    for (const Expr& e : node.inputs) inputs.push_back(value_of(e));
+    for (const TensorType& t : node.types) outputs.push_back(zeros(t.dtype, concrete(t.shape)));
+    try {
+        def(node).host(node, inputs, outputs);
+    } catch (const std::exception& e) {
+        throw CallError(node.loc(), fmt::format("{}: {}", node.op->name, e.what()));
+    }
+    return outputs;
+}
+
 // The outputs of a node from those of its inputs, each in a nest of its own.
 std::vector<Array> apply_op(const std::shared_ptr<const Node>& node, const ValueOf& value_of) {
     if (node->op == &scan_op.info) return run_scan(*node, value_of);
+    if (node->op == &ifelse_op.info) return run_ifelse(*node, value_of);
+    if (def(*node).host) return run_host(*node, value_of);
     std::vector<Array> result;
     for (std::size_t k = 0; k < node->types.size(); ++k) {
         Expr root(node, static_cast<int>(k));

@@ -54,7 +54,8 @@ std::size_t hash(const Node& n) {
 
 bool equal(const Node& a, const Node& b) {
     return a.op == b.op && a.id == b.id && a.types == b.types && a.storage == b.storage &&
-           a.inputs.size() == b.inputs.size() && a.regions.size() == b.regions.size() &&
+           a.payload == b.payload && a.inputs.size() == b.inputs.size() &&
+           a.regions.size() == b.regions.size() &&
            std::equal(a.inputs.begin(), a.inputs.end(), b.inputs.begin(), same) &&
            a.attrs == b.attrs &&
            std::equal(a.regions.begin(), a.regions.end(), b.regions.begin(),
@@ -246,8 +247,8 @@ bool equal(const Region& a, const Region& b) {
             continue;
         }
         if (p->op != q->op || p->id != q->id || p->types != q->types || p->storage != q->storage ||
-            p->inputs.size() != q->inputs.size() || p->regions.size() != q->regions.size() ||
-            !(p->attrs == q->attrs))
+            p->payload != q->payload || p->inputs.size() != q->inputs.size() ||
+            p->regions.size() != q->regions.size() || !(p->attrs == q->attrs))
             return false;
         const std::size_t before = pending.size();
         for (std::size_t k = 0; k < p->inputs.size(); ++k)

@@ -137,6 +137,17 @@ struct Region {
     std::vector<Expr> results;
 };
 
+/// What a user gave a node that is no graph: a function of the host, a gradient.
+class Payload {
+  public:
+    Payload() = default;
+    Payload(const Payload&) = delete;
+    Payload& operator=(const Payload&) = delete;
+    virtual ~Payload() = default;
+    /// What the user calls it.
+    virtual std::string_view name() const = 0;
+};
+
 /// An application of an op, or a leaf.
 class Node {
   public:
@@ -158,6 +169,7 @@ class Node {
     std::string name;      ///< what the user called it; may be empty; not part of identity
     std::uint64_t id = 0;  ///< of inputs, shared variables and draws: tells equal ones apart
     std::shared_ptr<SharedStorage> storage;  ///< of shared variables
+    std::shared_ptr<const Payload> payload;  ///< of few ops
 
     Loc loc() const { return locs.empty() ? Loc{} : locs.front(); }
     bool is_leaf() const { return op->kind != OpInfo::Kind::Apply; }

@@ -182,6 +182,7 @@ struct Failure {
     bool failed = false;
     int code = 0;
     std::int64_t element = 0;
+    std::string message;  ///< of a function of the host that threw
 };
 
 /// In which order the interpreter runs what may run at the same time: blocks of a grid, threads

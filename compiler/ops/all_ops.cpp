@@ -15,7 +15,7 @@ std::span<const OpDef* const> all_ops() {
         for (auto family : {elementwise_ops, special_ops, reduction_ops, movement_ops, indexing_ops,
                             check_ops, gather_ops, linalg_ops, convolution_ops, padding_ops,
                             pooling_ops, columns_ops, softmax_ops, random_ops, product_ops,
-                            control_ops})
+                            control_ops, factorization_ops, custom_ops})
             for (const OpDef* op : family()) out.push_back(op);
         return out;
     }();

@@ -20,5 +20,7 @@ std::span<const OpDef* const> softmax_ops();
 std::span<const OpDef* const> random_ops();
 std::span<const OpDef* const> product_ops();
 std::span<const OpDef* const> control_ops();
+std::span<const OpDef* const> factorization_ops();
+std::span<const OpDef* const> custom_ops();
 
 }  // namespace arete

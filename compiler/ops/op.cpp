@@ -40,14 +40,14 @@ void check_sizes(const Node& node, const TensorType& type) {
 }  // namespace
 
 std::vector<TensorType> infer_types(const Node& node) {
-    std::vector<TensorType> types =
-        def(node).infer({def(node), node.inputs, node.attrs, node.loc(), node.regions});
+    std::vector<TensorType> types = def(node).infer(
+        {def(node), node.inputs, node.attrs, node.loc(), node.regions, node.payload.get()});
     for (const TensorType& t : types) check_sizes(node, t);
     return types;
 }
 
 std::vector<Expr> apply_all(const OpDef& op, std::vector<Expr> inputs, Attrs attrs, Loc loc,
-                            std::vector<Region> regions) {
+                            std::vector<Region> regions, std::shared_ptr<const Payload> payload) {
     for (const Expr& e : inputs)
         if (e.empty()) fail<GraphError>(loc, "{}: use of an empty expression", op.info.name);
     ARETE_CHECK(op.arity < 0 || op.arity == static_cast<int>(inputs.size()), "{} of {} inputs",
@@ -58,6 +58,7 @@ std::vector<Expr> apply_all(const OpDef& op, std::vector<Expr> inputs, Attrs att
         node->inputs = std::move(inputs);
         node->attrs = std::move(attrs);
         node->regions = std::move(regions);
+        node->payload = std::move(payload);
         if (loc) node->locs = {loc};
         node->types = infer_types(*node);
         std::vector<Expr> out;

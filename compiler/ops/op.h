@@ -21,6 +21,7 @@ struct InferArgs {
     const Attrs& attrs;
     Loc loc;
     std::span<const Region> regions = {};
+    const Payload* payload = nullptr;
 
     const TensorType& type(std::size_t i) const { return inputs[i].type(); }
     /// "x is f32[64,784]": an operand by its name, or by its position where it has none.
@@ -111,6 +112,8 @@ struct Sample {
     bool floats_only = false;
 };
 
+/// Computes a node's outputs, whose memory is given, on the host. May throw.
+using HostFn = void (*)(const Node& node, std::span<const Array> inputs, std::span<Array> outputs);
 using InferFn = std::vector<TensorType> (*)(const InferArgs&);
 using ScalarFn = loops::Value (*)(const ScalarArgs&);
 using LowerFn = loops::Value (*)(Lowering&, std::span<const loops::Index>);
@@ -118,9 +121,10 @@ using ExpandFn = Expr (*)(const Node&);
 using PullbackFn = std::vector<Expr> (*)(const PullbackArgs&);
 using SamplesFn = std::vector<Sample> (*)();
 
-/// An op. Exactly one of `scalar`, `lower` and `expand` is set (none for leaves): a scalar body
-/// applied elementwise with broadcasting, an indexed definition of each element, or a definition
-/// in terms of other ops, which the compiler substitutes before it fuses.
+/// An op. Exactly one of `scalar`, `lower`, `expand` and `host` is set (none for leaves, and nodes
+/// with regions): a scalar body applied elementwise with broadcasting, an indexed definition of
+/// each element, a definition in terms of other ops, which the compiler substitutes before it
+/// fuses, or a function of the host that is called (such ops have Trait::Step).
 struct OpDef {
     OpInfo info;
     const char* doc = "";
@@ -129,6 +133,7 @@ struct OpDef {
     ScalarFn scalar = nullptr;
     LowerFn lower = nullptr;
     ExpandFn expand = nullptr;
+    HostFn host = nullptr;
     PullbackFn pullback = nullptr;  ///< null: not differentiable, gradients stop with an error
     SamplesFn samples = nullptr;
 };
@@ -143,7 +148,8 @@ inline const OpDef& def(const Node& node) {
 Expr apply(const OpDef& op, std::vector<Expr> inputs, Attrs attrs, Loc loc);
 /// All outputs.
 std::vector<Expr> apply_all(const OpDef& op, std::vector<Expr> inputs, Attrs attrs, Loc loc,
-                            std::vector<Region> regions = {});
+                            std::vector<Region> regions = {},
+                            std::shared_ptr<const Payload> payload = nullptr);
 /// A leaf of any kind.
 Expr make_leaf(const OpDef& op, TensorType type, Loc loc, std::string name = {});
 /// The types that a node's rule gives for its present inputs. A GraphError where a size is

@@ -7,6 +7,7 @@
 #include <unordered_set>
 
 #include "compiler/ops/elementwise.h"
+#include "compiler/ops/branch.h"
 #include "compiler/ops/families.h"
 #include "compiler/ops/indexing.h"
 #include "compiler/ops/leaves.h"
@@ -331,7 +332,7 @@ Expr advanced_counter(const Expr& counter, const Graph& graph) {
 }
 
 std::span<const OpDef* const> control_ops() {
-    static constexpr std::array rows = {&scan_op};
+    static constexpr std::array rows = {&scan_op, &ifelse_op};
     return rows;
 }
 

@@ -52,7 +52,7 @@ struct Pass {
 bool unless_quick(const CompileRequest& r) {
     return !r.quick;
 }
-bool with_loops(const CompileRequest& r) {
+bool with_regions(const CompileRequest& r) {
     std::vector<Expr> roots = r.outputs;
     for (const auto& [variable, value] : r.updates) roots.push_back(value);
     const Graph graph(roots);
@@ -94,8 +94,8 @@ void canonicalize(State& s) {
 void user_rules(State& s) {
     rewrite_by(s, s.request.rules);
 }
-void loops_as_a_whole(State& s) {
-    s.set(simplify_loops(s.roots));
+void control(State& s) {
+    s.set(simplify_control(s.roots));
 }
 void stabilize(State& s) {
     rewrite_in(s, Phase::Stabilize);
@@ -212,7 +212,7 @@ constexpr Pass passes[] = {
     {"bind_shapes", bind, Shows::Graph},
     {"canonicalize", canonicalize, Shows::Graph},
     {"user_rules", user_rules, Shows::Graph, with_rules},
-    {"loops", loops_as_a_whole, Shows::Graph, with_loops},
+    {"control", control, Shows::Graph, with_regions},
     {"stabilize", stabilize, Shows::Graph, unless_quick},
     {"expand", expand, Shows::Graph},
     {"specialize", specialize, Shows::Graph, unless_quick},

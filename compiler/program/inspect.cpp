@@ -31,6 +31,9 @@ std::vector<int> stored_slots(const Step& step) {
                      },
                      [&](const BranchStep& b) {
                          for (int slot : uses(b).written) add(slot);
+                     },
+                     [&](const CallStep& c) {
+                         for (int slot : c.outputs) add(slot);
                      }},
                step.action);
     return out;
@@ -198,13 +201,11 @@ std::string bodies_text(const Step& s, const std::string& indent) {
 
 std::string text_of(const Program& p, const std::string& indent) {
     std::string out;
-    static constexpr const char* kinds[] = {"input",    "shared", "output",
-                                            "constant", "bound",  "arena"};
     for (std::size_t i = 0; i < p.slots.size(); ++i) {
         const Slot& s = p.slots[i];
         std::string where =
             s.kind == Slot::Kind::Arena ? fmt::format("+{}", s.offset) : std::to_string(s.number);
-        out += fmt::format("{}slot {}: {} {} {} {}\n", indent, i, kinds[static_cast<int>(s.kind)],
+        out += fmt::format("{}slot {}: {} {} {} {}\n", indent, i, name(s.kind),
                            where, type_name(s.dtype, s.sizes), s.name);
     }
     for (const Step& s : p.steps) {

@@ -114,7 +114,8 @@ loops::Failure ProgramInterpreter::run(std::span<void* const> table,
                       if (bytes(f.to)) std::memset(at(table, f.to), 0, bytes(f.to));
                   },
                   [&](const LoopStep& l) { failed = run_loop(k, l, table); },
-                  [&](const BranchStep& b) { failed = run_branch(k, b, table); }},
+                  [&](const BranchStep& b) { failed = run_branch(k, b, table); },
+                  [&](const CallStep& c) { failed = run_call(c, program_, table); }},
             program_.steps[k].action);
         if (failed.failed) return failed;
         if (after_step && !after_step(k)) break;

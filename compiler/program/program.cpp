@@ -5,8 +5,25 @@
 #include <fmt/format.h>
 
 #include "compiler/core/cases.h"
+#include "compiler/ops/op.h"
 
 namespace arete {
+
+std::string_view name(Slot::Kind kind) {
+    switch (kind) {
+        case Slot::Kind::Input: return "input";
+        case Slot::Kind::Shared: return "shared";
+        case Slot::Kind::Output: return "output";
+        case Slot::Kind::Constant: return "constant";
+        case Slot::Kind::Bound: return "bound";
+        case Slot::Kind::Arena: return "arena";
+    }
+    return {};
+}
+
+std::string host_name(const Node& node) {
+    return std::string(node.payload ? node.payload->name() : node.op->name);
+}
 
 std::string KernelStep::name() const {
     if (parts.empty()) return kernel.name;
@@ -21,7 +38,7 @@ std::string_view Step::kind() const {
     return std::visit(
         Cases{[](const KernelStep&) { return "kernel"; }, [](const CopyStep&) { return "copy"; },
               [](const FillStep&) { return "fill"; }, [](const LoopStep&) { return "loop"; },
-              [](const BranchStep&) { return "branch"; }},
+              [](const BranchStep&) { return "branch"; }, [](const CallStep&) { return "call"; }},
         action);
 }
 
@@ -30,7 +47,8 @@ std::string Step::name() const {
                             [](const CopyStep&) { return std::string("copy"); },
                             [](const FillStep&) { return std::string("fill"); },
                             [](const LoopStep& l) { return l.label; },
-                            [](const BranchStep& b) { return b.label; }},
+                            [](const BranchStep& b) { return b.label; },
+                            [](const CallStep& c) { return host_name(*c.node); }},
                       action);
 }
 
@@ -83,7 +101,10 @@ std::vector<int> Step::slots() const {
                             },
                             [](const FillStep& f) { return std::vector{f.to}; },
                             [](const LoopStep& l) { return all_of(uses(l)); },
-                            [](const BranchStep& b) { return all_of(uses(b)); }},
+                            [](const BranchStep& b) { return all_of(uses(b)); },
+                            [](const CallStep& c) {
+                                return all_of({c.inputs, c.outputs});
+                            }},
                       action);
 }
 
@@ -99,10 +120,36 @@ std::span<const Program> Step::bodies() const {
 
 bool Step::checks() const {
     if (kernel()) return kernel()->checks;
+    if (std::holds_alternative<CallStep>(action)) return true;
     for (const Program& body : bodies())
         for (const Step& s : body.steps)
             if (s.checks()) return true;
     return false;
+}
+
+loops::Failure run_call(const CallStep& call, const Program& program,
+                        std::span<void* const> table) {
+    // Windows on the slots' memory, which owns them for as long as the call.
+    const auto arrays = [&](const std::vector<int>& slots) {
+        std::vector<Array> out;
+        for (int s : slots) {
+            const Slot& slot = program.slots[static_cast<std::size_t>(s)];
+            out.emplace_back(
+                slot.dtype, slot.sizes,
+                std::shared_ptr<void>(std::shared_ptr<void>(), table[static_cast<std::size_t>(s)]));
+        }
+        return out;
+    };
+    try {
+        const std::vector<Array> inputs = arrays(call.inputs);
+        std::vector<Array> outputs = arrays(call.outputs);
+        def(*call.node).host(*call.node, inputs, outputs);
+        return {};
+    } catch (const std::exception& e) {
+        loops::Failure failure{true, call.code, 0, e.what()};
+        if (failure.message.empty()) failure.message = "it failed";
+        return failure;
+    }
 }
 
 int kernel_count(const Program& program) {

@@ -1,12 +1,14 @@
 // The step program: what a whole call does, in order.
 #pragma once
 
+#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
 #include <variant>
 #include <vector>
 
+#include "compiler/graph/node.h"
 #include "compiler/loops/kernel.h"
 
 namespace arete {
@@ -23,6 +25,9 @@ struct Slot {
     std::string name;
     std::size_t bytes() const { return static_cast<std::size_t>(count(sizes)) * size_of(dtype); }
 };
+
+/// "input", "shared", ...
+std::string_view name(Slot::Kind kind);
 
 /// One of the nests that a kernel runs.
 struct Part {
@@ -108,10 +113,17 @@ struct BranchStep {
     int workspace = -1;
 };
 
+/// Calls a function of the host (OpDef::host).
+struct CallStep {
+    std::shared_ptr<const Node> node;  ///< whose outputs it computes
+    std::vector<int> inputs, outputs;  ///< slots
+    int code = 0;                      ///< of the check that fails where the function throws
+};
+
 /// One step. Its readers visit `action` with a function for each alternative
 /// (compiler/core/cases.h).
 struct Step {
-    std::variant<KernelStep, CopyStep, FillStep, LoopStep, BranchStep> action;
+    std::variant<KernelStep, CopyStep, FillStep, LoopStep, BranchStep, CallStep> action;
     double flops = 0;   ///< floating-point operations, a fused multiply-add counting as two
     double bytes = 0;   ///< that it reads and writes, each parameter counted once
     std::string lines;  ///< the user's lines that it computes
@@ -123,7 +135,7 @@ struct Step {
     bool checks() const;
     /// The kernel's name, or the kind.
     std::string name() const;
-    /// "kernel", "copy", "fill", "loop" or "branch".
+    /// "kernel", "copy", "fill", "loop", "branch" or "call".
     std::string_view kind() const;
     /// Slots that it reads or writes: a kernel's by parameter; what others read, then what they
     /// write.
@@ -149,6 +161,12 @@ struct Program {
     bool observed = false;  ///< who runs it is called after each step
     bool quick = false;     ///< compile fast rather than to fast code
 };
+
+/// What the function of a node is called: by the user, or the op.
+std::string host_name(const Node& node);
+
+/// Runs the function on the slots of a program's table. Where it throws, the failure has the text.
+loops::Failure run_call(const CallStep& call, const Program& program, std::span<void* const> table);
 
 /// Steps that run kernels, those of bodies included.
 int kernel_count(const Program& program);

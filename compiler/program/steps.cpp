@@ -4,6 +4,7 @@
 #include <unordered_map>
 
 #include "compiler/graph/order.h"
+#include "compiler/ops/branch.h"
 #include "compiler/ops/leaves.h"
 #include "compiler/ops/scan.h"
 #include "compiler/program/memory.h"
@@ -422,8 +423,10 @@ class ProgramBuilder {
         step.lines = own.lines();
         if (own.node->op == &scan_op.info)
             step.action = loop_step(own);
+        else if (own.node->op == &ifelse_op.info)
+            step.action = branch_step(own);
         else
-            throw InternalError(fmt::format("{} is no step of a program", own.node->op->name));
+            step.action = call_step(own);
         for (const Program& body : step.bodies()) {
             const auto* loop = std::get_if<LoopStep>(&step.action);
             const double times = loop ? static_cast<double>(loop->trips) : 1;
@@ -459,6 +462,39 @@ class ProgramBuilder {
             windows.back().written = true;
         }
         return program;
+    }
+
+    CallStep call_step(const LoweredStep& own) {
+        CallStep call;
+        call.node = own.node;
+        ARETE_CHECK(def(*own.node).host, "{} is no step of a program", own.node->op->name);
+        for (const Expr& e : own.node->inputs) call.inputs.push_back(slot_of(e));
+        for (const Expr& e : outputs_of(own.node)) call.outputs.push_back(slot_of(e));
+        call.code = static_cast<int>(out_.checks.size());
+        out_.checks.push_back({own.node->loc(), host_name(*own.node)});
+        return call;
+    }
+
+    // The inputs behind the condition are the parameters of both regions.
+    BranchStep branch_step(LoweredStep& own) {
+        const std::shared_ptr<const Node>& node = own.node;
+        BranchStep branch;
+        branch.label = std::string(node->op->name);
+        branch.condition = slot_of(node->inputs[0]);
+        std::vector<int> results;
+        for (const Expr& e : outputs_of(node)) results.push_back(slot_of(e));
+        branch.workspace = add_arena_slot(DType::U8, {0}, "workspace of " + branch.label);
+        branch.windows.resize(own.bodies.size());
+        for (std::size_t k = 0; k < own.bodies.size(); ++k)
+            branch.bodies.push_back(body_program(
+                own.bodies[k], branch.label, branch.windows[k],
+                [&](std::size_t p) -> Window {
+                    return {-1, slot_of(node->inputs[p + 1])};
+                },
+                [&](std::size_t r) -> Window {
+                    return {-1, results[r]};
+                }));
+        return branch;
     }
 
     static std::int64_t bytes_of_row(const Expr& rows) {

@@ -4,9 +4,11 @@
 #include <unordered_map>
 #include <unordered_set>
 
+#include "compiler/ops/branch.h"
 #include "compiler/ops/elementwise.h"
 #include "compiler/ops/leaves.h"
 #include "compiler/ops/movement.h"
+#include "compiler/rewrite/branches.h"
 #include "compiler/rewrite/dsl.h"
 #include "compiler/rewrite/pushout.h"
 
@@ -413,8 +415,16 @@ bool merge_one(std::vector<Expr>& roots) {
     return false;
 }
 
+// Loops and branches, inputs first.
+std::vector<std::shared_ptr<const Node>> control_of(const Graph& graph) {
+    std::vector<std::shared_ptr<const Node>> out;
+    for (const auto& n : graph.nodes())
+        if (is_loop(*n) || n->op == &ifelse_op.info) out.push_back(n);
+    return out;
+}
+
 std::vector<Expr> inside_first(const std::vector<Expr>& roots) {
-    const auto has_loops = [](const Region& r) { return !loops_of(Graph(r.results)).empty(); };
+    const auto has_loops = [](const Region& r) { return !control_of(Graph(r.results)).empty(); };
     const Graph graph(roots);
     if (std::none_of(graph.nodes().begin(), graph.nodes().end(), [&](const auto& n) {
             return std::any_of(n->regions.begin(), n->regions.end(), has_loops);
@@ -434,7 +444,7 @@ std::vector<Expr> inside_first(const std::vector<Expr>& roots) {
         }
         for (Region& r : copy.regions)
             if (has_loops(r)) {
-                r.results = simplify_loops(r.results);
+                r.results = simplify_control(r.results);
                 changed = true;
             }
         done[n.get()] = outputs_of(changed ? std::make_shared<const Node>(std::move(copy)) : n);
@@ -446,8 +456,8 @@ std::vector<Expr> inside_first(const std::vector<Expr>& roots) {
 
 }  // namespace
 
-std::vector<Expr> simplify_loops(std::vector<Expr> outputs) {
-    if (loops_of(Graph(outputs)).empty()) return outputs;
+std::vector<Expr> simplify_control(std::vector<Expr> outputs) {
+    if (control_of(Graph(outputs)).empty()) return outputs;
     outputs = inside_first(outputs);
     while (merge_one(outputs)) {
     }
@@ -457,12 +467,13 @@ std::vector<Expr> simplify_loops(std::vector<Expr> outputs) {
     for (bool more = true; more;) {
         more = false;
         const Graph graph(outputs);
-        auto loops = loops_of(graph);
+        auto loops = control_of(graph);
         std::reverse(loops.begin(), loops.end());
         for (const auto& node : loops) {
             if (!done.insert(node.get()).second) continue;
             keep.push_back(node);
-            const Pairs pairs = Improver(graph, node).run();
+            const Pairs pairs =
+                is_loop(*node) ? Improver(graph, node).run() : improve_branch(graph, node);
             if (pairs.empty()) continue;
             outputs = replace(outputs, pairs);
             more = true;

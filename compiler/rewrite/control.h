@@ -56,7 +56,8 @@ struct Loop {
 /// - a product of a sequence's rows with what does not change is one product before the loop;
 /// - sums over the steps of products, or of reductions of rows that are kept, are one product or
 ///   reduction behind the loop.
-/// The last two are Theano's scan_pushout. Regions inside regions come first.
-std::vector<Expr> simplify_loops(std::vector<Expr> outputs);
+/// The last two are Theano's scan_pushout. Branches: see branches.h. Regions inside regions come
+/// first.
+std::vector<Expr> simplify_control(std::vector<Expr> outputs);
 
 }  // namespace arete

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "compiler/ops/custom.h"
+#include "compiler/ops/dims.h"
 #include "compiler/ops/leaves.h"
 
 namespace arete {
@@ -79,6 +81,7 @@ std::vector<Expr> bind_shapes(std::span<const Expr> outputs, const ShapeBinding&
                 fail<GraphError>(old.loc(), "{}: sizes that had to be equal differ: {} became {}",
                                  old.op->name, old.types[i].str(), copy.types[i].str());
         }
+        if (copy.op == &op_from_graph_op.info) return inlined(copy);
         if (copy.op->has(Trait::Late)) return std::vector<Expr>{def(copy).expand(copy)};
         return outputs_of(std::make_shared<const Node>(std::move(copy)));
     });
@@ -102,6 +105,33 @@ InputsInShapes inputs_in_shapes(std::span<const Expr> outputs) {
     };
     visit({outputs.begin(), outputs.end()});
     return found;
+}
+
+std::vector<Expr> substitute(std::span<const Expr> outputs,
+                             std::span<const std::pair<Expr, Expr>> pairs) {
+    const auto symbol = [&](DimSymbol s) -> std::optional<Dim> {
+        for (const auto& [what, by] : pairs) {
+            if (what.node().op->kind != OpInfo::Kind::Input || what.node().id != s.variable)
+                continue;
+            return s.axis < 0 ? as_dim(by) : by.shape()[static_cast<std::size_t>(s.axis)];
+        }
+        return std::nullopt;
+    };
+    const auto bind = [&](const Dim& d) { return d.bind(symbol); };
+    return transform(outputs, [&](const std::shared_ptr<const Node>& old, Node copy) {
+        std::vector<Expr> out = outputs_of(old);
+        if (!copy.is_leaf()) {
+            copy.attrs = bind_sizes(copy.attrs, bind);
+            copy.types = infer_types(copy);
+            out = outputs_of(std::make_shared<const Node>(std::move(copy)));
+        } else if (copy.op == &param_op.info) {
+            for (Dim& d : copy.types[0].shape) d = bind(d);
+            out = outputs_of(std::make_shared<const Node>(std::move(copy)));
+        }
+        for (const auto& [what, by] : pairs)
+            if (what.node_ptr() == old) out[static_cast<std::size_t>(what.output())] = by;
+        return out;
+    });
 }
 
 std::vector<Expr> expand_composites(std::span<const Expr> outputs) {

@@ -30,6 +30,11 @@ struct InputsInShapes {
 };
 InputsInShapes inputs_in_shapes(std::span<const Expr> outputs);
 
+/// The graph with other expressions in the place of some, and sizes that were said in terms of
+/// replaced inputs in terms of what replaces them.
+std::vector<Expr> substitute(std::span<const Expr> outputs,
+                             std::span<const std::pair<Expr, Expr>> pairs);
+
 /// Replaces ops that are defined in terms of others (OpDef::expand) by their definition.
 std::vector<Expr> expand_composites(std::span<const Expr> outputs);
 

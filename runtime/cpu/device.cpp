@@ -28,6 +28,20 @@ void keep_lowest(StepContext* c, std::int64_t code, std::int64_t element) {
     c->element = element;
 }
 
+// A call and the program, or body, whose slots it names.
+struct HostCall {
+    const CallStep* call;
+    const Program* program;
+};
+
+// In the order in which the printer numbers them.
+void collect_calls(const Program& program, std::vector<HostCall>& out) {
+    for (const Step& s : program.steps) {
+        if (const auto* call = std::get_if<CallStep>(&s.action)) out.push_back({call, &program});
+        for (const Program& body : s.bodies()) collect_calls(body, out);
+    }
+}
+
 class CpuProgram final : public LoadedProgram {
   public:
     CpuProgram(const Program& program, std::string_view object, const Machine& machine,
@@ -38,11 +52,21 @@ class CpuProgram final : public LoadedProgram {
         context_.fail = keep_lowest;
         ticks_.resize(program.profile ? program.steps.size() : 0);
         context_.ticks = ticks_.data();
+        collect_calls(program, calls_);
+        context_.calls = this;
+        context_.call = [](StepContext* c, std::int64_t number, void** table) -> std::int64_t {
+            auto& self = *static_cast<CpuProgram*>(c->calls);
+            const HostCall& h = self.calls_[static_cast<std::size_t>(number)];
+            self.failure_ = run_call(*h.call, *h.program, {table, h.program->slots.size()});
+            return self.failure_.failed;
+        };
     }
 
     loops::Failure run(std::span<void*> table) override {
         context_.failed = 0;
+        failure_ = {};
         native_.step()(table.data(), &context_);
+        if (failure_.failed) return failure_;
         return {context_.failed != 0, static_cast<int>(context_.code), context_.element};
     }
 
@@ -62,6 +86,8 @@ class CpuProgram final : public LoadedProgram {
     NativeProgram native_;
     std::shared_ptr<ThreadPool> pool_;
     std::vector<std::int64_t> ticks_;
+    std::vector<HostCall> calls_;
+    loops::Failure failure_;  // of a call
     StepContext context_;
 };
 

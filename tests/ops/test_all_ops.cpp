@@ -114,6 +114,21 @@ TEST_CASE("every differentiable op has the gradient of central differences") {
     }
 }
 
+namespace {
+
+// Do the nodes of an op own regions?
+bool has_regions(const OpDef& op) {
+    if (!op.samples) return false;
+    for (const Sample& sample : op.samples()) {
+        const Graph graph({sample.build(draw(sample, DType::F32, seed).leaves)});
+        for (const auto& n : graph.nodes())
+            if (n->op == &op.info && !n->regions.empty()) return true;
+    }
+    return false;
+}
+
+}  // namespace
+
 TEST_CASE("every row is complete") {
     std::set<std::string_view> names;
     for (const OpDef* op : test::ops_of_all_targets()) {
@@ -122,7 +137,11 @@ TEST_CASE("every row is complete") {
         CHECK(std::string_view(op->doc).size() > 4);
         if (op->info.kind != OpInfo::Kind::Apply) continue;
         CHECK(static_cast<bool>(op->infer));
-        CHECK((op->scalar != nullptr) + (op->lower != nullptr) + (op->expand != nullptr) == 1);
+        const int ways = (op->scalar != nullptr) + (op->lower != nullptr) +
+                         (op->expand != nullptr) + (op->host != nullptr);
+        CHECK(ways == (has_regions(*op) ? 0 : 1));
+        const bool own = has_regions(*op) && !op->info.has(Trait::Late);
+        CHECK(op->info.has(Trait::Step) == (op->host || own));
         REQUIRE(static_cast<bool>(op->samples));
         CHECK(!op->samples().empty());
         // Some sample must be legal for f32 and use the op itself, or nothing above tested it.

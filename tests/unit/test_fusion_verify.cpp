@@ -150,7 +150,7 @@ TEST_CASE("fusion verifier: checks, scatters and what these read are stored") {
         if (!scatter && !node->op->has(Trait::Checks)) continue;
         Planted q(p.keep);
         q.inline_value(e);
-        says(q.found(), "a check or a scatter, is not stored");
+        says(q.found(), "a check, a scatter or a step, is not stored");
         if (!scatter) continue;
         Planted r(p.keep);
         bool planted = false;
@@ -161,6 +161,6 @@ TEST_CASE("fusion verifier: checks, scatters and what these read are stored") {
                 break;
             }
         CHECK(planted);
-        says(r.found(), "which a scatter reads, is not stored");
+        says(r.found(), "which a scatter or a step reads, is not stored");
     }
 }

@@ -20,6 +20,10 @@ struct StepContext {
     /// Called after each step of an observed program; the program ends where it returns 1.
     std::int64_t (*after_step)(StepContext* context, std::int64_t step) = nullptr;
     void* observer = nullptr;  ///< for after_step
+    /// Calls a function of the host: which one, and the slots of the program that calls it. Returns 1
+    /// where the function failed, which ends the program.
+    std::int64_t (*call)(StepContext* context, std::int64_t number, void** table) = nullptr;
+    void* calls = nullptr;  ///< for call
 };
 
 /// Entry point of a compiled program: a table with one pointer a slot. Returns 0, or 1 after a

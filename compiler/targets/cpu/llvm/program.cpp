@@ -130,7 +130,8 @@ class ProgramPrinter {
                                              llvm::MaybeAlign());
                          },
                          [&](const LoopStep& l) { run_loop(l); },
-                         [&](const BranchStep& b) { run_branch(b); }},
+                         [&](const BranchStep& b) { run_branch(b); },
+                         [&](const CallStep&) { call_host(); }},
                    step.action);
     }
 
@@ -243,6 +244,27 @@ class ProgramPrinter {
         }
     }
 
+    // Calls are numbered in the order in which they are met, bodies included.
+    void call_host() {
+        constexpr std::uint64_t field = offsetof(StepContext, call) / sizeof(void*);
+        llvm::Type* pointer = b_.getPtrTy();
+        llvm::Value* function =
+            b_.CreateLoad(pointer, b_.CreateConstInBoundsGEP1_64(pointer, context_, field));
+        auto* type =
+            llvm::FunctionType::get(b_.getInt64Ty(), {pointer, b_.getInt64Ty(), pointer}, false);
+        llvm::Value* failed =
+            b_.CreateCall(type, function, {context_, int64(calls_++), now_.table});
+        stop_if(b_.CreateICmpNE(failed, b_.getInt64(0)));
+    }
+
+    void stop_if(llvm::Value* condition) {
+        llvm::BasicBlock *stop = block("stop"), *next = block("next");
+        b_.CreateCondBr(condition, stop, next);
+        b_.SetInsertPoint(stop);
+        b_.CreateRet(b_.getInt64(1));
+        b_.SetInsertPoint(next);
+    }
+
     void run_branch(const BranchStep& branch) {
         llvm::Value* yes =
             b_.CreateICmpNE(b_.CreateLoad(b_.getInt8Ty(), slot(branch.condition)), b_.getInt8(0));
@@ -284,13 +306,8 @@ class ProgramPrinter {
                                         b_.getInt64(static_cast<std::uint64_t>(region.extent))));
         }
         if (!s.checks) return;
-        auto* stop = llvm::BasicBlock::Create(*impl_.context, "stop", step_);
-        auto* next = llvm::BasicBlock::Create(*impl_.context, "next", step_);
         llvm::Value* failed = b_.CreateLoad(b_.getInt64Ty(), context_);
-        b_.CreateCondBr(b_.CreateICmpEQ(failed, b_.getInt64(0)), next, stop);
-        b_.SetInsertPoint(stop);
-        b_.CreateRet(b_.getInt64(1));
-        b_.SetInsertPoint(next);
+        stop_if(b_.CreateICmpNE(failed, b_.getInt64(0)));
     }
 
     // Of parameters that are only stored to, and nowhere before some element, that element: moved
@@ -386,6 +403,7 @@ class ProgramPrinter {
     llvm::Function* step_ = nullptr;
     llvm::Value* context_ = nullptr;
     Frame now_;
+    std::int64_t calls_ = 0;
     std::size_t number_ = 0;            // of the step being printed, which bodies are part of
     std::vector<std::int64_t> starts_;  // by parameter of the step being printed, in bytes
     std::unordered_map<std::string, std::vector<Region>> printed_;
