@@ -85,9 +85,8 @@ void watch(const WatchedRun& run, const Snapshot& before,
     try {
         run.executable.run_observed(run.input_pointers, run.output_pointers, [&](int step) {
             const auto k = static_cast<std::size_t>(step);
-            if (stored_by(run.executable.compiled(), k).empty()) return true;
             try {
-                after_kernel(k);
+                if (!stored_by(run.executable.compiled(), k).empty()) after_kernel(k);
             } catch (...) {
                 error = std::current_exception();
                 return false;

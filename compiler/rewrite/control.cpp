@@ -117,6 +117,7 @@ class Improver {
         keep_last_rows();
         drop_results();
         bring_in_constants();
+        turn_factors_outside();
         drop_inputs();
         PushOut push(loop_, only_last());
         if (!push.run() && !changed_) return {};
@@ -268,6 +269,43 @@ class Improver {
         if (inside.empty()) return;
         loop_.replace_inside(inside);
         changed_ = true;
+    }
+
+    // A product that reads a captured factor turned would turn it in each step.
+    void turn_factors_outside() {
+        if (steps_ < 2) return;
+        const Graph body(loop_.results());
+        Pairs inside;
+        for (const auto& n : body.nodes()) {
+            if (n->op->name != "dimshuffle" || n->op->has(Trait::Alias)) continue;
+            const auto c = std::find_if(
+                loop_.captures.begin(), loop_.captures.end(),
+                [&](const Loop::Capture& x) { return same(x.param, n->inputs[0]); });
+            const std::vector<int>& users = body.users(body.id(*n));
+            const bool factor = std::any_of(users.begin(), users.end(), [&](int u) {
+                return rules::is_bilinear(def(*body.nodes()[static_cast<std::size_t>(u)]));
+            });
+            if (c == loop_.captures.end() || !factor || !is_permutation(*n)) continue;
+            const Expr turned = apply(def(*n), {c->value}, n->attrs, n->loc());
+            const Expr param = make_leaf(param_op, n->types[0], n->loc());
+            loop_.captures.push_back({turned, param});
+            inside.emplace_back(Expr(n), param);
+        }
+        if (inside.empty()) return;
+        loop_.replace_inside(inside);
+        changed_ = true;
+    }
+
+    // Do axes change places that have more than one element?
+    static bool is_permutation(const Node& shuffle) {
+        std::int64_t last = -1;
+        const Shape& sizes = shuffle.inputs[0].shape();
+        for (std::int64_t k : shuffle.attrs.get<Ints>("order")) {
+            if (k < 0 || sizes[static_cast<std::size_t>(k)] == Dim(1)) continue;
+            if (k < last) return true;
+            last = k;
+        }
+        return false;
     }
 
     static bool is_replaced(const Pairs& pairs, const Expr& e) {

@@ -53,6 +53,7 @@ struct Loop {
 /// - results, states, sequences and captures that nothing needs go;
 /// - of states and outputs only the last rows are kept where nothing reads others;
 /// - constants, and rows that are all equal, are part of the body;
+/// - a factor that a step reads transposed is transposed once, before the loop;
 /// - a product of a sequence's rows with what does not change is one product before the loop;
 /// - sums over the steps of products, or of reductions of rows that are kept, are one product or
 ///   reduction behind the loop.
