@@ -100,8 +100,7 @@ Function trainer(const Lstm& net, const Settings& o) {
                next = matrix<std::int64_t>("next", {o.window, o.batch});
     ScanOptions loop;
     loop.sequences = {symbols};
-    const Expr zero = constant(zeros<float>({o.batch, o.hidden}));
-    loop.outputs_info = {zero, zero};
+    loop.outputs_info = {zeros<float>({o.batch, o.hidden}), zeros<float>({o.batch, o.hidden})};
     loop.fn = [&](const std::vector<Expr>& a) { return net.step(a[0], a[1], a[2]); };
     const Expr states = scan(loop).outputs[0];
     const Expr rows = reshape(states, {o.window * o.batch, o.hidden});
@@ -120,8 +119,8 @@ Function writer(const Lstm& net, const Settings& o, RandomStream& random) {
     const Expr first = scalar<std::int64_t>("first");
     ScanOptions loop;
     loop.n_steps = o.length;
-    const Expr zero = constant(zeros<float>({1, o.hidden}));
-    loop.outputs_info = {expand_dims(first, 0), zero, zero};
+    loop.outputs_info = {expand_dims(first, 0), zeros<float>({1, o.hidden}),
+                         zeros<float>({1, o.hidden})};
     loop.fn = [&](const std::vector<Expr>& a) -> StepResult {
         const std::vector<Expr> now = net.step(a[0], a[1], a[2]).outputs;
         const Expr logits = net.logits(now[0]) / static_cast<float>(o.temperature);

@@ -22,6 +22,8 @@ struct Sequence {
         : rows(rows, file, line), taps(taps) {}
     Sequence(const Expr& rows, const char* file = __builtin_FILE(), int line = __builtin_LINE())
         : rows(rows, file, line), taps({0}) {}
+    Sequence(const Array& rows, const char* file = __builtin_FILE(), int line = __builtin_LINE())
+        : rows(rows, file, line), taps({0}) {}
     Operand rows;
     std::vector<int> taps;
 };
@@ -38,6 +40,9 @@ struct OutputInfo {
                const char* file = __builtin_FILE(), int line = __builtin_LINE())
         : initial(Operand(initial, file, line)), taps(taps) {}
     OutputInfo(const Expr& initial, const char* file = __builtin_FILE(),
+               int line = __builtin_LINE())
+        : initial(Operand(initial, file, line)), taps({-1}) {}
+    OutputInfo(const Array& initial, const char* file = __builtin_FILE(),
                int line = __builtin_LINE())
         : initial(Operand(initial, file, line)), taps({-1}) {}
     std::optional<Operand> initial;

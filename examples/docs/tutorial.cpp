@@ -123,12 +123,47 @@ void lesson_9() {
     // [end]
 }
 
+void lesson_10() {
+    // [region scan]
+    auto rows = matrix<float>("rows"), w = matrix<float>("w", {2, 2});
+    ScanOptions loop;
+    loop.sequences = {rows};
+    loop.outputs_info = {zeros<float>({2})};
+    loop.fn = [&](const std::vector<Expr>& a) -> StepResult { return tanh(a[0] + dot(a[1], w)); };
+    auto states = scan(loop).outputs[0];  // one row a step
+    auto f = function({.inputs = {rows, w}, .outputs = {states, grad(sum(states(-1)), w)}});
+    // [end]
+    fmt::print("{}\n", f(ones<float>({3, 2}), zeros<float>({2, 2}))[1].str());
+
+    // [region until]
+    auto limit = scalar<float>("limit");
+    ScanOptions doubling;
+    doubling.n_steps = 100;  // at most
+    doubling.outputs_info = {Array(1.0f)};
+    doubling.fn = [&](const std::vector<Expr>& a) -> StepResult {
+        auto next = a[0] * 2;
+        return {{next}, {}, next > limit};  // outputs, updates of shared variables, until
+    };
+    auto r = scan(doubling);
+    auto g = function({.inputs = {limit}, .outputs = {r.outputs[0](-1), r.steps}});
+    fmt::print("{} after {} steps\n", g(1000)[0].item<float>(), g(1000)[1].as_int());  // 1024 after 10
+    // [end]
+
+    // [region ifelse]
+    auto c = scalar<float>("c");
+    auto y = ifelse(c > 0, dot(rows, w), rows);  // the product only where c > 0
+    auto inverse = matrix_inverse(w);
+    // [end]
+    auto h = function({.inputs = {rows, w, c}, .outputs = {y, inverse}});
+    h(ones<float>({3, 2}), Array(std::vector<float>{1, 2, 3, 4}, {2, 2}), 1);
+}
+
 }  // namespace
 
 int main() {
     try {
         for (auto lesson : {lesson_1, lesson_2, lesson_3, lesson_4, lesson_5, lesson_6, lesson_7,
-                            lesson_8, lesson_9})
+                            lesson_8, lesson_9, lesson_10})
             lesson();
         fmt::print("all lessons done\n");
     } catch (const Error& e) {

@@ -173,6 +173,15 @@ TEST_CASE("the small examples run") {
     has(second.out, "x = 1: y = 1.367879, y' = 2.632121, y'' = 6.367879");
     has(second.out, "H v = f64[3] {10, 2, -106}");
 
+    const Result lstm = run("lstm --steps 300 --length 50");
+    CHECK(lstm.exit_code == 0);
+    const std::size_t at = lstm.out.find("step   300: cost ");
+    REQUIRE(at != std::string::npos);
+    CHECK(std::stod(lstm.out.substr(at + 17)) < 1);  // it begins at 3.5
+    const Result unread = run("lstm no_such_text");
+    CHECK(unread.exit_code == 1);
+    has(unread.out, "cannot read 'no_such_text'");
+
     const Result custom = run("custom_elementwise " + folder.path.string());
     CHECK(custom.exit_code == 0);
     has(custom.out, "mish  = f32[8] {");

@@ -8,8 +8,10 @@
 #include <utility>
 
 #include "compiler/fuse/lower.h"
+#include "compiler/ops/branch.h"
 #include "compiler/ops/leaves.h"
 #include "compiler/ops/operand.h"
+#include "compiler/ops/scan.h"
 #include "compiler/rewrite/specialize_shapes.h"
 #include "tests/fuzz/instruction.h"
 
@@ -392,6 +394,180 @@ Wide widen(const Array& a) {
     return out;
 }
 
+namespace {
+
+using Values = std::unordered_map<const Node*, std::vector<Wide>>;
+
+const Wide& value_of(const Values& values, const Expr& e) {
+    return values.at(&e.node())[static_cast<std::size_t>(e.output())];
+}
+
+// Copies elements [from, from + n) of one tensor to those of another, in the lanes of a mask.
+void copy_elements(Wide& to, std::size_t at, const Wide& source, std::size_t from, std::size_t n,
+                   Mask which = 0xff) {
+    for (std::size_t k = 0; k < n; ++k) {
+        for (std::size_t l = 0; l < lanes; ++l) {
+            if (!(which >> l & 1)) continue;
+            if (is_float(to.dtype))
+                to.f[(at + k) * lanes + l] = source.f[(from + k) * lanes + l];
+            else
+                to.i[(at + k) * lanes + l] = source.i[(from + k) * lanes + l];
+        }
+        const auto mixed = [&](Mask now, Mask next) {
+            return static_cast<Mask>((now & ~which) | (next & which));
+        };
+        to.wild[at + k] = mixed(to.wild[at + k], source.wild[from + k]);
+        to.faint[at + k] = mixed(to.faint[at + k], source.faint[from + k]);
+        to.inexact[at + k] = static_cast<char>(to.inexact[at + k] | source.inexact[from + k]);
+    }
+}
+
+// The lanes in which a bool scalar is true.
+Mask true_lanes(const Wide& b) {
+    Mask out = 0;
+    for (std::size_t l = 0; l < lanes; ++l)
+        if (b.i[l] != 0) out = static_cast<Mask>(out | 1 << l);
+    return out;
+}
+
+class Evaluator {
+  public:
+    Evaluator(const Noise& noise, std::int64_t most_work)
+        : noise_(noise), arithmetic_(noise), work_(most_work) {}
+
+    Mask failed() const { return failed_; }
+
+    std::vector<Wide> run(const std::shared_ptr<const Node>& node, Values& values) {
+        if (node->op == &scan_op.info) return loop(*node, values);
+        if (node->op == &ifelse_op.info) return branch(*node, values);
+        std::vector<Wide> result;
+        for (std::size_t k = 0; k < node->types.size(); ++k) {
+            const Expr root(node, static_cast<int>(k));
+            result.push_back(blank(root.dtype(), concrete(root.shape())));
+            const LoweredNest lowered = lower_nest(
+                {&root, 1}, [](const Expr&) { return true; }, std::string(node->op->name));
+            std::vector<Wide*> buffers;
+            for (const Expr& b : lowered.buffers)
+                buffers.push_back(
+                    same(b, root) ? &result.back()
+                                  : &values.at(&b.node())[static_cast<std::size_t>(b.output())]);
+            failed_ =
+                static_cast<Mask>(failed_ | Walk(lowered.nest, buffers, arithmetic_, work_).run());
+            if (node->inputs.size() == 2 && !noise_.exact)
+                vary_slope(*node, value_of(values, node->inputs[0]),
+                           value_of(values, node->inputs[1]), result.back(), arithmetic_);
+            if (const Function* f = function_of(node->op->name))
+                override(*f,
+                         node->attrs.has("order")
+                             ? static_cast<int>(node->attrs.get<std::int64_t>("order"))
+                             : 0,
+                         value_of(values, node->inputs[0]), result.back(), noise_, arithmetic_);
+        }
+        return result;
+    }
+
+  private:
+    std::vector<Wide> region(const Region& r, const std::vector<Wide>& params) {
+        Values values;
+        for (std::size_t k = 0; k < params.size(); ++k) values[&r.params[k].node()] = {params[k]};
+        const Graph body(r.results);
+        for (const auto& n : body.nodes()) {
+            if (values.count(n.get())) continue;
+            values[n.get()] =
+                n->is_leaf() ? std::vector<Wide>{widen(*constant_value(Expr(n)))} : run(n, values);
+        }
+        std::vector<Wide> out;
+        for (const Expr& e : r.results) out.push_back(value_of(values, e));
+        return out;
+    }
+
+    // Lanes may go different ways.
+    std::vector<Wide> branch(const Node& node, const Values& values) {
+        std::vector<Wide> params;
+        for (std::size_t k = 1; k < node.inputs.size(); ++k)
+            params.push_back(value_of(values, node.inputs[k]));
+        const Mask yes = true_lanes(value_of(values, node.inputs[0]));
+        std::vector<Wide> out;
+        for (std::size_t side : {1, 0}) {
+            const Mask which = side == 0 ? yes : static_cast<Mask>(~yes), before = failed_;
+            const std::vector<Wide> found = region(node.regions[side], params);
+            // A check of the side that is not chosen does not run.
+            failed_ = static_cast<Mask>(before | (failed_ & which));
+            if (out.empty())
+                out = found;
+            else
+                for (std::size_t k = 0; k < out.size(); ++k)
+                    copy_elements(out[k], 0, found[k], 0, static_cast<std::size_t>(found[k].size()),
+                                  which);
+        }
+        return out;
+    }
+
+    static std::size_t row_size(const Wide& rows) {
+        return static_cast<std::size_t>(count({rows.sizes.begin() + 1, rows.sizes.end()}));
+    }
+    static Wide row(const Wide& rows, std::int64_t i) {
+        Wide out = blank(rows.dtype, {rows.sizes.begin() + 1, rows.sizes.end()});
+        const std::size_t n = row_size(rows);
+        copy_elements(out, 0, rows, static_cast<std::size_t>(i) * n, n);
+        return out;
+    }
+    static void set_row(Wide& rows, std::int64_t i, const Wide& value, Mask which) {
+        copy_elements(rows, static_cast<std::size_t>(i) * row_size(rows), value, 0, row_size(rows),
+                      which);
+    }
+
+    // Lanes may end at different steps: rows of those that have ended repeat.
+    std::vector<Wide> loop(const Node& node, const Values& values) {
+        const ScanForm f(node);
+        const std::int64_t n = f.steps.value();
+        std::vector<Wide> rows;
+        for (std::size_t k = 0; k < f.until_result(); ++k)
+            rows.push_back(blank(node.types[k].dtype, concrete(node.types[k].shape)));
+        for (std::size_t j = 0; j < f.states.size(); ++j) {
+            const Wide& initial = value_of(values, node.inputs[f.state_input(j)]);
+            copy_elements(rows[j], 0, initial, 0, static_cast<std::size_t>(initial.size()));
+        }
+        Wide ran = blank(DType::I64, {});
+        Mask going = 0xff;
+        for (std::int64_t k = 0; k < n; ++k) {
+            std::vector<Wide> params;
+            for (std::size_t s = 0; s < f.sequences.size(); ++s)
+                params.push_back(row(value_of(values, node.inputs[s]),
+                                     f.sequences[s].start.value() + f.sequences[s].stride * k));
+            for (std::size_t j = 0; j < f.states.size(); ++j)
+                for (std::int64_t tap : f.states[j].taps)
+                    params.push_back(row(rows[j], f.states[j].depth() + k + tap));
+            for (std::size_t c = f.first_capture(); c < node.inputs.size(); ++c)
+                params.push_back(value_of(values, node.inputs[c]));
+            const Mask before = failed_;
+            const std::vector<Wide> now = region(node.regions[0], params);
+            failed_ = static_cast<Mask>(before | (failed_ & going));
+            for (std::size_t r = 0; r < rows.size(); ++r) {
+                const bool state = r < f.states.size();
+                const std::int64_t at = state ? f.states[r].depth() + k
+                                        : f.outputs[r - f.states.size()].reversed ? n - 1 - k
+                                                                                  : k;
+                set_row(rows[r], at, now[r], going);
+                const auto ended = static_cast<Mask>(~going);
+                if (ended) set_row(rows[r], at, row(rows[r], at - 1), ended);
+            }
+            for (std::size_t l = 0; l < lanes; ++l)
+                if (going >> l & 1) ran.i[l] = k + 1;
+            if (f.until) going = static_cast<Mask>(going & ~true_lanes(now[f.until_result()]));
+        }
+        if (f.until) rows.push_back(std::move(ran));
+        return rows;
+    }
+
+    const Noise& noise_;
+    Arithmetic arithmetic_;
+    std::int64_t work_;
+    Mask failed_ = 0;
+};
+
+}  // namespace
+
 Evaluation evaluate(std::span<const Expr> outputs, const Binding& leaves, const Noise& noise,
                     std::int64_t most_work) {
     ShapeBinding binding;
@@ -412,53 +588,26 @@ Evaluation evaluate(std::span<const Expr> outputs, const Binding& leaves, const 
             return outputs_of(interner.intern(std::move(copy)));
         });
     const Graph graph(bound);
-    Arithmetic arithmetic(noise);
-    Evaluation out;
-    std::unordered_map<const Node*, std::vector<Wide>> values;
+    Evaluator evaluator(noise, most_work);
+    Values values;
     for (const std::shared_ptr<const Node>& node : graph.nodes()) {
-        std::vector<Wide> result;
         const Wide* given = nullptr;
         if (node->is_leaf())
             for (const auto& [leaf, value] : leaves)
                 if (leaf.node().op == node->op && leaf.node().id == node->id) given = &value;
-        if (node->op->kind == OpInfo::Kind::Constant) {
-            result = {widen(*constant_value(Expr(node)))};
-        } else if (given) {
-            result = {*given};
-        } else if (node->op->kind == OpInfo::Kind::Shared) {
-            result = {widen(node->storage->host_value())};
-        } else if (node->op->kind == OpInfo::Kind::Input) {
+        if (node->op->kind == OpInfo::Kind::Constant)
+            values[node.get()] = {widen(*constant_value(Expr(node)))};
+        else if (given)
+            values[node.get()] = {*given};
+        else if (node->op->kind == OpInfo::Kind::Shared)
+            values[node.get()] = {widen(node->storage->host_value())};
+        else if (node->op->kind == OpInfo::Kind::Input)
             throw ArgumentError(node->loc(), "no value for an input");
-        } else {
-            for (std::size_t k = 0; k < node->types.size(); ++k) {
-                const Expr root(node, static_cast<int>(k));
-                result.push_back(blank(root.dtype(), concrete(root.shape())));
-                const LoweredNest lowered = lower_nest(
-                    {&root, 1}, [](const Expr&) { return true; }, std::string(node->op->name));
-                std::vector<Wide*> buffers;
-                for (const Expr& b : lowered.buffers)
-                    buffers.push_back(
-                        same(b, root)
-                            ? &result.back()
-                            : &values.at(&b.node())[static_cast<std::size_t>(b.output())]);
-                out.failed = static_cast<Mask>(
-                    out.failed | Walk(lowered.nest, buffers, arithmetic, most_work).run());
-                const auto operand = [&](std::size_t i) -> const Wide& {
-                    const Expr& x = node->inputs[i];
-                    return values.at(&x.node())[static_cast<std::size_t>(x.output())];
-                };
-                if (node->inputs.size() == 2 && !noise.exact)
-                    vary_slope(*node, operand(0), operand(1), result.back(), arithmetic);
-                if (const Function* f = function_of(node->op->name))
-                    override(*f,
-                             node->attrs.has("order")
-                                 ? static_cast<int>(node->attrs.get<std::int64_t>("order"))
-                                 : 0,
-                             operand(0), result.back(), noise, arithmetic);
-            }
-        }
-        values[node.get()] = std::move(result);
+        else
+            values[node.get()] = evaluator.run(node, values);
     }
+    Evaluation out;
+    out.failed = evaluator.failed();
     for (const Expr& e : bound)
         out.values.push_back(values.at(&e.node())[static_cast<std::size_t>(e.output())]);
     return out;
