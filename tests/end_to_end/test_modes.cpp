@@ -298,3 +298,20 @@ TEST_CASE("modes: debug takes views without elements of arguments that kernels d
     CHECK(out[0].shape() == Sizes{1, 0});
     CHECK(out[1].as_int(0) == 1);
 }
+
+TEST_CASE("modes: debug takes operands that nobody looks at beside others without elements") {
+    // The gradient of a slice of nothing is zeros wherever the slice began.
+    const Expr x = matrix<float>("x", {6, 0}), start = scalar<std::int64_t>("start");
+    const Expr g = grad(sum(x(slice(start, start + 2))), x);
+    const Function f = function({.inputs = {x, start},
+                                 .outputs = {g, sum(g)},
+                                 .on_unused_input = OnUnusedInput::ignore,
+                                 .mode = Mode::debug});
+    CHECK(f(zeros<float>({6, 0}), std::int64_t{1})[1].item<float>() == 0);
+    const Expr y = vector<float>("y", {6}), empty = vector<float>("empty", {0});
+    const Expr unread = apply(*find_op("dynamic_slice_grad"), {empty, start},
+                              {{"steps", Ints{1}}, {"sizes", Shape{4}}}, {});
+    const Function h =
+        function({.inputs = {empty, start}, .outputs = {unread}, .mode = Mode::debug});
+    CHECK(h(zeros<float>({0}), std::int64_t{1})[0].equals(zeros<float>({4})));
+}
