@@ -271,6 +271,7 @@ Value NestBuilder::compute(const Expr& e, std::span<const Index> index) {
     } else {
         ARETE_CHECK(op.lower, "{} has neither a scalar body nor a lowering", node.op->name);
         NodeLowering lowering(*this, node);
+        lowering.output = e.output();
         value = op.lower(lowering, index);
     }
     ARETE_CHECK(value.dtype() == e.dtype(), "{}: lowered to {}, typed {}", node.op->name,

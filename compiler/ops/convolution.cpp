@@ -170,11 +170,11 @@ Expr convolution(const Expr& x, const Expr& w, const Sliding& s, const Shape& pa
 
 // Sizes are numbers here. Where the padding is negative, as it is in the gradient of a convolution
 // whose padding is wider than the filter reaches, pixels are left out.
-Expr expand_conv2d_padded(const Node& n) {
+std::vector<Expr> expand_conv2d_padded(const Node& n) {
     Expr x = n.inputs[0];
     if (n.attrs.has("empty") && size_of(n.types[0].shape) == Dim(0))
-        return broadcast_to(at(scalar_constant(n.types[0].dtype, 0.0, n.loc()), n.loc()),
-                            n.types[0].shape);
+        return {broadcast_to(at(scalar_constant(n.types[0].dtype, 0.0, n.loc()), n.loc()),
+                             n.types[0].shape)};
     Shape pad = n.attrs.get<Shape>("pad"), starts(x.shape().size(), Dim(0)), inside = x.shape();
     for (std::size_t i = 0; i < 4; ++i) {
         if (pad[i].value() >= 0) continue;
@@ -184,8 +184,8 @@ Expr expand_conv2d_padded(const Node& n) {
         pad[i] = 0;
     }
     if (inside != x.shape()) x = slice_window(x, starts, Ints(starts.size(), 1), inside, n.loc());
-    return apply(conv2d_op, {padded(x, pad, n.loc()), n.inputs[1]}, Sliding::of(n.attrs).attrs(),
-                 n.loc());
+    return {apply(conv2d_op, {padded(x, pad, n.loc()), n.inputs[1]}, Sliding::of(n.attrs).attrs(),
+                  n.loc())};
 }
 
 // Of the images' gradient only what is inside of the padding is computed.
@@ -283,9 +283,9 @@ std::vector<TensorType> infer_conv2d_grad_input(const InferArgs& a) {
     return {{a.type(0).dtype, out}};
 }
 
-Expr expand_conv2d_grad_input(const Node& n) {
-    return conv2d_grad_input_by_columns(at(n.inputs[0], n.loc()), at(n.inputs[1], n.loc()),
-                                        Sliding::of(n.attrs), n.attrs.get<Shape>("sizes"));
+std::vector<Expr> expand_conv2d_grad_input(const Node& n) {
+    return {conv2d_grad_input_by_columns(at(n.inputs[0], n.loc()), at(n.inputs[1], n.loc()),
+                                         Sliding::of(n.attrs), n.attrs.get<Shape>("sizes"))};
 }
 
 // Linear in both, as above: with G of the images' shape.

@@ -134,8 +134,8 @@ std::vector<TensorType> infer_sum_to(const InferArgs& a) {
     return {{a.type(0).dtype, to}};
 }
 
-Expr expand_sum_to(const Node& n) {
-    return sum_to(n.inputs[0], n.types[0], n.loc());
+std::vector<Expr> expand_sum_to(const Node& n) {
+    return {sum_to(n.inputs[0], n.types[0], n.loc())};
 }
 
 std::vector<TensorType> infer_specify_shape(const InferArgs& a) {
@@ -308,7 +308,7 @@ constinit const OpDef specify_shape_op{
     .info = {.name = "specify_shape", .traits = Trait::Late},
     .doc = "x, which must have attr shape",
     .infer = infer_specify_shape,
-    .expand = [](const Node& n) { return n.inputs[0]; },
+    .expand = [](const Node& n) { return std::vector<Expr>{n.inputs[0]}; },
     .pullback = [](const PullbackArgs& a) -> std::vector<Expr> { return {a.g[0]}; },
     .samples = specify_shape_samples};
 

@@ -47,6 +47,7 @@ class Lowering {
 
     loops::Code& code;
     const Node& node;
+    int output = 0;  ///< which result is asked for, of ops with several
 
     /// Element of input `i`. As many indices as the input has axes.
     virtual loops::Value load(int i, std::span<const loops::Index> index) = 0;
@@ -117,7 +118,8 @@ using HostFn = void (*)(const Node& node, std::span<const Array> inputs, std::sp
 using InferFn = std::vector<TensorType> (*)(const InferArgs&);
 using ScalarFn = loops::Value (*)(const ScalarArgs&);
 using LowerFn = loops::Value (*)(Lowering&, std::span<const loops::Index>);
-using ExpandFn = Expr (*)(const Node&);
+/// One expression for each result.
+using ExpandFn = std::vector<Expr> (*)(const Node&);
 using PullbackFn = std::vector<Expr> (*)(const PullbackArgs&);
 using SamplesFn = std::vector<Sample> (*)();
 

@@ -135,7 +135,7 @@ constinit const OpDef prod_others_op{
     .info = {.name = "prod_others"},
     .doc = "for each element of the last axis the product of the others",
     .infer = infer_others,
-    .expand = [](const Node& n) { return others(n.inputs[0]); },
+    .expand = [](const Node& n) { return std::vector<Expr>{others(n.inputs[0])}; },
     .pullback = pullback_others,
     .samples = others_samples};
 constinit const OpDef prod_others_along_op{
@@ -143,7 +143,8 @@ constinit const OpDef prod_others_along_op{
     .doc = "the derivative of prod_others(a) where a changes by b",
     .arity = 2,
     .infer = infer_others,
-    .expand = [](const Node& n) { return others_along(n.inputs[0], n.inputs[1]); },
+    .expand =
+        [](const Node& n) { return std::vector<Expr>{others_along(n.inputs[0], n.inputs[1])}; },
     .pullback = pullback_along,
     .samples = others_along_samples};
 

@@ -61,19 +61,19 @@ bool is_empty(const Node& node) {
     return size_of(node.inputs[0].shape()) == Dim(0);
 }
 
-Expr expand_softmax(const Node& node) {
-    if (is_empty(node)) return node.inputs[0];
+std::vector<Expr> expand_softmax(const Node& node) {
+    if (is_empty(node)) return {node.inputs[0]};
     const Loc loc = node.loc();
     const Expr e = exp(at(shifted(node.inputs[0], axis_of(node), loc), loc));
-    return at(e, loc) / at(sum(at(e, loc), axis_of(node), true), loc);
+    return {at(e, loc) / at(sum(at(e, loc), axis_of(node), true), loc)};
 }
 
-Expr expand_log_softmax(const Node& node) {
-    if (is_empty(node)) return node.inputs[0];
+std::vector<Expr> expand_log_softmax(const Node& node) {
+    if (is_empty(node)) return {node.inputs[0]};
     const Loc loc = node.loc();
     const Expr d = shifted(node.inputs[0], axis_of(node), loc);
     const Expr total = sum(at(exp(at(d, loc)), loc), axis_of(node), true);
-    return at(d, loc) - at(log(at(total, loc)), loc);
+    return {at(d, loc) - at(log(at(total, loc)), loc)};
 }
 
 // Not negative, ascending, each once.
@@ -102,15 +102,15 @@ std::vector<TensorType> infer_logsumexp(const InferArgs& a) {
     return {out};
 }
 
-Expr expand_logsumexp(const Node& node) {
+std::vector<Expr> expand_logsumexp(const Node& node) {
     const Loc loc = node.loc();
     auto here = [&](const Expr& e) { return at(e, loc); };
     const Operand x = here(node.inputs[0]);
     const Axes axes(node.attrs.get<Ints>("axes"));
     const bool keepdims = node.attrs.get<bool>("keepdims");
-    if (is_empty(node)) return log(here(sum(x, axes, keepdims)));
+    if (is_empty(node)) return {log(here(sum(x, axes, keepdims)))};
     const Expr e = exp(here(x - here(shift_of(x, axes, true))));
-    return here(log(here(sum(here(e), axes, keepdims)))) + here(shift_of(x, axes, keepdims));
+    return {here(log(here(sum(here(e), axes, keepdims)))) + here(shift_of(x, axes, keepdims))};
 }
 
 std::vector<Expr> pullback_logsumexp(const PullbackArgs& a) {
@@ -121,20 +121,20 @@ std::vector<Expr> pullback_logsumexp(const PullbackArgs& a) {
 }
 
 // The largest x that has a weight decides the shift: those without may be far above it.
-Expr expand_logsumexp_of(const Node& node) {
+std::vector<Expr> expand_logsumexp_of(const Node& node) {
     const Loc loc = node.loc();
     auto here = [&](const Expr& e) { return at(e, loc); };
     const Operand x = here(node.inputs[0]), w = here(node.inputs[1]);
     const Axes axes(node.attrs.get<Ints>("axes"));
     const bool keepdims = node.attrs.get<bool>("keepdims");
-    if (is_empty(node)) return log(here(sum(x, axes, keepdims)));
+    if (is_empty(node)) return {log(here(sum(x, axes, keepdims)))};
     const Expr nothing =
         scalar_constant(node.types[0].dtype, -std::numeric_limits<double>::infinity(), loc);
     const Expr used = here(neq(w, Operand(0.0, loc.file, loc.line))) || here(isnan(x));
     const Operand kept = here(where(here(used), x, here(nothing)));
     const Expr e = exp(here(kept - here(shift_of(kept, axes, true))));
-    return here(log(here(sum(here(w * here(e)), axes, keepdims)))) +
-           here(shift_of(kept, axes, keepdims));
+    return {here(log(here(sum(here(w * here(e)), axes, keepdims)))) +
+            here(shift_of(kept, axes, keepdims))};
 }
 
 // exp(x - y), times w for x. Where w is 0 that may be as large as it likes: the product is 0 there,
@@ -148,10 +148,10 @@ std::vector<Expr> pullback_logsumexp_of(const PullbackArgs& a) {
     return {g * (w * exp(where(neq(w, 0), d, minimum(d, most)))), g * exp(d)};
 }
 
-Expr expand_softmax_grad(const Node& node) {
+std::vector<Expr> expand_softmax_grad(const Node& node) {
     const Loc loc = node.loc();
     const Operand y = at(node.inputs[0], loc), g = at(node.inputs[1], loc);
-    return y * at(g - at(sum(at(g * y, loc), axis_of(node), true), loc), loc);
+    return {y * at(g - at(sum(at(g * y, loc), axis_of(node), true), loc), loc)};
 }
 
 template <Expr (*Build)(const Operand&, int)>

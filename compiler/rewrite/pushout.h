@@ -3,7 +3,7 @@
 
 #include <vector>
 
-#include "compiler/rewrite/control.h"
+#include "compiler/rewrite/loop.h"
 
 namespace arete {
 

@@ -82,7 +82,7 @@ std::vector<Expr> bind_shapes(std::span<const Expr> outputs, const ShapeBinding&
                                  old.op->name, old.types[i].str(), copy.types[i].str());
         }
         if (copy.op == &op_from_graph_op.info) return inlined(copy);
-        if (copy.op->has(Trait::Late)) return std::vector<Expr>{def(copy).expand(copy)};
+        if (copy.op->has(Trait::Late)) return def(copy).expand(copy);
         return outputs_of(std::make_shared<const Node>(std::move(copy)));
     });
 }
@@ -143,7 +143,7 @@ std::vector<Expr> expand_composites(std::span<const Expr> outputs) {
             if (ExpandFn definition = def(copy).expand) {
                 again = true;
                 // The definition's nodes carry the line of the op that they define.
-                return std::vector<Expr>{definition(copy)};
+                return definition(copy);
             }
             return outputs_of(std::make_shared<const Node>(std::move(copy)));
         });
