@@ -37,7 +37,7 @@ void check_inputs(const FunctionOptions& o, Loc loc) {
         const Expr& e = o.inputs[i];
         if (e.empty())
             fail<GraphError>(loc, "function '{}': input {} is an empty expression", o.name, i + 1);
-        if (e.node().op->kind != Kind::Input)
+        if (e.node().op != &input_op.info)
             fail<GraphError>(loc, "function '{}': input {} is not an input variable but {}: {}",
                              o.name, i + 1, e.node().op->name, e.type().str());
         for (std::size_t j = 0; j < i; ++j)
@@ -156,6 +156,11 @@ FunctionGraph prepare_function(FunctionOptions o, Loc loc) {
         Expr e(node);
         if (node->op->kind == Kind::Shared) f.shared.push_back(e);
         if (node->op->kind != Kind::Input) continue;
+        if (node->op == &param_op.info)
+            fail<GraphError>(loc,
+                             "function '{}': {} is used outside of the step of a loop that it is a "
+                             "value of ({})",
+                             f.name, label(e), e.type().str());
         if (std::none_of(f.inputs.begin(), f.inputs.end(),
                          [&](const Expr& i) { return same(i, e); }))
             fail<GraphError>(loc, "function '{}': input {} ({}) is needed but not among the inputs",

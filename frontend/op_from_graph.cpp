@@ -60,8 +60,9 @@ std::vector<Expr> OpFromGraph::operator()(const std::vector<Operand>& arguments,
     std::vector<std::pair<Expr, Expr>> outside;
     const Graph graph(region.results);
     for (const auto& n : graph.nodes()) {
-        if (!n->is_leaf() || n->op->kind == OpInfo::Kind::Constant || n->op == &param_op.info)
-            continue;
+        const bool own_param = std::any_of(region.params.begin(), region.params.end(),
+                                           [&](const Expr& p) { return &p.node() == n.get(); });
+        if (!n->is_leaf() || n->op->kind == OpInfo::Kind::Constant || own_param) continue;
         given.emplace_back(n);
         region.params.push_back(make_leaf(param_op, n->types[0], loc, n->name));
         outside.emplace_back(given.back(), region.params.back());

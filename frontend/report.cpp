@@ -50,8 +50,6 @@ void write_graph(JsonWriter& j, const Moment& stage, const FunctionGraph& f,
         j.pair("type", type).pair("line", lines_of(n));
         j.key("inputs").open('[');
         for (const Expr& e : n.inputs) j.value(graph.id(e));
-        for (const Region& r : n.regions)
-            for (const Expr& e : r.results) j.value(graph.id(e));
         j.close(']');
         if (const auto it = kernels.find(node.get()); it != kernels.end()) {
             j.key("steps").open('[');

@@ -246,8 +246,8 @@ std::vector<Expr> last_rows(const ScanResult& result) {
     std::vector<Expr> out;
     for (const Expr& e : result.outputs) {
         const Node& n = e.node();
-        const bool state =
-            !n.is_leaf() && n.inputs.size() == 1 && n.inputs[0].node().op == &scan_op.info;
+        // Of an output that is fed back, the rows behind the initial ones.
+        const bool state = n.op->name == "slice" && n.inputs[0].node().op == &scan_op.info;
         out.push_back((state ? n.inputs[0] : e)(-1));
     }
     return out;

@@ -14,7 +14,8 @@ extern const OpDef ifelse_op;
 
 /// Theano's ifelse: `yes` where the scalar condition is true (not zero), else `no`. Only what the
 /// chosen side needs is computed, but for what both need, or something else does. Both sides have
-/// the same dtype and shape. (`where` chooses element by element, and computes both.)
+/// the same shape; of two dtypes both become the common one. (`where` chooses element by element,
+/// and computes both.)
 Expr ifelse(const Operand& condition, const Operand& yes, const Operand& no);
 /// The same for several values, of which each side has as many.
 std::vector<Expr> ifelse(const Operand& condition, const std::vector<Operand>& yes,

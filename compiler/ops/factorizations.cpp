@@ -9,6 +9,7 @@
 #include <cmath>
 #include <limits>
 
+#include "compiler/ops/branch.h"
 #include "compiler/ops/checks.h"
 #include "compiler/ops/elementwise.h"
 #include "compiler/ops/families.h"
@@ -16,6 +17,7 @@
 #include "compiler/ops/lapack.h"
 #include "compiler/ops/linalg.h"
 #include "compiler/ops/movement.h"
+#include "compiler/ops/product.h"
 #include "compiler/ops/reduction.h"
 #include "compiler/ops/rows.h"
 
@@ -160,8 +162,13 @@ std::vector<Expr> pullback_inverse(const PullbackArgs& a) {
     return {-dot(t, dot(a.g[0], t))};
 }
 
+// The cofactors: by the inverse, or where there is none by the singular values of a = u diag(s) vt,
+// of whose product all but one are taken.
 std::vector<Expr> pullback_det(const PullbackArgs& a) {
-    return {a.g[0] * a.y[0] * turned(matrix_inverse(a.x[0]))};
+    const Expr regular = a.y[0] * turned(matrix_inverse(a.x[0]));
+    const Svd d = svd(a.x[0]);
+    const Expr singular = det(d.u) * det(d.vt) * dot(d.u * expand_dims(prod_others(d.s), 0), d.vt);
+    return {a.g[0] * ifelse(neq(a.y[0], 0.0f), regular, singular)};
 }
 
 std::vector<Expr> pullback_slogdet(const PullbackArgs& a) {

@@ -26,7 +26,7 @@ struct SignAndLogdet {
 SignAndLogdet slogdet(const Operand& a);
 /// Eigenvalues w[n], ascending, and eigenvectors v[n,n], column by column, of a symmetric a[n,n],
 /// of which only the lower triangle is read. The sign of a vector is LAPACK's choice. NaN
-/// everywhere where a has a NaN or an infinity.
+/// everywhere where a has a NaN or an infinity anywhere.
 struct Eigh {
     Expr w, v;
 };
@@ -38,6 +38,7 @@ struct Svd {
 };
 Svd svd(const Operand& a);
 /// a[m,n] = q r with q[m,k] of orthonormal columns and an upper triangular r[k,n], k = min(m, n).
+/// The sizes must be known for a gradient, unless a is square by its type.
 struct Qr {
     Expr q, r;
 };

@@ -290,8 +290,8 @@ constinit const OpDef take_grad_op{
     .infer = infer_take_grad,
     .expand =
         [](const Node& node) {
-            return scattered(take_scatter_op, node,
-                             static_cast<std::size_t>(node.inputs[0].rank()));
+            return std::vector<Expr>{
+                scattered(take_scatter_op, node, static_cast<std::size_t>(node.inputs[0].rank()))};
         },
     .pullback = [](const PullbackArgs& a) -> std::vector<Expr> {
         return {Expr(), apply(take_op, {a.g[0], a.x[0]},
@@ -326,8 +326,9 @@ constinit const OpDef advanced_index_grad_op{
         [](const Node& node) {
             const Shape& sizes = node.attrs.get<Shape>("sizes");
             const std::size_t read = sizes.size() - (node.inputs.size() - 1);
-            return scattered(advanced_index_scatter_op, node,
-                             static_cast<std::size_t>(node.inputs.back().rank()) - read);
+            return std::vector<Expr>{
+                scattered(advanced_index_scatter_op, node,
+                          static_cast<std::size_t>(node.inputs.back().rank()) - read)};
         },
     .pullback = [](const PullbackArgs& a) -> std::vector<Expr> {
         std::vector<Expr> inputs{a.g[0]};

@@ -55,7 +55,8 @@ class Backward {
 
     // With truncate_gradient only the last steps send gradients back.
     Dim truncated() {
-        if (f_.truncate_gradient < 0) return steps_;
+        // Of a loop that ends by a condition the last steps are known when it has run.
+        if (f_.truncate_gradient < 0 || f_.until) return steps_;
         const Dim most(f_.truncate_gradient);
         steps_ = all_.is_const() ? Dim(std::min(all_.value(), most.value()))
                                  : all_ - not_negative(all_ - most);
@@ -119,16 +120,23 @@ class Backward {
                     row.dtype);
     }
 
-    // Has step k run? Of a loop that ends by a condition. The others hand on what they got.
-    Expr ran() {
-        if (ran_.empty()) {
-            const Expr k = backwards(count_up(all_, loc_));
-            ran_ = at(k, loc_) < backward_.capture(a_.y.back());
-        }
-        return ran_;
+    // Has step k of a loop that ends by a condition run, and is it one of the last to send
+    // gradients back? Steps behind the last one hand on what they got, those before the last few
+    // nothing.
+    void find_range() {
+        if (!f_.until || !ran_.empty()) return;
+        const Expr k = backwards(count_up(all_, loc_)), count = backward_.capture(a_.y.back());
+        ran_ = at(k, loc_) < count;
+        if (f_.truncate_gradient >= 0)
+            late_ = at(at(k, loc_) + f_.truncate_gradient, loc_) >= count;
     }
     Expr if_ran(const Expr& yes, const Expr& no) {
-        return f_.until ? where(at(ran(), loc_), yes, no) : yes;
+        find_range();
+        return f_.until ? where(at(ran_, loc_), yes, no) : yes;
+    }
+    Expr if_late(const Expr& yes, const Expr& no) {
+        find_range();
+        return late_.empty() ? yes : where(at(late_, loc_), yes, no);
     }
 
     // The gradients of a state's last d values go from step to step: partial sums, to which each
@@ -157,7 +165,8 @@ class Backward {
                 if (now.empty()) now = zeros_like(at(partial[0], loc_));
                 const Expr waits = i == 0 ? here : zeros_like(at(now, loc_));
                 carried_[static_cast<std::size_t>(first_partial_[j]) +
-                         static_cast<std::size_t>(i)] = if_ran(now, waits);
+                         static_cast<std::size_t>(i)] =
+                    if_late(if_ran(now, waits), zeros_like(at(now, loc_)));
             }
         }
         for (std::size_t c = f_.first_capture(); c < a_.x.size(); ++c) {
@@ -165,7 +174,8 @@ class Backward {
             if (g.empty()) continue;
             accumulated_[c] = static_cast<int>(carried_.size());
             const Expr sum = carry(zero_rows(a_.x[c].type(), 1));
-            carried_[static_cast<std::size_t>(accumulated_[c])] = if_ran(at(sum, loc_) + g, sum);
+            carried_[static_cast<std::size_t>(accumulated_[c])] =
+                if_late(if_ran(at(sum, loc_) + g, sum), sum);
         }
     }
 
@@ -193,7 +203,8 @@ class Backward {
             const Expr g = by_param(k);
             if (g.empty()) continue;
             sequence_output_[k] = static_cast<int>(outputs_.size());
-            outputs_.push_back(if_ran(g, zeros_like(at(g, loc_))));
+            const Expr zero = zeros_like(at(g, loc_));
+            outputs_.push_back(if_late(if_ran(g, zero), zero));
         }
     }
 
@@ -346,7 +357,7 @@ class Backward {
     std::vector<Expr> carried_, outputs_;  // new values of the loop backward
     std::vector<int> first_partial_, accumulated_, sequence_output_;  // positions among them
     std::vector<std::pair<Expr, Expr>> replacements_, kept_by_;
-    Expr ran_;
+    Expr ran_, late_;
 };
 
 }  // namespace

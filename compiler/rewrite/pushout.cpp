@@ -89,17 +89,26 @@ bool PushOut::move_product(const std::shared_ptr<const Node>& dot_node) {
 std::vector<Expr> PushOut::terms_of(const Loop::State& s) const {
     if (s.form.taps != Ints{-1} || !is_float(s.next.dtype())) return {};
     const Expr& before = s.params[0];
-    const Graph body(loop_.results());
-    if (!body.contains(before.node()) || body.users(body.id(before)).size() != 1) return {};
+    const std::vector<Expr> results = loop_.results();
+    const Graph body(results);
+    // Nothing else may read the sum, before, behind or half way.
+    const auto is_result = [&](const Expr& e) {
+        return std::count_if(results.begin(), results.end(),
+                             [&](const Expr& r) { return same(r, e); });
+    };
+    const auto users = [&](const Expr& e) { return body.users(body.id(e)).size(); };
+    if (!body.contains(before.node()) || users(before) != 1 || is_result(before) != 0 ||
+        users(s.next) != 0 || is_result(s.next) != 1)
+        return {};
     std::vector<Expr> terms, pending{s.next};
-    bool adds = false;
+    int times = 0;
     while (!pending.empty()) {
         const Expr e = pending.back();
         pending.pop_back();
         if (same(e, before)) {
-            adds = true;
+            ++times;
         } else if (is_op(e, "add") && e.type() == s.next.type() &&
-                   (same(e, s.next) || body.users(body.id(e)).size() == 1)) {
+                   (same(e, s.next) || (users(e) == 1 && is_result(e) == 0))) {
             for (const Expr& x : e.node().inputs) pending.push_back(x);
         } else if (e.type() == s.next.type()) {
             terms.push_back(e);
@@ -107,7 +116,7 @@ std::vector<Expr> PushOut::terms_of(const Loop::State& s) const {
             return {};
         }
     }
-    return adds ? terms : std::vector<Expr>();
+    return times == 1 ? terms : std::vector<Expr>();
 }
 
 // Is there a row of it for each step in any case?
@@ -276,8 +285,7 @@ Expr PushOut::total(const Term& t, const std::vector<Expr>& results) const {
 }
 
 std::vector<Expr> PushOut::build() const {
-    const std::vector<Expr> made =
-        loop_.states.empty() && loop_.outputs.empty() ? std::vector<Expr>() : loop_.build();
+    const std::vector<Expr> made = loop_.results().empty() ? std::vector<Expr>() : loop_.build();
     std::vector<Expr> out;
     for (std::size_t j = 0; j < given_states_; ++j) {
         Expr e = state_now_[j] < 0 ? Expr() : made[static_cast<std::size_t>(state_now_[j])];

@@ -125,8 +125,10 @@ std::vector<Expr> substitute(std::span<const Expr> outputs,
             copy.types = infer_types(copy);
             out = outputs_of(std::make_shared<const Node>(std::move(copy)));
         } else if (copy.op == &param_op.info) {
+            // Those of enclosing bodies, which are still being built, stay the same nodes.
             for (Dim& d : copy.types[0].shape) d = bind(d);
-            out = outputs_of(std::make_shared<const Node>(std::move(copy)));
+            if (copy.types != old->types)
+                out = outputs_of(std::make_shared<const Node>(std::move(copy)));
         }
         for (const auto& [what, by] : pairs)
             if (what.node_ptr() == old) out[static_cast<std::size_t>(what.output())] = by;

@@ -223,6 +223,10 @@ TEST_CASE("linear algebra: what LAPACK cannot factorise is an error, corners") {
           }).find("singular") != std::string::npos);
     CHECK(run(det(a), f64({1, 2, 2, 4}, {2, 2})).item<double>() == 0);
     CHECK(run(det(a), Array(DType::F64, {0, 0})).item<double>() == 1);
+    // The gradient of a determinant is its cofactors, also where there is no inverse.
+    CHECK(difference(run(grad(det(a), a), f64({1, 2, 2, 4}, {2, 2})), f64({4, -2, -2, 1}, {2, 2})) <
+          1e-12);
+    CHECK(difference(run(grad(det(a), a), zeros<double>({2, 2})), zeros<double>({2, 2})) < 1e-12);
     CHECK(run(slogdet(a).logdet, f64({1, 2, 2, 4}, {2, 2})).item<double>() == -INFINITY);
     CHECK(run(slogdet(a).sign, f64({0, 1, 1, 0}, {2, 2})).item<double>() == -1);
     CHECK(std::isnan(run(eigh(a).w, f64({1, NAN, NAN, 1}, {2, 2})).as_double(0)));

@@ -1,6 +1,7 @@
 // Loops: Theano's textbook uses of scan against values computed by hand, in every mode; gradients
 // against differences and against the unrolled graph.
 #include <cmath>
+#include <cstdio>
 
 #include <arete/arete.h>
 #include <doctest/doctest.h>
@@ -366,7 +367,10 @@ TEST_CASE("scan: errors name the line and what does not fit") {
                   {}));
     CHECK(test::message_of([&] {
               function({.inputs = {x}, .outputs = {leaked}});
-          }).find("needed") != std::string::npos);
+          }).find("outside of the step") != std::string::npos);
+    CHECK(test::message_of([&] {
+              function({.inputs = {leaked.node().inputs[0]}, .outputs = {leaked}});
+          }).find("not an input variable") != std::string::npos);
 }
 
 TEST_CASE("scan: a check that fails in a step leaves shared variables as they were") {
@@ -379,4 +383,130 @@ TEST_CASE("scan: a check that fails in a step leaves shared variables as they we
     CHECK_THROWS_AS(f(std::vector<std::int64_t>{0, 3}), RangeError);
     CHECK(table.get_value().equals(Array(std::vector<float>{1, 2, 3})));
     CHECK(f(std::vector<std::int64_t>{0, -1})[0].equals(Array(std::vector<float>{1, 3})));
+}
+
+TEST_CASE("scan: sums that something else reads stay in the loop") {
+    const Expr a = tensor3<double>("a", {4, 3, 2}), b = tensor3<double>("b", {4, 3, 5});
+    Generator random(3);
+    const std::vector<Array> values{random.normal({4, 3, 2}, 0, 1).astype(DType::F64),
+                                    random.normal({4, 3, 5}, 0, 1).astype(DType::F64)};
+    using Step =
+        std::function<std::vector<Expr>(const Expr& acc, const Expr& product, const Expr& more)>;
+    const Step steps[] = {[](const Expr& acc, const Expr& p, const Expr& q) {
+                              return std::vector{acc + p + q, acc};
+                          },
+                          [](const Expr& acc, const Expr& p, const Expr&) {
+                              return std::vector{acc + p, acc};
+                          },
+                          [](const Expr& acc, const Expr& p, const Expr& q) {
+                              const Expr h = acc + p + q;
+                              return std::vector{h, h};
+                          },
+                          [](const Expr& acc, const Expr& p, const Expr& q) {
+                              const Expr h = acc + p + q;
+                              return std::vector{h, h * h};
+                          },
+                          [](const Expr& acc, const Expr& p, const Expr& q) {
+                              const Expr half = acc + p;
+                              return std::vector{half + q, half};
+                          },
+                          [](const Expr& acc, const Expr& p, const Expr&) {
+                              return std::vector{acc + p + acc, p};
+                          },
+                          [](const Expr& acc, const Expr& p, const Expr& q) {
+                              return std::vector{acc + p, p + q};
+                          }};
+    for (const Step& step : steps) {
+        ScanOptions o = steps_of(
+            [&](const std::vector<Expr>& v) -> StepResult {
+                const Expr p = dot(v[0].T(), v[1]);
+                return {step(v[2], p, tanh(p * 2))};
+            },
+            {a, b}, {OutputInfo(zeros<double>({2, 5})), none});
+        const ScanResult r = scan(o);
+        Expr acc = constant(zeros<double>({2, 5}));
+        std::vector<Operand> rows;
+        for (int t = 0; t < 4; ++t) {
+            const Expr p = dot(a(t).T(), b(t));
+            const std::vector<Expr> now = step(acc, p, tanh(p * 2));
+            acc = now[0];
+            rows.emplace_back(now[1]);
+        }
+        const std::vector<Array> want =
+            function({.inputs = {a, b}, .outputs = {acc, stack(rows)}}).call(values);
+        check_all({a, b}, {r.outputs[0](-1), r.outputs[1]}, values, want, 1e-11);
+        check_all({a, b}, {r.outputs[0](-1)}, values, {want[0]}, 1e-11);
+    }
+}
+
+TEST_CASE("scan: a loop that ends by a condition and of which nothing else is left") {
+    const Expr x = vector<double>("x");
+    const ScanResult r = scan(steps_of(
+        [](const std::vector<Expr>& a) -> StepResult {
+            return {{a[0] * 2}, {}, a[0] > 2.0};
+        },
+        {x}, {}));
+    check_all({x}, {r.steps, grad(sum(r.outputs[0]), x)}, {f64({1, 2, 3, 4})},
+              {Array(std::int64_t{3}), f64({2, 2, 4, 0})});
+    check_all({x}, {grad(sum(r.outputs[0]), x)}, {f64({1, 2, 3, 4})}, {f64({2, 2, 4, 0})});
+}
+
+TEST_CASE("scan: truncated gradients of a loop that ends by a condition count its last steps") {
+    const Expr w = scalar<double>("w"), h0 = scalar<double>("h0");
+    for (const int most : {1, 2, 3}) {
+        ScanOptions o = steps_of(
+            [&](const std::vector<Expr>& a) -> StepResult {
+                const Expr h = a[0] * w + 1;
+                return {{h}, {}, h > 6.0};
+            },
+            {}, {h0});
+        o.n_steps = 4;
+        o.truncate_gradient = most;
+        // 1, 3, 7: two steps. d/dw of the last: h1 + w h0.
+        const Expr last = scan(o).outputs[0](-1);
+        check_all({w, h0}, {grad(last, w), grad(last, h0)}, {Array(2.0), Array(1.0)},
+                  {Array(most == 1 ? 3.0 : 5.0), Array(most < 2 ? 0.0 : 4.0)});
+    }
+}
+
+TEST_CASE("scan: folds of other loops' rows, debug without steps, reports") {
+    const Expr x = vector<double>("x"), w = scalar<double>("w");
+    const auto doubled =
+        map([](const std::vector<Expr>& a) -> StepResult { return a[0] * 2; }, {x});
+    const auto last = foldl([](const std::vector<Expr>& a) -> StepResult { return a[0] + 1; },
+                            {Sequence(doubled[0])}, {OutputInfo(none)});
+    check_all({x}, {last[0]}, {f64({1, 2, 3})}, {Array(7.0)});
+    ScanOptions o = steps_of(
+        [&](const std::vector<Expr>& a) -> StepResult { return a[1] * w + a[0]; }, {x}, {w});
+    o.n_steps = 0;
+    const Expr y = scan(o).outputs[0];
+    check_all({x, w}, {grad(sum(y), x)}, {f64({1, 2}), Array(1.0)}, {f64({0, 0})});
+    const Function f = function({.inputs = {x, w}, .outputs = {last[0] + w}});
+    f(f64({1, 2}), 1.0);
+    const std::string page = "scan_report.html";
+    CHECK_NOTHROW(f.report(page));
+    std::remove(page.c_str());
+}
+
+TEST_CASE("scan: derivatives and graphs as ops inside of a step") {
+    const Expr x = vector<double>("x"), p = scalar<double>("p");
+    const auto rop = map(
+        [&](const std::vector<Expr>& a) -> StepResult {
+            return Rop(a[0] * a[0], {a[0]}, {ones_like(a[0]) * 3});
+        },
+        {x});
+    const auto inlined = map(
+        [&](const std::vector<Expr>& a) -> StepResult {
+            return OpFromGraph({p}, {p * a[0]})({a[0] * 2.0})[0];
+        },
+        {x});
+    const auto own = map(
+        [&](const std::vector<Expr>& a) -> StepResult {
+            return OpFromGraph({p}, {p * a[0]}, [](const auto&, const auto&, const auto& g) {
+                return std::vector<Expr>{g[0] * 10};
+            })({a[0] * 2.0})[0];
+        },
+        {x});
+    check_all({x}, {rop[0], inlined[0], own[0], grad(sum(own[0]), x), grad(sum(rop[0]), x)},
+              {f64({1, 2})}, {f64({6, 12}), f64({2, 8}), f64({2, 8}), f64({20, 20}), f64({6, 6})});
 }
