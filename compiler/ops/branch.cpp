@@ -46,9 +46,9 @@ std::vector<TensorType> infer_ifelse(const InferArgs& a) {
 }
 
 // What is computed for these and not for others is part of a region; what that uses is captured.
-class Sides {
+class BranchSides {
   public:
-    Sides(const Expr& condition, const std::vector<Expr>& yes, const std::vector<Expr>& no)
+    BranchSides(const Expr& condition, const std::vector<Expr>& yes, const std::vector<Expr>& no)
         : graphs_{Graph(yes), Graph(no)}, outside_({condition}), sides_{yes, no} {}
 
     // The inputs behind the condition, and the regions.
@@ -198,7 +198,7 @@ std::vector<Expr> ifelse(const Operand& condition, const std::vector<Operand>& y
         b.push_back(specify_shape(at(y, no[k].loc), x.shape(), "ifelse: the other value"));
     }
     std::vector<Expr> inputs;
-    std::vector<Region> regions = Sides(c, a, b).regions(inputs, loc);
+    std::vector<Region> regions = BranchSides(c, a, b).regions(inputs, loc);
     inputs.insert(inputs.begin(), c);
     return apply_all(ifelse_op, std::move(inputs), {}, loc, std::move(regions));
 }

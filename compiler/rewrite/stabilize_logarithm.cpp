@@ -84,18 +84,18 @@ Expr log_of_power(const Match& m) {
     return !a.empty() ? if_same_type(m, on(m, a) * get(m, 'n')) : Expr();
 }
 
-Expr times(const Match& m, const Expr& e, double factor) {
+Expr multiplied(const Match& m, const Expr& e, double factor) {
     return on(m, e) * on(m, scalar_constant(m.root().dtype(), factor, m.loc()));
 }
 
 Expr log_of_square(const Match& m) {
     const Expr a = stable_log_of_factor(m, m['x']);
-    return times(m, !a.empty() ? a : log(on(m, abs(get(m, 'x')))), 2);
+    return multiplied(m, !a.empty() ? a : log(on(m, abs(get(m, 'x')))), 2);
 }
 
 Expr log_of_root(const Match& m) {
     const Expr a = stable_log(m, m['x']);
-    return !a.empty() ? times(m, a, 0.5) : Expr();
+    return !a.empty() ? multiplied(m, a, 0.5) : Expr();
 }
 
 Expr log_of_cast(const Match& m) {

@@ -22,8 +22,8 @@ namespace arete::rules {
 
 namespace {
 
-constexpr std::size_t most_terms = 4;
-constexpr int deepest = 6;
+constexpr std::size_t most_scaled_terms = 4;
+constexpr int deepest_factor = 6;
 
 // The last exponent before exp overflows.
 double largest_exponent(DType t) {
@@ -69,10 +69,10 @@ void take(const Match& m, const Expr& written, bool inverse, Factors& out, int d
         out.exponents.emplace_back(
             logsumexp(at(x[0].node().inputs[0], loc), axes_of(e), attrs(e).get<bool>("keepdims")),
             sign);
-    } else if (depth < deepest && (is_op(e, "mul") || is_op(e, "div"))) {
+    } else if (depth < deepest_factor && (is_op(e, "mul") || is_op(e, "div"))) {
         take(m, x[0], inverse, out, depth + 1);
         take(m, x[1], inverse != is_op(e, "div"), out, depth + 1);
-    } else if (depth < deepest && is_op(e, "neg")) {
+    } else if (depth < deepest_factor && is_op(e, "neg")) {
         out.negative = !out.negative;
         take(m, x[0], inverse, out, depth + 1);
     } else {
@@ -85,10 +85,10 @@ void take(const Match& m, const Expr& written, bool inverse, Factors& out, int d
 // False where e has too many terms.
 bool collect(const Match& m, const Expr& written, bool negative, Terms& out, int depth = 0) {
     const Expr e = written.node().is_leaf() ? written : with_views_inside(written);
-    if (depth < deepest && (is_op(e, "add") || is_op(e, "sub")))
+    if (depth < deepest_factor && (is_op(e, "add") || is_op(e, "sub")))
         return collect(m, e.node().inputs[0], negative, out, depth + 1) &&
                collect(m, e.node().inputs[1], negative != is_op(e, "sub"), out, depth + 1);
-    if (depth < deepest && is_op(e, "neg"))
+    if (depth < deepest_factor && is_op(e, "neg"))
         return collect(m, e.node().inputs[0], !negative, out, depth + 1);
     Factors f;
     take(m, written, false, f);
@@ -104,14 +104,14 @@ bool collect(const Match& m, const Expr& written, bool negative, Terms& out, int
                 (t.weight.empty() ? number(m, 1) : on(m, t.weight)) / on(m, product(m, f.below));
     }
     out.push_back(std::move(t));
-    return out.size() <= most_terms;
+    return out.size() <= most_scaled_terms;
 }
 
 // What keeps an exponent from becoming large: that the largest has been subtracted (see `largest`),
 // or any other reason.
 enum class Bound { shifted, any };
 
-bool is_bounded(const Expr& written, Bound by, bool minus = false, int depth = deepest) {
+bool is_bounded(const Expr& written, Bound by, bool minus = false, int depth = deepest_factor) {
     const Expr e = written.node().is_leaf() ? written : with_views_inside(written);
     if (by == Bound::any && minus && never_negative(e)) return true;
     if (e.node().is_leaf()) return by == Bound::any && is_constant_scalar(e);
@@ -154,7 +154,7 @@ bool has_variable_weight(const Term& t) {
 }
 
 // Does e read what stands for an expression that is not seen yet, and may be an exponential itself?
-bool reads_stand_in(const Expr& e, int depth = deepest) {
+bool reads_stand_in(const Expr& e, int depth = deepest_factor) {
     if (e.node().attrs.has("stands_for")) return true;
     return depth > 0 && std::any_of(e.node().inputs.begin(), e.node().inputs.end(),
                                     [&](const Expr& x) { return reads_stand_in(x, depth - 1); });
@@ -232,13 +232,13 @@ Expr scaled_down(const Match& m, const Expr& e, double power, Expr& shift, int d
     const auto inside = [&](double times) {
         return scaled_down(m, x[0], power * times, shift, depth + 1);
     };
-    if (depth < deepest && is_op(e, "mul")) {
+    if (depth < deepest_factor && is_op(e, "mul")) {
         const Expr a = inside(1), b = scaled_down(m, x[1], power, shift, depth + 1);
         return on(m, a) * on(m, b);
     }
-    if (depth < deepest && is_op(e, "sqr")) return sqr(on(m, inside(2)));
-    if (depth < deepest && is_op(e, "sqrt")) return sqrt(on(m, inside(0.5)));
-    if (depth < deepest && is_op(e, "pow") && is_constant_scalar(x[1], &n) && n > 0 &&
+    if (depth < deepest_factor && is_op(e, "sqr")) return sqr(on(m, inside(2)));
+    if (depth < deepest_factor && is_op(e, "sqrt")) return sqrt(on(m, inside(0.5)));
+    if (depth < deepest_factor && is_op(e, "pow") && is_constant_scalar(x[1], &n) && n > 0 &&
         std::isfinite(n))
         return pow(on(m, inside(n)), on(m, x[1]));
     Terms terms;
@@ -316,7 +316,8 @@ bool has_exponential(const Match& m, const Expr& e, const Expr& u, double sign) 
 Expr joined_exponentials(const Match& m) {
     Factors f;
     take(m, m.root(), false, f);
-    for (std::size_t k = 0; k < f.exponents.size() && f.exponents.size() <= most_terms; ++k) {
+    for (std::size_t k = 0; k < f.exponents.size() && f.exponents.size() <= most_scaled_terms;
+         ++k) {
         const auto& [to, times] = f.exponents[k];
         if (std::fabs(times) != 1) continue;
         const bool shifted = is_bounded(to, Bound::shifted, times < 0);
