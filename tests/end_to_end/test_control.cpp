@@ -5,42 +5,15 @@
 #include <arete/arete.h>
 #include <doctest/doctest.h>
 
-#include "tests/support.h"
+#include "tests/end_to_end/all_modes.h"
 
 using namespace arete;
+using test::check_all;
 using test::difference;
+using test::f64;
 using test::message_of;
 
 namespace {
-
-constexpr Mode modes[] = {Mode::fast_run, Mode::fast_compile, Mode::interpret, Mode::debug,
-                          Mode::nan_guard};
-
-Array f64(std::vector<double> values, Sizes sizes) {
-    return Array(values, std::move(sizes));
-}
-Array f64(std::vector<double> values) {
-    const auto n = static_cast<std::int64_t>(values.size());
-    return f64(std::move(values), {n});
-}
-
-void check_all(const std::vector<Expr>& inputs, const std::vector<Expr>& outputs,
-               const std::vector<Array>& values, const std::vector<Array>& expected,
-               double tolerance = 1e-12) {
-    for (Mode mode : modes) {
-        CAPTURE(static_cast<int>(mode));
-        const Function f = function({.inputs = inputs,
-                                     .outputs = outputs,
-                                     .on_unused_input = OnUnusedInput::ignore,
-                                     .mode = mode});
-        const std::vector<Array> got = f.call(values);
-        for (std::size_t k = 0; k < got.size(); ++k) {
-            CAPTURE(k);
-            CAPTURE(got[k].str());
-            CHECK(difference(got[k], expected[k]) <= tolerance);
-        }
-    }
-}
 
 // Counts how often it runs.
 HostFunction counted(std::atomic<int>& calls) {

@@ -8,44 +8,13 @@
 
 #include "compiler/targets/cpu/machines.h"
 #include "compiler/targets/cpu/target.h"
-#include "tests/support.h"
+#include "tests/end_to_end/all_modes.h"
 
 using namespace arete;
-using test::difference;
+using test::check_all;
+using test::f64;
 
 namespace {
-
-constexpr Mode modes[] = {Mode::fast_run, Mode::fast_compile, Mode::interpret, Mode::debug,
-                          Mode::nan_guard};
-
-Array f64(std::vector<double> values, Sizes sizes) {
-    return Array(values, std::move(sizes));
-}
-Array f64(std::vector<double> values) {
-    const auto n = static_cast<std::int64_t>(values.size());
-    return f64(std::move(values), {n});
-}
-
-// The same outputs in all modes, which must be `expected`.
-void check_all(const std::vector<Expr>& inputs, const std::vector<Expr>& outputs,
-               const std::vector<Array>& values, const std::vector<Array>& expected,
-               double tolerance = 1e-12) {
-    for (Mode mode : modes) {
-        CAPTURE(static_cast<int>(mode));
-        const Function f = function({.inputs = inputs,
-                                     .outputs = outputs,
-                                     .on_unused_input = OnUnusedInput::ignore,
-                                     .mode = mode});
-        const std::vector<Array> got = f.call(values);
-        REQUIRE(got.size() == expected.size());
-        for (std::size_t k = 0; k < got.size(); ++k) {
-            CAPTURE(k);
-            CAPTURE(got[k].str());
-            CAPTURE(expected[k].str());
-            CHECK(difference(got[k], expected[k]) <= tolerance);
-        }
-    }
-}
 
 ScanOptions steps_of(ScanFunction fn, std::vector<Sequence> sequences,
                      std::vector<OutputInfo> outputs_info) {
