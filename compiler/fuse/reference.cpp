@@ -219,33 +219,44 @@ std::vector<Array> reference_eval_from(std::span<const Expr> outputs,
         of.resize(what.node().types.size());
         of[static_cast<std::size_t>(what.output())] = value;
     }
-    const ValueOf value_of = [&](const Expr& e) -> Array& {
-        const auto at = values.find(&e.node());
-        if (at == values.end())
-            fail<ArgumentError>(e.loc(), "no value for input '{}'", e.node().name);
-        return at->second[static_cast<std::size_t>(e.output())];
-    };
-    for (std::size_t i = 0; i < graph.size(); ++i) {
-        const std::shared_ptr<const Node>& node = graph.nodes()[i];
-        // What an op does not look at, since another operand has no elements, nobody has read.
-        const bool unread = node->op->kind == OpInfo::Kind::Input && !empty(i);
-        if (!needed[i] || unread) continue;
-        std::vector<Array> result;
-        if (empty(i)) {
-            for (const TensorType& t : node->types) result.emplace_back(t.dtype, concrete(t.shape));
-        } else {
-            switch (node->op->kind) {
-                case OpInfo::Kind::Input: break;
-                case OpInfo::Kind::Shared: result = {node->storage->host_value()}; break;
-                case OpInfo::Kind::Constant: result = {*constant_value(Expr(node))}; break;
-                case OpInfo::Kind::Apply: result = apply_op(node, value_of); break;
-            }
-        }
-        // What is known of a node with several outputs stays.
+    // What is known of a node with several outputs stays.
+    const auto keep = [&](const std::shared_ptr<const Node>& node, std::vector<Array> result) {
         std::vector<Array>& of = values[node.get()];
         of.resize(node->types.size());
         for (std::size_t k = 0; k < result.size(); ++k)
             if (!given(Expr(node, static_cast<int>(k)))) of[k] = std::move(result[k]);
+    };
+    // An op may not look at an operand, since another one has no elements: then nobody has read it,
+    // and what it is made of need not be known. So such values are computed when they are asked
+    // for.
+    std::vector<char> unread(graph.size());
+    const ValueOf value_of = [&](const Expr& e) -> Array& {
+        if (!values.count(&e.node())) {
+            if (e.node().op->kind == OpInfo::Kind::Input)
+                fail<ArgumentError>(e.loc(), "no value for input '{}'", e.node().name);
+            keep(e.node_ptr(), apply_op(e.node_ptr(), value_of));
+        }
+        return values.at(&e.node())[static_cast<std::size_t>(e.output())];
+    };
+    for (std::size_t i = 0; i < graph.size(); ++i) {
+        const std::shared_ptr<const Node>& node = graph.nodes()[i];
+        if (!needed[i]) continue;
+        if (empty(i)) {
+            std::vector<Array> result;
+            for (const TensorType& t : node->types) result.emplace_back(t.dtype, concrete(t.shape));
+            keep(node, std::move(result));
+            continue;
+        }
+        unread[i] = node->op->kind == OpInfo::Kind::Input;
+        for (const Expr& e : node->inputs)
+            if (!given(e)) unread[i] |= unread[static_cast<std::size_t>(graph.id(e))];
+        if (unread[i]) continue;
+        switch (node->op->kind) {
+            case OpInfo::Kind::Input: break;
+            case OpInfo::Kind::Shared: keep(node, {node->storage->host_value()}); break;
+            case OpInfo::Kind::Constant: keep(node, {*constant_value(Expr(node))}); break;
+            case OpInfo::Kind::Apply: keep(node, apply_op(node, value_of)); break;
+        }
     }
     std::vector<Array> out;
     for (const Expr& e : outputs) out.push_back(value_of(e));

@@ -311,7 +311,12 @@ TEST_CASE("modes: debug takes operands that nobody looks at beside others withou
     const Expr y = vector<float>("y", {6}), empty = vector<float>("empty", {0});
     const Expr unread = apply(*find_op("dynamic_slice_grad"), {empty, start},
                               {{"steps", Ints{1}}, {"sizes", Shape{4}}}, {});
+    const Expr checked =
+        apply(*find_op("dynamic_slice_grad"),
+              {empty, apply(*find_op("check_index"), {start}, {{"size", Dim(2)}}, {})},
+              {{"steps", Ints{1}}, {"sizes", Shape{4}}}, {});
     const Function h =
-        function({.inputs = {empty, start}, .outputs = {unread}, .mode = Mode::debug});
+        function({.inputs = {empty, start}, .outputs = {unread, checked}, .mode = Mode::debug});
     CHECK(h(zeros<float>({0}), std::int64_t{1})[0].equals(zeros<float>({4})));
+    CHECK(h(zeros<float>({0}), std::int64_t{1})[1].equals(zeros<float>({4})));
 }
