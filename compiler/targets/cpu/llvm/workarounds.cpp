@@ -344,9 +344,12 @@ void each_form(llvm::Module& module, const Machine& machine, const Found& found)
             if (negations.operand(i) >= 0)
                 found("unshared_negations", i, [&] { negations.mend(i); });
             if (Divisions::faulty(i)) found("opaque_divisors", i, [&] { fence(i, 1); });
-            if (Parts::faulty(i)) found("parts_of_vectors", i, [&] { Parts::mend(i); });
             if (products.faulty(i)) found("opaque_factors", i, [&] { products.mend(i); });
-            if (loads.faulty(i)) found("masked_load_instructions", i, [&] { loads.mend(i); });
+            // These put another instruction in its place: it is gone then.
+            if (Parts::faulty(i))
+                found("parts_of_vectors", i, [&] { Parts::mend(i); });
+            else if (loads.faulty(i))
+                found("masked_load_instructions", i, [&] { loads.mend(i); });
         }
     }
 }
