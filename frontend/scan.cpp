@@ -34,6 +34,10 @@ class Scan {
         return finish(std::move(step));
     }
 
+    /// Of the loop that has been built: its outputs, those that are fed back behind their initial
+    /// rows.
+    const std::vector<Expr>& with_initial() const { return with_initial_; }
+
   private:
     // As Theano counts: rows are looked at around tap 0.
     static std::int64_t earliest(const Sequence& s) {
@@ -215,9 +219,11 @@ class Scan {
             const int state = k < states_.size() ? states_[k].number : -1;
             if (state < 0) {
                 out.outputs.push_back(made[builder_->form().output_result(plain++)]);
+                with_initial_.push_back(out.outputs.back());
                 continue;
             }
             const auto j = static_cast<std::size_t>(state);
+            with_initial_.push_back(made[j]);
             const std::int64_t depth = builder_->form().states[j].depth();
             out.outputs.push_back(made[j](slice(depth, none, 1, loc_.file, loc_.line)));
         }
@@ -237,33 +243,30 @@ class Scan {
     const Loc loc_;
     const std::uint64_t first_id_;  // variables that fn makes have greater ones
     ScanBuilder* builder_ = nullptr;
-    std::vector<State> states_;  // by output
-    int count_ = 0;              // states of the builder
+    std::vector<State> states_;       // by output
+    int count_ = 0;                   // states of the builder
+    std::vector<Expr> with_initial_;  // outputs, those that are fed back with their initial rows
 };
 
-// Behind the last step; before any step it is the initial value.
-std::vector<Expr> last_rows(const ScanResult& result) {
-    std::vector<Expr> out;
-    for (const Expr& e : result.outputs) {
-        const Node& n = e.node();
-        // Of an output that is fed back, the rows behind the initial ones.
-        const bool state = n.op->name == "slice" && n.inputs[0].node().op == &scan_op.info;
-        out.push_back((state ? n.inputs[0] : e)(-1));
-    }
-    return out;
-}
-
-ScanResult scan_of(const ScanFunction& fn, const std::vector<Sequence>& sequences,
-                   const std::vector<OutputInfo>& outputs_info,
-                   const std::vector<Operand>& non_sequences, bool backwards, const char* file,
-                   int line) {
+ScanOptions options_of(const ScanFunction& fn, const std::vector<Sequence>& sequences,
+                       const std::vector<OutputInfo>& outputs_info,
+                       const std::vector<Operand>& non_sequences, bool backwards) {
     ScanOptions o;
     o.fn = fn;
     o.sequences = sequences;
     o.outputs_info = outputs_info;
     o.non_sequences = non_sequences;
     o.go_backwards = backwards;
-    return scan(o, file, line);
+    return o;
+}
+
+// The values behind the last step; of outputs that are fed back, the initial ones where none ran.
+std::vector<Expr> last_values(const ScanOptions& options, Loc loc) {
+    Scan scan(options, loc);
+    scan.run();
+    std::vector<Expr> out;
+    for (const Expr& rows : scan.with_initial()) out.push_back(rows(-1));
+    return out;
 }
 
 }  // namespace
@@ -274,19 +277,19 @@ ScanResult scan(const ScanOptions& options, const char* file, int line) {
 
 std::vector<Expr> map(const ScanFunction& fn, const std::vector<Sequence>& sequences,
                       const std::vector<Operand>& non_sequences, const char* file, int line) {
-    return scan_of(fn, sequences, {}, non_sequences, false, file, line).outputs;
+    return Scan(options_of(fn, sequences, {}, non_sequences, false), {file, line}).run().outputs;
 }
 
 std::vector<Expr> foldl(const ScanFunction& fn, const std::vector<Sequence>& sequences,
                         const std::vector<OutputInfo>& outputs_info,
                         const std::vector<Operand>& non_sequences, const char* file, int line) {
-    return last_rows(scan_of(fn, sequences, outputs_info, non_sequences, false, file, line));
+    return last_values(options_of(fn, sequences, outputs_info, non_sequences, false), {file, line});
 }
 
 std::vector<Expr> foldr(const ScanFunction& fn, const std::vector<Sequence>& sequences,
                         const std::vector<OutputInfo>& outputs_info,
                         const std::vector<Operand>& non_sequences, const char* file, int line) {
-    return last_rows(scan_of(fn, sequences, outputs_info, non_sequences, true, file, line));
+    return last_values(options_of(fn, sequences, outputs_info, non_sequences, true), {file, line});
 }
 
 std::vector<Expr> reduce(const ScanFunction& fn, const std::vector<Sequence>& sequences,

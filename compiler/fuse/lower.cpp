@@ -289,6 +289,10 @@ void CheckSite::raise(std::int64_t element) const {
     throw RangeError(loc, fmt::format(fmt::runtime(message), element));
 }
 
+std::string host_name(const Node& node) {
+    return std::string(node.payload ? node.payload->name() : node.op->name);
+}
+
 bool LoweredStep::checks() const {
     if (def(*node).host) return true;
     for (const LoweredBody& body : bodies) {

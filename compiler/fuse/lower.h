@@ -30,6 +30,9 @@ struct LoweredNest {
     bool zero_first = false;  ///< a scatter: the result must be zeroed before it runs
 };
 
+/// What the function of the host is called that computes a node: by the user, or as the op.
+std::string host_name(const Node& node);
+
 struct LoweredBody;
 
 /// A node that is a step of its own (Trait::Step), with its regions lowered.

@@ -118,7 +118,7 @@ std::vector<Array> run_host(const Node& node, const ValueOf& value_of) {
     try {
         def(node).host(node, inputs, outputs);
     } catch (const std::exception& e) {
-        throw CallError(node.loc(), fmt::format("{}: {}", node.op->name, e.what()));
+        throw CallError(node.loc(), fmt::format("{}: {}", host_name(node), e.what()));
     }
     return outputs;
 }

@@ -31,10 +31,6 @@ void keep_operands_of_pieces(const Program& program, std::vector<LiveRange>& use
             }
 }
 
-}  // namespace
-
-namespace {
-
 // The arenas of a step's bodies, which do not run at the same time: how many bytes they need.
 std::int64_t plan_bodies(Step& step) {
     std::int64_t most = 0;

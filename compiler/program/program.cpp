@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include "compiler/core/cases.h"
+#include "compiler/fuse/lower.h"
 #include "compiler/ops/op.h"
 
 namespace arete {
@@ -19,10 +20,6 @@ std::string_view name(Slot::Kind kind) {
         case Slot::Kind::Arena: return "arena";
     }
     return {};
-}
-
-std::string host_name(const Node& node) {
-    return std::string(node.payload ? node.payload->name() : node.op->name);
 }
 
 std::string KernelStep::name() const {

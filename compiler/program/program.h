@@ -162,9 +162,6 @@ struct Program {
     bool quick = false;     ///< compile fast rather than to fast code
 };
 
-/// What the function of a node is called: by the user, or the op.
-std::string host_name(const Node& node);
-
 /// Runs the function on the slots of a program's table. Where it throws, the failure has the text.
 loops::Failure run_call(const CallStep& call, const Program& program, std::span<void* const> table);
 

@@ -2,8 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <map>
-#include <numbers>
 #include <unordered_map>
 #include <utility>
 
@@ -14,6 +12,7 @@
 #include "compiler/ops/scan.h"
 #include "compiler/rewrite/specialize_shapes.h"
 #include "tests/fuzz/instruction.h"
+#include "tests/fuzz/special.h"
 
 namespace arete::fuzz {
 
@@ -238,82 +237,6 @@ class Walk {
     std::vector<Slot> totals_;
     Mask failed_ = 0;
 };
-
-// Functions whose rows are approximations made for a dtype: in wide lanes they are what they stand
-// for.
-using Function = long double (*)(long double, int order);
-
-long double erfcx(long double x) {
-    if (x < 10) return std::exp(x * x) * std::erfc(x);
-    // 1 / (x sqrt(pi)) (1 - 1 / (2 x^2) + 1 * 3 / (2 x^2)^2 - ...), until terms grow.
-    const long double q = 1 / (2 * x * x);
-    long double term = 1, sum = 1;
-    for (int k = 1; k < 60 && std::fabs(term) > 1e-21L; ++k) sum += term *= -q * (2 * k - 1);
-    return sum / (x * std::sqrt(std::numbers::pi_v<long double>));
-}
-
-constexpr long double two_over_sqrt_pi = 2 * std::numbers::inv_sqrtpi_v<long double>;
-
-// (k/2) / (x + ((k+1)/2) / (x + ...)), of which the derivatives of erfcx are made for large x.
-long double fraction(long double x, int k) {
-    long double t = 0;
-    for (int j = k + 400; j >= k; --j) t = j / 2.0L / (x + t);
-    return t;
-}
-
-long double erfcx_slope(long double x, int order) {
-    long double y = erfcx(x), last = 0;
-    for (int k = 1; k <= order; ++k) {
-        const long double next = x >= 2   ? -2 * fraction(x, k) * y
-                                 : k == 1 ? 2 * x * y - two_over_sqrt_pi
-                                          : 2 * x * y + 2 * (k - 1) * last;
-        last = std::exchange(y, next);
-    }
-    return y;
-}
-
-// h = 2 / sqrt(pi) / erfcx(x), h' = h (h - 2 x), and so on by Leibniz.
-long double erfc_hazard_slope(long double x, int order) {
-    if (x > 1e3L) {
-        // 2 x + 1 / x - 1 / x^3 + ..., from the series of erfcx.
-        constexpr long double series[] = {2, 1, -1, 2.5L, -9.25L, 44.125L};
-        long double sum = 0;
-        for (int k = 0; k < 6; ++k) {
-            long double term = series[k];
-            int power = 1 - 2 * k;
-            for (int n = 0; n < order; ++n) term *= power--;
-            sum += term == 0 ? 0 : term * std::pow(x, static_cast<long double>(power));
-        }
-        return sum;
-    }
-    std::vector<long double> h{two_over_sqrt_pi / erfcx(x)};
-    for (int n = 0; n < order; ++n) {
-        long double next = 0, binomial = 1;
-        for (int j = 0; j <= n; ++j) {
-            const int rest = n - j;
-            const long double slope = rest == 0 ? 2 * x : rest == 1 ? 2 : 0;
-            next += binomial * h[static_cast<std::size_t>(j)] *
-                    (h[static_cast<std::size_t>(rest)] - slope);
-            binomial = binomial * rest / (j + 1);
-        }
-        h.push_back(next);
-    }
-    return h.back();
-}
-
-const Function* function_of(std::string_view op) {
-    static const std::map<std::string_view, Function> all{
-        {"erfc", [](long double x, int) { return std::erfc(x); }},
-        {"erfcx", [](long double x, int) { return erfcx(x); }},
-        {"erfcx_slope", erfcx_slope},
-        {"erfc_hazard", [](long double x, int) { return two_over_sqrt_pi / erfcx(x); }},
-        {"erfc_hazard_slope", erfc_hazard_slope},
-        {"log_erfc", [](long double x, int) {
-             return x < 5 ? std::log(std::erfc(x)) : std::log(erfcx(x)) - x * x;
-         }}};
-    const auto found = all.find(op);
-    return found == all.end() ? nullptr : &found->second;
-}
 
 void override(Function f, int order, const Wide& x, Wide& y, const Noise& noise,
               Arithmetic& arithmetic) {
