@@ -10,6 +10,7 @@
 // place where that underflows, as for softmax.
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "compiler/ops/elementwise.h"
 #include "compiler/ops/movement.h"
@@ -133,6 +134,12 @@ const Term* constant_of(const std::vector<Term>& terms) {
     return nullptr;
 }
 
+// The lowest finite number of what m replaces.
+Operand lowest(const Match& m) {
+    return number(m, m.root().dtype() == DType::F32 ? -std::numeric_limits<float>::max()
+                                                    : -std::numeric_limits<double>::max());
+}
+
 // The logarithm of a sum of positive terms.
 Expr log_of_sum(const Match& m, const std::vector<Term>& terms) {
     Expr all;
@@ -240,9 +247,13 @@ Expr log_of_terms(const Match& m, const std::vector<Term>& terms) {
     const bool first = terms[0].coefficient > 0;
     const Term &more = terms[first ? 0 : 1], &less = terms[first ? 1 : 0];
     if (more.coefficient < 0) return {};
-    const Expr apart =
-        plus(m, difference(m, less, more), std::log(-less.coefficient / more.coefficient));
-    const Expr l = log1mexp(on(m, apart));
+    Expr u = difference(m, less, more);
+    // Where both are -inf, so is the logarithm, as that of 0 is: not NaN, as their difference.
+    if (!less.base.empty() && !more.base.empty() && !alike(less.base, more.base))
+        u = on(m, exponent(m, less)) -
+            on(m, maximum(on(m, exponent(m, more)), lowest(m)));
+    const Expr l =
+        log1mexp(on(m, plus(m, u, std::log(-less.coefficient / more.coefficient))));
     if (more.base.empty() && more.coefficient == 1) return whole(m, l);
     return whole(m, on(m, log_of_term(m, more)) + on(m, l));
 }
@@ -384,7 +395,10 @@ std::span<const Rule> exponential_rules() {
          [](const Match& m) {
              const Expr e = exp(get(m, 'x'));
              const int order = order_of(m['g']);
-             return order == 0 ? -on(m, e) : get(m, 'x') * number(m, order) - on(m, e);
+             if (order == 0) return -on(m, e);
+             // The exponential is infinite long before: its limit at infinity, not inf - inf.
+             const Expr x = minimum(get(m, 'x'), number(m, 1e4));
+             return on(m, x) * number(m, order) - on(m, e);
          }},
         {"log_gumbel_cdf", "log(1 - exp(-exp(x))), also where that underflows or is 1",
          op("log", op("gumbel_cdf", any('x'))),

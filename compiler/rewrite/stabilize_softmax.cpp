@@ -210,7 +210,8 @@ Expr log_softmax_by_difference(const Match& m) {
 }
 
 // log(1 - softmax(x)): the largest element of a line may be all of it but for rounding, and what is
-// left is the sum of the others.
+// left is the sum of the others. They are summed from log_softmax: the difference of two sums of
+// large x would have lost what is asked for.
 Expr log_of_others(const Match& m, const Operand& x, int axis) {
     const Operand top = on(m, argmax(x, axis, true));
     const Expr& e = x.expr();
@@ -220,9 +221,9 @@ Expr log_of_others(const Match& m, const Operand& x, int axis) {
     const Operand is_top = on(m, eq(on(m, dimshuffle(on(m, places), order)), top));
     const Operand nothing =
         on(m, scalar_constant(e.dtype(), -std::numeric_limits<double>::infinity(), m.loc()));
-    const Expr others = logsumexp(on(m, where(is_top, nothing, x)), axis, true);
-    const Expr of_top = on(m, others) - on(m, logsumexp(x, axis, true));
-    return where(is_top, on(m, of_top), on(m, log1mexp(on(m, log_softmax(x, axis)))));
+    const Expr logs = log_softmax(x, axis);
+    const Expr of_top = logsumexp(on(m, where(is_top, nothing, on(m, logs))), axis, true);
+    return where(is_top, on(m, of_top), on(m, log1mexp(on(m, logs))));
 }
 
 Expr log_one_minus_softmax(const Match& m) {

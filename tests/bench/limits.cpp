@@ -91,29 +91,40 @@ double seconds_of(const NativeProgram& p, const float* in, float* out) {
 }
 
 double read_rate(const Machine& m, std::int64_t bytes) {
+    PlainSum sum(m, bytes);
+    double best = std::numeric_limits<double>::infinity();
+    for (int k = 0; k < 7; ++k) best = std::min(best, sum.seconds());
+    return sum.bytes() / best * 1e-9;
+}
+
+}  // namespace
+
+PlainSum::PlainSum(const Machine& m, std::int64_t bytes) {
     constexpr std::int64_t accumulators = 8;
     const std::int64_t lanes = lanes_of(m), row = accumulators * lanes;
     const std::int64_t rows = std::max<std::int64_t>(1, bytes / (4 * row));
-    const std::int64_t times =
-        std::max<std::int64_t>(1, (std::int64_t{16} << 20) / (4 * rows * row));
+    passes_ = std::max<std::int64_t>(1, (std::int64_t{16} << 20) / (4 * rows * row));
     Chain c("read", m, accumulators, rows * row);
-    const Var t = c.kernel.add_var("t", times), r = c.kernel.add_var("r", rows);
+    const Var t = c.kernel.add_var("t", passes_), r = c.kernel.add_var("r", rows);
     Stmt inner = c.each([&](const Index& a, const Index& lane) {
         const Value old = c.kernel.load(c.acc, a + lane),
                     now = c.kernel.load(c.in, Index::var(r) * row + a + lane);
         return StoreTo{c.acc, a + lane, (old + now).id, {}};
     });
     Stmt loop = Loop{r, LoopKind::Serial, {std::move(inner)}};
-    if (times > 1) loop = Loop{t, LoopKind::Serial, {std::move(loop)}};
-    const auto program = c.compile(std::move(loop), m);
-    const std::vector<float> in(static_cast<std::size_t>(rows * row), 1e-3F);
-    std::vector<float> out(static_cast<std::size_t>(row));
-    double best = std::numeric_limits<double>::infinity();
-    for (int k = 0; k < 7; ++k) best = std::min(best, seconds_of(*program, in.data(), out.data()));
-    return static_cast<double>(4 * rows * row * times) / best * 1e-9;
+    if (passes_ > 1) loop = Loop{t, LoopKind::Serial, {std::move(loop)}};
+    program_ = c.compile(std::move(loop), m);
+    in_.assign(static_cast<std::size_t>(rows * row), 1e-3F);
+    out_.assign(static_cast<std::size_t>(row), 0);
 }
 
-}  // namespace
+double PlainSum::seconds() {
+    return seconds_of(*program_, in_.data(), out_.data()) / static_cast<double>(passes_);
+}
+
+double PlainSum::bytes() const {
+    return static_cast<double>(in_.size() * sizeof(float));
+}
 
 Limits::Limits(const Machine& machine) : machine_(machine) {
     constexpr std::int64_t steps = 20000;
