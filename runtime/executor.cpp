@@ -19,6 +19,7 @@ double ms_since(Clock::time_point start) {
 std::string translate(Compiled& compiled, const CompileRequest& request) {
     Translation watch;
     watch.verify = request.options.verify;
+    watch.threads = request.options.num_threads;
     watch.dumps = [&](Stage stage) { return request.options.dumps(stage); };
     watch.passed = [&](std::string_view pass, double ms) {
         compiled.passes.push_back({std::string(pass), ms});

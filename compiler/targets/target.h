@@ -22,6 +22,7 @@ struct Translation {
         dump;
     std::function<bool(Stage stage)> dumps;
     bool verify = true;  ///< run the target's own verifiers
+    int threads = 0;     ///< that may work on it at a time; 0: one for each core
 };
 
 /// A language that a program is translated to, with the text of each step's kernel.

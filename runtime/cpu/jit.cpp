@@ -1,6 +1,8 @@
 #include "runtime/cpu/jit.h"
 
+#include <llvm/BinaryFormat/Magic.h>
 #include <llvm/ExecutionEngine/Orc/LLJIT.h>
+#include <llvm/Object/Archive.h>
 
 #include "compiler/targets/cpu/llvm/impl.h"
 
@@ -50,9 +52,21 @@ NativeProgram::NativeProgram(std::string_view object, const Machine& machine)
         check(llvm::orc::DynamicLibrarySearchGenerator::GetForCurrentProcess(
                   impl_->jit->getDataLayout().getGlobalPrefix()),
               "looking into this process"));
-    check(impl_->jit->addObjectFile(llvm::MemoryBuffer::getMemBufferCopy(
-              llvm::StringRef(object.data(), object.size()), "step")),
-          "linking");
+    const llvm::StringRef bytes(object.data(), object.size());
+    const auto link = [&](llvm::StringRef one) {
+        check(impl_->jit->addObjectFile(llvm::MemoryBuffer::getMemBufferCopy(one, "step")),
+              "linking");
+    };
+    if (llvm::identify_magic(bytes) != llvm::file_magic::archive) {
+        link(bytes);
+    } else {
+        const auto archive = check(
+            llvm::object::Archive::create(llvm::MemoryBufferRef(bytes, "step")), "linking");
+        llvm::Error error = llvm::Error::success();
+        for (const llvm::object::Archive::Child& part : archive->children(error))
+            link(check(part.getBuffer(), "linking"));
+        check(std::move(error), "linking");
+    }
     step_ = check(impl_->jit->lookup("step"), "linking").toPtr<StepFunction>();
 }
 

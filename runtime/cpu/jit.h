@@ -12,8 +12,8 @@ namespace arete {
 /// A program's machine code. The code lives as long as the object.
 class NativeProgram {
   public:
-    /// Links an object file (LlvmModule::object) into this process. A CompileError says what LLVM
-    /// said.
+    /// Links an object file, or an archive of several (LlvmModule::object, joined), into this
+    /// process. A CompileError says what LLVM said.
     NativeProgram(std::string_view object, const Machine& machine);
     ~NativeProgram();
     StepFunction step() const { return step_; }

@@ -41,6 +41,10 @@ std::vector<std::string> faulty_forms(llvm::Module& module, const Machine& machi
 /// error or dies: it names the kernel, if LLVM was at one, and the user's lines.
 void guarded(LlvmModule::Impl& impl, const std::function<void()>& work);
 
+/// work(0), ..., work(count - 1) on so many threads, the caller's included. Throws what the first
+/// of them has thrown, once all have ended.
+void side_by_side(std::size_t count, int threads, const std::function<void(std::size_t)>& work);
+
 /// A printed part of a kernel: void(ptr buffers..., ptr context, i64 begin, i64 end). A parallel
 /// region is one loop and runs its iterations from begin to end; others ignore both.
 struct Region {

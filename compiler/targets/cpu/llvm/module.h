@@ -43,10 +43,18 @@ class LlvmModule {
     /// The machine code, as a relocatable object file.
     std::string object() const;
 
+    /// The functions of a large module in modules of about equal size, each in a context of its
+    /// own, so that threads can work on them; a small one as it is.
+    std::vector<LlvmModule> in_parts() &&;
+    /// The objects of all parts as one: an archive of them, or the only one.
+    static std::string joined(const std::vector<std::string>& objects);
+
     struct Impl;
     Impl& impl() { return *impl_; }
 
   private:
+    explicit LlvmModule(std::unique_ptr<Impl> impl);
+
     std::unique_ptr<Impl> impl_;
 };
 

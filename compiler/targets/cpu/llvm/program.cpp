@@ -423,6 +423,7 @@ LlvmModule::LlvmModule(const Program& program, const Machine& machine)
     ProgramPrinter(*impl_, program).print();
 }
 
+LlvmModule::LlvmModule(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 LlvmModule::LlvmModule(LlvmModule&&) noexcept = default;
 LlvmModule::~LlvmModule() {
     if (impl_ && impl_->lost) (void)impl_.release();

@@ -1,7 +1,8 @@
 // A processor's programs as object files, and as text.
 #include <chrono>
+#include <thread>
 
-#include "compiler/targets/cpu/llvm/module.h"
+#include "compiler/targets/cpu/llvm/impl.h"
 #include "compiler/targets/cpu/target.h"
 
 namespace arete {
@@ -85,14 +86,27 @@ std::string CpuTarget::translate(const Program& program, const Translation& watc
     };
     LlvmModule module(program, machine_);
     passed("llvm_print");
+    const bool dumps = watch.dumps(Stage::Llvm) || watch.dumps(Stage::Asm);
     if (watch.dumps(Stage::Llvm)) watch.dump("llvm", "ll", module.ir());
     start = Clock::now();
-    module.optimize(watch.verify);
+    // One text for people, one piece for one core; otherwise parts.
+    const int cores = watch.threads > 0 ? watch.threads
+                                        : static_cast<int>(std::thread::hardware_concurrency());
+    std::vector<LlvmModule> parts;
+    if (dumps || cores < 2)
+        parts.push_back(std::move(module));
+    else
+        parts = std::move(module).in_parts();
+    llvm_codegen::side_by_side(parts.size(), cores,
+                               [&](std::size_t k) { parts[k].optimize(watch.verify); });
     passed("llvm_passes");
-    if (watch.dumps(Stage::Llvm)) watch.dump("llvm_optimized", "ll", module.ir());
-    if (watch.dumps(Stage::Asm)) watch.dump("asm", "s", module.assembly());
+    if (watch.dumps(Stage::Llvm)) watch.dump("llvm_optimized", "ll", parts[0].ir());
+    if (watch.dumps(Stage::Asm)) watch.dump("asm", "s", parts[0].assembly());
     start = Clock::now();
-    std::string object = module.object();
+    std::vector<std::string> objects(parts.size());
+    llvm_codegen::side_by_side(parts.size(), cores,
+                               [&](std::size_t k) { objects[k] = parts[k].object(); });
+    std::string object = LlvmModule::joined(objects);
     passed("llvm_machine_code");
     return object;
 }
