@@ -93,7 +93,7 @@ struct KernelProfile {
     double gflops = 0;  ///< floating-point operations a nanosecond
     double gbytes = 0;  ///< bytes of its operands, each counted once, a nanosecond
 };
-/// The kernels of one op class together: those that store the value of the same op.
+/// The kernels of one op class together: those of one name, and all that update shared variables.
 struct OpClassProfile {
     std::string op;
     int kernels = 0;

@@ -8,9 +8,9 @@ namespace arete {
 std::vector<OpClassProfile> by_op_class(const std::vector<KernelProfile>& profile) {
     std::vector<OpClassProfile> out;
     for (const KernelProfile& k : profile) {
-        auto it =
-            std::find_if(out.begin(), out.end(), [&](const auto& c) { return c.op == k.name; });
-        if (it == out.end()) it = out.insert(it, OpClassProfile{.op = k.name});
+        const std::string op = k.name.substr(0, 7) == "update_" ? "update" : k.name;
+        auto it = std::find_if(out.begin(), out.end(), [&](const auto& c) { return c.op == op; });
+        if (it == out.end()) it = out.insert(it, OpClassProfile{.op = op});
         ++it->kernels;
         it->calls += k.calls;
         it->ms += k.ms;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <unordered_map>
 
+#include "compiler/fuse/kernel_name.h"
 #include "compiler/ops/leaves.h"
 
 namespace arete {
@@ -42,6 +43,7 @@ class NestBuilder {
             }
             nest().stores.push_back(store);
         }
+        if (nest().name.empty()) nest().name = kernel_name_.text();
         nest().sequential = scatters_;
         out_.zero_first = scatters_;
         return std::move(out_);
@@ -60,6 +62,8 @@ class NestBuilder {
         index[along] = index[along] + start;
         nest().stores.push_back(
             {buffer(roots_[0]), linear(index, concrete(roots_[0].shape())), v.id, {}});
+        kernel_name_.add(joined);
+        if (nest().name.empty()) nest().name = kernel_name_.text();
         return std::move(out_);
     }
 
@@ -213,6 +217,7 @@ class NestBuilder {
     const IsShared& shared_;
     std::unordered_map<const Node*, std::vector<Done>> done_;
     Value guard_;  // of the loads being made; empty: none
+    KernelName kernel_name_;
     bool scatters_ = false;
     std::vector<Index> scatter_index_;
 };
@@ -276,6 +281,7 @@ Value NestBuilder::compute(const Expr& e, std::span<const Index> index) {
     }
     ARETE_CHECK(value.dtype() == e.dtype(), "{}: lowered to {}, typed {}", node.op->name,
                 name(value.dtype()), e.type().str());
+    kernel_name_.add(node);
     if (shared_ && nest().values[value.id].op == loops::Op::Mul && is_float(e.dtype()) &&
         shared_(e))
         out_.shared_products.push_back(value.id);

@@ -64,7 +64,8 @@ using IsStored = std::function<bool(const Expr&)>;
 using IsShared = std::function<bool(const Expr&)>;
 
 /// A nest that computes `roots` (all of one shape), inlining every value for which `stored` is
-/// false. Sizes must be concrete.
+/// false. Sizes must be concrete. Without a name it is called after what it computes
+/// (kernel_name.h).
 LoweredNest lower_nest(std::span<const Expr> roots, const IsStored& stored, std::string name,
                        const IsShared& shared = {});
 

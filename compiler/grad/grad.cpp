@@ -95,15 +95,15 @@ class ReverseWalk {
     // With its zeros, on the line of what left them out.
     Expr value(const Masked& m) {
         const Expr e = m.value();
-        relocate(e, m.loc);
+        relocate(e, m.loc, {});
         return e;
     }
 
     void visit(std::size_t i) {
         const std::shared_ptr<const Node>& node = graph_.nodes()[i];
         const std::vector<Masked>& arrived = grads_[i];
-        const bool arrives =
-            std::any_of(arrived.begin(), arrived.end(), [](const Masked& m) { return !m.g.empty(); });
+        const bool arrives = std::any_of(arrived.begin(), arrived.end(),
+                                         [](const Masked& m) { return !m.g.empty(); });
         if (!arrives || !reaches_[i]) return;
         const OpDef& op = def(*node);
         if (!op.pullback)
@@ -132,21 +132,22 @@ class ReverseWalk {
             if (back[k].g.empty()) continue;
             const Expr& x = node->inputs[k];
             const Fit fit = broadcasts(op) ? Fit::broadcast : Fit::equal;
-            add(x, relocated(back[k].sum_to(x.type(), fit), node->loc()));
-            slot(x) = relocated(slot(x), node->loc());
+            add(x, relocated(back[k].sum_to(x.type(), fit), *node));
+            slot(x) = relocated(slot(x), *node);
         }
     }
 
-    Masked relocated(Masked m, Loc loc) {
-        relocate(m.g, loc);
+    Masked relocated(Masked m, const Node& of) {
+        const Origin origin{of.origin.op ? of.origin.op : of.op, true};
+        relocate(m.g, of.loc(), origin);
         for (const Mask* mask : {&m.pending, &m.applied})
-            for (const Mask::Condition& c : mask->conditions()) relocate(c.e, loc);
+            for (const Mask::Condition& c : mask->conditions()) relocate(c.e, of.loc(), origin);
         return m;
     }
 
     // Gives the nodes that a pullback has made the line of the node they belong to: built by the
     // library, they carry its lines. Nodes that were there before keep theirs.
-    void relocate(const Expr& e, Loc loc) {
+    void relocate(const Expr& e, Loc loc, Origin origin) {
         kept_.push_back(e);
         std::vector<const Node*> open{&e.node()};
         while (!open.empty()) {
@@ -156,6 +157,7 @@ class ReverseWalk {
             // Made a moment ago by this thread, as an object that is not const, and seen by no
             // one else: locations are no part of a node's identity.
             const_cast<Node*>(node)->locs = loc ? std::vector<Loc>{loc} : std::vector<Loc>{};
+            const_cast<Node*>(node)->origin = origin;
             for (const Expr& x : node->inputs) open.push_back(&x.node());
         }
     }
@@ -208,7 +210,8 @@ std::vector<Expr> pull_back(const Expr& cost, const Expr& seed, const std::vecto
                             const GradOptions& options, Loc loc) {
     for (const Expr& e : wrt) {
         if (e.empty())
-            fail<GraphError>(loc, "grad: an expression to derive by is empty: nothing was assigned");
+            fail<GraphError>(loc,
+                             "grad: an expression to derive by is empty: nothing was assigned");
         if (!is_float(e.type().dtype))
             fail<GraphError>(loc, "grad: only floats have gradients, but {}", who(e));
     }

@@ -28,23 +28,37 @@ struct TensorType {
 /// Properties that passes ask for instead of an op's name. A set of flags.
 enum class Trait : std::uint32_t {
     None = 0,
-    Commutative = 1 << 0,  ///< op(a, b) = op(b, a), bit for bit
-    View = 1 << 1,         ///< only moves elements: no arithmetic, one load an element
-    Alias = 1 << 2,        ///< the same elements in the same order under another shape
-    Reduces = 1 << 3,      ///< the lowering has reduction axes
-    Scatters = 1 << 4,     ///< the lowering writes at computed places, one after another
-    Checks = 1 << 5,       ///< the lowering can fail at run time; runs before any update
-    Random = 1 << 6,       ///< a draw; needs a stream of its own
-    Increasing = 1 << 7,   ///< of one number: a < b gives f(a) < f(b), as real numbers
-    Stored = 1 << 8,       ///< made for the order of its elements in memory
-    Late = 1 << 9,         ///< what it does follows from sizes: gone once these are known
-    Joins = 1 << 10,       ///< the inputs one after another along attr axis
-    Saturates = 1 << 11,   ///< of one number: overflows, underflows, or is 1 but for rounding
-    Step = 1 << 12,        ///< is a step of its own: no kernel computes it
+    Commutative = 1 << 0,   ///< op(a, b) = op(b, a), bit for bit
+    View = 1 << 1,          ///< only moves elements: no arithmetic, one load an element
+    Alias = 1 << 2,         ///< the same elements in the same order under another shape
+    Reduces = 1 << 3,       ///< the lowering has reduction axes
+    Scatters = 1 << 4,      ///< the lowering writes at computed places, one after another
+    Checks = 1 << 5,        ///< the lowering can fail at run time; runs before any update
+    Random = 1 << 6,        ///< a draw; needs a stream of its own
+    Increasing = 1 << 7,    ///< of one number: a < b gives f(a) < f(b), as real numbers
+    Stored = 1 << 8,        ///< made for the order of its elements in memory
+    Late = 1 << 9,          ///< what it does follows from sizes: gone once these are known
+    Joins = 1 << 10,        ///< the inputs one after another along attr axis
+    Saturates = 1 << 11,    ///< of one number: overflows, underflows, or is 1 but for rounding
+    Step = 1 << 12,         ///< is a step of its own: no kernel computes it
+    Fold = 1 << 13,         ///< reduces over attr axes, in any order; attr keepdims
+    Bilinear = 1 << 14,     ///< a contraction: linear in each of its two operands
+    Rounds = 1 << 15,       ///< gives whole numbers
+    NotNegative = 1 << 16,  ///< no element of the result is below 0; NaN may be
+    Plain = 1 << 17,  ///< arithmetic or a choice: kernels are named for what else they compute
 };
 constexpr Trait operator|(Trait a, Trait b) {
     return static_cast<Trait>(static_cast<std::uint32_t>(a) | static_cast<std::uint32_t>(b));
 }
+
+struct OpInfo;
+
+/// Which op the user applied, where a node is part of what that op has become: of its definition,
+/// or of its gradient. Names of kernels are made of it.
+struct Origin {
+    const OpInfo* op = nullptr;  ///< null: the node is what the user applied
+    bool gradient = false;
+};
 
 /// What the graph needs to know of an op. ops/op.h adds how it is typed, lowered and derived.
 struct OpInfo {
@@ -54,6 +68,7 @@ struct OpInfo {
     std::string_view name;
     Kind kind = Kind::Apply;
     Trait traits = Trait::None;
+    std::string_view symbol = {};  ///< how pp writes it between two operands, or before one
 
     constexpr bool has(Trait t) const {
         return (static_cast<std::uint32_t>(traits) & static_cast<std::uint32_t>(t)) != 0;
@@ -166,6 +181,7 @@ class Node {
     std::vector<Region> regions;
     /// The user's line, and further lines once equal nodes have merged. Not part of identity.
     std::vector<Loc> locs;
+    Origin origin;         ///< not part of identity
     std::string name;      ///< what the user called it; may be empty; not part of identity
     std::uint64_t id = 0;  ///< of inputs, shared variables and draws: tells equal ones apart
     std::shared_ptr<SharedStorage> storage;  ///< of shared variables

@@ -31,19 +31,13 @@ struct Part {
 };
 
 struct Infix {
-    std::string_view op, symbol;
+    std::string_view symbol;
     int binding;
 };
 // Left to right; comparisons do not chain.
-constexpr Infix infixes[] = {
-    {"or", "||", Or},      {"and", "&&", And},    {"eq", "==", Equality}, {"neq", "!=", Equality},
-    {"lt", "<", Order},    {"le", "<=", Order},   {"add", "+", Sum},      {"sub", "-", Sum},
-    {"mul", "*", Product}, {"div", "/", Product},
-};
-struct PrefixOp {
-    std::string_view op, symbol;
-};
-constexpr PrefixOp prefixes[] = {{"neg", "-"}, {"not", "!"}};
+constexpr Infix infixes[] = {{"||", Or},     {"&&", And},   {"==", Equality}, {"!=", Equality},
+                             {"<", Order},   {"<=", Order}, {"+", Sum},       {"-", Sum},
+                             {"*", Product}, {"/", Product}};
 
 Text call(std::string_view name, const std::vector<std::string>& args) {
     return {fmt::format("{}({})", name, fmt::join(args, ", ")), Atom};
@@ -191,16 +185,25 @@ struct Notation {
     Text (*write)(const Part&);
 };
 constexpr Notation notations[] = {
-    {"sum", reduction},       {"mean", reduction},
-    {"prod", reduction},      {"max", reduction},
+    {"sum", reduction},
+    {"mean", reduction},
+    {"prod", reduction},
+    {"max", reduction},
     {"min", reduction},
-    {"argmax", reduction},    {"argmin", reduction},
-    {"softmax", along_axis},  {"log_softmax", along_axis},
-    {"cast", cast_to},        {"reshape", shaped},
-    {"broadcast_to", shaped}, {"dimshuffle", shuffled},
-    {"slice", sliced},        {"dynamic_slice", dynamically_sliced},
-    {"take", taken},          {"advanced_index", gathered},
-    {"shape", size_of_axis},  {"arange", sequence},
+    {"argmax", reduction},
+    {"argmin", reduction},
+    {"softmax", along_axis},
+    {"log_softmax", along_axis},
+    {"cast", cast_to},
+    {"reshape", shaped},
+    {"broadcast_to", shaped},
+    {"dimshuffle", shuffled},
+    {"slice", sliced},
+    {"dynamic_slice", dynamically_sliced},
+    {"take", taken},
+    {"advanced_index", gathered},
+    {"shape", size_of_axis},
+    {"arange", sequence},
 };
 
 Text leaf(const Node& n) {
@@ -222,19 +225,19 @@ Text apply_text(const Part& p) {
     const OpInfo& op = *p.node.op;
     // What a check returns is its operand, or the call fails.
     if (op.has(Trait::Checks) && p.args.size() == 1 && !p.checks) return p.args[0];
-    for (const Infix& i : infixes)
-        if (op.name == i.op && p.args.size() == 2) {
-            const bool chains = i.binding >= Sum || i.binding <= And;
-            return {fmt::format("{} {} {}", p.at_least(0, i.binding + (chains ? 0 : 1)), i.symbol,
-                                p.at_least(1, i.binding + 1)),
-                    i.binding};
-        }
-    for (const PrefixOp& u : prefixes)
-        // "--x" would read as a decrement.
-        if (op.name == u.op && p.args.size() == 1) {
-            const bool twice = p.args[0].text.substr(0, 1) == "-" && u.symbol == "-";
-            return {std::string(u.symbol) + p.at_least(0, twice ? Postfix : Prefix), Prefix};
-        }
+    if (p.args.size() == 2)
+        for (const Infix& i : infixes)
+            if (op.symbol == i.symbol) {
+                const bool chains = i.binding >= Sum || i.binding <= And;
+                return {fmt::format("{} {} {}", p.at_least(0, i.binding + (chains ? 0 : 1)),
+                                    i.symbol, p.at_least(1, i.binding + 1)),
+                        i.binding};
+            }
+    // "--x" would read as a decrement.
+    if (p.args.size() == 1 && !op.symbol.empty()) {
+        const bool twice = p.args[0].text.substr(0, 1) == "-" && op.symbol == "-";
+        return {std::string(op.symbol) + p.at_least(0, twice ? Postfix : Prefix), Prefix};
+    }
     for (const Notation& n : notations)
         if (op.name == n.op) return n.write(p);
     return generic(p);

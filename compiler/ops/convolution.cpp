@@ -363,7 +363,7 @@ std::vector<Sample> conv2d_grad_input_samples() {
 }  // namespace
 
 constinit const OpDef conv2d_op{
-    .info = {.name = "conv2d", .traits = Trait::Reduces},
+    .info = {.name = "conv2d", .traits = Trait::Reduces | Trait::Bilinear},
     .doc = "valid convolution of images and filters, which may step, be dilated, have groups",
     .arity = 2,
     .infer = infer_conv2d,
@@ -379,7 +379,7 @@ constinit const OpDef conv2d_padded_op{
     .pullback = pullback_conv2d_padded,
     .samples = conv2d_samples};
 constinit const OpDef conv2d_grad_weights_op{
-    .info = {.name = "conv2d_grad_weights", .traits = Trait::Reduces},
+    .info = {.name = "conv2d_grad_weights", .traits = Trait::Reduces | Trait::Bilinear},
     .doc = "gradient of conv2d with respect to its filters, from images and the gradient",
     .arity = 2,
     .infer = infer_conv2d_grad_weights,

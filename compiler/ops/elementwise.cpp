@@ -66,17 +66,18 @@ Expr times(const Expr& g, const Expr& x) {
 
 // ---- arithmetic
 
-constinit const OpDef add_op{.info = {.name = "add", .traits = Trait::Commutative},
-                             .doc = "a + b",
-                             .arity = 2,
-                             .infer = infer_elementwise,
-                             .scalar = [](const ScalarArgs& x) { return x[0] + x[1]; },
-                             .pullback = [](const PullbackArgs& a) -> std::vector<Expr> {
-                                 return {a.g[0], a.g[0]};
-                             },
-                             .samples = binary_samples < operator+> };
+constinit const OpDef add_op{
+    .info = {.name = "add", .traits = Trait::Commutative | Trait::Plain, .symbol = "+"},
+    .doc = "a + b",
+    .arity = 2,
+    .infer = infer_elementwise,
+    .scalar = [](const ScalarArgs& x) { return x[0] + x[1]; },
+    .pullback = [](const PullbackArgs& a) -> std::vector<Expr> {
+        return {a.g[0], a.g[0]};
+    },
+    .samples = binary_samples < operator+> };
 constinit const OpDef sub_op{
-    .info = {.name = "sub"},
+    .info = {.name = "sub", .traits = Trait::Plain, .symbol = "-"},
     .doc = "a - b",
     .arity = 2,
     .infer = infer_elementwise,
@@ -85,16 +86,17 @@ constinit const OpDef sub_op{
         return {a.g[0], -a.g[0]};
     },
     .samples = binary_samples<static_cast<Expr (*)(const Operand&, const Operand&)>(operator-)>};
-constinit const OpDef mul_op{.info = {.name = "mul", .traits = Trait::Commutative},
-                             .doc = "a * b",
-                             .arity = 2,
-                             .infer = infer_elementwise,
-                             .scalar = [](const ScalarArgs& x) { return x[0] * x[1]; },
-                             .pullback = [](const PullbackArgs& a) -> std::vector<Expr> {
-                                 return {times(a.g[0], a.x[1]), times(a.g[0], a.x[0])};
-                             },
-                             .samples = binary_samples < operator*> };
-constinit const OpDef div_op{.info = {.name = "div"},
+constinit const OpDef mul_op{
+    .info = {.name = "mul", .traits = Trait::Commutative | Trait::Plain, .symbol = "*"},
+    .doc = "a * b",
+    .arity = 2,
+    .infer = infer_elementwise,
+    .scalar = [](const ScalarArgs& x) { return x[0] * x[1]; },
+    .pullback = [](const PullbackArgs& a) -> std::vector<Expr> {
+        return {times(a.g[0], a.x[1]), times(a.g[0], a.x[0])};
+    },
+    .samples = binary_samples < operator*> };
+constinit const OpDef div_op{.info = {.name = "div", .traits = Trait::Plain, .symbol = "/"},
                              .doc = "a / b of floats",
                              .arity = 2,
                              .infer = infer_elementwise_float,
@@ -129,13 +131,13 @@ constinit const OpDef mod_op{.info = {.name = "mod"},
                              },
                              .samples = binary_samples<mod, 5, 60, false>};
 constinit const OpDef neg_op{
-    .info = {.name = "neg"},
+    .info = {.name = "neg", .traits = Trait::Plain, .symbol = "-"},
     .doc = "minus a",
     .infer = infer_elementwise,
     .scalar = [](const ScalarArgs& x) { return x.dtype == DType::Bool ? x[0] : -x[0]; },
     .pullback = [](const PullbackArgs& a) -> std::vector<Expr> { return {-a.g[0]}; },
     .samples = unary_samples<static_cast<Expr (*)(const Operand&)>(operator-)>};
-constinit const OpDef abs_op{.info = {.name = "abs"},
+constinit const OpDef abs_op{.info = {.name = "abs", .traits = Trait::Plain | Trait::NotNegative},
                              .doc = "|a|; slope 0 at 0",
                              .infer = infer_elementwise,
                              .scalar = [](const ScalarArgs& x) { return ir::abs(x[0]); },
@@ -155,13 +157,13 @@ constinit const OpDef sign_op{
     .pullback = no_gradient,
     .samples = unary_samples<sign, -20, 20, false>};
 constinit const OpDef sqr_op{
-    .info = {.name = "sqr"},
+    .info = {.name = "sqr", .traits = Trait::Plain | Trait::NotNegative},
     .doc = "a * a",
     .infer = infer_elementwise,
     .scalar = [](const ScalarArgs& x) { return x[0] * x[0]; },
     .pullback = [](const PullbackArgs& a) -> std::vector<Expr> { return {a.g[0] * (2 * a.x[0])}; },
     .samples = unary_samples<sqr>};
-constinit const OpDef sqrt_op{.info = {.name = "sqrt"},
+constinit const OpDef sqrt_op{.info = {.name = "sqrt", .traits = Trait::NotNegative},
                               .doc = "square root",
                               .infer = infer_elementwise_float,
                               .scalar = [](const ScalarArgs& x) { return ir::sqrt(x[0]); },
@@ -171,7 +173,7 @@ constinit const OpDef sqrt_op{.info = {.name = "sqrt"},
 // ---- transcendental
 
 constinit const OpDef exp_op{
-    .info = {.name = "exp", .traits = Trait::Increasing | Trait::Saturates},
+    .info = {.name = "exp", .traits = Trait::Increasing | Trait::Saturates | Trait::NotNegative},
     .doc = "e to the power of a",
     .infer = infer_elementwise_float,
     .scalar = [](const ScalarArgs& x) { return ir::exp(x[0]); },
@@ -202,14 +204,15 @@ constinit const OpDef log1p_op{
     .scalar = [](const ScalarArgs& x) { return ir::log1p(x[0]); },
     .pullback = [](const PullbackArgs& a) -> std::vector<Expr> { return {a.g[0] / (1 + a.x[0])}; },
     .samples = unary_samples<log1p, -8, 40>};
-constinit const OpDef tanh_op{.info = {.name = "tanh", .traits = Trait::Increasing | Trait::Saturates},
-                              .doc = "hyperbolic tangent",
-                              .infer = infer_elementwise_float,
-                              .scalar = [](const ScalarArgs& x) { return ir::tanh(x[0]); },
-                              .pullback = [](const PullbackArgs& a) -> std::vector<Expr> {
-                                  return {unless_flat(a.g[0] * (1 - sqr(a.y[0])), a.x[0])};
-                              },
-                              .samples = unary_samples<tanh>};
+constinit const OpDef tanh_op{
+    .info = {.name = "tanh", .traits = Trait::Increasing | Trait::Saturates},
+    .doc = "hyperbolic tangent",
+    .infer = infer_elementwise_float,
+    .scalar = [](const ScalarArgs& x) { return ir::tanh(x[0]); },
+    .pullback = [](const PullbackArgs& a) -> std::vector<Expr> {
+        return {unless_flat(a.g[0] * (1 - sqr(a.y[0])), a.x[0])};
+    },
+    .samples = unary_samples<tanh>};
 constinit const OpDef sin_op{
     .info = {.name = "sin"},
     .doc = "sine of radians",
@@ -225,15 +228,15 @@ constinit const OpDef cos_op{.info = {.name = "cos"},
                                  return {-(a.g[0] * sin(a.x[0]))};
                              },
                              .samples = unary_samples<cos>};
-constinit const OpDef erf_op{.info = {.name = "erf", .traits = Trait::Increasing | Trait::Saturates},
-                             .doc = "error function",
-                             .infer = infer_elementwise_float,
-                             .scalar = [](const ScalarArgs& x) { return ir::erf(x[0]); },
-                             .pullback = [](const PullbackArgs& a) -> std::vector<Expr> {
-                                 return {unless_flat(
-                                     a.g[0] * (1.1283791670955126 * bell(a.x[0])), a.x[0])};
-                             },
-                             .samples = unary_samples<erf>};
+constinit const OpDef erf_op{
+    .info = {.name = "erf", .traits = Trait::Increasing | Trait::Saturates},
+    .doc = "error function",
+    .infer = infer_elementwise_float,
+    .scalar = [](const ScalarArgs& x) { return ir::erf(x[0]); },
+    .pullback = [](const PullbackArgs& a) -> std::vector<Expr> {
+        return {unless_flat(a.g[0] * (1.1283791670955126 * bell(a.x[0])), a.x[0])};
+    },
+    .samples = unary_samples<erf>};
 constinit const OpDef pow_op{.info = {.name = "pow"},
                              .doc = "a^b of floats",
                              .arity = 2,
@@ -242,7 +245,8 @@ constinit const OpDef pow_op{.info = {.name = "pow"},
                              .pullback = pullback_pow,
                              .samples = binary_samples<pow, 5, 20>};
 constinit const OpDef sigmoid_op{
-    .info = {.name = "sigmoid", .traits = Trait::Increasing | Trait::Saturates},
+    .info = {.name = "sigmoid",
+             .traits = Trait::Increasing | Trait::Saturates | Trait::NotNegative},
     .doc = "1 / (1 + exp(-a)), without overflow",
     .infer = infer_elementwise_float,
     .scalar =
@@ -259,7 +263,8 @@ constinit const OpDef sigmoid_op{
     },
     .samples = unary_samples<sigmoid>};
 constinit const OpDef softplus_op{
-    .info = {.name = "softplus", .traits = Trait::Increasing | Trait::Saturates},
+    .info = {.name = "softplus",
+             .traits = Trait::Increasing | Trait::Saturates | Trait::NotNegative},
     .doc = "log(1 + exp(a)), without overflow",
     .infer = infer_elementwise_float,
     .scalar =
@@ -272,27 +277,27 @@ constinit const OpDef softplus_op{
 // ---- rounding and extremes
 
 constinit const OpDef floor_op{
-    .info = {.name = "floor"},
+    .info = {.name = "floor", .traits = Trait::Rounds},
     .doc = "largest integer not above a",
     .infer = infer_elementwise,
     .scalar = [](const ScalarArgs& x) { return is_float(x.dtype) ? ir::floor(x[0]) : x[0]; },
     .pullback = no_gradient,
     .samples = unary_samples<floor, -40, 40, false>};
 constinit const OpDef ceil_op{
-    .info = {.name = "ceil"},
+    .info = {.name = "ceil", .traits = Trait::Rounds},
     .doc = "smallest integer not below a",
     .infer = infer_elementwise,
     .scalar = [](const ScalarArgs& x) { return is_float(x.dtype) ? ir::ceil(x[0]) : x[0]; },
     .pullback = no_gradient,
     .samples = unary_samples<ceil, -40, 40, false>};
 constinit const OpDef round_op{
-    .info = {.name = "round"},
+    .info = {.name = "round", .traits = Trait::Rounds},
     .doc = "nearest integer, ties to even",
     .infer = infer_elementwise,
     .scalar = [](const ScalarArgs& x) { return is_float(x.dtype) ? ir::round(x[0]) : x[0]; },
     .pullback = no_gradient,
     .samples = unary_samples<round, -40, 40, false>};
-constinit const OpDef relu_op{.info = {.name = "relu"},
+constinit const OpDef relu_op{.info = {.name = "relu", .traits = Trait::NotNegative},
                               .doc = "maximum(a, 0) with slope 0 at 0",
                               .infer = infer_elementwise,
                               .scalar = relu_value,
@@ -301,56 +306,59 @@ constinit const OpDef relu_op{.info = {.name = "relu"},
                                   return {where(a.y[0] > 0, a.g[0], 0)};
                               },
                               .samples = unary_samples<relu>};
-constinit const OpDef maximum_op{.info = {.name = "maximum", .traits = Trait::Commutative},
-                                 .doc = "the larger; NaN where either is NaN",
-                                 .arity = 2,
-                                 .infer = infer_elementwise,
-                                 .scalar = [](const ScalarArgs& x) { return ir::max(x[0], x[1]); },
-                                 .pullback = [](const PullbackArgs& a) -> std::vector<Expr> {
-                                     // maximum(z, 0) is relu, whose slope at 0 is 0; elsewhere a
-                                     // tie goes to the first.
-                                     double zero = 1;
-                                     bool relu_like =
-                                         is_constant_scalar(a.x[1], &zero) && zero == 0;
-                                     Expr first = relu_like ? a.x[0] > a.x[1] : a.x[0] >= a.x[1];
-                                     return {where(first, a.g[0], 0), where(first, 0, a.g[0])};
-                                 },
-                                 .samples = binary_samples<maximum>};
-constinit const OpDef minimum_op{.info = {.name = "minimum", .traits = Trait::Commutative},
-                                 .doc = "the smaller; NaN where either is NaN",
-                                 .arity = 2,
-                                 .infer = infer_elementwise,
-                                 .scalar = [](const ScalarArgs& x) { return ir::min(x[0], x[1]); },
-                                 .pullback = [](const PullbackArgs& a) -> std::vector<Expr> {
-                                     Expr first = a.x[0] <= a.x[1];
-                                     return {where(first, a.g[0], 0), where(first, 0, a.g[0])};
-                                 },
-                                 .samples = binary_samples<minimum>};
+constinit const OpDef maximum_op{
+    .info = {.name = "maximum", .traits = Trait::Commutative | Trait::Plain},
+    .doc = "the larger; NaN where either is NaN",
+    .arity = 2,
+    .infer = infer_elementwise,
+    .scalar = [](const ScalarArgs& x) { return ir::max(x[0], x[1]); },
+    .pullback = [](const PullbackArgs& a) -> std::vector<Expr> {
+        // maximum(z, 0) is relu, whose slope at 0 is 0; elsewhere a
+        // tie goes to the first.
+        double zero = 1;
+        bool relu_like = is_constant_scalar(a.x[1], &zero) && zero == 0;
+        Expr first = relu_like ? a.x[0] > a.x[1] : a.x[0] >= a.x[1];
+        return {where(first, a.g[0], 0), where(first, 0, a.g[0])};
+    },
+    .samples = binary_samples<maximum>};
+constinit const OpDef minimum_op{
+    .info = {.name = "minimum", .traits = Trait::Commutative | Trait::Plain},
+    .doc = "the smaller; NaN where either is NaN",
+    .arity = 2,
+    .infer = infer_elementwise,
+    .scalar = [](const ScalarArgs& x) { return ir::min(x[0], x[1]); },
+    .pullback = [](const PullbackArgs& a) -> std::vector<Expr> {
+        Expr first = a.x[0] <= a.x[1];
+        return {where(first, a.g[0], 0), where(first, 0, a.g[0])};
+    },
+    .samples = binary_samples<minimum>};
 
 // ---- comparisons and logic
 
-constinit const OpDef eq_op{.info = {.name = "eq", .traits = Trait::Commutative},
-                            .doc = "a == b",
-                            .arity = 2,
-                            .infer = infer_elementwise_bool,
-                            .scalar = [](const ScalarArgs& x) { return ir::eq(x[0], x[1]); },
-                            .pullback = no_gradient,
-                            .samples = binary_samples<eq, -20, 20, false>};
-constinit const OpDef neq_op{.info = {.name = "neq", .traits = Trait::Commutative},
-                             .doc = "a != b",
-                             .arity = 2,
-                             .infer = infer_elementwise_bool,
-                             .scalar = [](const ScalarArgs& x) { return ir::ne(x[0], x[1]); },
-                             .pullback = no_gradient,
-                             .samples = binary_samples<neq, -20, 20, false>};
-constinit const OpDef lt_op{.info = {.name = "lt"},
+constinit const OpDef eq_op{
+    .info = {.name = "eq", .traits = Trait::Commutative | Trait::Plain, .symbol = "=="},
+    .doc = "a == b",
+    .arity = 2,
+    .infer = infer_elementwise_bool,
+    .scalar = [](const ScalarArgs& x) { return ir::eq(x[0], x[1]); },
+    .pullback = no_gradient,
+    .samples = binary_samples<eq, -20, 20, false>};
+constinit const OpDef neq_op{
+    .info = {.name = "neq", .traits = Trait::Commutative | Trait::Plain, .symbol = "!="},
+    .doc = "a != b",
+    .arity = 2,
+    .infer = infer_elementwise_bool,
+    .scalar = [](const ScalarArgs& x) { return ir::ne(x[0], x[1]); },
+    .pullback = no_gradient,
+    .samples = binary_samples<neq, -20, 20, false>};
+constinit const OpDef lt_op{.info = {.name = "lt", .traits = Trait::Plain, .symbol = "<"},
                             .doc = "a < b",
                             .arity = 2,
                             .infer = infer_elementwise_bool,
                             .scalar = [](const ScalarArgs& x) { return ir::lt(x[0], x[1]); },
                             .pullback = no_gradient,
                             .samples = binary_samples < operator<, -20, 20, false> };
-constinit const OpDef le_op{.info = {.name = "le"},
+constinit const OpDef le_op{.info = {.name = "le", .traits = Trait::Plain, .symbol = "<="},
                             .doc = "a <= b",
                             .arity = 2,
                             .infer = infer_elementwise_bool,
@@ -358,7 +366,7 @@ constinit const OpDef le_op{.info = {.name = "le"},
                             .pullback = no_gradient,
                             .samples = binary_samples<operator<=, -20, 20, false>};
 constinit const OpDef and_op{
-    .info = {.name = "and", .traits = Trait::Commutative},
+    .info = {.name = "and", .traits = Trait::Commutative | Trait::Plain, .symbol = "&&"},
     .doc = "a and b, of bool",
     .arity = 2,
     .infer = infer_logical,
@@ -367,7 +375,7 @@ constinit const OpDef and_op{
     .samples = binary_samples<static_cast<Expr (*)(const Operand&, const Operand&)>(operator&&),
                               -20, 20, false>};
 constinit const OpDef or_op{
-    .info = {.name = "or", .traits = Trait::Commutative},
+    .info = {.name = "or", .traits = Trait::Commutative | Trait::Plain, .symbol = "||"},
     .doc = "a or b, of bool",
     .arity = 2,
     .infer = infer_logical,
@@ -375,7 +383,7 @@ constinit const OpDef or_op{
     .pullback = no_gradient,
     .samples = binary_samples<static_cast<Expr (*)(const Operand&, const Operand&)>(operator||),
                               -20, 20, false>};
-constinit const OpDef xor_op{.info = {.name = "xor", .traits = Trait::Commutative},
+constinit const OpDef xor_op{.info = {.name = "xor", .traits = Trait::Commutative | Trait::Plain},
                              .doc = "exactly one of a and b, of bool",
                              .arity = 2,
                              .infer = infer_logical,
@@ -383,14 +391,14 @@ constinit const OpDef xor_op{.info = {.name = "xor", .traits = Trait::Commutativ
                              .pullback = no_gradient,
                              .samples = binary_samples<logical_xor, -20, 20, false>};
 constinit const OpDef not_op{
-    .info = {.name = "not"},
+    .info = {.name = "not", .traits = Trait::Plain, .symbol = "!"},
     .doc = "not a, of bool",
     .infer = infer_logical,
     .scalar = [](const ScalarArgs& x) { return !x[0]; },
     .pullback = no_gradient,
     .samples = unary_samples<static_cast<Expr (*)(const Operand&)>(operator!), -20, 20, false>};
 constinit const OpDef where_op{
-    .info = {.name = "where"},
+    .info = {.name = "where", .traits = Trait::Plain},
     .doc = "condition ? a : b",
     .arity = 3,
     .infer = infer_where,
@@ -402,18 +410,18 @@ constinit const OpDef where_op{
 
 // ---- conversion
 
-constinit const OpDef cast_op{.info = {.name = "cast"},
-                              .doc = "conversion to attr dtype; float to integer truncates and saturates",
-                              .infer = infer_cast,
-                              .scalar = [](const ScalarArgs& x) { return ir::cast(x[0], x.dtype); },
-                              .pullback = [](const PullbackArgs& a) -> std::vector<Expr> {
-                                  // Integers carry no gradient.
-                                  if (!is_float(a.x[0].dtype()) || !is_float(a.y[0].dtype()))
-                                      return {Expr()};
-                                  return {cast(a.g[0], a.x[0].dtype())};
-                              },
-                              .samples = cast_samples};
-constinit const OpDef stop_gradient_op{.info = {.name = "stop_gradient"},
+constinit const OpDef cast_op{
+    .info = {.name = "cast", .traits = Trait::Plain},
+    .doc = "conversion to attr dtype; float to integer truncates and saturates",
+    .infer = infer_cast,
+    .scalar = [](const ScalarArgs& x) { return ir::cast(x[0], x.dtype); },
+    .pullback = [](const PullbackArgs& a) -> std::vector<Expr> {
+        // Integers carry no gradient.
+        if (!is_float(a.x[0].dtype()) || !is_float(a.y[0].dtype())) return {Expr()};
+        return {cast(a.g[0], a.x[0].dtype())};
+    },
+    .samples = cast_samples};
+constinit const OpDef stop_gradient_op{.info = {.name = "stop_gradient", .traits = Trait::Plain},
                                        .doc = "a, a constant to gradients",
                                        .infer = infer_elementwise,
                                        .scalar = [](const ScalarArgs& x) { return x[0]; },

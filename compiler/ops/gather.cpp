@@ -297,7 +297,8 @@ constinit const OpDef take_grad_op{
         return {Expr(), apply(take_op, {a.g[0], a.x[0]},
                               {{"axis", a.node.attrs.get<std::int64_t>("axis")}}, {})};
     },
-    .samples = take_grad_samples};
+    .samples = take_grad_samples,
+    .placing = {&take_op.info, 1}};
 constinit const OpDef take_scatter_op{
     .info = {.name = "take_scatter", .traits = Trait::Scatters},
     .doc = "what take_grad stands for; in double where attr wide says so",
@@ -337,7 +338,8 @@ constinit const OpDef advanced_index_grad_op{
         out.back() = apply(advanced_index_op, std::move(inputs), {}, {});
         return out;
     },
-    .samples = advanced_index_grad_samples};
+    .samples = advanced_index_grad_samples,
+    .placing = {&advanced_index_op.info, -1}};
 constinit const OpDef advanced_index_scatter_op{
     .info = {.name = "advanced_index_scatter", .traits = Trait::Scatters},
     .doc = "what advanced_index_grad stands for; in double where attr wide says so",
@@ -362,7 +364,8 @@ constinit const OpDef one_hot_rows_op{
         Expr rows = count_up(a.x[1].shape()[0], {});
         return {Expr(), apply(advanced_index_op, {a.g[0], rows, a.x[0]}, {}, {})};
     },
-    .samples = one_hot_rows_samples};
+    .samples = one_hot_rows_samples,
+    .placing = {&advanced_index_op.info, 1}};
 
 // ---- builders
 

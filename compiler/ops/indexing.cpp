@@ -183,7 +183,8 @@ constinit const OpDef slice_grad_op{.info = {.name = "slice_grad"},
                                     .infer = infer_slice_grad,
                                     .lower = lower_slice_grad,
                                     .pullback = pullback_slice_grad,
-                                    .samples = slice_grad_samples};
+                                    .samples = slice_grad_samples,
+                                    .placing = {&slice_op.info, 0}};
 constinit const OpDef dynamic_slice_op{
     .info = {.name = "dynamic_slice", .traits = Trait::View},
     .doc = "slice whose starts are the inputs after the first, one an axis",
@@ -199,7 +200,8 @@ constinit const OpDef dynamic_slice_grad_op{
     .infer = infer_slice_grad,
     .lower = lower_slice_grad,
     .pullback = [](const PullbackArgs& a) { return pull_dynamic(dynamic_slice_op, a); },
-    .samples = dynamic_slice_grad_samples};
+    .samples = dynamic_slice_grad_samples,
+    .placing = {&dynamic_slice_op.info, 0}};
 
 // ---- builders
 

@@ -96,7 +96,7 @@ std::vector<Sample> batched_dot_samples() {
 
 }  // namespace
 
-constinit const OpDef dot_op{.info = {.name = "dot", .traits = Trait::Reduces},
+constinit const OpDef dot_op{.info = {.name = "dot", .traits = Trait::Reduces | Trait::Bilinear},
                              .doc = "product of vectors and matrices",
                              .arity = 2,
                              .infer = infer_dot,
@@ -104,7 +104,7 @@ constinit const OpDef dot_op{.info = {.name = "dot", .traits = Trait::Reduces},
                              .pullback = pullback_dot,
                              .samples = dot_samples};
 constinit const OpDef batched_dot_op{
-    .info = {.name = "batched_dot", .traits = Trait::Reduces},
+    .info = {.name = "batched_dot", .traits = Trait::Reduces | Trait::Bilinear},
     .doc = "a product of matrices for each index of the first axis",
     .arity = 2,
     .infer = infer_batched_dot,
@@ -116,8 +116,8 @@ constinit const OpDef batched_dot_op{
 
 namespace {
 
-// Both of one dtype; products of integers are summed in i64, as sum does, which literals beside them
-// take at once.
+// Both of one dtype; products of integers are summed in i64, as sum does, which literals beside
+// them take at once.
 std::pair<Expr, Expr> factors(const Operand& a, const Operand& b) {
     const auto grown = [](const Operand& literal, const Operand& tensor) {
         const DType t = tensor.expr().dtype();

@@ -1,5 +1,9 @@
 #include "compiler/ops/op.h"
 
+#include <memory>
+#include <mutex>
+#include <unordered_map>
+
 #include "compiler/ops/leaves.h"
 #include "compiler/ops/operand.h"
 #include "compiler/ops/rows.h"
@@ -46,8 +50,37 @@ std::vector<TensorType> infer_types(const Node& node) {
     return types;
 }
 
-std::vector<Expr> apply_all(const OpDef& op, std::vector<Expr> inputs, Attrs attrs, Loc loc,
+namespace {
+
+// `op` under a name of its own, where it has that of another row.
+const OpDef& with_own_name(const OpDef& op) {
+    static const std::unordered_map<std::string_view, const OpDef*> rows = [] {
+        std::unordered_map<std::string_view, const OpDef*> out;
+        for (const OpDef* row : all_ops()) out.emplace(row->info.name, row);
+        return out;
+    }();
+    const auto found = rows.find(op.info.name);
+    if (found == rows.end() || found->second == &op) return op;
+    struct Renamed {
+        std::string name;
+        OpDef op;
+    };
+    static std::mutex mutex;
+    static auto& renamed = *new std::unordered_map<const OpDef*, std::unique_ptr<Renamed>>;
+    const std::lock_guard lock(mutex);
+    std::unique_ptr<Renamed>& own = renamed[&op];
+    if (!own) {
+        own = std::make_unique<Renamed>(Renamed{fmt::format("user_{}", op.info.name), op});
+        own->op.info.name = own->name;
+    }
+    return own->op;
+}
+
+}  // namespace
+
+std::vector<Expr> apply_all(const OpDef& row, std::vector<Expr> inputs, Attrs attrs, Loc loc,
                             std::vector<Region> regions, std::shared_ptr<const Payload> payload) {
+    const OpDef& op = with_own_name(row);
     for (const Expr& e : inputs)
         if (e.empty()) fail<GraphError>(loc, "{}: use of an empty expression", op.info.name);
     ARETE_CHECK(op.arity < 0 || op.arity == static_cast<int>(inputs.size()), "{} of {} inputs",

@@ -123,6 +123,13 @@ using ExpandFn = std::vector<Expr> (*)(const Node&);
 using PullbackFn = std::vector<Expr> (*)(const PullbackArgs&);
 using SamplesFn = std::vector<Sample> (*)();
 
+/// Of an op that puts a gradient where a view has read, zeros elsewhere: the view, and which
+/// operand is the gradient (-1: the last); the others say where the view reads.
+struct Placing {
+    const OpInfo* view = nullptr;  ///< null: no such op
+    int gradient = 0;
+};
+
 /// An op. Exactly one of `scalar`, `lower`, `expand` and `host` is set (none for leaves, and nodes
 /// with regions): a scalar body applied elementwise with broadcasting, an indexed definition of
 /// each element, a definition in terms of other ops, which the compiler substitutes before it
@@ -138,6 +145,7 @@ struct OpDef {
     HostFn host = nullptr;
     PullbackFn pullback = nullptr;  ///< null: not differentiable, gradients stop with an error
     SamplesFn samples = nullptr;
+    Placing placing = {};
 };
 static_assert(std::is_standard_layout_v<OpDef>, "a node's OpInfo is the head of its OpDef");
 
@@ -148,7 +156,8 @@ inline const OpDef& def(const Node& node) {
 
 /// A node applying `op`, typed by the op's rule; output 0. Throws what the rule throws.
 Expr apply(const OpDef& op, std::vector<Expr> inputs, Attrs attrs, Loc loc);
-/// All outputs.
+/// All outputs. A user's op of the name of one of all_ops() becomes "user_<name>", so that no rule
+/// takes it for that.
 std::vector<Expr> apply_all(const OpDef& op, std::vector<Expr> inputs, Attrs attrs, Loc loc,
                             std::vector<Region> regions = {},
                             std::shared_ptr<const Payload> payload = nullptr);

@@ -209,13 +209,13 @@ std::vector<Sample> arg_samples() {
 
 }  // namespace
 
-constinit const OpDef sum_op{.info = {.name = "sum", .traits = Trait::Reduces},
+constinit const OpDef sum_op{.info = {.name = "sum", .traits = Trait::Reduces | Trait::Fold},
                              .doc = "sum over attr axes",
                              .infer = infer_reduction,
                              .lower = lower_reduction<Reduction::Sum>,
                              .pullback = pullback_sum,
                              .samples = reduction_samples<sum>};
-constinit const OpDef mean_op{.info = {.name = "mean", .traits = Trait::Reduces},
+constinit const OpDef mean_op{.info = {.name = "mean", .traits = Trait::Reduces | Trait::Fold},
                               .doc = "sum over attr axes, divided by the number of elements",
                               .infer = infer_mean,
                               .lower = lower_reduction<Reduction::Mean>,
@@ -229,19 +229,19 @@ constinit const OpDef variance_op{
     .lower = lower_variance,
     .pullback = pullback_variance,
     .samples = variance_samples};
-constinit const OpDef prod_op{.info = {.name = "prod", .traits = Trait::Reduces},
+constinit const OpDef prod_op{.info = {.name = "prod", .traits = Trait::Reduces | Trait::Fold},
                               .doc = "product over attr axes",
                               .infer = infer_reduction,
                               .lower = lower_reduction<Reduction::Prod>,
                               .pullback = pullback_prod,
                               .samples = reduction_samples<prod, 5, 15>};
-constinit const OpDef max_op{.info = {.name = "max", .traits = Trait::Reduces},
+constinit const OpDef max_op{.info = {.name = "max", .traits = Trait::Reduces | Trait::Fold},
                              .doc = "largest element over attr axes; NaN where there is one",
                              .infer = infer_extreme,
                              .lower = lower_reduction<Reduction::Max>,
                              .pullback = pullback_extreme,
                              .samples = reduction_samples<max>};
-constinit const OpDef min_op{.info = {.name = "min", .traits = Trait::Reduces},
+constinit const OpDef min_op{.info = {.name = "min", .traits = Trait::Reduces | Trait::Fold},
                              .doc = "smallest element over attr axes; NaN where there is one",
                              .infer = infer_extreme,
                              .lower = lower_reduction<Reduction::Min>,

@@ -199,7 +199,7 @@ std::vector<Sample> softmax_grad_samples() {
 }  // namespace
 
 constinit const OpDef softmax_op{
-    .info = {.name = "softmax"},
+    .info = {.name = "softmax", .traits = Trait::NotNegative},
     .doc = "exp(x) / sum(exp(x)) along attr axis",
     .infer = infer_softmax,
     .expand = expand_softmax,

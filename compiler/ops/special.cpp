@@ -221,15 +221,16 @@ std::vector<Expr> pullback_logaddexp(const PullbackArgs& a) {
 
 }  // namespace
 
-constinit const OpDef erfc_op{.info = {.name = "erfc", .traits = Trait::Saturates},
-                              .doc = "1 - erf(a), accurate where that is small",
-                              .infer = infer_elementwise_float,
-                              .scalar = [](const ScalarArgs& x) { return ir::erfc(x[0]); },
-                              .pullback = [](const PullbackArgs& a) -> std::vector<Expr> {
-                                  return {-(a.g[0] * (two_over_sqrt_pi * bell(a.x[0])))};
-                              },
-                              .samples = unary_samples<erfc>};
-constinit const OpDef erfcx_op{.info = {.name = "erfcx"},
+constinit const OpDef erfc_op{
+    .info = {.name = "erfc", .traits = Trait::Saturates | Trait::NotNegative},
+    .doc = "1 - erf(a), accurate where that is small",
+    .infer = infer_elementwise_float,
+    .scalar = [](const ScalarArgs& x) { return ir::erfc(x[0]); },
+    .pullback = [](const PullbackArgs& a) -> std::vector<Expr> {
+        return {-(a.g[0] * (two_over_sqrt_pi * bell(a.x[0])))};
+    },
+    .samples = unary_samples<erfc>};
+constinit const OpDef erfcx_op{.info = {.name = "erfcx", .traits = Trait::NotNegative},
                                .doc = "exp(a^2) erfc(a), which does not underflow",
                                .infer = infer_elementwise_float,
                                .scalar = [](const ScalarArgs& x) { return ir::erfcx(x[0]); },
@@ -253,7 +254,7 @@ constinit const OpDef log_erfc_op{.info = {.name = "log_erfc"},
                                   },
                                   .samples = unary_samples<log_erfc>};
 constinit const OpDef erfc_hazard_op{
-    .info = {.name = "erfc_hazard"},
+    .info = {.name = "erfc_hazard", .traits = Trait::NotNegative},
     .doc = "2 / sqrt(pi) exp(-a^2) / erfc(a), minus the slope of log(erfc(a))",
     .infer = infer_elementwise_float,
     .scalar = [](const ScalarArgs& x) { return two_over_sqrt_pi / ir::erfcx(x[0]); },
@@ -268,7 +269,7 @@ constinit const OpDef erfc_hazard_slope_op{.info = {.name = "erfc_hazard_slope"}
                                            .pullback = pullback_slope<erfc_hazard_slope_op>,
                                            .samples = slope_samples<erfc_hazard_slope_op>};
 // exp(-sqr(a)) has the same value, but slopes that are 0 times infinity where a is infinite.
-constinit const OpDef bell_op{.info = {.name = "bell"},
+constinit const OpDef bell_op{.info = {.name = "bell", .traits = Trait::NotNegative},
                               .doc = "exp(-a^2), the slope of erf but for a factor",
                               .infer = infer_elementwise_float,
                               .scalar = [](const ScalarArgs& x) { return ir::exp(-(x[0] * x[0])); },
@@ -308,7 +309,7 @@ constinit const OpDef log_softplus_op{.info = {.name = "log_softplus", .traits =
                                       .samples = unary_samples<log_softplus>};
 
 constinit const OpDef gumbel_op{
-    .info = {.name = "gumbel", .traits = Trait::Saturates},
+    .info = {.name = "gumbel", .traits = Trait::Saturates | Trait::NotNegative},
     .doc = "exp(k a - exp(a)), attr order k, whose slopes vanish where exp(a) overflows",
     .infer = infer_elementwise_float,
     .scalar = gumbel_of,
@@ -320,7 +321,8 @@ constinit const OpDef gumbel_op{
     },
     .samples = gumbel_samples};
 constinit const OpDef gumbel_cdf_op{
-    .info = {.name = "gumbel_cdf", .traits = Trait::Increasing | Trait::Saturates},
+    .info = {.name = "gumbel_cdf",
+             .traits = Trait::Increasing | Trait::Saturates | Trait::NotNegative},
     .doc = "1 - exp(-exp(a)), accurate where that is small",
     .infer = infer_elementwise_float,
     .scalar = [](const ScalarArgs& x) { return -ir::expm1(-ir::exp(x[0])); },

@@ -155,8 +155,7 @@ void lower(State& s) {
                 continue;
             }
             for (LoweredNest& nest : lower_nests(
-                     g.roots, [&](const Expr& e) { return p.fusion.stored(e); },
-                     std::string(g.roots[0].node().op->name), shared))
+                     g.roots, [&](const Expr& e) { return p.fusion.stored(e); }, {}, shared))
                 nests.push_back(std::move(nest));
         }
         for (LoweredNest& l : nests) loops::form_fma(l.nest, l.shared_products);

@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include "compiler/core/cases.h"
+#include "compiler/fuse/kernel_name.h"
 #include "compiler/fuse/lower.h"
 #include "compiler/ops/op.h"
 
@@ -24,11 +25,9 @@ std::string_view name(Slot::Kind kind) {
 
 std::string KernelStep::name() const {
     if (parts.empty()) return kernel.name;
-    const Part& longest =
-        *std::max_element(parts.begin(), parts.end(),
-                          [](const Part& a, const Part& b) { return a.cycles < b.cycles; });
-    if (parts.size() == 1) return longest.nest.name;
-    return fmt::format("{}_and_{}_more", longest.nest.name, parts.size() - 1);
+    std::vector<std::string> names;
+    for (const Part& p : parts) names.push_back(p.nest.name);
+    return joined_names(names);
 }
 
 std::string_view Step::kind() const {

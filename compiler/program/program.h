@@ -49,7 +49,7 @@ struct KernelStep {
     std::vector<int> slots;    ///< by parameter
     bool checks = false;       ///< may fail: the program stops after it
 
-    /// The part's name, or that of a kernel of several parts: of its longest, and their number.
+    /// The names of its parts (joined_names).
     std::string name() const;
 };
 

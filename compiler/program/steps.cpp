@@ -1,5 +1,6 @@
 #include "compiler/program/steps.h"
 
+#include "compiler/fuse/kernel_name.h"
 #include "compiler/program/builder.h"
 #include "compiler/program/memory.h"
 
@@ -220,6 +221,14 @@ void ProgramBuilder::emit() {
         // Codes of checks are positions in the program's list, whatever kernel they end up in.
         for (loops::CheckThat& c : g.nest.checks) c.code += static_cast<int>(out_.checks.size());
         out_.checks.insert(out_.checks.end(), g.checks.begin(), g.checks.end());
+        std::vector<std::string> updated;
+        for (const loops::StoreTo& s : g.nest.stores) {
+            const Slot& to = program_.slots[static_cast<std::size_t>(
+                kernel.slots[static_cast<std::size_t>(s.buffer)])];
+            if (to.kind == Slot::Kind::Shared) updated.push_back(to.name);
+        }
+        if (!updated.empty() && updated.size() == g.nest.stores.size())
+            g.nest.name = update_name(updated);
         Step step;
         measure(g, step);
         kernel.parts.push_back({std::move(g.nest), kernel.slots, {}});

@@ -8,7 +8,7 @@ namespace arete::rules {
 namespace {
 
 bool is_rounding(const OpDef& d) {
-    return d.info.name == "floor" || d.info.name == "ceil" || d.info.name == "round";
+    return d.info.has(Trait::Rounds);
 }
 
 bool x_is_integer(const Match& m) {
@@ -59,9 +59,7 @@ bool never_negative(const Expr& e, int depth) {
         double v = -1;
         return is_constant_scalar(e, &v) && v >= 0;
     }
-    for (const char* name : {"sqr", "abs", "exp", "sigmoid", "softplus", "softmax", "relu", "erfc",
-                             "erfcx", "erfc_hazard", "bell", "sqrt", "gumbel", "gumbel_cdf"})
-        if (is_op(e, name)) return true;
+    if (e.node().op->has(Trait::NotNegative)) return true;
     const std::vector<Expr>& x = e.node().inputs;
     const auto is = [&](std::size_t k) { return never_negative(x[k], depth - 1); };
     if (is_op(e, "add") || is_op(e, "mul") || is_op(e, "div") || is_op(e, "minimum"))

@@ -55,14 +55,11 @@ inline bool is_increasing(const OpDef& d) {
 /// sum, mean, prod, max and min: attrs axes and keepdims, and the order of the elements does not
 /// count.
 inline bool is_fold(const OpDef& d) {
-    return d.info.name == "sum" || d.info.name == "mean" || d.info.name == "prod" ||
-           d.info.name == "max" || d.info.name == "min";
+    return d.info.has(Trait::Fold);
 }
-
 /// Contractions: linear in each of their two operands.
 inline bool is_bilinear(const OpDef& d) {
-    return d.info.name == "dot" || d.info.name == "batched_dot" || d.info.name == "conv2d" ||
-           d.info.name == "conv2d_grad_weights";
+    return d.info.has(Trait::Bilinear);
 }
 
 inline const Attrs& attrs(const Expr& e) {

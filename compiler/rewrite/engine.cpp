@@ -136,8 +136,7 @@ const std::vector<Engine::Candidate>& Engine::rules_for(const OpInfo& op) {
 }
 
 Expr Engine::simplify(const Expr& e) {
-    if (const Expr c = fold(e, products_, functions_); !c.empty())
-        return normalise(c, e.node().locs);
+    if (const Expr c = fold(e, products_, functions_); !c.empty()) return normalise(c, e.node());
     for (const Candidate& c : rules_for(*e.node().op)) {
         const Rule& r = *c.rule;
         Matcher matches(r.pattern, e, this, tables_[c.table].through_views);
@@ -148,7 +147,7 @@ Expr Engine::simplify(const Expr& e) {
             // Sizes that are not known yet may have several names.
             if (by.type() != e.type() && (m->moved_views() || !is_static(e.shape()))) continue;
             note(c, e, by);
-            return normalise(by, e.node().locs);
+            return normalise(by, e.node());
         }
     }
     return e;
@@ -173,15 +172,17 @@ void Engine::note(const Candidate& c, const Expr& e, const Expr& by) {
     if (log_) log_->firings.push_back({c.rule, text(e), text(by), e.loc().str(), e, by});
 }
 
-// What a rule made, down to what was already in normal form. New nodes take the user's lines.
-Expr Engine::normalise(const Expr& e, const std::vector<Loc>& locs) {
+// What a rule made of `from`, down to what was already in normal form. New nodes take the user's
+// lines.
+Expr Engine::normalise(const Expr& e, const Node& from) {
     if (normal_.count(&e.node())) {
         auto it = replaced_.find(&e.node());
         return it == replaced_.end() ? e : it->second[static_cast<std::size_t>(e.output())];
     }
     Node copy = e.node();
-    copy.locs = locs;
-    for (Expr& x : copy.inputs) x = normalise(x, locs);
+    copy.locs = from.locs;
+    if (!copy.origin.op) copy.origin = from.origin;
+    for (Expr& x : copy.inputs) x = normalise(x, from);
     return normal_form(std::move(copy))[static_cast<std::size_t>(e.output())];
 }
 

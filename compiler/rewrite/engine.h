@@ -62,7 +62,7 @@ class Engine : public Surroundings {
     const std::vector<Candidate>& rules_for(const OpInfo& op);
     Expr simplify(const Expr& e);
     void note(const Candidate& c, const Expr& e, const Expr& by);
-    Expr normalise(const Expr& e, const std::vector<Loc>& locs);
+    Expr normalise(const Expr& e, const Node& from);
 
     std::vector<RuleTable> tables_;
     Interner interner_;

@@ -1,6 +1,7 @@
 #include "compiler/rewrite/specialize_shapes.h"
 
 #include <algorithm>
+#include <unordered_set>
 
 #include "compiler/ops/custom.h"
 #include "compiler/ops/dims.h"
@@ -89,20 +90,21 @@ std::vector<Expr> bind_shapes(std::span<const Expr> outputs, const ShapeBinding&
 
 InputsInShapes inputs_in_shapes(std::span<const Expr> outputs) {
     InputsInShapes found;
-    const std::function<void(const std::vector<Expr>&)> visit = [&](const std::vector<Expr>& roots) {
-        const Graph graph(roots);
-        for (const auto& node : graph.nodes()) {
-            for_each_dim(*node, [&](const Dim& d) {
-                d.for_each_symbol([&](DimSymbol s) {
-                    (s.axis < 0 ? found.scalars : found.tensors).insert(s.variable);
+    const std::function<void(const std::vector<Expr>&)> visit =
+        [&](const std::vector<Expr>& roots) {
+            const Graph graph(roots);
+            for (const auto& node : graph.nodes()) {
+                for_each_dim(*node, [&](const Dim& d) {
+                    d.for_each_symbol([&](DimSymbol s) {
+                        (s.axis < 0 ? found.scalars : found.tensors).insert(s.variable);
+                    });
                 });
-            });
-            for (const Region& r : node->regions) {
-                visit(r.params);
-                visit(r.results);
+                for (const Region& r : node->regions) {
+                    visit(r.params);
+                    visit(r.results);
+                }
             }
-        }
-    };
+        };
     visit({outputs.begin(), outputs.end()});
     return found;
 }
@@ -136,6 +138,28 @@ std::vector<Expr> substitute(std::span<const Expr> outputs,
     });
 }
 
+namespace {
+
+// Tells the nodes that a definition has just made, down to the operands, what they are parts of.
+void set_origin(const std::vector<Expr>& made, const Node& of) {
+    const Origin origin{of.origin.op ? of.origin.op : of.op, of.origin.gradient};
+    std::unordered_set<const Node*> known;
+    for (const Expr& x : of.inputs) known.insert(&x.node());
+    std::vector<const Node*> open;
+    for (const Expr& e : made) open.push_back(&e.node());
+    while (!open.empty()) {
+        const Node* node = open.back();
+        open.pop_back();
+        if (node->is_leaf() || !known.insert(node).second) continue;
+        // Made a moment ago by this thread, as an object that is not const, and seen by no one
+        // else.
+        const_cast<Node*>(node)->origin = origin;
+        for (const Expr& x : node->inputs) open.push_back(&x.node());
+    }
+}
+
+}  // namespace
+
 std::vector<Expr> expand_composites(std::span<const Expr> outputs) {
     std::vector<Expr> now(outputs.begin(), outputs.end());
     for (bool again = true; again;) {
@@ -145,7 +169,9 @@ std::vector<Expr> expand_composites(std::span<const Expr> outputs) {
             if (ExpandFn definition = def(copy).expand) {
                 again = true;
                 // The definition's nodes carry the line of the op that they define.
-                return definition(copy);
+                std::vector<Expr> by = definition(copy);
+                set_origin(by, copy);
+                return by;
             }
             return outputs_of(std::make_shared<const Node>(std::move(copy)));
         });

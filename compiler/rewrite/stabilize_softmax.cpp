@@ -23,34 +23,21 @@ Expr softmax_minus_total(const Match& m, const Expr& g) {
     return whole - on(m, get(m, 's') * on(m, total));
 }
 
-// Ops that put a gradient where a view has read; the operand that is the gradient (-1: the last),
-// the others being what the view reads by.
-struct Placing {
-    std::string_view op, view;
-    int gradient;
-};
-constexpr Placing placings[] = {{"one_hot_rows", "advanced_index", 1},
-                                {"advanced_index_grad", "advanced_index", -1},
-                                {"take_grad", "take", 1},
-                                {"slice_grad", "slice", 0},
-                                {"dynamic_slice_grad", "dynamic_slice", 0}};
-
-const Placing* placing_of(const OpDef& d) {
-    for (const Placing& p : placings)
-        if (p.op == d.info.name) return &p;
-    return nullptr;
-}
 bool is_placing(const OpDef& d) {
-    return placing_of(d) != nullptr;
+    return d.placing.view != nullptr;
+}
+// The operand that is the gradient.
+std::size_t gradient_operand(const Expr& e) {
+    const int k = def(e.node()).placing.gradient;
+    return k < 0 ? e.node().inputs.size() - 1 : static_cast<std::size_t>(k);
 }
 
 // Is this mask false only where e is zero anyway, since nothing was put there?
 bool is_mask_of_places(const Expr& mask, const Expr& e) {
-    const Placing* placing = placing_of(def(e.node()));
-    if (!placing || mask.node().op != e.node().op || !(attrs(mask) == attrs(e))) return false;
+    if (!is_placing(def(e.node())) || mask.node().op != e.node().op || !(attrs(mask) == attrs(e)))
+        return false;
     const std::vector<Expr>&have = mask.node().inputs, &want = e.node().inputs;
-    const std::size_t gradient =
-        placing->gradient < 0 ? want.size() - 1 : static_cast<std::size_t>(placing->gradient);
+    const std::size_t gradient = gradient_operand(e);
     for (std::size_t k = 0; k < want.size(); ++k)
         if (k != gradient && !same(have[k], want[k])) return false;
     const Expr& chosen = have[gradient];
@@ -108,15 +95,13 @@ bool same_places(const Expr& view, const Expr& place, std::size_t gradient) {
 // The same where g was put at the places at which s was read; several gradients that meet at one
 // place are divided by the same s.
 Expr grad_of_picked(const Match& m, const Expr& h) {
-    const Placing* placing = placing_of(def(h.node()));
-    if (!placing) return {};
-    const std::size_t k = placing->gradient < 0 ? h.node().inputs.size() - 1
-                                                : static_cast<std::size_t>(placing->gradient);
+    if (!is_placing(def(h.node()))) return {};
+    const std::size_t k = gradient_operand(h);
     const Expr& q = h.node().inputs[k];
     const Expr& quotient = is_op(q, "neg") ? q.node().inputs[0] : q;
     if (!is_op(quotient, "div")) return {};
     const Expr& picked = quotient.node().inputs[1];
-    if (!is_op(picked, placing->view) || !same(picked.node().inputs[0], m['s']) ||
+    if (picked.node().op != def(h.node()).placing.view || !same(picked.node().inputs[0], m['s']) ||
         !same_places(picked, h, k))
         return {};
     std::vector<Expr> inputs = h.node().inputs;
