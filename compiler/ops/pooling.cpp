@@ -405,8 +405,12 @@ Expr pool2d(const Operand& operand, std::array<std::int64_t, 2> ws, const Pool2d
         inside.insert(inside.end(), {o.pad[k], o.pad[k]});
         // Windows that begin inside of the image; or, where they overlap, up to the first one that
         // reaches its end.
-        const std::int64_t beyond = o.ignore_border ? 0 : std::min(stride[k], ws[k]) - 1;
-        outside.insert(outside.end(), {0, beyond});
+        Dim beyond = o.ignore_border ? 0 : std::min(stride[k], ws[k]) - 1;
+        // One whole window, of an image that turns out to be smaller; none of no image.
+        if (!o.ignore_border && !pixels.is_const())
+            beyond = beyond + not_negative(Dim(ws[k]) - pixels - beyond) *
+                                  (pixels - not_negative(pixels - Dim(1)));
+        outside.insert(outside.end(), {Dim(0), beyond});
     }
     Shape around;
     for (std::size_t i = 0; i < 4; ++i) around.push_back(inside[i] + outside[i]);

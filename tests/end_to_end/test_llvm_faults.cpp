@@ -267,3 +267,19 @@ TEST_CASE("llvm faults: what is made of each op has none of these forms, at any 
     CHECK(modules > 300);
     CHECK(instructions > 20);
 }
+
+TEST_CASE("llvm faults: nor has what other workarounds put in the place of a form") {
+    for (const DType t : {DType::F32, DType::F64})
+        for (const std::int64_t n : {3, 4, 5, 8}) {
+            const Expr x = tensor(t, 2, "x", {n, n});
+            const Expr slope = grad(sum(sin(cholesky(x))), x);
+            const std::vector<Expr> outputs{grad(sum(sin(slope)), x), grad(sum(sqr(slope)), x)};
+            for (const char* level : {"baseline", "avx2", "avx512_256", "avx512"}) {
+                const Machine m = described_machine(level);
+                INFO(n, ", ", level);
+                LlvmModule module(compile(request({x}, outputs, m)).program, m);
+                module.optimize(true);
+                CHECK(module.faulty_forms().empty());
+            }
+        }
+}

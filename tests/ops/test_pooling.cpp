@@ -215,3 +215,39 @@ TEST_CASE("pool2d's windows that are larger than the image are as large as that"
             CHECK(test::difference(got[2], got[3]) <= 1e-14);
         }
 }
+
+TEST_CASE(
+    "pool2d of sizes that are known late is that of known ones, also of small and empty images") {
+    for (const PoolMode mode :
+         {PoolMode::max, PoolMode::sum, PoolMode::average_inc_pad, PoolMode::average_exc_pad})
+        for (const std::int64_t height : {0, 1, 2, 5})
+            for (const std::int64_t width : {1, 3, 4, 6})
+                for (const std::int64_t stride : {1, 2, 3, 5})
+                    for (const bool ignore_border : {false, true}) {
+                        CAPTURE(height);
+                        CAPTURE(width);
+                        CAPTURE(stride);
+                        CAPTURE(ignore_border);
+                        const Pool2dOptions o{.ignore_border = ignore_border,
+                                              .stride = {stride, stride},
+                                              .mode = mode};
+                        const Array v =
+                            height == 0
+                                ? zeros<double>({height, width})
+                                : Generator(1).normal({height, width}, 0, 1).astype(DType::F64);
+                        std::vector<std::vector<Array>> both;
+                        for (const bool late : {false, true}) {
+                            const Expr x =
+                                late ? matrix<double>("x") : matrix<double>("x", {height, width});
+                            const Expr y = pool2d(x, {3, 4}, o);
+                            const auto f = function({.inputs = {x},
+                                                     .outputs = {y, grad(sum(sqr(y)), x)},
+                                                     .mode = Mode::interpret});
+                            both.push_back(f(v));
+                        }
+                        for (std::size_t k = 0; k < 2; ++k) {
+                            CHECK(both[0][k].shape() == both[1][k].shape());
+                            CHECK(both[0][k].equals(both[1][k]));
+                        }
+                    }
+}

@@ -339,10 +339,7 @@ void each_form(llvm::Module& module, const Machine& machine, const Found& found)
     const MaskedLoads loads(machine);
     const Products products(module, machine);
     for (llvm::Function& f : module) {
-        const Negations negations(f);
         for (llvm::Instruction& i : llvm::make_early_inc_range(llvm::instructions(f))) {
-            if (negations.operand(i) >= 0)
-                found("unshared_negations", i, [&] { negations.mend(i); });
             if (Divisions::faulty(i)) found("opaque_divisors", i, [&] { fence(i, 1); });
             if (products.faulty(i)) found("opaque_factors", i, [&] { products.mend(i); });
             // These put another instruction in its place: it is gone then.
@@ -351,6 +348,11 @@ void each_form(llvm::Module& module, const Machine& machine, const Found& found)
             else if (loads.faulty(i))
                 found("masked_load_instructions", i, [&] { loads.mend(i); });
         }
+        // Last: what takes the place of others may be made of negations where they were not seen.
+        const Negations negations(f);
+        for (llvm::Instruction& i : llvm::instructions(f))
+            if (negations.operand(i) >= 0)
+                found("unshared_negations", i, [&] { negations.mend(i); });
     }
 }
 
