@@ -91,7 +91,8 @@ class NestBuilder {
             return is_float(e.dtype()) ? nest().constant(e.dtype(), 0.0)
                                        : nest().constant(e.dtype(), std::int64_t{0});
         int b = buffer(e);
-        return guard_ ? nest().load_if(guard_, b, address) : nest().load(b, address);
+        const Index at = address.simplified(nest().extents);
+        return guard_ ? nest().load_if(guard_, b, at) : nest().load(b, at);
     }
 
     Value element_linear(const Expr& e, const Index& address) {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <compare>
+#include <functional>
 #include <limits>
 #include <numeric>
 
@@ -125,9 +126,55 @@ void Index::for_each_value(const std::function<void(ValueId)>& f) const {
     }
 }
 
+// The variable, where it is the only term and has two values: any function of it is linear.
+std::optional<Var> Index::only_bit(Extents extents) const {
+    if (terms_.size() != 1 || terms_[0].kind != Kind::Var) return std::nullopt;
+    const Var v = terms_[0].var();
+    if (!extents.contains(v) || extents[v] != 2) return std::nullopt;
+    return v;
+}
+
+// The largest unit g that divides k, and of which this is a multiple but for a rest that is known
+// to carry nothing: this = g * whole + rest with 0 <= rest < g.
+std::optional<Index::Parts> Index::split(std::int64_t k, Extents extents) const {
+    std::vector<std::int64_t> units;
+    std::int64_t common = k;
+    for (const Term& t : terms_) {
+        units.push_back(std::gcd(t.coefficient, k));
+        common = std::gcd(common, t.coefficient);
+    }
+    units.push_back(common);
+    std::sort(units.begin(), units.end(), std::greater<>());
+    units.erase(std::unique(units.begin(), units.end()), units.end());
+    for (const std::int64_t g : units) {
+        if (g <= 1) break;
+        Parts p{g, {}, Index(constant_)};
+        for (const Term& t : terms_) {
+            Term u = t;
+            if (t.coefficient % g != 0) {
+                p.rest.add_term(u);
+                continue;
+            }
+            u.coefficient /= g;
+            p.whole.add_term(u);
+        }
+        const Range r = p.rest.range(extents);
+        if (r.low <= -unbounded || r.high >= unbounded) continue;
+        const std::int64_t carried = floor_div(r.low, g);
+        if (floor_div(r.high, g) != carried) continue;
+        p.whole.constant_ += carried;
+        p.rest.constant_ -= carried * g;
+        return p;
+    }
+    return std::nullopt;
+}
+
 Index floordiv(const Index& e, std::int64_t k, Extents extents) {
     ARETE_CHECK(k > 0, "divisor {}", k);
     if (k == 1) return e;
+    if (e.divisions() > 1)
+        if (const Index fewer = e.simplified(extents); !(fewer == e))
+            return floordiv(fewer, k, extents);
     // Pull out what k divides.
     Index whole(floor_div(e.constant_, k));
     Index rest(e.constant_ - whole.constant_ * k);
@@ -143,14 +190,9 @@ Index floordiv(const Index& e, std::int64_t k, Extents extents) {
     if (rest.is_const()) return whole;
     Range r = rest.range(extents);
     if (r.low >= 0 && r.high < k) return whole;
-    // floor((g e + c) / (g k)) = floor((e + floor(c / g)) / k).
-    std::int64_t g = k;
-    for (const Index::Term& t : rest.terms_) g = std::gcd(g, t.coefficient);
-    if (g > 1) {
-        for (Index::Term& t : rest.terms_) t.coefficient /= g;
-        rest.constant_ = floor_div(rest.constant_, g);
-        return whole + floordiv(rest, k / g, extents);
-    }
+    // floor((g e + b) / (g k)) = floor(e / k) for 0 <= b < g.
+    if (const std::optional<Index::Parts> p = rest.split(k, extents))
+        return whole + floordiv(p->whole, k / p->unit, extents);
     // floor((d + floor(e / a)) / b) = floor((a d + e) / (a b)).
     const auto divides = [](const Index::Term& t) {
         return t.kind == Index::Kind::Div && t.coefficient == 1;
@@ -162,6 +204,10 @@ Index floordiv(const Index& e, std::int64_t k, Extents extents) {
         rest.terms_.erase(first);
         return whole + floordiv(rest * inner.divisor + *inner.inner, inner.divisor * k, extents);
     }
+    if (const std::optional<Var> v = rest.only_bit(extents)) {
+        const std::int64_t c = rest.terms_[0].coefficient, low = floor_div(rest.constant_, k);
+        return whole + low + Index::var(*v) * (floor_div(rest.constant_ + c, k) - low);
+    }
     Index::Term div{1, Index::Kind::Div, 0, std::make_shared<const Index>(rest), k};
     return whole + Index::from_term(div);
 }
@@ -169,22 +215,60 @@ Index floordiv(const Index& e, std::int64_t k, Extents extents) {
 Index mod(const Index& e, std::int64_t k, Extents extents) {
     ARETE_CHECK(k > 0, "divisor {}", k);
     if (k == 1) return 0;
+    if (e.divisions() > 1)
+        if (const Index fewer = e.simplified(extents); !(fewer == e)) return mod(fewer, k, extents);
     Index rest(e.constant_ - floor_div(e.constant_, k) * k);
     for (const Index::Term& t : e.terms_)
         if (t.coefficient % k != 0) rest.add_term(t);
     if (rest.is_const()) return rest;
     Range r = rest.range(extents);
     if (r.low >= 0 && r.high < k) return rest;
-    // (g e + c) mod (g k) = g ((e + floor(c / g)) mod k) + c mod g.
-    std::int64_t g = k;
-    for (const Index::Term& t : rest.terms_) g = std::gcd(g, t.coefficient);
-    if (g > 1) {
-        std::int64_t c = rest.constant_ % g;
-        for (Index::Term& t : rest.terms_) t.coefficient /= g;
-        rest.constant_ = floor_div(rest.constant_, g);
-        return mod(rest, k / g, extents) * g + c;
+    // (g e + b) mod (g k) = g (e mod k) + b for 0 <= b < g.
+    if (const std::optional<Index::Parts> p = rest.split(k, extents))
+        return mod(p->whole, k / p->unit, extents) * p->unit + p->rest;
+    // (c (e mod m)) mod k = (c e) mod k where k divides c m.
+    for (const Index::Term& t : rest.terms_)
+        if (t.kind == Index::Kind::Mod && saturating_product(t.coefficient, t.divisor) % k == 0) {
+            const Index inner = *t.inner * t.coefficient;
+            Index::Term gone = t;
+            gone.coefficient = -t.coefficient;
+            rest.add_term(gone);
+            return mod(rest + inner, k, extents);
+        }
+    if (const std::optional<Var> v = rest.only_bit(extents)) {
+        const auto at = [&](std::int64_t x) { return x - floor_div(x, k) * k; };
+        const std::int64_t low = at(rest.constant_);
+        return low + Index::var(*v) * (at(rest.constant_ + rest.terms_[0].coefficient) - low);
     }
     return Index::from_term({1, Index::Kind::Mod, 0, std::make_shared<const Index>(rest), k});
+}
+
+int Index::divisions() const {
+    int n = 0;
+    for (const Term& t : terms_)
+        if (t.inner) n += 1 + t.inner->divisions();
+    return n;
+}
+
+Index Index::simplified(Extents extents) const {
+    Index best = *this;
+    for (bool again = best.divisions() > 1; again;) {
+        again = false;
+        for (const Term& t : best.terms_) {
+            if (t.kind != Kind::Mod) continue;
+            // c (e mod k) = c e - c k floor(e / k): shorter where a quotient is there already.
+            Term gone = t;
+            gone.coefficient = -t.coefficient;
+            const Index other =
+                best + from_term(gone) +
+                (*t.inner - floordiv(*t.inner, t.divisor, extents) * t.divisor) * t.coefficient;
+            if (other.divisions() >= best.divisions()) continue;
+            best = other;
+            again = true;
+            break;
+        }
+    }
+    return best;
 }
 
 Range Index::range(Extents extents) const {

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -70,6 +71,12 @@ class Index {
     friend Index floordiv(const Index& e, std::int64_t k, Extents extents);
     friend Index mod(const Index& e, std::int64_t k, Extents extents);
 
+    /// The same with fewer quotients and remainders, where those of one operand are found to belong
+    /// together for variables of these extents.
+    Index simplified(Extents extents) const;
+    /// How many of these there are, nested ones included.
+    int divisions() const;
+
     /// Bounds; run-time values count as unbounded.
     Range range(Extents extents) const;
     /// Replaces variables and values, as f says of their terms.
@@ -79,12 +86,21 @@ class Index {
     std::string str(const std::function<std::string(const Term&)>& name) const;
 
   private:
+    struct Parts;
     static Index from_term(Term t);
+    std::optional<Parts> split(std::int64_t k, Extents extents) const;
+    std::optional<Var> only_bit(Extents extents) const;
     void add_term(const Term& t);
     void recombine();
 
     std::int64_t constant_ = 0;
     std::vector<Term> terms_;  // sorted, no two alike, no zero coefficients
+};
+
+/// unit * whole + rest
+struct Index::Parts {
+    std::int64_t unit = 1;
+    Index whole, rest;
 };
 
 Index floordiv(const Index& e, std::int64_t k, Extents extents);

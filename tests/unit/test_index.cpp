@@ -1,5 +1,7 @@
 // Quasi-affine index expressions, checked by brute force over all values of their variables.
+#include <algorithm>
 #include <functional>
+#include <optional>
 #include <random>
 #include <vector>
 
@@ -102,8 +104,8 @@ TEST_CASE("index: linear and delinear undo each other") {
         for (const auto& to : shapes) {
             const auto index = delinear(address, to, extents);
             // A chain of reshapes costs nothing: the address is what it was.
-            CHECK_MESSAGE(linear(index, to) == address, text(linear(index, to)), " is not ",
-                          text(address));
+            CHECK_MESSAGE(linear(index, to).simplified(extents) == address, text(linear(index, to)),
+                          " is not ", text(address));
             for_all(extents, [&](const auto& at) {
                 for (std::size_t k = 0; k < to.size(); ++k) {
                     REQUIRE(value(index[k], at) >= 0);
@@ -196,4 +198,163 @@ TEST_CASE("index: run-time values") {
         extents);
     CHECK(shifted == var(0) + 12);
     CHECK(text(floordiv(Index::value(ValueId(7)), 4, extents)).find("x7") != std::string::npos);
+}
+
+namespace {
+
+/// Is f affine over the box? Then its coefficients, the constant last.
+std::optional<std::vector<std::int64_t>> affine(
+    const std::vector<std::int64_t>& extents,
+    const std::function<std::int64_t(const std::vector<std::int64_t>&)>& f) {
+    std::vector<std::int64_t> at(extents.size(), 0), out;
+    const std::int64_t base = f(at);
+    for (std::size_t k = 0; k < extents.size(); ++k) {
+        at[k] = extents[k] > 1 ? 1 : 0;
+        out.push_back(f(at) - base);
+        at[k] = 0;
+    }
+    out.push_back(base);
+    bool holds = true;
+    for_all(extents, [&](const std::vector<std::int64_t>& p) {
+        std::int64_t want = base;
+        for (std::size_t k = 0; k < p.size(); ++k) want += out[k] * p[k];
+        holds = holds && want == f(p);
+    });
+    if (!holds) return std::nullopt;
+    return out;
+}
+
+bool divides_somewhere(const Index& e) {
+    for (const Index::Term& t : e.terms())
+        if (t.inner) return true;
+    return false;
+}
+
+/// A tensor seen through views: its sizes, and where an element of them lies in the first one.
+struct Seen {
+    std::vector<std::int64_t> sizes;
+    std::function<std::int64_t(const std::vector<std::int64_t>&)> place;
+    std::function<Index(std::span<const Index>, Extents)> index;
+};
+
+std::int64_t number_of(const std::vector<std::int64_t>& at,
+                       const std::vector<std::int64_t>& sizes) {
+    std::int64_t out = 0;
+    for (std::size_t k = 0; k < sizes.size(); ++k) out = out * sizes[k] + at[k];
+    return out;
+}
+
+/// One more view, drawn at random.
+Seen viewed(const Seen& s, std::mt19937& random) {
+    const auto sizes = s.sizes;
+    const std::size_t rank = sizes.size();
+    switch (random() % 4) {
+        case 0: {  // reshape: the factors of all sizes, dealt anew
+            std::int64_t count = 1;
+            for (std::int64_t n : sizes) count *= n;
+            std::vector<std::int64_t> fresh{1};
+            for (std::int64_t p = 2; count > 1;) {
+                if (count % p) {
+                    ++p;
+                    continue;
+                }
+                count /= p;
+                if (random() % 2 && fresh.size() < 4) fresh.push_back(1);
+                fresh[random() % fresh.size()] *= p;
+            }
+            Seen out{fresh, {}, {}};
+            out.place = [s, fresh](const std::vector<std::int64_t>& at) {
+                std::int64_t n = number_of(at, fresh);
+                std::vector<std::int64_t> inner(s.sizes.size());
+                for (std::size_t k = s.sizes.size(); k-- > 0; n /= s.sizes[k])
+                    inner[k] = n % s.sizes[k];
+                return s.place(inner);
+            };
+            out.index = [s, fresh](std::span<const Index> at, Extents extents) {
+                return s.index(delinear(linear(at, fresh), s.sizes, extents), extents);
+            };
+            return out;
+        }
+        case 1: {  // transposition
+            std::vector<std::size_t> order(rank);
+            for (std::size_t k = 0; k < rank; ++k) order[k] = k;
+            std::shuffle(order.begin(), order.end(), random);
+            Seen out;
+            for (std::size_t k : order) out.sizes.push_back(sizes[k]);
+            out.place = [s, order](const std::vector<std::int64_t>& at) {
+                std::vector<std::int64_t> inner(at.size());
+                for (std::size_t k = 0; k < at.size(); ++k) inner[order[k]] = at[k];
+                return s.place(inner);
+            };
+            out.index = [s, order](std::span<const Index> at, Extents extents) {
+                std::vector<Index> inner(at.size());
+                for (std::size_t k = 0; k < at.size(); ++k) inner[order[k]] = at[k];
+                return s.index(inner, extents);
+            };
+            return out;
+        }
+        default: {  // a slice, forwards or backwards
+            Seen out{sizes, {}, {}};
+            const std::size_t axis = random() % rank;
+            const std::int64_t n = sizes[axis], step = std::int64_t(1 + random() % 2),
+                               start = std::int64_t(random() % std::uint64_t(n));
+            const bool back = random() % 3 == 0;
+            out.sizes[axis] = back ? start / step + 1 : (n - start - 1) / step + 1;
+            const std::int64_t by = back ? -step : step;
+            out.place = [=](std::vector<std::int64_t> at) {
+                at[axis] = start + by * at[axis];
+                return s.place(at);
+            };
+            out.index = [=](std::span<const Index> at, Extents extents) {
+                std::vector<Index> inner(at.begin(), at.end());
+                inner[axis] = inner[axis] * by + start;
+                return s.index(inner, extents);
+            };
+            return out;
+        }
+    }
+}
+
+}  // namespace
+
+TEST_CASE("index: chains of views are right, and leave no division that numbers could remove") {
+    std::mt19937 random(3);
+    int affine_ones = 0, divided = 0, left = 0;
+    for (int round = 0; round < 4000; ++round) {
+        Seen s;
+        const std::size_t rank = 1 + random() % 3;
+        for (std::size_t k = 0; k < rank; ++k)
+            s.sizes.push_back(std::vector<std::int64_t>{2, 3, 4, 6, 8}[random() % 5]);
+        s.place = [sizes = s.sizes](const std::vector<std::int64_t>& at) {
+            return number_of(at, sizes);
+        };
+        s.index = [sizes = s.sizes](std::span<const Index> at, Extents) {
+            return linear(at, sizes);
+        };
+        for (int views = 1 + int(random() % 5); views > 0; --views) s = viewed(s, random);
+        arete::IdVector<Var, std::int64_t> extents;
+        std::vector<Index> at;
+        for (std::size_t k = 0; k < s.sizes.size(); ++k) {
+            extents.push_back(s.sizes[k]);
+            at.push_back(s.sizes[k] == 1 ? Index(0) : var(int(k)));
+        }
+        const Index e = s.index(at, extents).simplified(extents);
+        CAPTURE(text(e));
+        bool right = true;
+        for_all(s.sizes, [&](const std::vector<std::int64_t>& p) {
+            right = right && value(e, p) == s.place(p);
+        });
+        CHECK(right);
+        if (affine(s.sizes, s.place)) {
+            ++affine_ones;
+            left += divides_somewhere(e);
+        } else {
+            ++divided;
+        }
+    }
+    MESSAGE(affine_ones, " affine, ", divided, " not, of the former ", left, " with a division");
+    CHECK(affine_ones > 3000);
+    // floor(i / 3) + floor((2 - i) / 3) is 0 for i < 4, and the like.
+    CHECK(1000 * left < affine_ones);
+    CHECK(divided > 200);
 }
