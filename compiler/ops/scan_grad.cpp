@@ -173,9 +173,12 @@ class Backward {
             const Expr g = by_param(f_.capture_param() + c - f_.first_capture());
             if (g.empty()) continue;
             accumulated_[c] = static_cast<int>(carried_.size());
-            const Expr sum = carry(zero_rows(a_.x[c].type(), 1));
+            // One addition a step: in f32 many steps would add to a number that no longer changes.
+            TensorType type = a_.x[c].type();
+            type.dtype = DType::F64;
+            const Expr sum = carry(zero_rows(type, 1));
             carried_[static_cast<std::size_t>(accumulated_[c])] =
-                if_late(if_ran(at(sum, loc_) + g, sum), sum);
+                if_late(if_ran(at(sum, loc_) + cast(at(g, loc_), DType::F64), sum), sum);
         }
     }
 
@@ -331,7 +334,9 @@ class Backward {
             if (arrives(j)) g[input] = at(g[input], loc_) + a_.g[j](slice(0, f_.states[j].depth()));
         }
         for (std::size_t c = f_.first_capture(); c < a_.x.size(); ++c)
-            if (accumulated_[c] >= 0) g[c] = last(static_cast<std::size_t>(accumulated_[c]));
+            if (accumulated_[c] >= 0)
+                g[c] = cast(at(last(static_cast<std::size_t>(accumulated_[c])), loc_),
+                            a_.x[c].dtype());
         return g;
     }
 

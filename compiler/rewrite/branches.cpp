@@ -15,8 +15,11 @@ using Pairs = std::vector<std::pair<Expr, Expr>>;
 
 class Branch {
   public:
-    Branch(const Graph& graph, const std::shared_ptr<const Node>& node)
-        : graph_(graph), node_(node), captures_(node->inputs.begin() + 1, node->inputs.end()) {
+    Branch(const Graph& graph, GraphValues& values, const std::shared_ptr<const Node>& node)
+        : graph_(graph),
+          values_(values),
+          node_(node),
+          captures_(node->inputs.begin() + 1, node->inputs.end()) {
         for (const Region& r : node->regions) {
             params_.push_back(r.params);
             results_.push_back(r.results);
@@ -71,65 +74,21 @@ class Branch {
         }
     }
 
-    // Equal nodes of the graph and of a side are found by interning both: parameters are what they
-    // stand for. What the graph computes does not depend on the branch then, as its operands do
-    // not.
+    // Parameters are what they stand for. What the graph computes does not depend on the branch
+    // then, as its operands do not.
     void read_from_outside() {
-        Interner interner;
-        std::unordered_map<const Node*, std::shared_ptr<const Node>> outer;  // by canonical node
-        std::unordered_map<const Node*, std::shared_ptr<const Node>> canonical;
-        const auto canonical_of = [&](const Expr& e) {
-            const auto at = canonical.find(&e.node());
-            return at == canonical.end() ? Expr() : Expr(at->second, e.output());
-        };
-        const auto intern = [&](const Node& n) {
-            Node copy = n;
-            for (Expr& e : copy.inputs) {
-                e = canonical_of(e);
-                if (e.empty()) return std::shared_ptr<const Node>();
-            }
-            copy.locs.clear();
-            copy.name.clear();
-            return interner.intern(std::move(copy));
-        };
-        for (const auto& n : graph_.nodes()) {
-            const auto made = intern(*n);
-            canonical[n.get()] = made;
-            outer.try_emplace(made.get(), n);
-        }
         for (std::size_t side = 0; side < 2; ++side) {
             for (std::size_t k = 0; k < captures_.size(); ++k)
-                canonical[&params_[side][k].node()] = canonical.at(&captures_[k].node());
-            // A parameter is one result of what it stands for.
-            std::unordered_map<const Node*, int> output;
-            for (std::size_t k = 0; k < captures_.size(); ++k)
-                output[&params_[side][k].node()] = captures_[k].output();
+                values_.stand_for(params_[side][k], captures_[k]);
             const Graph body(results_[side]);
             Pairs by;
             for (const auto& n : body.nodes()) {
-                if (canonical.count(n.get())) continue;
-                Node copy = *n;
-                bool known = true;
-                for (Expr& e : copy.inputs) {
-                    const auto at = canonical.find(&e.node());
-                    known = known && at != canonical.end() && at->second;
-                    if (!known) break;
-                    const auto of = output.find(&e.node());
-                    e = Expr(at->second, of == output.end() ? e.output() : of->second);
-                }
-                if (!known) continue;
-                copy.locs.clear();
-                copy.name.clear();
-                const auto made = interner.intern(std::move(copy));
-                const auto found = outer.find(made.get());
-                if (found == outer.end()) continue;
-                canonical[n.get()] = made;
-                if (n->is_leaf() || n->op->has(Trait::View)) continue;
+                const std::shared_ptr<const Node> found = values_.find(n);
+                if (!found || n->is_leaf() || n->op->has(Trait::View)) continue;
                 for (const Expr& e : outputs_of(n))
-                    by.emplace_back(e, capture(Expr(found->second, e.output()), side));
+                    by.emplace_back(e, capture(Expr(found, e.output()), side));
             }
-            if (by.empty()) continue;
-            results_[side] = replace(results_[side], by);
+            if (!by.empty()) results_[side] = replace(results_[side], by);
         }
     }
 
@@ -171,6 +130,7 @@ class Branch {
     }
 
     const Graph& graph_;
+    GraphValues& values_;
     const std::shared_ptr<const Node> node_;
     std::vector<Expr> captures_;
     std::vector<std::vector<Expr>> params_, results_;  // by side
@@ -180,8 +140,44 @@ class Branch {
 
 }  // namespace
 
-Pairs improve_branch(const Graph& graph, const std::shared_ptr<const Node>& node) {
-    return Branch(graph, node).run();
+GraphValues::GraphValues(const Graph& graph) {
+    for (const auto& n : graph.nodes()) {
+        Node copy = *n;
+        for (Expr& e : copy.inputs) e = Expr(canonical_.at(&e.node()).node_ptr(), e.output());
+        copy.locs.clear();
+        copy.name.clear();
+        const auto made = interner_.intern(std::move(copy));
+        canonical_.emplace(n.get(), Expr(made));
+        outer_.try_emplace(made.get(), n);
+    }
+}
+
+void GraphValues::stand_for(const Expr& leaf, const Expr& value) {
+    canonical_.insert_or_assign(&leaf.node(),
+                                Expr(canonical_.at(&value.node()).node_ptr(), value.output()));
+}
+
+std::shared_ptr<const Node> GraphValues::find(const std::shared_ptr<const Node>& n) {
+    if (canonical_.count(n.get())) return nullptr;
+    Node copy = *n;
+    for (Expr& e : copy.inputs) {
+        const auto at = canonical_.find(&e.node());
+        if (at == canonical_.end()) return nullptr;
+        // A leaf stands for one result; other nodes have their own.
+        e = Expr(at->second.node_ptr(), e.node().is_leaf() ? at->second.output() : e.output());
+    }
+    copy.locs.clear();
+    copy.name.clear();
+    const auto made = interner_.intern(std::move(copy));
+    const auto found = outer_.find(made.get());
+    if (found == outer_.end()) return nullptr;
+    canonical_.emplace(n.get(), Expr(made));
+    return found->second;
+}
+
+Pairs improve_branch(const Graph& graph, GraphValues& values,
+                     const std::shared_ptr<const Node>& node) {
+    return Branch(graph, values, node).run();
 }
 
 }  // namespace arete

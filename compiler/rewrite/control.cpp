@@ -1,6 +1,7 @@
 #include "compiler/rewrite/control.h"
 
 #include <algorithm>
+#include <optional>
 #include <unordered_map>
 #include <unordered_set>
 
@@ -371,16 +372,29 @@ std::vector<Expr> simplify_control(std::vector<Expr> outputs) {
     // From the results' side: what a loop no longer reads need not be kept by those before it.
     std::unordered_set<const Node*> done;
     std::vector<std::shared_ptr<const Node>> keep;  // so that addresses are not reused
+    // A branch whose operands have changed and nothing else is as good as before.
+    const auto body_of = [](const Node& branch) {
+        const std::vector<Expr>& params = branch.regions[0].params;
+        return params.empty() ? &branch : &params[0].node();
+    };
+    std::unordered_set<const Node*> done_bodies;
     for (bool more = true; more;) {
         more = false;
         const Graph graph(outputs);
         auto loops = control_of(graph);
         std::reverse(loops.begin(), loops.end());
+        std::optional<GraphValues> values;
         for (const auto& node : loops) {
             if (!done.insert(node.get()).second) continue;
             keep.push_back(node);
-            const Pairs pairs =
-                is_loop(*node) ? Improver(graph, node).run() : improve_branch(graph, node);
+            Pairs pairs;
+            if (is_loop(*node)) {
+                pairs = Improver(graph, node).run();
+            } else {
+                if (!done_bodies.insert(body_of(*node)).second) continue;
+                if (!values) values.emplace(graph);
+                pairs = improve_branch(graph, *values, node);
+            }
             if (pairs.empty()) continue;
             outputs = replace(outputs, pairs);
             more = true;

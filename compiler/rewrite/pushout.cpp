@@ -85,7 +85,8 @@ bool PushOut::move_product(const std::shared_ptr<const Node>& dot_node) {
     return true;
 }
 
-// The terms that are added to a state from step to step; none where it is not such a sum.
+// The terms that are added to a state from step to step, before they are converted to its dtype;
+// none where it is not such a sum.
 std::vector<Expr> PushOut::terms_of(const Loop::State& s) const {
     if (s.form.taps != Ints{-1} || !is_float(s.next.dtype())) return {};
     const Expr& before = s.params[0];
@@ -105,12 +106,15 @@ std::vector<Expr> PushOut::terms_of(const Loop::State& s) const {
     while (!pending.empty()) {
         const Expr e = pending.back();
         pending.pop_back();
+        const bool inner = same(e, s.next) || (users(e) == 1 && is_result(e) == 0);
         if (same(e, before)) {
             ++times;
-        } else if (is_op(e, "add") && e.type() == s.next.type() &&
-                   (same(e, s.next) || (users(e) == 1 && is_result(e) == 0))) {
+        } else if (is_op(e, "add") && e.shape() == s.next.shape() && inner) {
             for (const Expr& x : e.node().inputs) pending.push_back(x);
-        } else if (e.type() == s.next.type()) {
+        } else if (is_op(e, "cast") && e.shape() == s.next.shape() && inner &&
+                   e.dtype() == DType::F64 && e.node().inputs[0].dtype() == DType::F32) {
+            pending.push_back(e.node().inputs[0]);
+        } else if (e.shape() == s.next.shape()) {
             terms.push_back(e);
         } else {
             return {};
@@ -229,7 +233,8 @@ void PushOut::split(std::size_t j, const std::vector<Expr>& terms, std::vector<c
     for (const Expr& t : all) {
         if (std::any_of(terms.begin(), terms.end(), [&](const Expr& x) { return same(x, t); }))
             continue;
-        left = left.empty() ? t : at(left, loop_.loc) + t;
+        const Expr own = cast(at(t, loop_.loc), state.next.dtype());
+        left = left.empty() ? own : at(left, loop_.loc) + own;
     }
     gone[j] = left.empty();
     state.next = left.empty() ? state.params[0] : at(state.params[0], loop_.loc) + left;
@@ -292,8 +297,10 @@ std::vector<Expr> PushOut::build() const {
         for (const Sum& s : sums_) {
             if (s.state != j) continue;
             if (e.empty()) e = s.initial;
-            for (const Term& t : s.terms)
-                e = at(e, loop_.loc) + expand_dims(at(total(t, made), t.node->loc()), 0);
+            for (const Term& t : s.terms) {
+                const Expr all = cast(at(total(t, made), t.node->loc()), e.dtype());
+                e = at(e, loop_.loc) + expand_dims(at(all, t.node->loc()), 0);
+            }
         }
         out.push_back(e);
     }

@@ -5,6 +5,7 @@
 #include "compiler/ops/movement.h"
 #include "compiler/ops/special.h"
 #include "compiler/rewrite/dsl.h"
+#include "compiler/rewrite/matcher.h"
 
 namespace arete::rules {
 
@@ -34,6 +35,30 @@ Expr inverse_of_erfcx(const Match& m) {
 
 Expr minus_two_log_cosh(const Match& m) {
     return if_same_type(m, on(m, log_cosh(get(m, 'x'))) * number(m, -2));
+}
+
+// log(1 + tanh(-factor x / 2))
+Expr log1p_tanh(const Match& m, double factor) {
+    const Expr s = softplus(on(m, get(m, 'x') * number(m, factor)));
+    return if_same_type(m, number(m, std::numbers::ln2) - on(m, s));
+}
+
+// a (1 + sign f), where f saturates at both ends.
+Expr scaled_one_plus(const Match& m, double sign) {
+    double a = 0;
+    if (!is_constant_scalar(m['a'], &a)) return {};
+    if (m['f'].node().is_leaf()) return {};
+    const Expr f = with_views_inside(m['f']);
+    if (f.type() != m.root().type() || !(is_op(f, "tanh") || is_op(f, "erf"))) return {};
+    const Operand x = on(m, f.node().inputs[0]);
+    if (is_op(f, "tanh")) return on(m, sigmoid(on(m, x * number(m, 2 * sign)))) * number(m, 2 * a);
+    return on(m, erfc(sign > 0 ? on(m, -x) : x)) * number(m, a);
+}
+
+Expr minus_scaled_erfc(const Match& m) {
+    double a = 0, b = 0;
+    if (!is_constant_scalar(m['a'], &a) || !is_constant_scalar(m['b'], &b) || b != 2 * a) return {};
+    return if_same_type(m, on(m, erfc(on(m, -get(m, 'x')))) * number(m, a));
 }
 
 }  // namespace
@@ -79,6 +104,24 @@ std::span<const Rule> stable_elementwise_rules() {
                  const Expr e = twice_sigmoid(m, -2);
                  return e.empty() ? Expr() : -on(m, e);
              }},
+            {"log1p_tanh", "log1p(tanh(x)) = log(2) - softplus(-2x)",
+             op("log1p", op("tanh", any('x'))), [](const Match& m) { return log1p_tanh(m, -2); }},
+            {"log1p_minus_tanh", "log1p(-tanh(x)) = log(2) - softplus(2x)",
+             op("log1p", op("neg", op("tanh", any('x')))),
+             [](const Match& m) { return log1p_tanh(m, 2); }},
+            {"log1p_erf", "log1p(erf(x)) = log(erfc(-x))", op("log1p", op("erf", any('x'))),
+             [](const Match& m) { return log_erfc(on(m, -get(m, 'x'))); }},
+            {"log1p_minus_erf", "log1p(-erf(x)) = log(erfc(x))",
+             op("log1p", op("neg", op("erf", any('x')))),
+             [](const Match& m) { return log_erfc(get(m, 'x')); }},
+            {"plus_scaled", "a f(x) + a = a (1 + f(x)), for tanh and erf",
+             op("add", op("mul", any('f'), any('a')), any('a')),
+             [](const Match& m) { return scaled_one_plus(m, 1); }},
+            {"minus_scaled", "a - a f(x) = a (1 - f(x)), for tanh and erf",
+             op("sub", any('a'), op("mul", any('f'), any('a'))),
+             [](const Match& m) { return scaled_one_plus(m, -1); }},
+            {"minus_scaled_erfc", "2 a - a erfc(x) = a erfc(-x)",
+             op("sub", any('b'), op("mul", op("erfc", any('x')), any('a'))), minus_scaled_erfc},
             {"log_one_minus_sqr_tanh", "log(1 - tanh(x)^2) = -2 log(cosh(x))",
              op("log", one_minus(op("sqr", op("tanh", any('x'))))), minus_two_log_cosh},
             {"log1p_minus_sqr_tanh", "log1p(-tanh(x)^2) = -2 log(cosh(x))",

@@ -2,6 +2,7 @@
 // expressions whose own logarithms have stable forms.
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "compiler/ops/elementwise.h"
 #include "compiler/ops/movement.h"
@@ -81,7 +82,17 @@ Expr log_of_power(const Match& m) {
     double n = 0;
     const bool even = !is_constant_scalar(m['n'], &n) || std::fmod(n, 2) == 0;
     if (!a.empty() && even && of_difference(a) && !never_negative(m['x'])) return {};
-    return !a.empty() ? if_same_type(m, on(m, a) * get(m, 'n')) : Expr();
+    if (a.empty()) return {};
+    const Expr product = on(m, a) * get(m, 'n');
+    if (is_constant_scalar(m['n'], &n)) return n != 0 ? if_same_type(m, product) : Expr();
+    // u^0 is 1 of any u, and 1^n of any n: 0, where the product is 0 times an infinity or a NaN.
+    const Operand zero = number(m, 0);
+    const Operand finite = number(m, std::numeric_limits<double>::infinity());
+    const auto lost = [&](const Operand& factor, const Operand& other) {
+        return on(m, eq(factor, zero)) && on(m, !on(m, on(m, abs(other)) < finite));
+    };
+    const Expr one = on(m, lost(get(m, 'n'), on(m, a))) || on(m, lost(on(m, a), get(m, 'n')));
+    return if_same_type(m, where(on(m, one), zero, on(m, product)));
 }
 
 Expr multiplied(const Match& m, const Expr& e, double factor) {

@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <cmath>
 #include <functional>
+#include <limits>
 #include <utility>
 
 #include "compiler/ops/elementwise.h"
@@ -117,6 +118,8 @@ bool is_bounded(const Expr& written, Bound by, bool minus = false, int depth = d
     if (e.node().is_leaf()) return by == Bound::any && is_constant_scalar(e);
     const std::vector<Expr>& x = e.node().inputs;
     double v = 0;
+    if (depth > 0 && !minus && is_op(e, "maximum") && is_constant_scalar(x[1]))
+        return is_bounded(x[0], by, minus, depth - 1);
     for (const char* extreme : {"maximum", "minimum", "stop_gradient"})
         if (is_op(e, extreme)) return minus || (is_op(e, "minimum") && is_constant_scalar(x[1]));
     if (depth == 0) return false;
@@ -206,13 +209,20 @@ Expr weighted(const Match& m, const Term& t, const Expr& e) {
     return t.weight.empty() ? e : on(m, t.weight) * on(m, e);
 }
 
-// The sum of the terms, each times exp(shift). What is multiplied by 0 does not overflow.
+// The sum of the terms, each times exp(shift). What is multiplied by 0 does not overflow, and what
+// multiplies an infinity does not become 0.
 Expr scaled_sum(const Match& m, const Terms& terms, const Expr& shift) {
     const Expr limit = number(m, largest_exponent(m.root().dtype())).expr();
     return sum_of(m, terms, [&](const Term& t) {
         Expr u = t.exponents.empty() ? shift : on(m, total(m, t.exponents)) + on(m, shift);
-        if (has_variable_weight(t))
-            u = where_weight_is_zero(m, t, minimum(on(m, u), on(m, limit)), u);
+        if (has_variable_weight(t)) {
+            const Operand infinite =
+                on(m, number(m, std::numeric_limits<double>::infinity()).expr());
+            const Expr positive = maximum(on(m, u), on(m, -on(m, limit)));
+            u = where_weight_is_zero(
+                m, t, minimum(on(m, u), on(m, limit)),
+                where(on(m, eq(on(m, abs(on(m, t.weight))), infinite)), on(m, positive), on(m, u)));
+        }
         return weighted(m, t, exp(on(m, u)));
     });
 }
