@@ -78,9 +78,10 @@ const Costs::Work& Costs::known(const Node& node) {
     return it->second;
 }
 
-std::int64_t Costs::move(const Node& node, std::int64_t moved) const {
+std::int64_t Costs::move(const Node& node, std::int64_t moved, std::int64_t pieces) const {
     const auto size = static_cast<std::int64_t>(size_of(node.types[0].dtype));
-    return size * moved * (size * elements(node) > machine_.near_bytes ? machine_.far_factor : 1);
+    const bool far = size * elements(node) / pieces > machine_.near_bytes;
+    return size * moved * (far ? machine_.far_factor : 1);
 }
 
 std::int64_t Costs::load(const Node& node) const {

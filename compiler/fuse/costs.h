@@ -39,8 +39,9 @@ class Costs {
     std::int64_t work(const Node& node) { return known(node).bytes; }
     /// Instructions of that, whatever they cost.
     std::int64_t instructions(const Node& node) { return known(node).instructions; }
-    /// Moving `count` elements of a value between memory and registers.
-    std::int64_t move(const Node& node, std::int64_t count) const;
+    /// Moving `count` elements of a value between memory and registers, where it is handed on in so
+    /// many pieces.
+    std::int64_t move(const Node& node, std::int64_t count, std::int64_t pieces = 1) const;
     /// The instruction of loading one element of a value.
     std::int64_t load(const Node& node) const;
 

@@ -281,15 +281,35 @@ class Fuser {
     }
 
     std::int64_t load_cost(int i, const Reader& r) const {
-        return costs_.move(node(i), std::min(elements_[at(i)], r.evaluations)) +
+        return costs_.move(node(i), std::min(elements_[at(i)], r.evaluations), rows(i)) +
                costs_.load(node(i)) * evaluated(i, r);
+    }
+
+    // Rows along the first axis, where every kernel that reads value i works row by row and reads
+    // each element once: what makes a row can hand it on then, as softmax does its exponentials.
+    std::int64_t rows(int i) const {
+        const Node& n = node(i);
+        if (!def(n).scalar || n.types[0].rank() < 2 || readers_[at(i)].empty()) return 1;
+        const Dim& first = n.types[0].shape[0];
+        const auto by_rows = [&](const Reader& r) {
+            const Node& k = node(r.kernel);
+            const Shape& shape = k.types[0].shape;
+            if (r.evaluations != elements_[at(i)] || shape.empty() || !(shape[0] == first))
+                return false;
+            if (!k.op->has(Trait::Reduces)) return shape == n.types[0].shape;
+            return k.op->has(Trait::Fold) && iterations_[at(r.kernel)] == elements_[at(i)];
+        };
+        const std::vector<Reader>& all = readers_[at(i)];
+        return std::all_of(all.begin(), all.end(), by_rows)
+                   ? std::max<std::int64_t>(1, first.value())
+                   : 1;
     }
 
     // What a kernel of its own would cost that stores value i.
     std::int64_t store_cost(int i) {
         if (is(i, Trait::View)) return KeepOrRecompute::never;
         const std::int64_t own = elements_[at(i)];
-        std::int64_t total = costs_.nest() + costs_.move(node(i), own);
+        std::int64_t total = costs_.nest() + costs_.move(node(i), own, rows(i));
         if (is(i, Trait::Reduces)) return total;  // is computed once in any case
         constexpr std::size_t most = 64;
         std::vector<int> seen{i};

@@ -263,6 +263,9 @@ Index Index::simplified(Extents extents) const {
                 best + from_term(gone) +
                 (*t.inner - floordiv(*t.inner, t.divisor, extents) * t.divisor) * t.coefficient;
             if (other.divisions() >= best.divisions()) continue;
+            // Nor may it be less known where it lies: remainders are bounded.
+            const Range was = best.range(extents), now = other.range(extents);
+            if (now.low < was.low || now.high > was.high) continue;
             best = other;
             again = true;
             break;
