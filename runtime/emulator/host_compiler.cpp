@@ -128,8 +128,9 @@ void to_cache(const std::string& file, const std::string& key, const std::string
 }  // namespace
 
 Library::Library(std::string_view bytes) {
-    // The system loads files only: this one has no name.
-    const int fd = ::memfd_create("arete-kernels", MFD_CLOEXEC);
+    // The system loads files only: this one has no name but its descriptor's number, by which the
+    // loader knows libraries again; so it stays open as long as the library is loaded.
+    const int fd = file_ = ::memfd_create("arete-kernels", MFD_CLOEXEC);
     if (fd < 0) fail<DeviceError>({}, "device 'emulator': no file in memory: {}", strerror(errno));
     bool written = true;
     for (std::string_view rest = bytes; written && !rest.empty();) {
@@ -141,13 +142,14 @@ Library::Library(std::string_view bytes) {
         handle_ = ::dlopen(fmt::format("/proc/self/fd/{}", fd).c_str(), RTLD_NOW | RTLD_LOCAL);
     const char* why = written ? ::dlerror() : "no memory";
     const std::string reason = handle_ ? "" : why ? why : "unknown";
+    if (handle_) return;
     ::close(fd);
-    if (!handle_)
-        fail<DeviceError>({}, "device 'emulator': the kernels cannot be loaded: {}", reason);
+    fail<DeviceError>({}, "device 'emulator': the kernels cannot be loaded: {}", reason);
 }
 
 Library::~Library() {
     ::dlclose(handle_);
+    ::close(file_);
 }
 
 void* Library::symbol(const std::string& name) const {

@@ -21,6 +21,7 @@ class Library {
 
   private:
     void* handle_ = nullptr;
+    int file_ = -1;
 };
 
 /// The host's C++ compiler.
