@@ -2,6 +2,7 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -30,6 +31,14 @@ Case case_of(std::string where, const std::string& name, const std::vector<Expr>
 
 /// Every sample of every op for these dtypes, of which the op has it.
 std::vector<Case> samples(const std::vector<DType>& dtypes);
+
+/// Reductions and products of many shapes, whose schedules have all the parts that those of the
+/// ops' samples are too small for.
+std::vector<Case> larger_cases();
+
+/// The case with the kernels that are the n-th choice of their nests, where these have as many; none
+/// where no nest has.
+std::optional<Case> with_choice(const Case& c, std::size_t n, const std::string& card = "h100");
 
 /// What a run has made: outputs, then shared variables.
 struct Outcome {
