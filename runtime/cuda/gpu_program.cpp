@@ -65,9 +65,10 @@ GpuProgram::Steps GpuProgram::steps_of(const Program& program, const Source& sou
         if (next >= source.steps.size()) fail<CompileError>({}, "a source of another program");
         const int kernel = source.steps[next++];
         const bool fits =
-            s.kernel() ? kernel >= 0 && source.kernels[static_cast<std::size_t>(kernel)].writes.size() ==
-                                            s.kernel()->slots.size()
-                       : kernel < 0;
+            s.kernel()
+                ? kernel >= 0 && source.kernels[static_cast<std::size_t>(kernel)].writes.size() ==
+                                     s.kernel()->slots.size()
+                : kernel < 0;
         if (!fits) fail<CompileError>({}, "a source of another program");
         out.kernels.push_back(kernel);
         std::vector<Steps>& bodies = out.bodies.emplace_back();
@@ -252,13 +253,17 @@ loops::Failure GpuProgram::run_steps(const Program& program, const Steps& steps,
                                      const std::function<bool(std::size_t)>& after_step) {
     using Clock = std::chrono::steady_clock;
     const bool timed = &program == &program_ && !ticks_.empty();
-    const auto slot_bytes = [&](int s) { return program.slots[static_cast<std::size_t>(s)].bytes(); };
+    const auto slot_bytes = [&](int s) {
+        return program.slots[static_cast<std::size_t>(s)].bytes();
+    };
     for (std::size_t k = 0; k < program.steps.size(); ++k) {
         const auto start = timed ? Clock::now() : Clock::time_point();
         loops::Failure failed;
         std::visit(
             Cases{[&](const KernelStep& s) { failed = launch(s, steps.kernels[k], table); },
-                  [&](const CopyStep& c) { copy(at(table, c.to), at(table, c.from), slot_bytes(c.to)); },
+                  [&](const CopyStep& c) {
+                      copy(at(table, c.to), at(table, c.from), slot_bytes(c.to));
+                  },
                   [&](const FillStep& f) {
                       if (slot_bytes(f.to)) driver_->clear(at(table, f.to), slot_bytes(f.to));
                   },

@@ -9,14 +9,14 @@
 
 namespace arete::cuda {
 
-/// A program whose values live in memory of a device. Each run copies arguments and shared variables
-/// there, and results and changed shared variables back.
+/// A program whose values live in memory of a device. Each run copies arguments and shared
+/// variables there, and results and changed shared variables back.
 class GpuProgram final : public LoadedProgram {
   public:
     /// The program must outlive it. A MemoryError where the device has no memory for it.
     GpuProgram(const Program& program, const Source& source, std::shared_ptr<GpuDriver> driver);
-    /// The same with kernels that are loaded already, of which `source` may be a part: its first one
-    /// is number `first` of the module.
+    /// The same with kernels that are loaded already, of which `source` may be a part: its first
+    /// one is number `first` of the module.
     GpuProgram(const Program& program, const Source& source, std::shared_ptr<GpuDriver> driver,
                std::shared_ptr<GpuModule> module, std::size_t first);
 
@@ -45,8 +45,7 @@ class GpuProgram final : public LoadedProgram {
     loops::Failure run_loop(const LoopStep& loop, const Steps& body, std::span<void* const> table);
     loops::Failure run_branch(const BranchStep& branch, const std::vector<Steps>& bodies,
                               std::span<void* const> table);
-    loops::Failure call(const CallStep& call, const Program& program,
-                        std::span<void* const> table);
+    loops::Failure call(const CallStep& call, const Program& program, std::span<void* const> table);
     bool is_true(const void* flag);
     void copy(void* to, const void* from, std::size_t n);
 
@@ -57,8 +56,8 @@ class GpuProgram final : public LoadedProgram {
     std::size_t first_ = 0;
     Steps steps_;
     std::vector<DeviceMemory> memory_;
-    std::vector<void*> table_;      // one pointer of the device a slot
-    std::vector<char> written_;     // by slot: shared variables that some step may change
+    std::vector<void*> table_;   // one pointer of the device a slot
+    std::vector<char> written_;  // by slot: shared variables that some step may change
     void* status_ = nullptr;
     bool constants_ready_ = false;
     std::vector<std::int64_t> ticks_;

@@ -49,9 +49,8 @@ std::vector<std::string> places_of(const std::vector<std::string>& names) {
         for (const char* below : {"", "/lib64", "/lib"}) in(path + below);
     out.insert(out.end(), names.begin(), names.end());
     in("/usr/local/cuda/lib64");
-    for (const std::string& python :
-         {variable("VIRTUAL_ENV"), variable("CONDA_PREFIX"), variable("HOME") + "/.local",
-          std::string("/usr/local")})
+    for (const std::string& python : {variable("VIRTUAL_ENV"), variable("CONDA_PREFIX"),
+                                      variable("HOME") + "/.local", std::string("/usr/local")})
         if (!python.empty())
             for (const std::string& folder :
                  matches(python + "/lib/python3*/*-packages/nvidia/*/lib"))

@@ -29,9 +29,9 @@ class LoadedLibrary {
     std::string file_;
 };
 
-/// Where a library may be, in the order in which it is looked for: the folder ARETE_CUDA_PATH and its
-/// lib64 and lib, the loader's path, the toolkit's default folder, and where pip installs NVIDIA's
-/// packages. `names`: "libnvrtc.so.13", the most wanted first.
+/// Where a library may be, in the order in which it is looked for: the folder ARETE_CUDA_PATH and
+/// its lib64 and lib, the loader's path, the toolkit's default folder, and where pip installs
+/// NVIDIA's packages. `names`: "libnvrtc.so.13", the most wanted first.
 std::vector<std::string> places_of(const std::vector<std::string>& names);
 
 }  // namespace arete::cuda

@@ -18,7 +18,8 @@ std::string card_name() {
 
 class EmulatorDevice final : public Device {
   public:
-    explicit EmulatorDevice(const Options& options) : target_(cuda_target(card_name(), "emulator")) {
+    explicit EmulatorDevice(const Options& options)
+        : target_(cuda_target(card_name(), "emulator")) {
         emulator::EmulatorOptions o = emulator::EmulatorOptions::from_environment();
         o.cache_dir = options.cache_dir;
         driver_ = std::make_shared<emulator::EmulatorDriver>(std::move(o));

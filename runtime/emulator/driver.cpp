@@ -15,8 +15,7 @@ constexpr std::size_t zone = 128;  // bytes before and behind each piece
 constexpr int zone_byte = 0xa5, unwritten = 0xff;
 
 bool untouched(const char* at) {
-    return std::all_of(at, at + zone,
-                       [](char c) { return c == static_cast<char>(zone_byte); });
+    return std::all_of(at, at + zone, [](char c) { return c == static_cast<char>(zone_byte); });
 }
 
 }  // namespace
@@ -81,9 +80,9 @@ class EmulatorModule final : public cuda::GpuModule {
         state_.shared = reinterpret_cast<char*>(shared_.data());
         std::memset(state_.shared, unwritten, bytes);
         std::memset(state_.shared + bytes, zone_byte, zone);
-        const bool ended = fibers_.run(static_cast<std::size_t>(size[0] * size[1] * size[2]),
-                                       {size[0], size[1], size[2]}, state_,
-                                       [&] { f(arguments, nullptr, 0); });
+        const bool ended =
+            fibers_.run(static_cast<std::size_t>(size[0] * size[1] * size[2]),
+                        {size[0], size[1], size[2]}, state_, [&] { f(arguments, nullptr, 0); });
         ARETE_CHECK(ended, "{}: threads of a block wait for others that do not come", k.name);
         ARETE_CHECK(untouched(state_.shared + bytes),
                     "{}: a thread writes behind its block's shared memory", k.name);
@@ -139,7 +138,8 @@ void EmulatorDriver::clear(void* memory, std::size_t bytes) {
 
 std::string EmulatorDriver::text(const cuda::Source& source) {
     std::string out = std::string(cuda::host_prelude()) + source.text + "\n";
-    for (const cuda::LaunchEntry& k : source.kernels) out += fmt::format("ARETE_ENTRY({})\n", k.name);
+    for (const cuda::LaunchEntry& k : source.kernels)
+        out += fmt::format("ARETE_ENTRY({})\n", k.name);
     return out;
 }
 

@@ -20,9 +20,9 @@ struct EmulatorOptions {
     static EmulatorOptions from_environment();
 };
 
-/// Runs kernels on the host: blocks one after another, threads in an order that can be chosen. Memory
-/// begins and ends with red zones, which are looked at behind each kernel; what was not written, and
-/// shared memory at the beginning of each block, is all ones: NaN and -1.
+/// Runs kernels on the host: blocks one after another, threads in an order that can be chosen.
+/// Memory begins and ends with red zones, which are looked at behind each kernel; what was not
+/// written, and shared memory at the beginning of each block, is all ones: NaN and -1.
 class EmulatorDriver final : public cuda::GpuDriver {
   public:
     explicit EmulatorDriver(EmulatorOptions options);

@@ -11,8 +11,8 @@
 #include "compiler/core/error.h"
 
 #if defined(__x86_64__)
-// Keeps what a function must leave as it was (System V ABI for AMD64, 3.2.1) on this stack, and goes
-// on with the other one.
+// Keeps what a function must leave as it was (System V ABI for AMD64, 3.2.1) on this stack, and
+// goes on with the other one.
 extern "C" void arete_switch_stack(void** keep, void* go_on);
 asm(R"(
 .text
@@ -120,8 +120,8 @@ struct Fibers::Machine {
 #if defined(__x86_64__)
         if (!portable) {
             // As arete_switch_stack leaves a stack: control words, six registers, where to return
-            // to. A function begins 8 bytes below a multiple of 16.
-            auto* top = reinterpret_cast<std::uint64_t*>(f.memory + stack_bytes) - 2;
+            // to. A function begins 8 bytes below a multiple of 16, where it would return to.
+            auto* top = reinterpret_cast<std::uint64_t*>(f.memory + stack_bytes) - 3;
             *--top = reinterpret_cast<std::uint64_t>(&start);
             for (int i = 0; i < 6; ++i) *--top = 0;
             std::uint32_t words[2] = {0, 0};
@@ -193,9 +193,9 @@ bool Fibers::run(std::size_t threads, Three size, EmulatedThread& state,
         for (std::size_t first = 0; first < threads; first += warp)
             any = m.release(first, std::min(threads, first + warp), 0) || any;
         if (m.release(0, threads, 1)) continue;
-        finished = std::all_of(m.fibers.begin(),
-                               m.fibers.begin() + static_cast<std::ptrdiff_t>(threads),
-                               [](const auto& f) { return f->waits == done; });
+        finished =
+            std::all_of(m.fibers.begin(), m.fibers.begin() + static_cast<std::ptrdiff_t>(threads),
+                        [](const auto& f) { return f->waits == done; });
         stuck = !any;
     }
     Machine::current = outer;

@@ -14,7 +14,7 @@ namespace arete::emulator {
 enum class ThreadOrder : std::uint8_t {
     round_robin,  ///< in the order of their numbers
     reversed,
-    by_warp,      ///< the last warp first, each warp as far as it comes without the others
+    by_warp,  ///< the last warp first, each warp as far as it comes without the others
 };
 
 /// What a kernel asks of the machine; the same in the prelude for hosts

@@ -161,13 +161,12 @@ void* Library::symbol(const std::string& name) const {
 HostCompiler::HostCompiler(std::string cache_dir)
     : path_(find_compiler()), cache_dir_(std::move(cache_dir)) {
     // Rounding is as written; integers wrap in addresses, too, should one be wrong.
-    flags_ = {"-x",      "c++", "-std=c++17",          "-fPIC",
-              "-shared", "-w",  "-ffp-contract=off",   "-fwrapv",
+    flags_ = {"-x",      "c++", "-std=c++17",           "-fPIC",
+              "-shared", "-w",  "-ffp-contract=off",    "-fwrapv",
               "-O1",     "-g0", "-fno-strict-aliasing", "-fno-exceptions"};
 #if defined(__x86_64__)
-    for (const auto& [has, flag] :
-         {std::pair{__builtin_cpu_supports("fma") != 0, "-mfma"},
-          std::pair{__builtin_cpu_supports("sse4.1") != 0, "-msse4.1"}})
+    for (const auto& [has, flag] : {std::pair{__builtin_cpu_supports("fma") != 0, "-mfma"},
+                                    std::pair{__builtin_cpu_supports("sse4.1") != 0, "-msse4.1"}})
         if (has) flags_.emplace_back(flag);
 #endif
     if (const char* more = std::getenv("ARETE_EMULATOR_FLAGS")) {

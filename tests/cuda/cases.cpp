@@ -47,9 +47,9 @@ std::vector<Case> samples(const std::vector<DType>& dtypes) {
                 } catch (const GraphError&) {
                     continue;  // the op has no such dtype
                 }
-                out.push_back(case_of(fmt::format("{} ({}) {}", op->info.name, sample.name,
-                                                  name(t)),
-                                      fmt::format("s{}", out.size()), d.leaves, d.values, {e}));
+                out.push_back(
+                    case_of(fmt::format("{} ({}) {}", op->info.name, sample.name, name(t)),
+                            fmt::format("s{}", out.size()), d.leaves, d.values, {e}));
             }
     }
     return out;
@@ -69,8 +69,8 @@ std::vector<Case> larger_cases() {
                               x, values, {build(x)}));
     };
     for (const DType t : {DType::F32, DType::F64}) {
-        for (const Sizes& s : {Sizes{3, 70}, Sizes{70, 3}, Sizes{1, 300}, Sizes{45, 41}, Sizes{0, 5},
-                               Sizes{5, 0}})
+        for (const Sizes& s :
+             {Sizes{3, 70}, Sizes{70, 3}, Sizes{1, 300}, Sizes{45, 41}, Sizes{0, 5}, Sizes{5, 0}})
             for (const Axes& axes : {Axes(0), Axes(1), Axes()}) {
                 const std::string where =
                     fmt::format("of [{},{}] over {}", s[0], s[1], axes.every ? -1 : axes.list[0]);
@@ -95,20 +95,17 @@ std::vector<Case> larger_cases() {
         if (t == DType::F64) continue;
         add("convolution", {{2, 3, 9, 9}, {8, 3, 4, 4}}, t,
             [](auto x) { return conv2d(x[0], x[1]); });
-        add("gradient of a filter", {{2, 3, 9, 9}, {8, 3, 4, 4}}, t, [](auto x) {
-            return grad(sum(sqr(conv2d(x[0], x[1]))), {x[1]})[0];
-        });
-        add("gradient of an image", {{2, 3, 9, 9}, {8, 3, 4, 4}}, t, [](auto x) {
-            return grad(sum(sqr(conv2d(x[0], x[1]))), {x[0]})[0];
-        });
+        add("gradient of a filter", {{2, 3, 9, 9}, {8, 3, 4, 4}}, t,
+            [](auto x) { return grad(sum(sqr(conv2d(x[0], x[1]))), {x[1]})[0]; });
+        add("gradient of an image", {{2, 3, 9, 9}, {8, 3, 4, 4}}, t,
+            [](auto x) { return grad(sum(sqr(conv2d(x[0], x[1]))), {x[0]})[0]; });
     }
     for (const Axes& axes : {Axes(0), Axes(1)}) {
         add("argmax", {{40, 75}}, DType::F32, [&](auto x) { return argmax(x[0], axes); });
         add("argmin of few values", {{40, 75}}, DType::I32,
             [&](auto x) { return argmin(x[0], axes); });
-        add("argmax with NaNs", {{40, 75}}, DType::F32, [&](auto x) {
-            return argmax(where(x[0] > 1, sqrt(x[0] - 1.5f), x[0]), axes);
-        });
+        add("argmax with NaNs", {{40, 75}}, DType::F32,
+            [&](auto x) { return argmax(where(x[0] > 1, sqrt(x[0] - 1.5f), x[0]), axes); });
     }
     return out;
 }
@@ -235,8 +232,8 @@ double largest(const Array& a) {
 
 std::string differences(const Case& c, const Outcome& got, const Outcome& expected) {
     const auto same_failure = [](const loops::Failure& a, const loops::Failure& b) {
-        return a.failed == b.failed &&
-               (!a.failed || (a.code == b.code && a.element == b.element && a.message == b.message));
+        return a.failed == b.failed && (!a.failed || (a.code == b.code && a.element == b.element &&
+                                                      a.message == b.message));
     };
     if (!same_failure(got.failure, expected.failure)) return c.where + ": another failure";
     if (expected.failure.failed) return {};
@@ -245,8 +242,8 @@ std::string differences(const Case& c, const Outcome& got, const Outcome& expect
         const Array &a = got.values[i], &b = expected.values[i];
         // Of the largest element: what cancels in some is as large as in others.
         const double allowed = a.dtype() == DType::F64 ? 1e-12 : a.dtype() == DType::F32 ? 2e-5 : 0;
-        const bool same = exact ? same_bits(a, b)
-                                : difference(a, b) <= allowed * std::max(1.0, largest(b));
+        const bool same =
+            exact ? same_bits(a, b) : difference(a, b) <= allowed * std::max(1.0, largest(b));
         if (!same)
             return fmt::format("{}: result {} is\n {}\n and should be{}\n {}", c.where, i, a.str(),
                                exact ? " in every bit" : "", b.str());

@@ -36,8 +36,8 @@ std::vector<Case> samples(const std::vector<DType>& dtypes);
 /// ops' samples are too small for.
 std::vector<Case> larger_cases();
 
-/// The case with the kernels that are the n-th choice of their nests, where these have as many; none
-/// where no nest has.
+/// The case with the kernels that are the n-th choice of their nests, where these have as many;
+/// none where no nest has.
 std::optional<Case> with_choice(const Case& c, std::size_t n, const std::string& card = "h100");
 
 /// What a run has made: outputs, then shared variables.

@@ -9,9 +9,8 @@
 namespace arete::test {
 
 /// The names of the nets whose steps are looked at.
-inline constexpr const char* chapter_nets[] = {"shallow",  "basic_conv", "omit_fc",
-                                               "dbl_conv", "dropout",    "ciresan",
-                                               "dbl_conv_relu"};
+inline constexpr const char* chapter_nets[] = {"shallow", "basic_conv", "omit_fc",      "dbl_conv",
+                                               "dropout", "ciresan",    "dbl_conv_relu"};
 
 /// The scheduled program of a training step.
 Program training_step(const std::string& net, std::int64_t batch, const std::string& card);

@@ -15,7 +15,9 @@ using namespace arete::test;
 TEST_CASE("nvrtc: every kernel of the chapter's nets compiles, and spills nothing") {
     if (!cuda::Nvrtc::is_there()) {
         std::cout << "skipped: NVRTC is not installed\n";
-        std::exit(77);
+        // Alone, as ctest runs it, the program ends as skipped.
+        if (std::getenv("ARETE_TEST_ALONE")) std::exit(77);
+        return;
     }
     const auto nvrtc = cuda::Nvrtc::open();
     const std::vector<int> known = nvrtc->architectures();

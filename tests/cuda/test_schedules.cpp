@@ -39,7 +39,7 @@ std::size_t check_choices(const std::vector<Case>& cases, std::size_t every) {
     std::size_t programs = 0;
     for (const Case& c : cases) {
         const Outcome expected = by_nests(c);
-        for (std::size_t n = programs % every; ; n += every) {
+        for (std::size_t n = programs % every;; n += every) {
             const std::optional<Case> choice = with_choice(c, n);
             if (!choice) break;
             const std::string wrong = wrong_in(*choice, orders[programs % 4], expected);
@@ -113,8 +113,7 @@ Case of_form(const Case& c, const std::string& form) {
 
 Case reduction() {
     const Expr x = matrix<float>("x", {6, 200});
-    return case_of("sum", "sum", {x}, {Generator(1).uniform({6, 200}, -1, 1)},
-                   {max(x, Axes(1))});
+    return case_of("sum", "sum", {x}, {Generator(1).uniform({6, 200}, -1, 1)}, {max(x, Axes(1))});
 }
 Case product() {
     const Expr x = matrix<float>("x", {40, 50}), y = matrix<float>("y", {50, 30});
@@ -126,8 +125,10 @@ Case product() {
 }  // namespace
 
 TEST_CASE("cuda schedules: a barrier that is left out is found") {
-    for (const auto& [c, form] : {std::pair{reduction(), "team of 32"}, {reduction(), "team of 256"},
-                                  {product(), "tiles of 16 x 16"}, {product(), "tiles of 64 x 64"}}) {
+    for (const auto& [c, form] : {std::pair{reduction(), "team of 32"},
+                                  {reduction(), "team of 256"},
+                                  {product(), "tiles of 16 x 16"},
+                                  {product(), "tiles of 64 x 64"}}) {
         Case whole = of_form(c, form);
         CAPTURE(form);
         CHECK(error_in(whole).empty());

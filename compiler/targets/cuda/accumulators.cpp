@@ -137,8 +137,7 @@ std::vector<Value> Accumulators::results() {
     for (std::size_t i = 0; i < states_.size(); ++i) {
         const State& s = states_[i];
         const auto value = [&](int buffer) { return buffer < 0 ? Value{} : k_.load(buffer, 0); };
-        out.push_back(
-            result(nest_.accumulators[i], value(s.best), value(s.error), value(s.where)));
+        out.push_back(result(nest_.accumulators[i], value(s.best), value(s.error), value(s.where)));
     }
     return out;
 }

@@ -27,10 +27,10 @@ Kernel thread_team(const Nest& nest, const Team& team);
 /// A sum of products each of whose factors serves several results: a product of matrices, however
 /// the addresses of its rows and columns are made. Axes by the factors that they move.
 struct Product {
-    ValueId a, b;                 ///< the factors
-    std::vector<Var> rows;        ///< of a alone
-    std::vector<Var> columns;     ///< of b alone: they hold the axis along which results lie
-    std::vector<Var> batch;       ///< of both, or of neither
+    ValueId a, b;              ///< the factors
+    std::vector<Var> rows;     ///< of a alone
+    std::vector<Var> columns;  ///< of b alone: they hold the axis along which results lie
+    std::vector<Var> batch;    ///< of both, or of neither
     std::int64_t m = 1, n = 1, k = 1, batches = 1;  ///< sizes
 };
 std::optional<Product> as_product(const Nest& nest);

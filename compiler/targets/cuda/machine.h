@@ -11,16 +11,16 @@ namespace arete::cuda {
 /// A description of a card, from which tiles and numbers of threads are derived. Rates are the
 /// published peaks at boost clocks.
 struct Card {
-    std::string name;                         ///< "h100"
-    int major = 8, minor = 0;                 ///< compute capability
-    std::int64_t processors = 108;            ///< streaming multiprocessors
-    double clock_ghz = 1.41;                  ///< boost
-    std::int64_t fp32_lanes = 64;             ///< fused multiply-adds of f32 a processor and cycle
-    double fp64_lanes = 32;                   ///< the same of f64
-    std::int64_t threads = 2048;              ///< that a processor holds
-    std::int64_t blocks = 32;                 ///< that a processor holds
-    std::int64_t registers = 65536;           ///< of a processor, 32 bits each
-    std::int64_t shared_bytes = 164 << 10;    ///< of a processor
+    std::string name;                       ///< "h100"
+    int major = 8, minor = 0;               ///< compute capability
+    std::int64_t processors = 108;          ///< streaming multiprocessors
+    double clock_ghz = 1.41;                ///< boost
+    std::int64_t fp32_lanes = 64;           ///< fused multiply-adds of f32 a processor and cycle
+    double fp64_lanes = 32;                 ///< the same of f64
+    std::int64_t threads = 2048;            ///< that a processor holds
+    std::int64_t blocks = 32;               ///< that a processor holds
+    std::int64_t registers = 65536;         ///< of a processor, 32 bits each
+    std::int64_t shared_bytes = 164 << 10;  ///< of a processor
     std::int64_t block_shared_bytes = 48 << 10;  ///< of a block, without being asked for
     std::int64_t l2_bytes = 40 << 20;
     double l2_gb_s = 4000;

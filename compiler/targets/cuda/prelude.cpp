@@ -9,7 +9,8 @@ namespace arete::cuda {
 
 namespace {
 
-constexpr std::string_view device_head = R"cuda(// What kernels call. Rounding is decided where they are made: compile with --fmad=false.
+constexpr std::string_view device_head =
+    R"cuda(// What kernels call. Rounding is decided where they are made: compile with --fmad=false.
 #define ARETE_FN static __device__ __forceinline__
 #define ARETE_FAR static __device__ __noinline__
 #define ARETE_TABLE static __device__ const
@@ -25,7 +26,8 @@ ARETE_FN unsigned long long high_product(unsigned long long a, unsigned long lon
 }
 )cuda";
 
-constexpr std::string_view host_head = R"cuda(// CUDA's words on a host: one thread of a block at a time.
+constexpr std::string_view host_head =
+    R"cuda(// CUDA's words on a host: one thread of a block at a time.
 #include <math.h>
 
 #define __global__

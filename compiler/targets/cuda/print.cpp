@@ -84,10 +84,9 @@ class KernelPrinter {
         for (std::size_t b = 0; b < k_.buffers.size(); ++b) {
             const Buffer& buffer = k_.buffers[b];
             if (!buffer.is_parameter()) continue;
-            parameters.push_back(
-                fmt::format("{}{}* __restrict__ {}",
-                            stores(k_.body, static_cast<int>(b)) ? "" : "const ",
-                            memory_type(buffer.dtype), values_.buffer_name(static_cast<int>(b))));
+            parameters.push_back(fmt::format(
+                "{}{}* __restrict__ {}", stores(k_.body, static_cast<int>(b)) ? "" : "const ",
+                memory_type(buffer.dtype), values_.buffer_name(static_cast<int>(b))));
         }
         if (has(k_.body, is_check)) parameters.push_back("arete_status* status");
         out_ += fmt::format("extern \"C\" __global__ void __launch_bounds__({})\n{}({}) {{\n",
@@ -166,25 +165,24 @@ class KernelPrinter {
         const std::vector<ValueId> ids = roots(s);
         const std::vector<std::string> x = values_.values(ids, before);
         for (const std::string& b : before) line(b);
-        std::visit(
-            Cases{[&](const Loop& l) { loop(l); },
-                  [&](const If&) {
-                      const bool bare = x[0].front() != '(';
-                      line(bare ? "if (" + x[0] + ") {" : "if " + x[0] + " {");
-                      braces(s.get_if<If>()->body);
-                  },
-                  [&](const Barrier& b) {
-                      line(b.scope == Scope::Warp ? "__syncwarp();" : "__syncthreads();");
-                  },
-                  [&](const StoreTo& to) { store(to, x[0]); },
-                  [&](const CheckThat& c) {
-                      line(fmt::format("if (!{}) arete_fail(status, {}, {});", x[0], c.code,
-                                       values_.index(c.element)));
-                  },
-                  [&](const FoldLanes&) { not_for_cards(s); },
-                  [&](const PrefetchAt&) { not_for_cards(s); },
-                  [&](const TransposeTile&) { not_for_cards(s); }},
-            s);
+        std::visit(Cases{[&](const Loop& l) { loop(l); },
+                         [&](const If&) {
+                             const bool bare = x[0].front() != '(';
+                             line(bare ? "if (" + x[0] + ") {" : "if " + x[0] + " {");
+                             braces(s.get_if<If>()->body);
+                         },
+                         [&](const Barrier& b) {
+                             line(b.scope == Scope::Warp ? "__syncwarp();" : "__syncthreads();");
+                         },
+                         [&](const StoreTo& to) { store(to, x[0]); },
+                         [&](const CheckThat& c) {
+                             line(fmt::format("if (!{}) arete_fail(status, {}, {});", x[0], c.code,
+                                              values_.index(c.element)));
+                         },
+                         [&](const FoldLanes&) { not_for_cards(s); },
+                         [&](const PrefetchAt&) { not_for_cards(s); },
+                         [&](const TransposeTile&) { not_for_cards(s); }},
+                   s);
     }
 
     void store(const StoreTo& to, const std::string& value) {

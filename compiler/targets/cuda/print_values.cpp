@@ -54,7 +54,8 @@ std::string literal_text(const Scalar& s) {
         case DType::I64: return integer(s.i);
         case DType::F32: {
             const auto bits = std::bit_cast<std::int32_t>(s.f32);
-            if (!std::isfinite(s.f32)) return fmt::format("bits_f32(static_cast<int>({:#x}u))", std::uint32_t(bits));
+            if (!std::isfinite(s.f32))
+                return fmt::format("bits_f32(static_cast<int>({:#x}u))", std::uint32_t(bits));
             std::string digits = fmt::format("{:.9g}", s.f32);
             if (digits.find_first_of(".e") == std::string::npos) digits += ".0";
             return std::signbit(s.f32) ? fmt::format("({}f)", digits) : digits + "f";
@@ -166,9 +167,10 @@ std::string ValuePrinter::term(const Index::Term& t, bool is_wide) const {
     }
     if (is_wide && t.kind == Index::Kind::Value && k_.values[t.value()].dtype != DType::I64)
         s = fmt::format("to_i64({})", s);
-    if (t.coefficient == 1) return is_wide && t.kind != Index::Kind::Value
-                                       ? fmt::format("static_cast<long long>({})", s)
-                                       : s;
+    if (t.coefficient == 1)
+        return is_wide && t.kind != Index::Kind::Value
+                   ? fmt::format("static_cast<long long>({})", s)
+                   : s;
     if (is_wide) return fmt::format("{} * {}", integer(t.coefficient), s);
     return t.coefficient < 0 ? fmt::format("({}) * {}", t.coefficient, s)
                              : fmt::format("{} * {}", t.coefficient, s);
@@ -178,9 +180,9 @@ std::string ValuePrinter::term(const Index::Term& t, bool is_wide) const {
 std::string ValuePrinter::index(const Index& e) const {
     const bool is_wide = wide(e);
     if (e.is_const())
-        return is_wide ? integer(e.constant())
-                       : e.constant() < 0 ? fmt::format("({})", e.constant())
-                                          : fmt::format("{}", e.constant());
+        return is_wide            ? integer(e.constant())
+               : e.constant() < 0 ? fmt::format("({})", e.constant())
+                                  : fmt::format("{}", e.constant());
     std::string out;
     for (const Index::Term& t : e.terms()) out += (out.empty() ? "" : " + ") + term(t, is_wide);
     if (e.constant() > 0) out += fmt::format(" + {}", e.constant());
@@ -270,8 +272,8 @@ std::string ValuePrinter::binary(Op op, DType t, DType from, const std::string& 
         case Op::CosIf:
         case Op::FmodIf: break;
     }
-    throw InternalError(fmt::format("{}: {} of {} reached the CUDA printer", k_.name, name(op),
-                                    name(from)));
+    throw InternalError(
+        fmt::format("{}: {} of {} reached the CUDA printer", k_.name, name(op), name(from)));
 }
 
 std::string ValuePrinter::function(const Instr& i) const {
@@ -283,8 +285,7 @@ std::string ValuePrinter::function(const Instr& i) const {
         return f ? fmt::format("{}{}({})", function, end, x[0]) : x[0];
     };
     switch (i.op) {
-        case Op::Neg:
-            return f ? fmt::format("(-{})", x[0]) : fmt::format("wrap_neg({})", x[0]);
+        case Op::Neg: return f ? fmt::format("(-{})", x[0]) : fmt::format("wrap_neg({})", x[0]);
         case Op::Abs:
             if (i.dtype == DType::Bool || i.dtype == DType::U8) return x[0];
             return f ? of_float("fabs") : fmt::format("wrap_abs({})", x[0]);

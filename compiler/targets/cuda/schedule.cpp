@@ -18,9 +18,9 @@ constexpr double load_cycles = 300, loads_in_flight = 4;
 
 // What a nest does, as far as the estimates look.
 struct Work {
-    double outputs = 1, steps = 1;            // iterations of axes, and of the reduction
-    double loads = 0, instructions = 0;       // of one step, or of an iteration without reduction
-    double bytes = 0;                         // of memory, each buffer once
+    double outputs = 1, steps = 1;       // iterations of axes, and of the reduction
+    double loads = 0, instructions = 0;  // of one step, or of an iteration without reduction
+    double bytes = 0;                    // of memory, each buffer once
 };
 
 Work work_of(const Nest& nest) {
@@ -42,16 +42,16 @@ Work work_of(const Nest& nest) {
 
 // The least that memory takes.
 double memory_us(const Work& w, const Card& card) {
-    const double rate = w.bytes > static_cast<double>(card.l2_bytes) ? card.memory_gb_s
-                                                                     : card.l2_gb_s;
+    const double rate =
+        w.bytes > static_cast<double>(card.l2_bytes) ? card.memory_gb_s : card.l2_gb_s;
     return w.bytes / rate / 1e3;
 }
 
 // `threads` that each run `serial` steps after one another.
 double threads_us(const Work& w, double threads, double serial, const Card& card) {
     const double steps = w.outputs * w.steps;
-    const double busy = std::min<double>(threads, static_cast<double>(card.processors *
-                                                                       card.fp32_lanes));
+    const double busy =
+        std::min<double>(threads, static_cast<double>(card.processors * card.fp32_lanes));
     const double arithmetic = steps * (w.instructions + 2 * w.loads + 4) / std::max(1.0, busy);
     const double latency = serial * load_cycles / loads_in_flight +
                            (w.loads > 0 ? load_cycles : 0) + serial * w.instructions * 4;
@@ -72,15 +72,15 @@ double each_us(const Nest& nest, const Work& w, const Card& card) {
 double team_us(const Work& w, const Team& t, const Card& card) {
     const double members = static_cast<double>(t.members);
     const double tree = 40 * std::log2(members) + 60;
-    const double waves = std::ceil(w.outputs * members /
-                                   static_cast<double>(card.processors * card.threads));
+    const double waves =
+        std::ceil(w.outputs * members / static_cast<double>(card.processors * card.threads));
     return threads_us(w, w.outputs * members, std::ceil(w.steps / members), card) +
            card.us(waves * tree);
 }
 
 double tile_us(const Product& p, const Tile& t, const Work& w, DType type, const Card& card) {
-    const double blocks = static_cast<double>(ceil_div(p.m, t.rows()) *
-                                              ceil_div(p.n, t.columns()) * p.batches);
+    const double blocks =
+        static_cast<double>(ceil_div(p.m, t.rows()) * ceil_div(p.n, t.columns()) * p.batches);
     const double rate = type == DType::F64 ? card.fp64_lanes : static_cast<double>(card.fp32_lanes);
     // Loads from shared memory beside the multiply-adds: one for each operand.
     const double sums = static_cast<double>(t.each_m * t.each_n);
@@ -118,7 +118,8 @@ void add_teams(const Nest& nest, const Work& w, const Card& card, std::vector<Ca
             if (!along_sum && outputs < 8 && w.outputs >= 8) continue;
             const Team team{members, outputs, outputs_first};
             out.push_back({fmt::format("team of {}, {} results", members, outputs),
-                           team_us(w, team, card), [&nest, team] { return thread_team(nest, team); }});
+                           team_us(w, team, card),
+                           [&nest, team] { return thread_team(nest, team); }});
         }
     }
 }

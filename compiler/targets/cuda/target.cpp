@@ -25,9 +25,9 @@ std::string CudaTarget::key() const {
     // Every member by name: a new one does not compile until it is part of the key.
     const auto& [name, major, minor, processors, clock, fp32, fp64, threads, blocks, registers,
                  shared, block_shared, l2, l2_rate, memory_rate, launch, barrier] = card_;
-    return fmt::format("{};{};{};{};{:a};{};{:a};{};{};{};{};{};{};{:a};{:a};{:a};{:a}", name, major,
-                       minor, processors, clock, fp32, fp64, threads, blocks, registers, shared,
-                       block_shared, l2, l2_rate, memory_rate, launch, barrier);
+    return fmt::format("{};{};{};{};{:a};{};{:a};{};{};{};{};{};{};{:a};{:a};{:a};{:a}", name,
+                       major, minor, processors, clock, fp32, fp64, threads, blocks, registers,
+                       shared, block_shared, l2, l2_rate, memory_rate, launch, barrier);
 }
 
 Products CudaTarget::products() const {

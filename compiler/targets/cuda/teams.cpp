@@ -18,11 +18,8 @@ Kernel thread_team(const Nest& nest, const Team& team) {
                                             team.outputs_first ? "results" : "reduction"));
     const Var block = k.add_var("block", blocks), member = k.add_var("member", team.members),
               output = k.add_var("output", team.outputs);
-    const Shape shape{block,
-                      {},
-                      {},
-                      team.outputs_first ? output : member,
-                      team.outputs_first ? member : output};
+    const Shape shape{
+        block, {}, {}, team.outputs_first ? output : member, team.outputs_first ? member : output};
     if (all == 0) {
         set_body(k, shape, {});
         return k;
@@ -47,8 +44,7 @@ Kernel thread_team(const Nest& nest, const Team& team) {
         if (parts) number = number + Index::var(part) * chains.length;
         const Index at = number * team.members + Index::var(member);
         spread(nest, nest.reduce_axes, at, k, clone.vars);
-        std::vector<Stmt> one =
-            guarded(both(inside, below(k, at, count)), acc.fold(clone, at));
+        std::vector<Stmt> one = guarded(both(inside, below(k, at, count)), acc.fold(clone, at));
         std::vector<Stmt> loop;
         if (parts) loop = acc.start_chain();
         loop.push_back(Loop{step, LoopKind::Serial, std::move(one)});
@@ -63,9 +59,8 @@ Kernel thread_team(const Nest& nest, const Team& team) {
 
     // A tree: half of the members, then a quarter, ... take what another one has found.
     const std::int64_t to_next = team.outputs_first ? team.outputs : 1;
-    const Index own = team.outputs_first
-                          ? Index::var(member) * team.outputs + Index::var(output)
-                          : Index::var(output) * team.members + Index::var(member);
+    const Index own = team.outputs_first ? Index::var(member) * team.outputs + Index::var(output)
+                                         : Index::var(output) * team.members + Index::var(member);
     append(acc.share(team.members * team.outputs, own));
     for (std::int64_t distance = team.members / 2; distance >= 1; distance /= 2) {
         append({Barrier{Scope::Block}});

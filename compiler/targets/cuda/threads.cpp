@@ -33,10 +33,9 @@ bool is_digit(const Nest& nest, const Index& at, Var axis) {
 // Of a sequential nest, the axes whose iterations are independent.
 bool independent(const Nest& nest, Var axis) {
     if (!nest.sequential) return true;
-    return nest.checks.empty() && std::all_of(nest.stores.begin(), nest.stores.end(),
-                                              [&](const StoreTo& s) {
-                                                  return is_digit(nest, s.index, axis);
-                                              });
+    return nest.checks.empty() &&
+           std::all_of(nest.stores.begin(), nest.stores.end(),
+                       [&](const StoreTo& s) { return is_digit(nest, s.index, axis); });
 }
 
 // The reduction, by one thread.

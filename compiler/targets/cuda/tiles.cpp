@@ -149,9 +149,9 @@ class Tiler {
         const Var i = k_.add_var("i", t_.each_m * t_.each_n);
         const Value sum = k_.load(sums_, Index::var(i));
         if (lost_ >= 0)
-            return Loop{i, LoopKind::Unrolled,
-                        add_exactly(k_, sum, totals_, lost_, Index::var(i))};
-        return Loop{i, LoopKind::Unrolled,
+            return Loop{i, LoopKind::Unrolled, add_exactly(k_, sum, totals_, lost_, Index::var(i))};
+        return Loop{i,
+                    LoopKind::Unrolled,
                     {StoreTo{totals_, Index::var(i), (total == type_ ? sum : cast(sum, total)).id,
                              Reduction::Sum}}};
     }
@@ -166,23 +166,20 @@ class Tiler {
                   n = k_.add_var("n", t_.each_n);
         const auto fetch = [&](int to, const Factor& f, Var v, const Index& first,
                                std::int64_t step) {
-            const Index at =
-                Index::var(d) * (f.width + 1) + first + Index::var(v) * step;
-            return Loop{v, LoopKind::Unrolled,
-                        {StoreTo{to, Index::var(v), k_.load(f.shared, at).id, {}}}};
+            const Index at = Index::var(d) * (f.width + 1) + first + Index::var(v) * step;
+            return Loop{
+                v, LoopKind::Unrolled, {StoreTo{to, Index::var(v), k_.load(f.shared, at).id, {}}}};
         };
         const Index result = Index::var(m) * t_.each_n + Index::var(n);
         const Value sum = muladd(k_.load(from_a_, Index::var(m)), k_.load(from_b_, Index::var(n)),
                                  k_.load(sums_, result));
-        out.push_back(Loop{d,
-                           LoopKind::Unrolled,
-                           {fetch(from_a_, a, i, tm_, t_.threads_m),
-                            fetch(from_b_, b, j, tn_, t_.threads_n),
-                            Loop{m,
-                                 LoopKind::Unrolled,
-                                 {Loop{n,
-                                       LoopKind::Unrolled,
-                                       {StoreTo{sums_, result, sum.id, {}}}}}}}});
+        out.push_back(
+            Loop{d,
+                 LoopKind::Unrolled,
+                 {fetch(from_a_, a, i, tm_, t_.threads_m), fetch(from_b_, b, j, tn_, t_.threads_n),
+                  Loop{m,
+                       LoopKind::Unrolled,
+                       {Loop{n, LoopKind::Unrolled, {StoreTo{sums_, result, sum.id, {}}}}}}}});
         out.push_back(Barrier{Scope::Block});
         return out;
     }
@@ -192,8 +189,7 @@ class Tiler {
         const std::int64_t all = f.width * t_.depth, rounds = ceil_div(all, t_.threads());
         const Var round = k_.add_var("round", rounds);
         const Index at = Index::var(round) * t_.threads() + Index::var(thread_);
-        const bool along_sum = neighbours(f.value, nest_.reduce_axes) >
-                               neighbours(f.value, f.axes);
+        const bool along_sum = neighbours(f.value, nest_.reduce_axes) > neighbours(f.value, f.axes);
         const std::int64_t fast = along_sum ? t_.depth : f.width;
         const Index in_fast = mod(at, fast, k_.extents), in_slow = floordiv(at, fast, k_.extents);
         const Index depth = along_sum ? in_fast : in_slow, across = along_sum ? in_slow : in_fast;
@@ -203,11 +199,9 @@ class Tiler {
         spread(nest_, nest_.reduce_axes, step, k_, vars);
         const Value inside = both(below(k_, row, f.size), below(k_, step, p_.k));
         const Value v = GuardedCloner(nest_, k_, std::move(vars), inside).value(f.value);
-        out.push_back(
-            Loop{round,
-                 LoopKind::Unrolled,
-                 guarded(below(k_, at, all), {StoreTo{f.shared, depth * (f.width + 1) + across,
-                                                      v.id, {}}})});
+        out.push_back(Loop{round, LoopKind::Unrolled,
+                           guarded(below(k_, at, all),
+                                   {StoreTo{f.shared, depth * (f.width + 1) + across, v.id, {}}})});
     }
 
     // Loads of the value that walk neighbours along the last of these axes.
@@ -234,7 +228,8 @@ class Tiler {
         if (lost_ >= 0) sum = rounded_sum(sum, k_.load(lost_, own));
         clone.accs = {sum.dtype() == type_ ? sum : cast(sum, type_)};
         const Value inside = both(below(k_, row, p_.m), below(k_, column, p_.n));
-        return Loop{i, LoopKind::Unrolled,
+        return Loop{i,
+                    LoopKind::Unrolled,
                     {Loop{j, LoopKind::Unrolled, guarded(inside, results(nest_, clone))}}};
     }
 
@@ -268,9 +263,8 @@ std::optional<Product> as_product(const Nest& nest) {
     // Results that lie side by side belong to neighbouring threads.
     const auto results_along = [&](const std::vector<Var>& axes) {
         return std::any_of(axes.begin(), axes.end(), [&](Var v) {
-            return std::any_of(nest.stores.begin(), nest.stores.end(), [&](const StoreTo& s) {
-                return s.index.coefficient(v) == 1;
-            });
+            return std::any_of(nest.stores.begin(), nest.stores.end(),
+                               [&](const StoreTo& s) { return s.index.coefficient(v) == 1; });
         });
     };
     if (results_along(p.rows) && !results_along(p.columns)) {
