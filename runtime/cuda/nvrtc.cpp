@@ -7,13 +7,13 @@
 
 namespace arete::cuda {
 
+// Declarations of our own: no header of the toolkit is needed.
+using NvrtcProgram = struct OpaqueNvrtcProgram*;
+using NvrtcResult = int;
+
 namespace {
 
-// Declarations of our own: no header of the toolkit is needed.
-using Program = struct OpaqueNvrtcProgram*;
-using Result = int;
-
-const std::vector<std::string>& names() {
+const std::vector<std::string>& library_names() {
     static const std::vector<std::string> all{"libnvrtc.so.13", "libnvrtc.so.12", "libnvrtc.so"};
     return all;
 }
@@ -21,18 +21,18 @@ const std::vector<std::string>& names() {
 }  // namespace
 
 struct Nvrtc::Functions {
-    Result (*version)(int*, int*);
-    Result (*create)(Program*, const char*, const char*, int, const char* const*,
-                     const char* const*);
-    Result (*destroy)(Program*);
-    Result (*compile)(Program, int, const char* const*);
-    Result (*log_size)(Program, std::size_t*);
-    Result (*log)(Program, char*);
-    Result (*cubin_size)(Program, std::size_t*);
-    Result (*cubin)(Program, char*);
-    Result (*architecture_count)(int*);
-    Result (*architectures)(int*);
-    const char* (*error)(Result);
+    NvrtcResult (*version)(int*, int*);
+    NvrtcResult (*create)(NvrtcProgram*, const char*, const char*, int, const char* const*,
+                          const char* const*);
+    NvrtcResult (*destroy)(NvrtcProgram*);
+    NvrtcResult (*compile)(NvrtcProgram, int, const char* const*);
+    NvrtcResult (*log_size)(NvrtcProgram, std::size_t*);
+    NvrtcResult (*log)(NvrtcProgram, char*);
+    NvrtcResult (*cubin_size)(NvrtcProgram, std::size_t*);
+    NvrtcResult (*cubin)(NvrtcProgram, char*);
+    NvrtcResult (*architecture_count)(int*);
+    NvrtcResult (*architectures)(int*);
+    const char* (*error)(NvrtcResult);
 };
 
 Nvrtc::Nvrtc(std::shared_ptr<LoadedLibrary> library) : library_(std::move(library)) {
@@ -59,11 +59,11 @@ Nvrtc::Nvrtc(std::shared_ptr<LoadedLibrary> library) : library_(std::move(librar
 }
 
 bool Nvrtc::is_there() {
-    return LoadedLibrary::first_of(places_of(names())) != nullptr;
+    return LoadedLibrary::first_of(places_of(library_names())) != nullptr;
 }
 
 std::shared_ptr<Nvrtc> Nvrtc::open() {
-    std::shared_ptr<LoadedLibrary> library = LoadedLibrary::first_of(places_of(names()));
+    std::shared_ptr<LoadedLibrary> library = LoadedLibrary::first_of(places_of(library_names()));
     if (!library)
         fail<DeviceError>({},
                           "NVRTC, which compiles kernels for cards, is not found: install NVIDIA's "
@@ -98,17 +98,17 @@ Cubin Nvrtc::compile(const std::string& text, const std::string& architecture, b
     if (verbose) options.emplace_back("--ptxas-options=-v");
     std::vector<const char*> words;
     for (const std::string& o : options) words.push_back(o.c_str());
-    Program program = nullptr;
-    const auto checked = [&](Result r, const char* what) {
+    NvrtcProgram program = nullptr;
+    const auto checked = [&](NvrtcResult r, const char* what) {
         if (r != 0) fail<CompileError>({}, "NVRTC: {}: {}", what, f_->error(r));
     };
     checked(f_->create(&program, text.c_str(), "kernels.cu", 0, nullptr, nullptr), "create");
     struct Destroyer {
         const Functions& f;
-        Program& p;
+        NvrtcProgram& p;
         ~Destroyer() { f.destroy(&p); }
     } destroyer{*f_, program};
-    const Result compiled = f_->compile(program, static_cast<int>(words.size()), words.data());
+    const NvrtcResult compiled = f_->compile(program, static_cast<int>(words.size()), words.data());
     Cubin out;
     std::size_t size = 0;
     checked(f_->log_size(program, &size), "log");

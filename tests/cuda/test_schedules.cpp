@@ -1,5 +1,8 @@
 // Schedules for cards, without any CUDA: every form of every nest is well-formed, free of races and
 // computes what the nest does; and faults that are planted in them are found.
+#include <fstream>
+#include <sstream>
+
 #include <doctest/doctest.h>
 
 #include "compiler/core/error.h"
@@ -7,6 +10,7 @@
 #include "compiler/loops/grid.h"
 #include "compiler/program/interpret.h"
 #include "compiler/targets/cuda/schedule.h"
+#include "compiler/targets/cuda/source.h"
 #include "tests/cuda/cases.h"
 
 using namespace arete;
@@ -215,4 +219,19 @@ TEST_CASE("cuda schedules: tiles add up long sums in parts") {
     for (std::int64_t i = 0; i < 16; ++i)
         CHECK(std::abs(static_cast<double>(got.values[0].data<float>()[i]) - exact) <=
               520 * u * exact);
+}
+
+TEST_CASE("docs/gpu.md shows the loops and the kernel that are made") {
+    const Expr x = matrix<float>("x", {64, 100});
+    const Case c = case_of("lengths", "lengths", {x}, {Generator(1).uniform({64, 100}, -1, 1)},
+                           {sqrt(sum(sqr(x), Axes(1)))});
+    const Step& step = c.program().steps.back();
+    std::stringstream page;
+    page << std::ifstream(ARETE_SOURCE_DIR "/docs/gpu.md").rdbuf();
+    const std::string loops = loops::to_string(step.kernel()->kernel),
+                      printed = cuda::print_kernel(*step.kernel(), "", "lengths_k0_sum_sqrt");
+    INFO(loops);
+    INFO(printed);
+    CHECK(page.str().find("```\n" + loops + "```\n") != std::string::npos);
+    CHECK(page.str().find("```cuda\n" + printed + "```\n") != std::string::npos);
 }
