@@ -7,6 +7,9 @@
 #ifdef ARETE_CPU_BACKEND
 #include "runtime/cpu/device.h"
 #endif
+#ifdef ARETE_CUDA_BACKEND
+#include "runtime/emulator/device.h"
+#endif
 
 namespace arete {
 
@@ -47,6 +50,9 @@ constexpr auto devices = std::to_array<Row>({
     {"cpu", open_cpu},
 #endif
     {"interpreter", open_interpreter},
+#ifdef ARETE_CUDA_BACKEND
+    {"emulator", open_emulator},
+#endif
 });
 
 }  // namespace

@@ -9,8 +9,8 @@
 namespace arete {
 
 namespace {
-constexpr Stage all_stages[] = {Stage::Graph, Stage::Rewrites, Stage::Fusion,
-                                Stage::Loops, Stage::Llvm,     Stage::Asm};
+constexpr Stage all_stages[] = {Stage::Graph, Stage::Rewrites, Stage::Fusion, Stage::Loops,
+                                Stage::Llvm,  Stage::Asm,      Stage::Cuda};
 
 int number_from_environment(const char* variable, int fallback) {
     const char* text = std::getenv(variable);
@@ -32,6 +32,7 @@ std::string_view name(Stage stage) {
         case Stage::Loops: return "loops";
         case Stage::Llvm: return "llvm";
         case Stage::Asm: return "asm";
+        case Stage::Cuda: return "cuda";
     }
     return "?";
 }

@@ -7,7 +7,7 @@
 namespace arete {
 
 /// What `ARETE_DUMP` can name, in pipeline order.
-enum class Stage { Graph, Rewrites, Fusion, Loops, Llvm, Asm };
+enum class Stage { Graph, Rewrites, Fusion, Loops, Llvm, Asm, Cuda };
 
 /// The name of a stage as written in ARETE_DUMP: "graph", "rewrites", ...
 std::string_view name(Stage stage);
@@ -18,7 +18,7 @@ std::string user_cache_dir();
 struct Options {
     std::vector<Stage> dump;              ///< stages to write; none by default
     std::string dump_dir = "arete_dump";  ///< where; made if missing
-    /// Where functions run: "cpu", or "interpreter"; empty: the first that this build has.
+    /// Where functions run: "cpu", "interpreter", "emulator"; empty: the first that this build has.
     std::string device;
     int num_threads = 0;         ///< of device "cpu"; 0: one for each core
     std::string cpu = "native";  ///< of device "cpu": native, avx512, avx2, baseline, ...

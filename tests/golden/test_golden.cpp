@@ -213,7 +213,7 @@ TEST_CASE("dumps: none by default, and unknown stages are refused") {
     CHECK(!fs::exists(folder.path()));
     CHECK_THROWS_WITH_AS(parse_stages("graph,poem"),
                          "dump: there is no stage 'poem'; the stages are graph, rewrites, fusion, "
-                         "loops, llvm, asm, all",
+                         "loops, llvm, asm, cuda, all",
                          ArgumentError);
     o.dump = {Stage::Graph};
     o.dump_dir = "/proc/nothing/here";

@@ -1,0 +1,31 @@
+// From a nest to a kernel for a grid: the forms that it can have, and which is fastest.
+#pragma once
+
+#include <functional>
+#include <vector>
+
+#include "compiler/targets/cuda/forms.h"
+
+namespace arete::cuda {
+
+/// One form of a nest's kernel and what it is expected to take.
+struct Candidate {
+    std::string form;  ///< "each", "team of 64, 4 results", "tiles of 64 x 64"
+    double us = 0;
+    std::function<Kernel()> make;
+};
+/// All forms of a nest whose transcendental instructions have been expanded, the fastest first.
+/// The candidates refer to the nest and the card.
+std::vector<Candidate> candidates(const Nest& nest, const Card& card);
+
+/// The fastest form. Its comment says which it is, and the estimate.
+Kernel schedule(const Nest& nest, const Card& card);
+
+/// Parameters that are one memory become one: the first of them is read and written for all, as a
+/// printer may take others for memory of their own. `slots` says which memory, by parameter.
+void merge_aliases(Kernel& kernel, std::span<const int> slots);
+
+/// Microseconds that the nest's kernel is expected to take, its launch included.
+double estimated_us(const Nest& nest, const Card& card);
+
+}  // namespace arete::cuda

@@ -1,0 +1,49 @@
+// Sources as bytes: a table of launches in lines of words, then the text.
+#include "compiler/targets/cuda/source.h"
+
+#include <sstream>
+
+#include "compiler/core/error.h"
+
+namespace arete::cuda {
+
+namespace {
+constexpr std::string_view magic = "arete-cuda-1";
+}
+
+std::string to_bytes(const Source& source) {
+    std::string out = fmt::format("{} {} {}\n", magic, source.kernels.size(), source.steps.size());
+    for (const LaunchEntry& k : source.kernels)
+        out += fmt::format("{} {} {} {} {} {} {} {} {} {} {}\n", k.name, k.grid[0], k.grid[1],
+                           k.grid[2], k.block[0], k.block[1], k.block[2], k.shared_bytes,
+                           int{k.barriers}, int{k.status}, "w" + k.writes);
+    out += fmt::format("{}\n", fmt::join(source.steps, " "));
+    return out + source.text;
+}
+
+Source source_from(std::string_view bytes) {
+    std::istringstream in{std::string(bytes)};
+    std::string word;
+    std::size_t kernels = 0, steps = 0;
+    const auto bad = [] { fail<CompileError>({}, "these bytes are no program for a card"); };
+    if (!(in >> word >> kernels >> steps) || word != magic || kernels > bytes.size() ||
+        steps > bytes.size())
+        bad();
+    Source out;
+    for (std::size_t i = 0; i < kernels; ++i) {
+        LaunchEntry& k = out.kernels.emplace_back();
+        in >> k.name >> k.grid[0] >> k.grid[1] >> k.grid[2] >> k.block[0] >> k.block[1] >>
+            k.block[2] >> k.shared_bytes >> k.barriers >> k.status >> k.writes;
+        if (k.writes.empty()) bad();
+        k.writes.erase(0, 1);
+    }
+    for (std::size_t i = 0; i < steps; ++i) {
+        in >> out.steps.emplace_back();
+        if (out.steps.back() >= static_cast<int>(kernels) || out.steps.back() < -1) bad();
+    }
+    if (!in || in.get() != '\n') bad();
+    out.text = std::string(bytes.substr(static_cast<std::size_t>(in.tellg())));
+    return out;
+}
+
+}  // namespace arete::cuda

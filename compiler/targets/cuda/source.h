@@ -1,0 +1,46 @@
+// Programs as CUDA C++.
+#pragma once
+
+#include <array>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "compiler/program/program.h"
+
+namespace arete::cuda {
+
+/// How a kernel is launched.
+struct LaunchEntry {
+    std::string name;  ///< of the function
+    std::array<std::int64_t, 3> grid{1, 1, 1}, block{1, 1, 1};
+    std::int64_t shared_bytes = 0;  ///< of a block
+    bool barriers = false;          ///< threads wait for each other
+    bool status = false;            ///< the last argument is the status: checks may fail
+    std::string writes;             ///< by parameter before it: '1' where it is written
+
+    friend bool operator==(const LaunchEntry&, const LaunchEntry&) = default;
+};
+
+/// A program's kernels as CUDA C++ without the prelude, and how its steps launch them.
+struct Source {
+    std::string text;
+    std::vector<LaunchEntry> kernels;
+    /// By step, those of bodies behind the step that owns them: the kernel it launches, or -1.
+    std::vector<int> steps;
+
+    friend bool operator==(const Source&, const Source&) = default;
+};
+
+/// Prints the kernels of a scheduled program. Equal ones are printed once.
+Source print(const Program& program);
+
+/// One kernel as text under a name. `lines`: what it computes of the user's program.
+std::string print_kernel(const KernelStep& step, std::string_view lines, const std::string& name);
+
+/// A source in the form that caches keep, and back. The latter throws a CompileError where the
+/// bytes are no source.
+std::string to_bytes(const Source& source);
+Source source_from(std::string_view bytes);
+
+}  // namespace arete::cuda

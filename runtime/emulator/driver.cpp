@@ -1,0 +1,159 @@
+#include "runtime/emulator/driver.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <cstring>
+
+#include "compiler/core/error.h"
+#include "compiler/targets/cuda/prelude.h"
+
+namespace arete::emulator {
+
+namespace {
+
+constexpr std::size_t zone = 128;  // bytes before and behind each piece
+constexpr int zone_byte = 0xa5, unwritten = 0xff;
+
+bool untouched(const char* at) {
+    return std::all_of(at, at + zone, [](char c) { return c == static_cast<char>(zone_byte); });
+}
+
+}  // namespace
+
+EmulatorOptions EmulatorOptions::from_environment() {
+    EmulatorOptions o;
+    const char* order = std::getenv("ARETE_EMULATOR_ORDER");
+    const std::string_view v = order ? order : "";
+    if (v == "reversed")
+        o.order = ThreadOrder::reversed;
+    else if (v == "by-warp")
+        o.order = ThreadOrder::by_warp;
+    else if (!v.empty() && v != "round-robin")
+        fail<ArgumentError>(
+            {}, "ARETE_EMULATOR_ORDER={}: expected round-robin, reversed or by-warp", v);
+    return o;
+}
+
+// Kernels of one shared object. A run uses the state of the object's threads: one at a time.
+class EmulatorModule final : public cuda::GpuModule {
+  public:
+    EmulatorModule(const EmulatorDriver& driver, const cuda::Source& source,
+                   std::string_view object)
+        : driver_(driver),
+          kernels_(source.kernels),
+          library_(object),
+          fibers_(driver.options_.order, driver.options_.portable) {
+        for (const cuda::LaunchEntry& k : kernels_)
+            functions_.push_back(
+                reinterpret_cast<Function>(library_.symbol("arete_run_" + k.name)));
+        reinterpret_cast<void (*)(EmulatedThread*)>(library_.symbol("arete_set_thread"))(&state_);
+    }
+
+    void launch(std::size_t kernel, std::span<void* const> arguments) override {
+        const cuda::LaunchEntry& k = kernels_[kernel];
+        const Function f = functions_[kernel];
+        const unsigned size[3] = {static_cast<unsigned>(k.block[0]),
+                                  static_cast<unsigned>(k.block[1]),
+                                  static_cast<unsigned>(k.block[2])};
+        const std::int64_t blocks = k.grid[0] * k.grid[1] * k.grid[2];
+        const bool reversed = driver_.options_.order == ThreadOrder::reversed;
+        for (std::int64_t i = 0; i < blocks; ++i) {
+            const std::int64_t b = reversed ? blocks - 1 - i : i;
+            state_.block = {static_cast<unsigned>(b % k.grid[0]),
+                            static_cast<unsigned>(b / k.grid[0] % k.grid[1]),
+                            static_cast<unsigned>(b / k.grid[0] / k.grid[1])};
+            if (!k.barriers)
+                f(arguments.data(), size, reversed);
+            else
+                with_barriers(k, f, arguments.data(), size);
+        }
+        driver_.check_zones(k.name);
+    }
+
+  private:
+    using Function = void (*)(void* const* arguments, const unsigned* size, int reversed);
+
+    void with_barriers(const cuda::LaunchEntry& k, Function f, void* const* arguments,
+                       const unsigned* size) {
+        const auto bytes = static_cast<std::size_t>(k.shared_bytes);
+        shared_.assign((bytes + zone) / sizeof(double) + 1, 0);
+        state_.shared = reinterpret_cast<char*>(shared_.data());
+        std::memset(state_.shared, unwritten, bytes);
+        std::memset(state_.shared + bytes, zone_byte, zone);
+        const bool ended =
+            fibers_.run(static_cast<std::size_t>(size[0] * size[1] * size[2]),
+                        {size[0], size[1], size[2]}, state_, [&] { f(arguments, nullptr, 0); });
+        ARETE_CHECK(ended, "{}: threads of a block wait for others that do not come", k.name);
+        ARETE_CHECK(untouched(state_.shared + bytes),
+                    "{}: a thread writes behind its block's shared memory", k.name);
+    }
+
+    const EmulatorDriver& driver_;
+    std::vector<cuda::LaunchEntry> kernels_;
+    Library library_;
+    Fibers fibers_;
+    std::vector<Function> functions_;
+    EmulatedThread state_;
+    std::vector<double> shared_;  // of doubles, so that it begins where any element may
+};
+
+EmulatorDriver::EmulatorDriver(EmulatorOptions options)
+    : options_(std::move(options)), compiler_(options_.cache_dir) {}
+
+EmulatorDriver::~EmulatorDriver() {
+    for (const auto& [memory, piece] : pieces_) std::free(static_cast<char*>(memory) - zone);
+}
+
+void* EmulatorDriver::allocate(std::size_t bytes, std::string_view what) {
+    const std::size_t all = (bytes + 2 * zone + zone - 1) / zone * zone;
+    auto* memory = static_cast<char*>(std::aligned_alloc(zone, all));
+    if (!memory)
+        fail<MemoryError>({}, "device 'emulator': no memory for {} bytes of {}", bytes, what);
+    std::memset(memory, zone_byte, zone);
+    std::memset(memory + zone, unwritten, bytes);
+    std::memset(memory + zone + bytes, zone_byte, zone);
+    const std::lock_guard lock(mutex_);
+    pieces_.emplace(memory + zone, Piece{bytes, std::string(what)});
+    return memory + zone;
+}
+
+void EmulatorDriver::release(void* memory) noexcept {
+    const std::lock_guard lock(mutex_);
+    pieces_.erase(memory);
+    std::free(static_cast<char*>(memory) - zone);
+}
+
+void EmulatorDriver::copy_in(void* device, const void* host, std::size_t bytes) {
+    std::memcpy(device, host, bytes);
+}
+void EmulatorDriver::copy_out(void* host, const void* device, std::size_t bytes) {
+    std::memcpy(host, device, bytes);
+}
+void EmulatorDriver::copy(void* to, const void* from, std::size_t bytes) {
+    std::memcpy(to, from, bytes);
+}
+void EmulatorDriver::clear(void* memory, std::size_t bytes) {
+    std::memset(memory, 0, bytes);
+}
+
+std::string EmulatorDriver::text(const cuda::Source& source) {
+    std::string out = std::string(cuda::host_prelude()) + source.text + "\n";
+    for (const cuda::LaunchEntry& k : source.kernels)
+        out += fmt::format("ARETE_ENTRY({})\n", k.name);
+    return out;
+}
+
+std::unique_ptr<cuda::GpuModule> EmulatorDriver::load(const cuda::Source& source) {
+    return std::make_unique<EmulatorModule>(*this, source, compiler_.shared_object(text(source)));
+}
+
+void EmulatorDriver::check_zones(const std::string& kernel) const {
+    const std::lock_guard lock(mutex_);
+    for (const auto& [memory, piece] : pieces_) {
+        const auto* m = static_cast<const char*>(memory);
+        ARETE_CHECK(untouched(m - zone) && untouched(m + piece.bytes),
+                    "{}: a thread writes outside of '{}'", kernel, piece.what);
+    }
+}
+
+}  // namespace arete::emulator

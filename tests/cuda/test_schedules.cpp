@@ -1,0 +1,237 @@
+// Schedules for cards, without any CUDA: every form of every nest is well-formed, free of races and
+// computes what the nest does; and faults that are planted in them are found.
+#include <fstream>
+#include <sstream>
+
+#include <doctest/doctest.h>
+
+#include "compiler/core/error.h"
+#include "compiler/loops/collapse.h"
+#include "compiler/loops/grid.h"
+#include "compiler/program/interpret.h"
+#include "compiler/targets/cuda/schedule.h"
+#include "compiler/targets/cuda/source.h"
+#include "tests/cuda/cases.h"
+
+using namespace arete;
+using namespace arete::test;
+
+namespace {
+
+constexpr loops::Order orders[] = {loops::Order::Ascending, loops::Order::Reversed,
+                                   loops::Order::Shuffled, loops::Order::GreedyByWarp};
+
+void verify_kernels(const Program& program) {
+    for (const Step& s : program.steps) {
+        if (s.kernel()) loops::verify(s.kernel()->kernel, loops::GridLimits{});
+        for (const Program& body : s.bodies()) verify_kernels(body);
+    }
+}
+
+/// A case's scheduled kernels in the interpreter of grids.
+std::string wrong_in(const Case& c, loops::Order order, const Outcome& expected) {
+    verify_kernels(c.program());
+    const ProgramInterpreter scheduled(c.program(), ProgramInterpreter::Loops::Scheduled,
+                                       {.order = order});
+    const Outcome got = run(c, [&](std::span<void*> table) { return scheduled.run(table); });
+    return differences(c, got, expected);
+}
+
+/// One of so many choices of kernels, each in another order of threads. Returns how many programs
+/// there were.
+std::size_t check_choices(const std::vector<Case>& cases, std::size_t every) {
+    std::size_t programs = 0;
+    for (const Case& c : cases) {
+        const Outcome expected = by_nests(c);
+        for (std::size_t n = programs % every;; n += every) {
+            const std::optional<Case> choice = with_choice(c, n);
+            if (!choice) break;
+            const std::string wrong = wrong_in(*choice, orders[programs % 4], expected);
+            CHECK_MESSAGE(wrong.empty(), wrong);
+            ++programs;
+        }
+    }
+    return programs;
+}
+
+}  // namespace
+
+TEST_CASE("cuda schedules: every op's kernels compute what its nests do, for every dtype") {
+    std::size_t n = 0;
+    for (const Case& c : samples({std::begin(all_dtypes), std::end(all_dtypes)})) {
+        const std::string wrong = wrong_in(c, orders[n++ % 4], by_nests(c));
+        CHECK_MESSAGE(wrong.empty(), wrong);
+    }
+    MESSAGE(n, " programs");
+}
+
+TEST_CASE("cuda schedules: every form that a nest can have computes what it does") {
+    const std::size_t of_ops = check_choices(samples({DType::F32}), 1);
+    const std::size_t larger = check_choices(larger_cases(), 3);
+    MESSAGE(of_ops, " and ", larger, " programs");
+}
+
+namespace {
+
+/// A copy of the statements without the barrier of this number.
+void without_barrier(std::vector<loops::Stmt>& body, int& number) {
+    for (std::size_t i = 0; i < body.size(); ++i) {
+        if (body[i].get_if<loops::Barrier>() && number-- == 0) {
+            body.erase(body.begin() + static_cast<std::ptrdiff_t>(i));
+            return;
+        }
+        if (auto* l = body[i].get_if<loops::Loop>()) without_barrier(l->body, number);
+        if (auto* c = body[i].get_if<loops::If>()) without_barrier(c->body, number);
+    }
+}
+
+int barriers_in(const std::vector<loops::Stmt>& body) {
+    int n = 0;
+    for (const loops::Stmt& s : body) {
+        n += s.get_if<loops::Barrier>() != nullptr;
+        if (const auto* l = s.get_if<loops::Loop>()) n += barriers_in(l->body);
+        if (const auto* c = s.get_if<loops::If>()) n += barriers_in(c->body);
+    }
+    return n;
+}
+
+std::string error_in(const Case& c) {
+    const ProgramInterpreter scheduled(c.program(), ProgramInterpreter::Loops::Scheduled, {});
+    try {
+        (void)run(c, [&](std::span<void*> table) { return scheduled.run(table); });
+    } catch (const InternalError& e) {
+        return e.what();
+    }
+    return "";
+}
+
+/// The first form of the case's last nest whose name begins so.
+Case of_form(const Case& c, const std::string& form) {
+    for (std::size_t n = 0;; ++n) {
+        std::optional<Case> choice = with_choice(c, n);
+        REQUIRE(choice);
+        const loops::Kernel& k = choice->program().steps.back().kernel()->kernel;
+        if (k.comment.find("; " + form) != std::string::npos) return *std::move(choice);
+    }
+}
+
+Case reduction() {
+    const Expr x = matrix<float>("x", {6, 200});
+    return case_of("sum", "sum", {x}, {Generator(1).uniform({6, 200}, -1, 1)}, {max(x, Axes(1))});
+}
+Case product() {
+    const Expr x = matrix<float>("x", {40, 50}), y = matrix<float>("y", {50, 30});
+    return case_of("product", "product", {x, y},
+                   {Generator(1).uniform({40, 50}, -1, 1), Generator(2).uniform({50, 30}, -1, 1)},
+                   {dot(x, y)});
+}
+
+}  // namespace
+
+TEST_CASE("cuda schedules: a barrier that is left out is found") {
+    for (const auto& [c, form] : {std::pair{reduction(), "team of 32"},
+                                  {reduction(), "team of 256"},
+                                  {product(), "tiles of 16 x 16"},
+                                  {product(), "tiles of 64 x 64"}}) {
+        Case whole = of_form(c, form);
+        CAPTURE(form);
+        CHECK(error_in(whole).empty());
+        loops::Kernel& k = whole.compiled.program.steps.back().kernel()->kernel;
+        const loops::Kernel kept = k;
+        const int barriers = barriers_in(k.body);
+        CHECK(barriers >= 2);
+        for (int b = 0; b < barriers; ++b) {
+            CAPTURE(b);
+            k = kept;
+            int number = b;
+            without_barrier(k.body, number);
+            REQUIRE(barriers_in(k.body) == barriers - 1);
+            CHECK(error_in(whole).find("no barrier is between them") != std::string::npos);
+        }
+    }
+}
+
+namespace {
+
+// Moves the first store to a buffer of this kind of space.
+bool move_store(std::vector<loops::Stmt>& body, const loops::Kernel& k, loops::Space space,
+                std::int64_t by) {
+    for (loops::Stmt& s : body) {
+        if (auto* to = s.get_if<loops::StoreTo>();
+            to && k.buffers[static_cast<std::size_t>(to->buffer)].space == space) {
+            to->index = to->index + loops::Index(by);
+            return true;
+        }
+        if (auto* l = s.get_if<loops::Loop>(); l && move_store(l->body, k, space, by)) return true;
+        if (auto* i = s.get_if<loops::If>(); i && move_store(i->body, k, space, by)) return true;
+    }
+    return false;
+}
+
+}  // namespace
+
+TEST_CASE("cuda schedules: an index that is off by one is found") {
+    for (const loops::Space space : {loops::Space::Parameter, loops::Space::Shared})
+        for (const std::int64_t by : {-1, 1}) {
+            Case whole = of_form(reduction(), "team of 32");
+            loops::Kernel& k = whole.compiled.program.steps.back().kernel()->kernel;
+            std::vector<loops::Stmt> body = k.body;
+            REQUIRE(move_store(body, k, space, by));
+            k.body = body;
+            const std::string error = error_in(whole);
+            CAPTURE(error);
+            // A place beside the buffer, or one of another thread.
+            CHECK((error.find("outside") != std::string::npos ||
+                   error.find("no barrier is between them") != std::string::npos ||
+                   error.find("nothing") != std::string::npos));
+        }
+}
+
+TEST_CASE("cuda schedules: long sums are as accurate as on a processor") {
+    // Of equal numbers, whose roundings all go one way.
+    constexpr std::int64_t n = 200000;
+    Array tenths(DType::F32, {n});
+    for (std::int64_t i = 0; i < n; ++i) tenths.data<float>()[i] = 0.1f;
+    const double exact = n * static_cast<double>(0.1f), u = std::ldexp(1.0, -24);
+    const Expr x = vector<float>("x", {n});
+    const auto result = [](const Case& c) {
+        const ProgramInterpreter scheduled(c.program(), ProgramInterpreter::Loops::Scheduled, {});
+        const Outcome got = run(c, [&](std::span<void*> table) { return scheduled.run(table); });
+        return static_cast<double>(got.values[0].item<float>());
+    };
+    const Case total = case_of("sum", "sum", {x}, {tenths}, {sum(x)});
+    for (const char* form : {"a thread each", "team of 32,", "team of 1024,"})
+        CHECK(std::abs(result(of_form(total, form)) - exact) <= 20 * u * exact);
+    const Case average = case_of("mean", "mean", {x}, {tenths}, {mean(x)});
+    for (const char* form : {"a thread each", "team of 256,"})
+        CHECK(result(of_form(average, form)) == static_cast<double>(0.1f));
+}
+
+TEST_CASE("cuda schedules: tiles add up long sums in parts") {
+    constexpr std::int64_t k = 40000;
+    const Expr x = matrix<float>("x", {4, k}), y = matrix<float>("y", {k, 4});
+    Array a(DType::F32, {4, k}), b(DType::F32, {k, 4});
+    for (std::int64_t i = 0; i < a.size(); ++i) a.data<float>()[i] = 0.1f, b.data<float>()[i] = 1;
+    const Case c = of_form(case_of("dot", "dot", {x, y}, {a, b}, {dot(x, y)}), "tiles of 4 x 32");
+    const ProgramInterpreter scheduled(c.program(), ProgramInterpreter::Loops::Scheduled, {});
+    const Outcome got = run(c, [&](std::span<void*> table) { return scheduled.run(table); });
+    const double exact = k * static_cast<double>(0.1f), u = std::ldexp(1.0, -24);
+    for (std::int64_t i = 0; i < 16; ++i)
+        CHECK(std::abs(static_cast<double>(got.values[0].data<float>()[i]) - exact) <=
+              520 * u * exact);
+}
+
+TEST_CASE("docs/gpu.md shows the loops and the kernel that are made") {
+    const Expr x = matrix<float>("x", {64, 100});
+    const Case c = case_of("lengths", "lengths", {x}, {Generator(1).uniform({64, 100}, -1, 1)},
+                           {sqrt(sum(sqr(x), Axes(1)))});
+    const Step& step = c.program().steps.back();
+    std::stringstream page;
+    page << std::ifstream(ARETE_SOURCE_DIR "/docs/gpu.md").rdbuf();
+    const std::string loops = loops::to_string(step.kernel()->kernel),
+                      printed = cuda::print_kernel(*step.kernel(), "", "lengths_k0_sum_sqrt");
+    INFO(loops);
+    INFO(printed);
+    CHECK(page.str().find("```\n" + loops + "```\n") != std::string::npos);
+    CHECK(page.str().find("```cuda\n" + printed + "```\n") != std::string::npos);
+}
