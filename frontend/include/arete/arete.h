@@ -3,9 +3,12 @@
 
 #include "compiler/grad/grad.h"
 #include "compiler/graph/pp.h"
+#include "compiler/ops/activations.h"
+#include "compiler/ops/bits.h"
 #include "compiler/ops/branch.h"
 #include "compiler/ops/convolution.h"
 #include "compiler/ops/custom.h"
+#include "compiler/ops/elementary.h"
 #include "compiler/ops/elementwise.h"
 #include "compiler/ops/factorizations.h"
 #include "compiler/ops/indexing.h"
