@@ -56,8 +56,8 @@ const Definition definitions[] = {
      1},
     {"hard_sigmoid", [](X x) { return hard_sigmoid(x); },
      [](Real x) { return within(0.2L * x + 0.5L, 0, 1); }, 0, 1},
-    {"hard_sigmoid of PyTorch", [](X x) { return hard_sigmoid(x, 1.0 / 6); },
-     [](Real x) { return within(Real(1.0 / 6) * x + 0.5L, 0, 1); }, 0, 1},
+    {"hard_sigmoid of slope 1/4", [](X x) { return hard_sigmoid(x, 0.25); },
+     [](Real x) { return within(x / 4 + 0.5L, 0, 1); }, 0, 1},
     {"hard_swish", [](X x) { return hard_swish(x); },
      [](Real x) { return x * within(x / 6 + 0.5L, 0, 1); }, 0, far},
 };
