@@ -11,7 +11,7 @@ namespace arete {
 namespace {
 
 // Of one parameter: what it is, its gradient, the rate in its dtype.
-struct Step {
+struct Descent {
     const Shared& w;
     Operand g, rate;
     Loc loc;
@@ -46,20 +46,20 @@ std::vector<Update> updates_of(std::string_view name, const std::vector<Shared>&
             fail<GraphError>(loc, "{}: the gradient of {} is {}", name, describe(w, "a parameter"),
                              g.empty() ? std::string("empty") : g.type().str());
         const Expr own_rate = rate.beside(w.dtype(), name);
-        each(Step{w, at(cast(at(g, loc), w.dtype()), loc),
-                  at(cast(at(own_rate, loc), w.dtype()), loc), loc},
+        each(Descent{w, at(cast(at(g, loc), w.dtype()), loc),
+                     at(cast(at(own_rate, loc), w.dtype()), loc), loc},
              out);
     }
     return out;
 }
 
 // rho * old + (1 - rho) * now
-Operand blended(const Step& s, const Operand& old, const Operand& now, double rho) {
+Operand blended(const Descent& s, const Operand& old, const Operand& now, double rho) {
     return s(s(old * rho) + s(now * (1 - rho)));
 }
 
 // 1 - beta^t, which does not cancel for a beta near 1.
-Operand correction(const Step& s, const Operand& t, double beta) {
+Operand correction(const Descent& s, const Operand& t, double beta) {
     return s(-s(expm1(s(t * std::log(beta)))));
 }
 
@@ -69,8 +69,8 @@ std::vector<Update> adam_steps(std::string_view name, const std::vector<Shared>&
     const Loc loc = rate.loc;
     const Operand step = at(shared(Array(std::int64_t{0}), "step", false, loc.file, loc.line), loc);
     const Operand next = at(step + 1, loc);
-    std::vector<Update> out =
-        updates_of(name, params, gradients, rate, [&](const Step& s, std::vector<Update>& updates) {
+    std::vector<Update> out = updates_of(
+        name, params, gradients, rate, [&](const Descent& s, std::vector<Update>& updates) {
             const Operand m = s.memory(".m"), v = s.memory(".v");
             const Operand t = s(cast(next, s.w.dtype()));
             const Operand mean = blended(s, m, s.g, o.beta1);
@@ -101,7 +101,7 @@ Operand norm_of(const std::vector<Expr>& gradients, Loc loc) {
 std::vector<Update> sgd(const std::vector<Shared>& params, const std::vector<Expr>& gradients,
                         const Operand& rate) {
     return updates_of("sgd", params, gradients, rate,
-                      [](const Step& s, std::vector<Update>& updates) {
+                      [](const Descent& s, std::vector<Update>& updates) {
                           updates.emplace_back(s.w, s(s(s.w) - s(s.rate * s.g)));
                       });
 }
@@ -110,7 +110,7 @@ std::vector<Update> sgd_momentum(const std::vector<Shared>& params,
                                  const std::vector<Expr>& gradients, const Operand& rate,
                                  const MomentumOptions& o) {
     return updates_of("sgd_momentum", params, gradients, rate,
-                      [&o](const Step& s, std::vector<Update>& updates) {
+                      [&o](const Descent& s, std::vector<Update>& updates) {
                           const Operand v = s.memory(".velocity"), change = s(s.rate * s.g);
                           const Operand next = s(s(v * o.momentum) - change);
                           const Operand move = o.nesterov ? s(s(next * o.momentum) - change) : next;
@@ -122,7 +122,7 @@ std::vector<Update> sgd_momentum(const std::vector<Shared>& params,
 std::vector<Update> adagrad(const std::vector<Shared>& params, const std::vector<Expr>& gradients,
                             const Operand& rate, double epsilon) {
     return updates_of("adagrad", params, gradients, rate,
-                      [epsilon](const Step& s, std::vector<Update>& updates) {
+                      [epsilon](const Descent& s, std::vector<Update>& updates) {
                           const Operand squares = s.memory(".squares");
                           const Operand next = s(squares + s(sqr(s.g)));
                           const Operand root = s(s(sqrt(next)) + epsilon);
@@ -134,7 +134,7 @@ std::vector<Update> adagrad(const std::vector<Shared>& params, const std::vector
 std::vector<Update> rmsprop(const std::vector<Shared>& params, const std::vector<Expr>& gradients,
                             const Operand& rate, double rho, double epsilon) {
     return updates_of("rmsprop", params, gradients, rate,
-                      [=](const Step& s, std::vector<Update>& updates) {
+                      [=](const Descent& s, std::vector<Update>& updates) {
                           const Operand mean = s.memory(".mean_square");
                           const Operand next = blended(s, mean, s(sqr(s.g)), rho);
                           const Operand root = s(s(sqrt(next)) + epsilon);
@@ -146,7 +146,7 @@ std::vector<Update> rmsprop(const std::vector<Shared>& params, const std::vector
 std::vector<Update> adadelta(const std::vector<Shared>& params, const std::vector<Expr>& gradients,
                              const Operand& rate, double rho, double epsilon) {
     return updates_of(
-        "adadelta", params, gradients, rate, [=](const Step& s, std::vector<Update>& updates) {
+        "adadelta", params, gradients, rate, [=](const Descent& s, std::vector<Update>& updates) {
             const Operand mean = s.memory(".mean_square"), moved = s.memory(".mean_change");
             const Operand next = blended(s, mean, s(sqr(s.g)), rho);
             const Operand size = s(sqrt(s(moved + epsilon)));

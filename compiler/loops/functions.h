@@ -36,6 +36,8 @@ Value digamma(Value x);
 /// The derivative of digamma of an order from 1 on, within 16 ulp for x > 0. At -1, -2, ... it is
 /// infinite where the order is odd, and NaN where it is even, since its limits differ there.
 Value polygamma(int order, Value x);
+/// I_n(x) / x^n, of the modified Bessel function of the first kind, for n up to 6 within 4 ulp.
+Value bessel_ratio(int order, Value x);
 
 // Exact.
 /// |magnitude| with the sign of another, also that of a zero or NaN; and true where that is minus.

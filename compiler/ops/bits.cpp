@@ -69,7 +69,7 @@ std::vector<Sample> bitwise_not_samples() {
 }  // namespace
 
 constinit const OpDef trunc_op{
-    .info = {.name = "trunc"},
+    .info = {.name = "trunc", .traits = Trait::Rounds},
     .doc = "the integer next to a towards zero",
     .infer = infer_elementwise,
     .scalar = [](const ScalarArgs& x) { return is_float(x.dtype) ? ir::trunc(x[0]) : x[0]; },

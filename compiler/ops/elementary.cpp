@@ -18,7 +18,16 @@ namespace arete {
 using loops::Value;
 namespace ir = loops;
 
+extern const OpDef bessel_ratio_op;
+
 namespace {
+
+// I_n(x) / x^n, an even function whose slope is x times that of order n + 1: nothing cancels.
+Expr bessel_over_power(int order, const Operand& a) {
+    const Expr x = a.expr();
+    return apply(bessel_ratio_op, {cast(at(x, a.loc), float_of(x.dtype()))},
+                 {{"order", std::int64_t{order}}}, a.loc);
+}
 
 using Rows = std::vector<Expr>;
 
@@ -62,16 +71,28 @@ std::vector<Sample> polygamma_samples() {
     return out;
 }
 
+std::vector<Sample> bessel_samples() {
+    std::vector<Sample> out;
+    for (const int order : {0, 1, 2})
+        out.push_back({fmt::format("order {}", order),
+                       {{{37}, -4, 4}},
+                       [order](std::span<const Expr> x) { return bessel_over_power(order, x[0]); },
+                       true,
+                       true});
+    return out;
+}
+
 }  // namespace
 
-constinit const OpDef exp2_op{.info = {.name = "exp2", .traits = Trait::Increasing},
-                              .doc = "2 to the power of a",
-                              .infer = infer_elementwise_float,
-                              .scalar = [](const ScalarArgs& x) { return ir::exp2(x[0]); },
-                              .pullback = [](const PullbackArgs& a) -> Rows {
-                                  return {a.g[0] * (a.y[0] * std::numbers::ln2)};
-                              },
-                              .samples = smooth_samples<exp2>};
+constinit const OpDef exp2_op{
+    .info = {.name = "exp2", .traits = Trait::Increasing | Trait::NotNegative},
+    .doc = "2 to the power of a",
+    .infer = infer_elementwise_float,
+    .scalar = [](const ScalarArgs& x) { return ir::exp2(x[0]); },
+    .pullback = [](const PullbackArgs& a) -> Rows {
+        return {a.g[0] * (a.y[0] * std::numbers::ln2)};
+    },
+    .samples = smooth_samples<exp2>};
 constinit const OpDef log2_op{.info = {.name = "log2"},
                               .doc = "logarithm to base 2",
                               .infer = infer_elementwise_float,
@@ -97,17 +118,18 @@ constinit const OpDef cbrt_op{.info = {.name = "cbrt", .traits = Trait::Increasi
                                   return {a.g[0] * (sqr(1 / a.y[0]) * (1.0 / 3))};
                               },
                               .samples = smooth_samples<cbrt, 5, 40, 9>};
-constinit const OpDef hypot_op{.info = {.name = "hypot", .traits = Trait::Commutative},
-                               .doc = "sqrt(a^2 + b^2), without overflow",
-                               .arity = 2,
-                               .infer = infer_elementwise_float,
-                               .scalar = [](const ScalarArgs& x) { return ir::hypot(x[0], x[1]); },
-                               .pullback = [](const PullbackArgs& a) -> Rows {
-                                   const Expr& h = a.y[0];
-                                   return {where(neq(h, 0), a.g[0] * (a.x[0] / h), 0),
-                                           where(neq(h, 0), a.g[0] * (a.x[1] / h), 0)};
-                               },
-                               .samples = smooth_pairs<hypot>};
+constinit const OpDef hypot_op{
+    .info = {.name = "hypot", .traits = Trait::Commutative | Trait::NotNegative},
+    .doc = "sqrt(a^2 + b^2), without overflow",
+    .arity = 2,
+    .infer = infer_elementwise_float,
+    .scalar = [](const ScalarArgs& x) { return ir::hypot(x[0], x[1]); },
+    .pullback = [](const PullbackArgs& a) -> Rows {
+        const Expr& h = a.y[0];
+        return {where(neq(h, 0), a.g[0] * (a.x[0] / h), 0),
+                where(neq(h, 0), a.g[0] * (a.x[1] / h), 0)};
+    },
+    .samples = smooth_pairs<hypot>};
 constinit const OpDef one_minus_sqr_op{
     .info = {.name = "one_minus_sqr"},
     .doc = "1 - a^2, accurate where that is small",
@@ -130,7 +152,7 @@ constinit const OpDef asin_op{.info = {.name = "asin"},
                                   return {a.g[0] / sqrt(one_minus_sqr(a.x[0]))};
                               },
                               .samples = smooth_samples<asin, -9, 9>};
-constinit const OpDef acos_op{.info = {.name = "acos"},
+constinit const OpDef acos_op{.info = {.name = "acos", .traits = Trait::NotNegative},
                               .doc = "inverse of cosine",
                               .infer = infer_elementwise_float,
                               .scalar = [](const ScalarArgs& x) { return ir::acos(x[0]); },
@@ -166,7 +188,7 @@ constinit const OpDef sinh_op{
     .pullback = [](const PullbackArgs& a) -> Rows { return {a.g[0] * cosh(a.x[0])}; },
     .samples = smooth_samples<sinh>};
 constinit const OpDef cosh_op{
-    .info = {.name = "cosh"},
+    .info = {.name = "cosh", .traits = Trait::NotNegative},
     .doc = "hyperbolic cosine",
     .infer = infer_elementwise_float,
     .scalar = [](const ScalarArgs& x) { return ir::cosh(x[0]); },
@@ -235,6 +257,19 @@ constinit const OpDef polygamma_op{
         return {a.g[0] * polygamma(order + 1, a.x[0])};
     },
     .samples = polygamma_samples};
+constinit const OpDef bessel_ratio_op{
+    .info = {.name = "bessel_ratio"},
+    .doc = "the modified Bessel function of the first kind of attr order, over a to that power",
+    .infer = infer_elementwise_float,
+    .scalar =
+        [](const ScalarArgs& x) {
+            return ir::bessel_ratio(static_cast<int>(x.attrs.get<std::int64_t>("order")), x[0]);
+        },
+    .pullback = [](const PullbackArgs& a) -> Rows {
+        const auto order = static_cast<int>(a.node.attrs.get<std::int64_t>("order"));
+        return {a.g[0] * (a.x[0] * bessel_over_power(order + 1, a.x[0]))};
+    },
+    .samples = bessel_samples};
 
 // ---- builders
 
@@ -319,11 +354,20 @@ Expr polygamma(int n, const Operand& a) {
                  {{"order", std::int64_t{n}}}, a.loc);
 }
 
+Expr i0(const Operand& a) {
+    return bessel_over_power(0, a);
+}
+Expr i1(const Operand& a) {
+    const Operand x = at(cast(a, float_of(a.expr().dtype())), a.loc);
+    return x * at(bessel_over_power(1, x), a.loc);
+}
+
 std::span<const OpDef* const> elementary_ops() {
     static constexpr std::array rows = {
-        &exp2_op,  &log2_op,  &log10_op,  &cbrt_op,   &hypot_op,   &one_minus_sqr_op, &tan_op,
-        &asin_op,  &acos_op,  &atan_op,   &atan2_op,  &sinh_op,    &cosh_op,          &asinh_op,
-        &acosh_op, &atanh_op, &erfinv_op, &lgamma_op, &digamma_op, &polygamma_op};
+        &exp2_op,    &log2_op,      &log10_op,       &cbrt_op,  &hypot_op,  &one_minus_sqr_op,
+        &tan_op,     &asin_op,      &acos_op,        &atan_op,  &atan2_op,  &sinh_op,
+        &cosh_op,    &asinh_op,     &acosh_op,       &atanh_op, &erfinv_op, &lgamma_op,
+        &digamma_op, &polygamma_op, &bessel_ratio_op};
     return rows;
 }
 

@@ -40,4 +40,8 @@ Expr digamma(const Operand& a);
 /// a > 0 and n <= 10. SciPy's name and order. A GraphError where n is negative.
 Expr polygamma(int n, const Operand& a);
 
+/// Modified Bessel functions of the first kind of orders 0 and 1, within 4 ulp.
+Expr i0(const Operand& a);
+Expr i1(const Operand& a);
+
 }  // namespace arete

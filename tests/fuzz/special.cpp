@@ -109,6 +109,17 @@ long double polygamma(long double x, int order) {
     return order % 2 ? sum : -sum;
 }
 
+// I_n(x) / x^n by its series, whose terms have one sign.
+long double bessel_ratio(long double x, int order) {
+    if (std::isnan(x)) return x;
+    if (std::fabs(x) > 12000) return std::numeric_limits<long double>::infinity();
+    const long double z = x * x / 4;
+    long double term = std::ldexp(1.0L, -order) / std::tgamma(order + 1.0L), sum = term;
+    for (int k = 1; term > sum * 1e-21L || k * k < z; ++k)
+        sum += term *= z / (static_cast<long double>(k) * (order + k));
+    return sum;
+}
+
 template <long double (*F)(long double)>
 long double plain(long double x, int) {
     return F(x);
@@ -143,7 +154,8 @@ const Function* function_of(std::string_view op) {
         {"erfinv", plain<erfinv>},
         {"lgamma", plain<std::lgamma>},
         {"digamma", [](long double x, int) { return polygamma(x, 0); }},
-        {"polygamma", polygamma}};
+        {"polygamma", polygamma},
+        {"bessel_ratio", bessel_ratio}};
     const auto found = all.find(op);
     return found == all.end() ? nullptr : &found->second;
 }

@@ -56,6 +56,12 @@ Expr padded(X x, PadMode mode, std::vector<std::pair<std::int64_t, std::int64_t>
 const std::map<std::string, Composite>& composites() {
     constexpr double inf = std::numeric_limits<double>::infinity();
     static const std::map<std::string, Composite> table{
+        {"i0", of([](X x) { return i0(x[0]); })},
+        {"i1", of([](X x) { return i1(x[0]); })},
+        {"lgamma below 0", of([](X x) { return lgamma(x[0]); })},
+        {"digamma below 0", of([](X x) { return digamma(x[0]); })},
+        {"reciprocal", of([](X x) { return reciprocal(x[0]); })},
+        {"rsqrt", of([](X x) { return rsqrt(x[0]); })},
         {"stddev", of([](X x) { return stddev(x[0]); })},
         {"stddev 0", of([](X x) { return stddev(x[0], 0); })},
         {"stddev kept", of([](X x) {

@@ -169,6 +169,20 @@ Real gamma_slope(Real x, int order) {
                std::pow(x, static_cast<Real>(2 * j + n));
     return n % 2 ? sum : -sum;
 }
+// I_n(x) / x^n, whose slope is x times that of order n + 1.
+Real bessel_ratio(Real x, int order) {
+    if (std::fabs(x) > 11000) return infinite;
+    const Real z = x * x / 4;
+    Real term = std::ldexp(Real(1), -order) / std::tgamma(Real(order + 1)), sum = term;
+    for (int k = 1; term > sum * 1e-21L || Real(k) * k < z; ++k)
+        sum += term *= z / (Real(k) * (order + k));
+    return sum;
+}
+Slopes bessel_slopes(Real x, int order) {
+    const auto k = [&](int n) { return bessel_ratio(x, order + n); };
+    return {x * k(1), k(1) + x * x * k(2), x * (3 * k(2) + x * x * k(3))};
+}
+
 Slopes gamma_slopes(Real x, int order) {
     return {gamma_slope(x, order), gamma_slope(x, order + 1), gamma_slope(x, order + 2)};
 }
@@ -331,6 +345,7 @@ const std::map<std::string, Slopes (*)(Real, int)> expected{
     {"lgamma", [](Real x, int) { return gamma_slopes(x, 1); }},
     {"digamma", [](Real x, int) { return gamma_slopes(x, 2); }},
     {"polygamma", [](Real x, int order) { return gamma_slopes(x, order + 2); }},
+    {"bessel_ratio", [](Real x, int order) { return bessel_slopes(x, order); }},
     {"softsign",
      [](Real x, int) {
          // The second derivative jumps at 0.

@@ -47,6 +47,15 @@ holes[:, 4] = np.nan
 zeros_in = x.copy()
 zeros_in[1, 2] = zeros_in[3, 0] = 0
 
+# ---- functions
+below = np.array([-0.3, -0.5, -1.7, -2.2, -5.6, -20.25, -100.75])
+case("i0", [v], sc.i0(v))
+case("i1", [x], sc.i1(x))
+case("lgamma below 0", [below], sc.gammaln(below))
+case("digamma below 0", [below], sc.digamma(below))
+case("reciprocal", [v], 1 / v)
+case("rsqrt", [np.abs(v)], 1 / np.sqrt(np.abs(v)))
+
 # ---- reductions
 case("stddev", [x], np.std(x))
 case("stddev 0", [x], np.std(x, axis=0))

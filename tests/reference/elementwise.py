@@ -342,6 +342,14 @@ def polygamma_special(k):
     return f
 
 
+def bessel_ratio(n):
+    return lambda x: mp.besseli(n, x) / x**n if abs(x) < 2000 else mp.inf
+
+
+def bessel_special(n):
+    return lambda x: rounded(1 / (mp.mpf(2) ** n * mp.factorial(n))) if x == 0 else abs(x)
+
+
 ORDERED = {
     "gumbel": [(k, "moderate", 256, gumbel(k)) for k in (0, 1, 2)],
     "erfcx_slope": [(k, "moderate", 8.0 ** k * 2, unary(lambda x, k=k: erfcx_slope(k)(x), None)) for k in (1, 2, 3)],
@@ -349,6 +357,8 @@ ORDERED = {
     "polygamma": [(k, "positive", 16, unary(polygamma(k), polygamma_special(k), lambda x: x < 0 and x == np.floor(x)))
                   for k in (1, 2, 3, 6)],
 }
+
+ORDERED["bessel_ratio"] = [(k, "general", 4, unary(bessel_ratio(k), bessel_special(k))) for k in (0, 1, 2, 4)]
 
 NORMAL["erfc_hazard"] = ("moderate", 8, unary(lambda x: hazard(x), None))
 NORMAL["gumbel_cdf"] = ("moderate", 8, unary(lambda x: -mp.expm1(-mp.exp(x)), lambda x: -np.expm1(-np.exp(x))))
