@@ -51,6 +51,9 @@ Value nextafter(Value x, Value y);
 Value trunc_quotient(Value a, Value b);
 /// What trunc_quotient leaves, with the sign of a, as C's fmod and %. Of integers 0 where b is.
 Value trunc_remainder(Value a, Value b);
+/// The greatest common divisor of integers, not negative but where it wraps (of INT_MIN and 0);
+/// that of 0 and 0 is 0.
+Value greatest_divisor(Value a, Value b);
 /// Bits of an integer moved by `count` of the same type. What leaves the type is lost; all bits do
 /// where count is negative or not below the width. To the right the sign is moved in.
 Value shift_left(Value a, Value count);

@@ -47,6 +47,23 @@ Value trunc_quotient(Value a, Value b) {
     return select(lt(abs(plain), math::infinity), select(eq(q, 0.0), zero, q), plain);
 }
 
+// Euclid's algorithm with remainders of least magnitude, as many steps as the largest numbers take:
+// of numbers below 2^n that is (n + 1.5) log(2) / log(1 + sqrt(2)), and one. Then steps change
+// nothing more.
+Value greatest_divisor(Value a, Value b) {
+    const DType t = a.dtype();
+    const int steps = t == DType::U8 ? 10 : t == DType::I32 ? 28 : 54;
+    for (int k = 0; k < steps; ++k) {
+        // r has the sign of b, the other remainder that of -b.
+        Value r = rem(a, b);
+        Value other = t == DType::U8 ? b - r : r - b;
+        Value next = select(lt(abs(other), abs(r)), other, r);
+        a = select(ne(b, literal(b, 0)), b, a);
+        b = next;
+    }
+    return abs(a);
+}
+
 namespace {
 
 // Is a shift by this count one by less than the width? And the count, or 0.

@@ -160,6 +160,14 @@ constinit const OpDef right_shift_op{
     .scalar = [](const ScalarArgs& x) { return ir::shift_right(x[0], x[1]); },
     .pullback = no_gradient,
     .samples = shift_samples<right_shift>};
+constinit const OpDef gcd_op{
+    .info = {.name = "gcd", .traits = Trait::Commutative},
+    .doc = "greatest common divisor of integers",
+    .arity = 2,
+    .infer = infer_shift,
+    .scalar = [](const ScalarArgs& x) { return ir::greatest_divisor(x[0], x[1]); },
+    .pullback = no_gradient,
+    .samples = bit_samples<gcd>};
 
 // ---- builders
 
@@ -220,6 +228,15 @@ Expr bitwise_xor(const Operand& a, const Operand& b) {
 Expr bitwise_not(const Operand& a) {
     return apply(bitwise_not_op, {a.expr()}, {}, a.loc);
 }
+Expr gcd(const Operand& a, const Operand& b) {
+    return exact_pair(gcd_op, a, b, true);
+}
+Expr lcm(const Operand& a, const Operand& b) {
+    const Expr divisor = gcd(a, b);
+    // 0 / 0 is 0.
+    const Expr part = trunc_div(a, at(divisor, a.loc));
+    return abs(at(at(part, a.loc) * b, a.loc));
+}
 Expr left_shift(const Operand& a, const Operand& b) {
     return exact_pair(left_shift_op, a, b, true);
 }
@@ -228,10 +245,10 @@ Expr right_shift(const Operand& a, const Operand& b) {
 }
 
 std::span<const OpDef* const> bits_ops() {
-    static constexpr std::array rows = {&trunc_op,       &trunc_div_op,  &fmod_op,
-                                        &signbit_op,     &copysign_op,   &nextafter_op,
-                                        &bitwise_and_op, &bitwise_or_op, &bitwise_xor_op,
-                                        &bitwise_not_op, &left_shift_op, &right_shift_op};
+    static constexpr std::array rows = {
+        &trunc_op,      &trunc_div_op,   &fmod_op,       &signbit_op,     &copysign_op,
+        &nextafter_op,  &bitwise_and_op, &bitwise_or_op, &bitwise_xor_op, &bitwise_not_op,
+        &left_shift_op, &right_shift_op, &gcd_op};
     return rows;
 }
 

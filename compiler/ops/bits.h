@@ -26,6 +26,11 @@ Expr copysign(const Operand& a, const Operand& b);
 /// give f32. Not differentiable.
 Expr nextafter(const Operand& a, const Operand& b);
 
+/// Greatest common divisor and least common multiple of integers, not negative but where they wrap;
+/// with 0 the other's magnitude, and 0. Bools count as i32. A GraphError for floats.
+Expr gcd(const Operand& a, const Operand& b);
+Expr lcm(const Operand& a, const Operand& b);
+
 /// Bits of integers and bools; a GraphError for floats.
 Expr bitwise_and(const Operand& a, const Operand& b);
 Expr bitwise_or(const Operand& a, const Operand& b);

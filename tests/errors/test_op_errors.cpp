@@ -39,6 +39,7 @@ TEST_CASE("op errors: bits are of integers") {
     refuses(__LINE__, [&] { bitwise_or(i, 0.5); }, "bitwise_or: needs integers: argument 1 is f32[4]");
     refuses(__LINE__, [&] { bitwise_xor(x, x); }, "bitwise_xor: needs integers: x is f32[4,3]");
     refuses(__LINE__, [&] { bitwise_not(x); }, "bitwise_not: needs integers: x is f32[4,3]");
+    refuses(__LINE__, [&] { gcd(x, 2); }, "gcd: needs integers: x is f32[4,3]");
     refuses(__LINE__, [&] { left_shift(x, 2); }, "left_shift: needs integers: x is f32[4,3]");
     refuses(__LINE__, [&] { right_shift(i, j); },
             "right_shift: shapes cannot be broadcast together: i is i32[4], j is i32[5]");

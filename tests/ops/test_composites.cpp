@@ -62,6 +62,8 @@ const std::map<std::string, Composite>& composites() {
         {"digamma below 0", of([](X x) { return digamma(x[0]); })},
         {"reciprocal", of([](X x) { return reciprocal(x[0]); })},
         {"rsqrt", of([](X x) { return rsqrt(x[0]); })},
+        {"gcd", stepwise([](X x) { return gcd(x[0], x[1]); })},
+        {"lcm", stepwise([](X x) { return lcm(x[0], x[1]); })},
         {"stddev", of([](X x) { return stddev(x[0]); })},
         {"stddev 0", of([](X x) { return stddev(x[0], 0); })},
         {"stddev kept", of([](X x) {

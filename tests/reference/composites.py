@@ -56,6 +56,11 @@ case("digamma below 0", [below], sc.digamma(below))
 case("reciprocal", [v], 1 / v)
 case("rsqrt", [np.abs(v)], 1 / np.sqrt(np.abs(v)))
 
+p, q = rng.integers(-60, 60, size=40), rng.integers(-60, 60, size=40)
+p[0] = q[0] = p[1] = q[2] = 0
+case("gcd", [p, q], np.gcd(p, q))
+case("lcm", [p, q], np.lcm(p, q))
+
 # ---- reductions
 case("stddev", [x], np.std(x))
 case("stddev 0", [x], np.std(x, axis=0))

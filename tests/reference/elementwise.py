@@ -15,6 +15,7 @@ Lines of elementwise.txt:
     DTYPE VALUES                        its results: those of f32 rows in f64, before they are rounded
 """
 
+import math
 import pathlib
 import struct
 
@@ -406,6 +407,7 @@ INTEGER_BINARY = {
     "trunc_div": lambda a, b, t: wrapped(abs(a) // abs(b) * (1 if (a < 0) == (b < 0) else -1), t) if b else 0,
     "fmod": lambda a, b, t: abs(a) % abs(b) * (-1 if a < 0 else 1) if b else 0,
     "maximum": lambda a, b, t: max(a, b), "minimum": lambda a, b, t: min(a, b),
+    "gcd": lambda a, b, t: wrapped(math.gcd(a, b), t),
     "bitwise_and": lambda a, b, t: a & b, "bitwise_or": lambda a, b, t: a | b, "bitwise_xor": lambda a, b, t: a ^ b,
     "left_shift": lambda a, b, t: wrapped(a << b, t) if 0 <= b < 8 * WIDTH[t] else 0, "right_shift": shift_right,
 }
