@@ -10,7 +10,7 @@ using namespace arete;
 
 // [region mish]
 /// Mish, an activation that Arete does not have: z * tanh(softplus(z)).
-Expr mish(const Expr& z) { return z * tanh(softplus(z)); }
+Expr my_mish(const Expr& z) { return z * tanh(softplus(z)); }
 // [end]
 
 int main(int argc, char** argv) {
@@ -21,7 +21,7 @@ int main(int argc, char** argv) {
         options.dump_dir = argc > 1 ? argv[1] : "arete_dump";
 
         auto x = vector<float>("x", {8});
-        auto y = mish(x);
+        auto y = my_mish(x);
         auto dy = grad(sum(y), x);
         auto f = function({.inputs = {x}, .outputs = {y, dy}, .name = "mish", .options = options});
         // [end]

@@ -271,7 +271,10 @@ Index Index::simplified(Extents extents) const {
             break;
         }
     }
-    return best;
+    // What is shorter may say less of where it lies: c (e mod k) is below c k, and nobody sees it of
+    // the difference.
+    const Range own = range(extents), found = best.range(extents);
+    return found.low < own.low || found.high > own.high ? *this : best;
 }
 
 Range Index::range(Extents extents) const {

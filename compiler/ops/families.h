@@ -9,6 +9,9 @@ namespace arete {
 
 std::span<const OpDef* const> elementwise_ops();
 std::span<const OpDef* const> special_ops();
+std::span<const OpDef* const> elementary_ops();
+std::span<const OpDef* const> bits_ops();
+std::span<const OpDef* const> activation_ops();
 std::span<const OpDef* const> reduction_ops();
 std::span<const OpDef* const> movement_ops();
 std::span<const OpDef* const> indexing_ops();

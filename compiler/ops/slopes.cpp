@@ -248,4 +248,14 @@ Expr unless_flat(const Expr& g, const Expr& x) {
     return where(abs(at(x, {})) > flat_from(x), 0, at(g, {}));
 }
 
+Expr unless_infinite(const Expr& g, const Expr& x) {
+    const double infinite = std::numeric_limits<double>::infinity();
+    return where(eq(at(abs(at(x, {})), {}), infinite), 0, at(g, {}));
+}
+
+Expr unless_far(const Expr& g, const Expr& x) {
+    const double far = x.dtype() == DType::F32 ? 0x1p64 : 0x1p512;
+    return where(at(abs(at(x, {})), {}) >= far, 0, at(g, {}));
+}
+
 }  // namespace arete

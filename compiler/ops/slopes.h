@@ -16,6 +16,11 @@ Expr quotient(const Expr& g, const Expr& y);
 /// made with exponentials, which may have overflowed.
 Expr unless_flat_below(const Expr& g, const Expr& x);
 Expr unless_flat(const Expr& g, const Expr& x);
+/// The gradient g of f(x), which vanishes where x is infinite: exactly 0 there, so that its own
+/// slopes are, too.
+Expr unless_infinite(const Expr& g, const Expr& x);
+/// The same of one that vanishes as 1 / x^2: 0 where that overflows.
+Expr unless_far(const Expr& g, const Expr& x);
 /// True for squares, other powers above 1 of what is not negative, and sums and positive multiples
 /// of such: never negative, and where they are 0 their gradient is, too.
 bool is_sum_of_squares(const Expr& e);

@@ -11,8 +11,8 @@ namespace {
 
 // [region row]
 /// a / (1 + |a|). The row is the whole definition: type rule, one element, gradient.
-constinit const OpDef softsign_op{
-    .info = {.name = "softsign"},
+constinit const OpDef my_softsign_op{
+    .info = {.name = "my_softsign"},
     .doc = "a / (1 + |a|)",
     .infer = infer_elementwise_float,
     .scalar = [](const ScalarArgs& x) { return x[0] / (1.0 + loops::abs(x[0])); },
@@ -23,8 +23,8 @@ constinit const OpDef softsign_op{
 
 // [region builder]
 /// What users call: an Operand takes expressions, arrays and numbers, and knows the caller's line.
-Expr softsign(const Operand& a) {
-    return apply(softsign_op, {a.expr()}, {}, a.loc);
+Expr my_softsign(const Operand& a) {
+    return apply(my_softsign_op, {a.expr()}, {}, a.loc);
 }
 // [end]
 
@@ -76,15 +76,15 @@ int main() {
     try {
         // [region use]
         auto x = vector<float>("x");
-        auto y = softsign(x);
+        auto y = my_softsign(x);
         auto dy = grad(sum(y), x);
         auto f = function({.inputs = {x}, .outputs = {y, dy}});
         const auto values = f(std::vector<float>{-3, -1, 0, 1, 3});
-        fmt::print("softsign  {}\nsoftsign' {}\n", values[0].str(), values[1].str());
+        fmt::print("my_softsign  {}\nsoftsign' {}\n", values[0].str(), values[1].str());
         // [end]
 
         // [region use_lowered]
-        auto s = window_sum(softsign(x), 2);
+        auto s = window_sum(my_softsign(x), 2);
         auto ds = grad(sum(sqr(s)), x);
         auto g = function({.inputs = {x}, .outputs = {s, ds}});
         const auto sums = g(std::vector<float>{-3, -1, 0, 1, 3});

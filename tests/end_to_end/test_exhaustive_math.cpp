@@ -55,6 +55,19 @@ const Elementary functions[] = {
     {"erfc", erfc, std::erfc, std::erfc, 4},
     {"sin", sin, std::sin, std::sin},
     {"cos", cos, std::cos, std::cos},
+    {"tan", tan, std::tan, std::tan},
+    {"exp2", exp2, std::exp2, std::exp2},
+    {"log2", log2, std::log2, std::log2},
+    {"log10", log10, std::log10, std::log10},
+    {"cbrt", cbrt, std::cbrt, std::cbrt},
+    {"asin", asin, std::asin, std::asin},
+    {"acos", acos, std::acos, std::acos},
+    {"atan", atan, std::atan, std::atan},
+    {"sinh", sinh, std::sinh, std::sinh},
+    {"cosh", cosh, std::cosh, std::cosh},
+    {"asinh", asinh, std::asinh, std::asinh},
+    {"acosh", acosh, std::acosh, std::acosh},
+    {"atanh", atanh, std::atanh, std::atanh},
 };
 
 constexpr double wrong = std::numeric_limits<double>::infinity();

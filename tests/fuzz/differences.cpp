@@ -101,7 +101,8 @@ Expr with_documented_ties(const Expr& cost, Binding& leaves) {
 
 // Does it hold a function that is constant in pieces?
 bool has_rounding(const Expr& e) {
-    for (const char* op : {"floor", "ceil", "round", "floordiv", "mod"})
+    for (const char* op :
+         {"floor", "ceil", "round", "trunc", "floordiv", "mod", "trunc_div", "fmod", "copysign"})
         if (has_op(e, op)) return true;
     return false;
 }

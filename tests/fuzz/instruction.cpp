@@ -189,15 +189,30 @@ void Arithmetic::compute(const Instr& instr, std::span<const Slot* const> args,
         case Op::Shr:
             if (is_float(instr.dtype)) return floats(instr, args, of, out);
             return integers(instr, args, out);
+        case Op::SinIf:
+        case Op::CosIf:
+        case Op::FmodIf: return rare(instr, args, out);
         case Op::IndexOf:  // of the walk
         case Op::Load:
         case Op::LoadIf:
-        case Op::Acc:
-        case Op::SinIf:  // of native code alone
-        case Op::CosIf:
-        case Op::FmodIf: break;
+        case Op::Acc: break;
     }
     throw InternalError(fmt::format("fuzz: {} in a nest", name(instr.op)));
+}
+
+void Arithmetic::rare(const Instr& instr, std::span<const Slot* const> args, Slot& out) {
+    for (std::size_t l = 0; l < lanes; ++l) {
+        const long double a = args[1]->f[l];
+        const bool wanted = args[0]->i[l] != 0;
+        out.f[l] = !wanted                 ? 0
+                   : instr.op == Op::SinIf ? unary(Op::Sin, a)
+                   : instr.op == Op::CosIf ? unary(Op::Cos, a)
+                                           : binary(Op::Fmod, a, args[2]->f[l]);
+        if (wanted && instr.op != Op::FmodIf)
+            out.f[l] = settle(instr.dtype, out.f[l], static_cast<int>(l), function_ulps, true);
+        out.raw[l] = out.f[l];
+    }
+    out.inexact = out.inexact || instr.op != Op::FmodIf;
 }
 
 void Arithmetic::select(std::span<const Slot* const> args, Slot& out) {

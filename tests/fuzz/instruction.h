@@ -56,6 +56,8 @@ class Arithmetic {
     void compute(const loops::Instr& instr, std::span<const Slot* const> args,
                  std::span<const loops::Instr* const> of, Slot& out);
     void constant(const loops::Instr& instr, Slot& out);
+    /// A function of few elements, 0 where its condition does not hold.
+    void rare(const loops::Instr& instr, std::span<const Slot* const> args, Slot& out);
     static void select(std::span<const Slot* const> args, Slot& out);
     void floats(const loops::Instr& instr, std::span<const Slot* const> args,
                 std::span<const loops::Instr* const> of, Slot& out);

@@ -7,7 +7,7 @@ using namespace arete::test;
 
 namespace {
 
-Expr norm(const Expr& x) {
+Expr length(const Expr& x) {
     return sqrt(sum(sqr(x)));
 }
 
@@ -48,22 +48,22 @@ TEST_CASE("maximum, minimum, clipping, relu and abs choose") {
 
 TEST_CASE("norms have gradient 0 at 0, and squares of norms all derivatives") {
     check_all({
-        {"norm", norm, {0, 0}, {0, 0}},
-        {"norm elsewhere", norm, {3, 4}, {0.6, 0.8}},
-        {"square", [](X x) { return sqr(norm(x)); }, {0, 0}, {0, 0}, {2, 2}},
-        {"square elsewhere", [](X x) { return sqr(norm(x)); }, {3, 4}, {6, 8}, {2, 2}},
-        {"times itself", [](X x) { return norm(x) * norm(x); }, {0, 0}, {0, 0}},
+        {"norm", length, {0, 0}, {0, 0}},
+        {"norm elsewhere", length, {3, 4}, {0.6, 0.8}},
+        {"square", [](X x) { return sqr(length(x)); }, {0, 0}, {0, 0}, {2, 2}},
+        {"square elsewhere", [](X x) { return sqr(length(x)); }, {3, 4}, {6, 8}, {2, 2}},
+        {"times itself", [](X x) { return length(x) * length(x); }, {0, 0}, {0, 0}},
         {"the same times itself",
          [](X x) {
-             const Expr n = norm(x);
+             const Expr n = length(x);
              return n * n / 2;
          },
          {0, 0},
          {0, 0},
          {1, 1}},
-        {"power", [](X x) { return pow(norm(x), 2); }, {0, 0}, {0, 0}, {2, 2}},
-        {"third power", [](X x) { return pow(norm(x), 3); }, {0, 0}, {0, 0}, {0, 0}},
-        {"fourth power", [](X x) { return sqr(sqr(norm(x))); }, {0, 0}, {0, 0}, {0, 0}},
+        {"power", [](X x) { return pow(length(x), 2); }, {0, 0}, {0, 0}, {2, 2}},
+        {"third power", [](X x) { return pow(length(x), 3); }, {0, 0}, {0, 0}, {0, 0}},
+        {"fourth power", [](X x) { return sqr(sqr(length(x))); }, {0, 0}, {0, 0}, {0, 0}},
         {"written as a power",
          [](X x) { return sqr(pow(sum(pow(x, 2)), 0.5)); },
          {0, 0},
@@ -77,7 +77,7 @@ TEST_CASE("norms have gradient 0 at 0, and squares of norms all derivatives") {
          {2, 2, 2, 2}},
         {"Huber's loss",
          [](X x) {
-             const Expr n = norm(x);
+             const Expr n = length(x);
              return where(n < 1, sqr(n) / 2, n - 0.5);
          },
          {0, 0},
@@ -85,7 +85,7 @@ TEST_CASE("norms have gradient 0 at 0, and squares of norms all derivatives") {
          {1, 1}},
         {"Huber's loss elsewhere",
          [](X x) {
-             const Expr n = norm(x);
+             const Expr n = length(x);
              return where(n < 1, sqr(n) / 2, n - 0.5);
          },
          {3, 4},
@@ -100,7 +100,7 @@ TEST_CASE("norms have gradient 0 at 0, and squares of norms all derivatives") {
          {2, 2, 2, 2}},
         {"one norm for many",
          [](X x) {
-             return sqr(norm(x) * cast(numbers({1, 2}), x.dtype())) / 5;
+             return sqr(length(x) * cast(numbers({1, 2}), x.dtype())) / 5;
          },
          {0, 0},
          {0, 0},
@@ -123,7 +123,7 @@ TEST_CASE("norms have gradient 0 at 0, and squares of norms all derivatives") {
         {"the norm of order 1", [](X x) { return sqr(sqrt(sum(abs(x)))); }, {0, -2}, {0, -1}},
         {"direction",
          [](X x) {
-             const Expr n = norm(x);
+             const Expr n = length(x);
              return where(n > 0, x / n, 0);
          },
          {0, 0},
@@ -137,14 +137,14 @@ TEST_CASE("norms have gradient 0 at 0, and squares of norms all derivatives") {
 TEST_CASE("smooth functions of a norm have their second derivatives at 0") {
     const double n = 5, s = std::sin(n) / n, c = std::cos(n) - s;
     check_all({
-        {"1 - cos", [](X x) { return 1 - cos(norm(x)); }, {0, 0}, {0, 0}, {1, 1}},
+        {"1 - cos", [](X x) { return 1 - cos(length(x)); }, {0, 0}, {0, 0}, {1, 1}},
         {"1 - cos elsewhere",
-         [](X x) { return 1 - cos(norm(x)); },
+         [](X x) { return 1 - cos(length(x)); },
          {3, 4},
          {3 * s, 4 * s},
          {s + c * 21 / 25, s + c * 28 / 25}},
-        {"log(cosh)", [](X x) { return log_cosh(norm(x)); }, {0, 0}, {0, 0}, {1, 1}},
-        {"the square of a sine", [](X x) { return sqr(sin(norm(x))); }, {0, 0}, {0, 0}, {2, 2}},
+        {"log(cosh)", [](X x) { return log_cosh(length(x)); }, {0, 0}, {0, 0}, {1, 1}},
+        {"the square of a sine", [](X x) { return sqr(sin(length(x))); }, {0, 0}, {0, 0}, {2, 2}},
         {"rows",
          [](X x) { return -2 * cos(sqrt(sum(sqr(matrix_of(x)), 1))); },
          {0, 0, 3, 4},

@@ -61,6 +61,8 @@ TEST_CASE("hessians: mixed derivatives of two operands are equal at all pairs of
             const double u = first.as_double(i), v = second.as_double(i);
             const bool none = (u == 0 && v == 1) || std::isinf(u) || std::isinf(v);
             if (none && op->info.name == std::string_view("pow")) continue;
+            // Of an angle it is 1 / h^2, which has overflowed.
+            if (op->info.name == std::string_view("atan2") && std::hypot(u, v) < 1e-200) continue;
             const double a = got[0].as_double(i), b = got[1].as_double(i);
             CHECK_MESSAGE(alike(a, b), "at ", u, ", ", v, ": ", a, " and ", b);
         }

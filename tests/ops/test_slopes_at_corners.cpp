@@ -119,6 +119,74 @@ Slopes constant_slope(Real v) {
     return {v, 0, 0};
 }
 
+// log, of a base.
+Slopes logarithm_slopes(Real x, Real c) {
+    return {c / x, -c / x / x, 2 * c / x / x / x};
+}
+
+// 1 / sqrt(1 - x^2)
+Slopes asin_slopes(Real x) {
+    const Real d = (1 - x) * (1 + x), r = 1 / std::sqrt(d);
+    // At the ends all are infinite, the third a difference of infinities.
+    return {r, x / d * r, std::fabs(x) == 1 ? NaN : (1 + 2 * x * x) / d / d * r};
+}
+
+// 1 / sqrt(x^2 + c), of c = 1 and -1.
+Slopes root_slopes(Real x, Real c) {
+    if (std::isinf(x)) return {0, 0, 0};
+    const Real d = c > 0 ? 1 + x * x : (x - 1) * (x + 1), r = 1 / std::sqrt(d);
+    return {r, -x / d * r, d == 0 ? NaN : (2 * x * x - c) / d / d * r};
+}
+
+Real erfinv(Real x) {
+    const Real a = std::fabs(x);
+    if (a == 1) return std::copysign(infinite, x);
+    Real y = a < 0.5L ? a : std::sqrt(-std::log((1 - a) * (1 + a)));
+    for (int k = 0; k < 200; ++k) {
+        const Real step = (a < 0.5L ? std::erf(y) - a : (1 - a) - std::erfc(y)) /
+                          (two_over_sqrt_pi * std::exp(-y * y));
+        y -= step;
+        if (std::fabs(step) <= 1e-19L * y) break;
+    }
+    return std::copysign(y, x);
+}
+
+// A derivative of lgamma(x), x > 0: of order 1 digamma.
+Real gamma_slope(Real x, int order) {
+    if (std::isinf(x)) return order == 1 ? x : 0;
+    constexpr Real b[] = {1.0L / 6,       -1.0L / 30, 1.0L / 42,      -1.0L / 30,    5.0L / 66,
+                          -691.0L / 2730, 7.0L / 6,   -3617.0L / 510, 43867.0L / 798};
+    const int n = order - 1;
+    Real sum = 0, factorial = 1;
+    for (int k = 2; k <= n; ++k) factorial *= k;
+    for (; x < 60; x += 1) sum += factorial / std::pow(x, static_cast<Real>(order));
+    Real term = std::tgamma(static_cast<Real>(n == 0 ? 1 : n)) / std::pow(x, static_cast<Real>(n));
+    sum += n == 0 ? -std::log(x) : term;
+    sum += factorial / (2 * std::pow(x, static_cast<Real>(order)));
+    for (int j = 1; j <= 9; ++j)
+        sum += b[j - 1] * std::tgamma(static_cast<Real>(2 * j + n)) /
+               std::tgamma(static_cast<Real>(2 * j + 1)) /
+               std::pow(x, static_cast<Real>(2 * j + n));
+    return n % 2 ? sum : -sum;
+}
+// I_n(x) / x^n, whose slope is x times that of order n + 1.
+Real bessel_ratio(Real x, int order) {
+    if (std::fabs(x) > 11000) return infinite;
+    const Real z = x * x / 4;
+    Real term = std::ldexp(Real(1), -order) / std::tgamma(Real(order + 1)), sum = term;
+    for (int k = 1; term > sum * 1e-21L || Real(k) * k < z; ++k)
+        sum += term *= z / (Real(k) * (order + k));
+    return sum;
+}
+Slopes bessel_slopes(Real x, int order) {
+    const auto k = [&](int n) { return bessel_ratio(x, order + n); };
+    return {x * k(1), k(1) + x * x * k(2), x * (3 * k(2) + x * x * k(3))};
+}
+
+Slopes gamma_slopes(Real x, int order) {
+    return {gamma_slope(x, order), gamma_slope(x, order + 1), gamma_slope(x, order + 2)};
+}
+
 const std::map<std::string, Slopes (*)(Real, int)> expected{
     {"neg", [](Real, int) { return constant_slope(-1); }},
     {"abs", [](Real x, int) { return constant_slope(x > 0   ? 1
@@ -220,11 +288,81 @@ const std::map<std::string, Slopes (*)(Real, int)> expected{
          return Slopes{x > 1000 ? 0 : std::exp(x - std::exp(x)), d.first, d.second};
      }},
     {"log_gumbel_cdf", [](Real x, int) { return log_gumbel_cdf_slopes(x); }},
+    {"exp2",
+     [](Real x, int) {
+         const Real c = std::numbers::ln2_v<Real>, y = std::exp2(x);
+         return Slopes{c * y, c * c * y, c * c * c * y};
+     }},
+    {"log2", [](Real x, int) { return logarithm_slopes(x, std::numbers::log2e_v<Real>); }},
+    {"log10", [](Real x, int) { return logarithm_slopes(x, std::numbers::log10e_v<Real>); }},
+    {"cbrt",
+     [](Real x, int) {
+         const Real r = 1 / std::cbrt(x);
+         return Slopes{r * r / 3, -2 * r * r * r * r * r / 9,
+                       10 * r * r * r * r * r * r * r * r / 27};
+     }},
+    {"one_minus_sqr",
+     [](Real x, int) {
+         return Slopes{-2 * x, -2, 0};
+     }},
+    {"tan",
+     [](Real x, int) {
+         const Real t = std::tan(x), d = 1 + t * t;
+         return Slopes{d, 2 * t * d, 2 * d * (1 + 3 * t * t)};
+     }},
+    {"asin", [](Real x, int) { return asin_slopes(x); }},
+    {"acos",
+     [](Real x, int) {
+         const Slopes s = asin_slopes(x);
+         return Slopes{-s.first, -s.second, -s.third};
+     }},
+    {"atan",
+     [](Real x, int) {
+         if (std::isinf(x)) return constant_slope(0);
+         const Real q = 1 / (1 + x * x);
+         return Slopes{q, -2 * x * q * q, (6 * x * x - 2) * q * q * q};
+     }},
+    {"sinh",
+     [](Real x, int) {
+         return Slopes{std::cosh(x), std::sinh(x), std::cosh(x)};
+     }},
+    {"cosh",
+     [](Real x, int) {
+         return Slopes{std::sinh(x), std::cosh(x), std::sinh(x)};
+     }},
+    {"asinh", [](Real x, int) { return root_slopes(x, 1); }},
+    {"acosh", [](Real x, int) { return root_slopes(x, -1); }},
+    {"atanh",
+     [](Real x, int) {
+         const Real r = 1 / ((1 - x) * (1 + x));
+         return Slopes{r, 2 * x * r * r, (2 + 6 * x * x) * r * r * r};
+     }},
+    {"erfinv",
+     [](Real x, int) {
+         const Real y = erfinv(x), d = std::exp(y * y) / two_over_sqrt_pi;
+         return Slopes{d, vanishing(y, 2 * d * d), d * d * d * (2 + 8 * y * y)};
+     }},
+    {"lgamma", [](Real x, int) { return gamma_slopes(x, 1); }},
+    {"digamma", [](Real x, int) { return gamma_slopes(x, 2); }},
+    {"polygamma", [](Real x, int order) { return gamma_slopes(x, order + 2); }},
+    {"bessel_ratio", [](Real x, int order) { return bessel_slopes(x, order); }},
+    {"softsign",
+     [](Real x, int) {
+         // The second derivative jumps at 0.
+         if (x == 0) return Slopes{1, NaN, NaN};
+         if (std::isinf(x)) return constant_slope(0);
+         const Real r = 1 / (1 + std::fabs(x));
+         return Slopes{r * r, std::copysign(2 * r * r * r, -x), 6 * r * r * r * r};
+     }},
 };
 
 /// Where a function is defined, and at its ends; outside nothing is asked.
 bool in_domain(const std::string& op, Real x) {
-    if (op == "log" || op == "sqrt") return x > 0 || (x == 0 && !std::signbit(x));
+    if (op == "asin" || op == "acos" || op == "atanh" || op == "erfinv") return std::fabs(x) <= 1;
+    if (op == "acosh") return x >= 1;
+    if (op == "lgamma" || op == "digamma" || op == "polygamma") return x > 0;
+    if (op == "log" || op == "log2" || op == "log10" || op == "sqrt")
+        return x > 0 || (x == 0 && !std::signbit(x));
     if (op == "log1p") return x >= -1;
     if (op == "log1mexp") return x < 0;
     return true;

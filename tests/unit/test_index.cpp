@@ -361,3 +361,26 @@ TEST_CASE("index: chains of views are right, and leave no division that numbers 
     CHECK(1000 * left < affine_ones);
     CHECK(divided > 200);
 }
+
+TEST_CASE("index: addresses of elements of a transposition are known to be inside") {
+    for (const std::vector<std::int64_t>& sizes :
+         {std::vector<std::int64_t>{3, 4, 5}, {2, 3, 4}, {5, 4, 2}, {2, 2, 7}, {4, 4, 4}}) {
+        std::vector<std::size_t> order{0, 1, 2};
+        do {
+            const std::int64_t n = sizes[0] * sizes[1] * sizes[2];
+            arete::IdVector<Var, std::int64_t> extents;
+            extents.add(n);
+            const std::int64_t strides[] = {sizes[1] * sizes[2], sizes[2], 1};
+            Index address, left = var(0);
+            for (std::size_t k = 3; k-- > 0;) {
+                const std::int64_t size = sizes[order[k]];
+                address = address + mod(left, size, extents) * strides[order[k]];
+                left = floordiv(left, size, extents);
+            }
+            const Index found = address.simplified(extents);
+            const Range r = found.range(extents);
+            CHECK_MESSAGE((r.low >= 0 && r.high < n), text(address), " became ", text(found));
+            for_all({n}, [&](const auto& at) { CHECK(value(found, at) == value(address, at)); });
+        } while (std::next_permutation(order.begin(), order.end()));
+    }
+}

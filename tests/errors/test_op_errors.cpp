@@ -1,0 +1,144 @@
+// Operands that an op does not take: each error names the line that the user wrote, the op and what
+// it was given.
+#include <cmath>
+#include <cstdint>
+#include <string>
+
+#include <arete/arete.h>
+#include <doctest/doctest.h>
+
+using namespace arete;
+
+namespace {
+
+/// f must throw a GraphError that reads "this file:line: text".
+template <class F>
+void refuses(int line, F f, const std::string& text) {
+    CAPTURE(line);
+    try {
+        f();
+    } catch (const GraphError& e) {
+        CHECK(std::string(e.what()) == fmt::format("test_op_errors.cpp:{}: {}", line, text));
+        return;
+    } catch (const std::exception& e) {
+        FAIL_CHECK("not a GraphError but: " << e.what());
+        return;
+    }
+    FAIL_CHECK("no error; expected: " << text);
+}
+
+}  // namespace
+
+// Each expression stands on the line of its __LINE__.
+// clang-format off
+
+TEST_CASE("op errors: bits are of integers") {
+    const auto x = matrix<float>("x", {4, 3});
+    const auto i = vector<std::int32_t>("i", {4}), j = vector<std::int32_t>("j", {5});
+    refuses(__LINE__, [&] { bitwise_and(x, 1); }, "bitwise_and: needs integers: x is f32[4,3]");
+    refuses(__LINE__, [&] { bitwise_or(i, 0.5); }, "bitwise_or: needs integers: argument 1 is f32[4]");
+    refuses(__LINE__, [&] { bitwise_xor(x, x); }, "bitwise_xor: needs integers: x is f32[4,3]");
+    refuses(__LINE__, [&] { bitwise_not(x); }, "bitwise_not: needs integers: x is f32[4,3]");
+    refuses(__LINE__, [&] { gcd(x, 2); }, "gcd: needs integers: x is f32[4,3]");
+    refuses(__LINE__, [&] { left_shift(x, 2); }, "left_shift: needs integers: x is f32[4,3]");
+    refuses(__LINE__, [&] { right_shift(i, j); },
+            "right_shift: shapes cannot be broadcast together: i is i32[4], j is i32[5]");
+    refuses(__LINE__, [&] { bitwise_and(vector<std::uint8_t>("bytes", {4}), 300); },
+            "bitwise_and: the literal 300 is out of the range of u8, which it takes beside u8");
+}
+
+TEST_CASE("op errors: functions of floats") {
+    const auto x = matrix<float>("x", {4, 3}), y = matrix<float>("y", {4, 2});
+    const std::string both = "shapes cannot be broadcast together: x is f32[4,3], y is f32[4,2]";
+    refuses(__LINE__, [&] { hypot(x, y); }, "hypot: " + both);
+    refuses(__LINE__, [&] { atan2(x, y); }, "atan2: " + both);
+    refuses(__LINE__, [&] { fmod(x, y); }, "fmod: " + both);
+    refuses(__LINE__, [&] { trunc_div(x, y); }, "trunc_div: " + both);
+    refuses(__LINE__, [&] { copysign(x, y); }, "copysign: " + both);
+    refuses(__LINE__, [&] { clip(x, y, 1); }, "maximum: " + both);
+    refuses(__LINE__, [&] { prelu(x, y); }, "mul: " + both);
+    refuses(__LINE__, [&] { polygamma(-1, x); }, "polygamma: order -1");
+}
+
+TEST_CASE("op errors: what has no slope") {
+    const auto x = vector<float>("x", {4});
+    const Expr next = nextafter(x, 1);
+    const std::string message = [&] {
+        try {
+            grad(sum(next), x);
+        } catch (const GraphError& e) {
+            return std::string(e.what());
+        }
+        return std::string();
+    }();
+    CHECK(message == fmt::format("test_op_errors.cpp:{}: grad: nextafter has no gradient", __LINE__ - 9));
+}
+
+TEST_CASE("op errors: reductions") {
+    const auto x = matrix<float>("x", {4, 3}), none = matrix<float>("none", {0, 3});
+    refuses(__LINE__, [&] { stddev(x, 2); }, "var: axis 2 of a tensor of rank 2");
+    refuses(__LINE__, [&] { norm(x, NAN); }, "norm: order NaN");
+    refuses(__LINE__, [&] { norm(none, INFINITY, 0); }, "max: no elements along axis 0: the argument is f32[0,3]");
+    refuses(__LINE__, [&] { ptp(none, 0); }, "max: no elements along axis 0: none is f32[0,3]");
+    refuses(__LINE__, [&] { nanmin(none, 0); }, "min: no elements along axis 0: the argument is f32[0,3]");
+    refuses(__LINE__, [&] { count_nonzero(x, {0, -2}); }, "sum: an axis is given twice");
+    refuses(__LINE__, [&] { cumsum(x, 2); }, "cumsum: axis 2 of a tensor of rank 2");
+    refuses(__LINE__, [&] { cummax(scalar<float>("s")); }, "cummax: axis 0 of a tensor of rank 0");
+}
+
+TEST_CASE("op errors: movement") {
+    const auto x = matrix<float>("x", {4, 3});
+    const auto v = vector<float>("v", {4});
+    const auto z = matrix<float>("z");
+    refuses(__LINE__, [&] { split(x, 3); }, "split: axis 0 does not divide into 3 parts: x is f32[4,3]");
+    refuses(__LINE__, [&] { split(x, 0); }, "split: 0 parts");
+    refuses(__LINE__, [&] { split(x, {1, 2}); }, "split: sizes [1,2] do not add up to that of axis 0: x is f32[4,3]");
+    refuses(__LINE__, [&] { split(x, 3, -3); }, "split: axis -3 of a tensor of rank 2");
+    refuses(__LINE__, [&] { tile(x, {2, -1}); }, "tile: -1 repetitions");
+    refuses(__LINE__, [&] { repeat(x, -2, 0); }, "repeat: -2 repetitions");
+    refuses(__LINE__, [&] { repeat(x, 2, 5); }, "repeat: axis 5 of a tensor of rank 2");
+    refuses(__LINE__, [&] { flip(x, {0, -2}); }, "flip: an axis is given twice");
+    refuses(__LINE__, [&] { roll(x, 1, 2); }, "roll: axis 2 of a tensor of rank 2");
+    refuses(__LINE__, [&] { roll(x, std::vector<std::int64_t>{1}, std::vector<int>{0, 1}); }, "roll: 1 shifts along 2 axes");
+    refuses(__LINE__, [&] { pad(x, {{1, 1}}); }, "pad: 1 widths for the axes of x is f32[4,3]");
+    refuses(__LINE__, [&] { pad(v, {{-1, 2}}); }, "pad: widths -1 and 2 of axis 0");
+    refuses(__LINE__, [&] { pad(vector<float>("none", {0}), {{1, 0}}, PadMode::edge); }, "pad: no elements along axis 0: none is f32[0]");
+    refuses(__LINE__, [&] { diag(scalar<float>("s")); }, "diag: needs an axis: s is f32[]");
+    refuses(__LINE__, [&] { diagonal(v); }, "diagonal: needs two axes: v is f32[4]");
+    refuses(__LINE__, [&] { diagonal(x, 0, 1, -1); }, "diagonal: an axis is given twice");
+    refuses(__LINE__, [&] { trace(z); }, "diagonal: sizes of axes 0 and 1 must be known: z is f32[z.shape(0),z.shape(1)]");
+    refuses(__LINE__, [&] { tril(v); }, "tril: needs two axes: v is f32[4]");
+    refuses(__LINE__, [&] { triu(v); }, "triu: needs two axes: v is f32[4]");
+    refuses(__LINE__, [&] { swapaxes(x, 0, 2); }, "swapaxes: axis 2 of a tensor of rank 2");
+    refuses(__LINE__, [&] { moveaxis(x, {0, 1}, {0}); }, "moveaxis: 2 axes to 1 places");
+    refuses(__LINE__, [&] { moveaxis(x, {0, 0}, {0, 1}); }, "moveaxis: an axis is given twice");
+    refuses(__LINE__, [&] { meshgrid({v, x}); }, "meshgrid: needs vectors: x is f32[4,3]");
+    refuses(__LINE__, [&] { one_hot(v, 3); }, "one_hot: needs integers: v is f32[4]");
+    refuses(__LINE__, [&] { linspace(0.0, 1.0, -1); }, "linspace: -1 numbers");
+    refuses(__LINE__, [&] { linspace(v, 1.0, 3); }, "linspace: needs scalars: v is f32[4], the argument is f32[]");
+}
+
+TEST_CASE("op errors: products, losses and optimisers") {
+    const auto x = matrix<float>("x", {4, 3});
+    const auto v = vector<float>("v", {4}), u = vector<float>("u", {5});
+    const auto s = scalar<float>("s");
+    refuses(__LINE__, [&] { tensordot(x, v, {1}, {0}); }, "tensordot: sizes of axes 1 and 0 differ: x is f32[4,3], v is f32[4]");
+    refuses(__LINE__, [&] { tensordot(x, v, {0, 0}, {0, 0}); }, "tensordot: an axis is given twice");
+    refuses(__LINE__, [&] { tensordot(x, v, {0, 1}, {0}); }, "tensordot: 2 axes of the one and 1 of the other");
+    refuses(__LINE__, [&] { tensordot(x, v, 2); }, "tensordot: 2 axes of x is f32[4,3] and v is f32[4]");
+    refuses(__LINE__, [&] { inner(x, v); }, "tensordot: sizes of axes 1 and 0 differ: x is f32[4,3], v is f32[4]");
+    refuses(__LINE__, [&] { matmul(x, s); }, "matmul: needs an axis: x is f32[4,3], s is f32[]");
+    refuses(__LINE__, [&] { matmul(tensor3<float>("c", {2, 4, 3}), v); }, "matmul: shapes do not fit: c is f32[2,4,3], v is f32[4]");
+    refuses(__LINE__, [&] { huber(v, u); }, "huber: shapes cannot be broadcast together: v is f32[4], u is f32[5]");
+    refuses(__LINE__, [&] { huber(v, v, 0); }, "huber: delta 0");
+    refuses(__LINE__, [&] { hinge(v, u); }, "hinge: shapes cannot be broadcast together: v is f32[4], u is f32[5]");
+    refuses(__LINE__, [&] { kl_divergence(v, u); }, "kl_divergence: shapes cannot be broadcast together: v is f32[4], u is f32[5]");
+    refuses(__LINE__, [&] { smooth_labels(s, 0.1); }, "smooth_labels: needs an axis: s is f32[]");
+    refuses(__LINE__, [&] { grad_clip(v, 1, -1); }, "grad_clip: from 1 to -1");
+    const Shared w = shared(zeros<float>({3}), "w");
+    refuses(__LINE__, [&] { sgd({w}, {}, 0.1); }, "sgd: 0 gradients for 1 parameters");
+    refuses(__LINE__, [&] { adam({w}, {v}); }, "adam: the gradient of w is f32[3] is f32[4]");
+    refuses(__LINE__, [&] { rmsprop({w}, {Expr()}, 0.1); }, "rmsprop: the gradient of w is f32[3] is empty");
+    refuses(__LINE__, [&] { adagrad({w}, {w}, v); }, "adagrad: the rate must be a scalar: v is f32[4]");
+}
+// clang-format on
