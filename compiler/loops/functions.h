@@ -40,7 +40,8 @@ Value polygamma(int order, Value x);
 Value bessel_ratio(int order, Value x);
 
 // Exact.
-/// |magnitude| with the sign of another, also that of a zero or NaN; and true where that is minus.
+/// |magnitude| with the sign of another, also that of a zero; and true where that is minus. A NaN
+/// has none, and counts as positive: what its bit says is open, since instructions leave it open.
 Value copysign(Value magnitude, Value sign);
 Value signbit(Value x);
 /// The next number of the type after x in the direction of y; y where they are equal.

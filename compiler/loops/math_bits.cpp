@@ -5,12 +5,13 @@
 namespace arete::loops {
 
 Value copysign(Value magnitude, Value sign) {
-    return math::copy_sign(abs(magnitude), sign);
+    Value a = abs(magnitude);
+    return select(eq(sign, sign), math::copy_sign(a, sign), a);
 }
 
 Value signbit(Value x) {
     Value b = math::bits(x);
-    return lt(b, math::integer(b, 0));
+    return lt(b, math::integer(b, 0)) & eq(x, x);
 }
 
 // Of numbers of one sign the bits are in their order.

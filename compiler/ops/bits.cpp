@@ -94,7 +94,7 @@ constinit const OpDef fmod_op{
     },
     .samples = binary_samples<fmod, 5, 60, false>};
 constinit const OpDef signbit_op{.info = {.name = "signbit"},
-                                 .doc = "the bit of the sign of a float",
+                                 .doc = "is a negative, or -0? False of NaN",
                                  .infer = infer_sign_bit,
                                  .scalar = [](const ScalarArgs& x) { return ir::signbit(x[0]); },
                                  .pullback = no_gradient,

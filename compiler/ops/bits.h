@@ -19,8 +19,8 @@ Expr clip(const Operand& a, const Operand& low, const Operand& high);
 /// Bool. False of integers.
 Expr isinf(const Operand& a);
 Expr isfinite(const Operand& a);  ///< neither infinite nor NaN; true of integers
-Expr signbit(const Operand& a);   ///< is it negative, -0 or a NaN with that sign?
-/// |a| with the sign of b, also of a zero or NaN. Integers give f32.
+Expr signbit(const Operand& a);   ///< is it negative, or -0? NaN has no sign
+/// |a| with the sign of b, also of a zero; a NaN counts as positive. Integers give f32.
 Expr copysign(const Operand& a, const Operand& b);
 /// The next number of the dtype after a in the direction of b; b where they are equal. Integers
 /// give f32. Not differentiable.

@@ -283,3 +283,32 @@ TEST_CASE("llvm faults: nor has what other workarounds put in the place of a for
             }
         }
 }
+
+TEST_CASE("llvm faults: products of widened numbers, in vectors of any length") {
+    for (const std::int64_t n : {1, 2, 3, 5, 8, 12, 16, 31, 32, 100}) {
+        CAPTURE(n);
+        Array a(DType::I32, {n}), b(DType::I32, {n});
+        for (std::int64_t i = 0; i < n; ++i) {
+            a.data<std::int32_t>()[i] =
+                static_cast<std::int32_t>(i % 2 ? -1000003 * i : 1000003 * i);
+            b.data<std::int32_t>()[i] = static_cast<std::int32_t>(70000 + 7 * i);
+        }
+        const Expr x = tensor(DType::I32, 1, "x", {n}), y = tensor(DType::I32, 1, "y", {n});
+        const Expr product = cast(x, DType::I64) * cast(y, DType::I64);
+        const Expr turned = cast(x(slice(none, none, -1)), DType::I64) * cast(y, DType::I64);
+        const auto f = function({.inputs = {x, y},
+                                 .outputs = {product > 0, cast(product, DType::F32), product,
+                                             where(turned < 0, x, y)}});
+        const std::vector<Array> out = f(a, b);
+        bool right = true;
+        for (std::int64_t i = 0; i < n; ++i) {
+            const std::int64_t u = a.data<std::int32_t>()[i], v = b.data<std::int32_t>()[i],
+                               t = a.data<std::int32_t>()[n - 1 - i];
+            right = right && (out[0].as_int(i) != 0) == (u * v > 0) &&
+                    out[1].data<float>()[i] == static_cast<float>(u * v) &&
+                    out[2].data<std::int64_t>()[i] == u * v &&
+                    out[3].as_int(i) == (t * v < 0 ? u : v);
+        }
+        CHECK(right);
+    }
+}

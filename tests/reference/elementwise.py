@@ -383,11 +383,11 @@ PAIRS = {
 # Rows that NumPy computes exactly in the dtype itself.
 NUMPY_UNARY = {
     "neg": np.negative, "abs": np.abs, "sign": lambda x: np.where(x == 0, x, np.sign(x)), "sqr": np.square, "floor": np.floor, "ceil": np.ceil,
-    "round": np.rint, "trunc": np.trunc, "relu": lambda x: np.where(x < 0, x.dtype.type(0), x), "signbit": np.signbit,
+    "round": np.rint, "trunc": np.trunc, "relu": lambda x: np.where(x < 0, x.dtype.type(0), x), "signbit": lambda x: np.signbit(x) & ~np.isnan(x),  # a NaN has no sign
     "stop_gradient": lambda x: x,
 }
 NUMPY_BINARY = {
-    "eq": np.equal, "neq": np.not_equal, "lt": np.less, "le": np.less_equal, "copysign": np.copysign,
+    "eq": np.equal, "neq": np.not_equal, "lt": np.less, "le": np.less_equal, "copysign": lambda a, b: np.copysign(a, np.where(np.isnan(b), 1, b)),
     "nextafter": np.nextafter, "fmod": np.fmod, "floordiv": np.floor_divide, "mod": np.remainder,
 }
 
