@@ -75,9 +75,18 @@ void require_inside(const InferArgs& a, const Shape& image, const Shape& filter,
     const std::int64_t missing = a.attrs.has("empty") ? 1 : 0;
     for (std::size_t k : {0, 1}) {
         const Dim &pixels = last_two(image, k), span = s.span(last_two(filter, k), k);
-        if (pixels.is_const() && span.is_const() && pixels.value() + missing < span.value())
+        if (!pixels.is_const() || !span.is_const() || pixels.value() + missing >= span.value())
+            continue;
+        // As the user wrote it; otherwise in numbers, since groups are an axis of their own here.
+        if (a.op.info.name == "conv2d" && image.size() == 4 && span == last_two(filter, k))
             a.error(fmt::format("the image is smaller than the filter: {}, {}", a.describe(0),
                                 a.describe(1)));
+        fail<GraphError>(a.loc,
+                         "conv2d: the image is smaller than the filter: the filter spans {} "
+                         "{}, the padded image has {}: {}x{} pixels, filters of {}x{}",
+                         span.value(), k ? "columns" : "rows", pixels.value(),
+                         last_two(image, 0).str(), last_two(image, 1).str(),
+                         last_two(filter, 0).str(), last_two(filter, 1).str());
     }
 }
 

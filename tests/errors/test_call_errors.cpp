@@ -400,6 +400,16 @@ TEST_CASE("call errors: sizes of images that turn out not to fit their filters")
             grouped(counting({1, 5, 5, 5}), filters);
         },
         "reshape: x is f32[1,5,5,5] has not the number of elements of [1,2,2,5,5]");
+    const int dilated_line = __LINE__ + 2;
+    const Function dilated = function(
+        {.inputs = {x, w}, .outputs = {conv2d(x, w, {.filter_dilation = {3, 3}})}});
+    fails<GraphError>(
+        dilated_line,
+        [&] {
+            dilated(counting({1, 2, 9, 4}), filters);
+        },
+        "conv2d: the image is smaller than the filter: the filter spans 7 columns, the padded "
+        "image has 4: 9x4 pixels, filters of 3x3");
 }
 
 TEST_CASE("call errors: numbers beside an axis that turns out too short, and an index known late") {
