@@ -10,6 +10,10 @@
 
 #include "compiler/core/error.h"
 
+#if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/asan_interface.h>
+#endif
+
 #if defined(__x86_64__)
 // Keeps what a function must leave as it was (System V ABI for AMD64, 3.2.1) on this stack, and
 // goes on with the other one.
@@ -117,6 +121,10 @@ struct Fibers::Machine {
 
     void prepare(Fiber& f) const {
         f.waits = runs;
+#if defined(__SANITIZE_ADDRESS__)
+        // The last thread on this stack has not returned from its functions.
+        __asan_unpoison_memory_region(f.memory, stack_bytes);
+#endif
 #if defined(__x86_64__)
         if (!portable) {
             // As arete_switch_stack leaves a stack: control words, six registers, where to return

@@ -2,6 +2,8 @@
 // order of threads; and faults that are planted in the text are found.
 #include <cstdlib>
 #include <filesystem>
+#include <fstream>
+#include <sstream>
 
 #include <unistd.h>
 
@@ -280,6 +282,47 @@ TEST_CASE("emulator: without a compiler the error says what to do") {
           std::string::npos);
     CHECK(message("/bin/false", "/usr/bin").find("'/bin/false' does not compile") !=
           std::string::npos);
+}
+
+TEST_CASE("emulator: what the environment says of it") {
+    const auto message = [](const char* variable, const char* value) {
+        ::setenv(variable, value, 1);
+        std::string said = message_of([] { (void)open_device({.device = "emulator"}); });
+        ::unsetenv(variable);
+        return said;
+    };
+    CHECK(message("ARETE_EMULATOR_ORDER", "reversed").empty());
+    CHECK(message("ARETE_EMULATOR_ORDER", "sideways").find("round-robin, reversed or by-warp") !=
+          std::string::npos);
+    CHECK(message("ARETE_CARD", "b200").empty());
+    CHECK(message("ARETE_CARD", "voodoo").find("there are a100, h100, h200, rtx4090, b200") !=
+          std::string::npos);
+}
+
+TEST_CASE("emulator: dumps and the report show CUDA") {
+    const Expr x = vector<float>("x", {30});
+    const std::string dumps = folder() + "/dumps", page = folder() + "/page.html";
+    Options options;
+    options.device = "emulator";
+    options.cache_dir.clear();
+    options.dump = parse_stages("cuda");
+    options.dump_dir = dumps;
+    const Function f =
+        function({.inputs = {x}, .outputs = {x * 3}, .name = "thrice", .options = options});
+    CHECK(f(Generator(1).uniform({30}, 0, 1))[0].size() == 30);
+    const auto text = [](const std::string& file) {
+        std::stringstream all;
+        all << std::ifstream(file).rdbuf();
+        return all.str();
+    };
+    std::string dumped;
+    for (const auto& entry : std::filesystem::directory_iterator(dumps))
+        dumped += text(entry.path().string());
+    CHECK(dumped.find("__global__") != std::string::npos);
+    CHECK(dumped.find("thrice_k0_") != std::string::npos);
+    CHECK(dumped.find("test_emulator.cpp:") != std::string::npos);
+    f.report(page);
+    CHECK(text(page).find("__global__") != std::string::npos);
 }
 
 TEST_CASE("sources: as bytes and back") {
