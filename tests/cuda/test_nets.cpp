@@ -10,6 +10,8 @@
 
 using namespace arete;
 
+#ifdef ARETE_CPU_BACKEND  // the interpreter would take an hour
+
 namespace {
 
 std::vector<double> costs(const NetRow& row, std::int64_t batch, std::int64_t steps,
@@ -27,8 +29,6 @@ std::vector<double> costs(const NetRow& row, std::int64_t batch, std::int64_t st
 }
 
 }  // namespace
-
-#ifdef ARETE_CPU_BACKEND  // the interpreter would take an hour
 
 TEST_CASE("emulator: the first costs of the chapter's nets are those of the default device") {
     for (const auto& [name, steps] :
