@@ -206,3 +206,24 @@ TEST_CASE("growing graphs: many stored pieces do not stretch what they have in c
     const Program p = program({x}, {concatenate(parts)});
     CHECK(instructions(p) < 100 * 8);
 }
+
+TEST_CASE("growing graphs: addresses made of values that are shared again and again") {
+    // Paths from the address to the index double with each step.
+    const auto x = vector<float>("x", {7}), y = vector<float>("y", {100});
+    const auto i = vector<std::int64_t>("i", {100});
+    Expr k = i;
+    for (int step = 0; step < 60; ++step) k = mod(k * k + k + 1, 7);
+    const auto f = function({.inputs = {x, y, i}, .outputs = {take(x, k) + y, sum(take(x, k))}});
+    Array values(DType::F32, {7}), indices(DType::I64, {100});
+    for (std::int64_t n = 0; n < 7; ++n) values.data<float>()[n] = static_cast<float>(n);
+    for (std::int64_t n = 0; n < 100; ++n) indices.data<std::int64_t>()[n] = n;
+    const std::vector<Array> out = f(values, zeros<float>({100}), indices);
+    double total = 0;
+    for (std::int64_t n = 0; n < 100; ++n) {
+        std::int64_t want = n;
+        for (int step = 0; step < 60; ++step) want = (want * want + want + 1) % 7;
+        total += static_cast<double>(want);
+        CHECK(out[0].data<float>()[n] == static_cast<float>(want));
+    }
+    CHECK(out[1].as_double() == total);
+}
