@@ -132,7 +132,14 @@ std::vector<Expr> expand_logsumexp_of(const Node& node) {
         scalar_constant(node.types[0].dtype, -std::numeric_limits<double>::infinity(), loc);
     const Expr used = here(neq(w, Operand(0.0, loc.file, loc.line))) || here(isnan(x));
     const Operand kept = here(where(here(used), x, here(nothing)));
-    const Expr e = exp(here(kept - here(shift_of(kept, axes, true))));
+    // What multiplies an infinite weight must not become 0.
+    const double most = node.types[0].dtype == DType::F32 ? 80 : 700;
+    const Operand infinity = here(scalar_constant(node.types[0].dtype,
+                                                  std::numeric_limits<double>::infinity(), loc)),
+                  least = here(scalar_constant(node.types[0].dtype, -most, loc));
+    const Operand d = here(kept - here(shift_of(kept, axes, true)));
+    const Expr infinite = eq(here(abs(w)), infinity);
+    const Expr e = exp(here(where(here(infinite), here(maximum(d, least)), d)));
     return {here(log(here(sum(here(w * here(e)), axes, keepdims)))) +
             here(shift_of(kept, axes, keepdims))};
 }

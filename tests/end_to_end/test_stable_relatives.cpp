@@ -114,8 +114,14 @@ TEST_CASE("stable relatives: infinite coefficients stay infinite") {
             CHECK(scalar_of(log(exp(x) + z), {{x, at}, {z, inf}}, mode) == inf);
             CHECK(scalar_of(exp(x) / sqr(z + exp(2 * x)), {{x, at}, {z, -inf}}, mode) == 0);
         }
-    for (const Mode mode : {Mode::fast_run, Mode::interpret})
+    const auto u = vector<double>("u"), w = vector<double>("w");
+    for (const Mode mode : {Mode::fast_run, Mode::interpret}) {
         CHECK(scalar_of(log(exp(x) * z + exp(-x) * z), {{x, 720}, {z, inf}}, mode) == inf);
+        const auto f =
+            function({.inputs = {u, w}, .outputs = {log(sum(w * exp(u)))}, .mode = mode});
+        CHECK(f(Array(std::vector<double>{900, 0}), Array(std::vector<double>{1, inf}))[0]
+                  .as_double() == inf);
+    }
 }
 
 TEST_CASE("stable relatives: logarithms of powers of 0 and 1 and to the power of 0") {

@@ -6,25 +6,15 @@
 #include <arete/arete.h>
 #include <doctest/doctest.h>
 
+#include "tests/errors/graph_errors.h"
+
 using namespace arete;
 
 namespace {
 
-/// f must throw a GraphError that reads "this file:line: text".
 template <class F>
 void fails(int line, F f, const std::string& text) {
-    CAPTURE(line);
-    try {
-        f();
-    } catch (const GraphError& e) {
-        CHECK(std::string(e.what()) == fmt::format("test_build_errors.cpp:{}: {}", line, text));
-        CHECK(e.loc().line == line);
-        return;
-    } catch (const std::exception& e) {
-        FAIL_CHECK("not a GraphError but: " << e.what());
-        return;
-    }
-    FAIL_CHECK("no error; expected: " << text);
+    test::graph_error("test_build_errors.cpp", line, f, text);
 }
 
 }  // namespace

