@@ -28,9 +28,10 @@ Expr twice_sigmoid(const Match& m, double factor) {
     return if_same_type(m, on(m, s) * number(m, 2));
 }
 
-// As a multiple of what has a gradient also where erfcx overflows.
+// As a multiple of what has a gradient also where erfcx overflows. Divided by its value at 0, so
+// that it is 1 there, exactly: log(1 - exp(-sqr(x)) / erfc(x)) would be NaN.
 Expr inverse_of_erfcx(const Match& m) {
-    return on(m, erfc_hazard(get(m, 'x'))) * number(m, 0.5 / std::numbers::inv_sqrtpi);
+    return on(m, erfc_hazard(get(m, 'x'))) / number(m, 2 * std::numbers::inv_sqrtpi);
 }
 
 Expr minus_two_log_cosh(const Match& m) {

@@ -141,6 +141,23 @@ TEST_CASE("stable relatives: logarithms of powers of 0 and 1 and to the power of
     CHECK(scalar_of(p, {{x, -2000}, {z, 2}}, Mode::fast_run) == -4000);
 }
 
+TEST_CASE("stable relatives: what is 1 at 0 is exactly 1 there") {
+    const auto check = [](auto zero) {
+        using T = decltype(zero);
+        const auto x = scalar<T>("x");
+        const Expr by_erfc = log(1 - exp(-sqr(x)) / erfc(x)), by_bell = log(1 - bell(x) / erfc(x));
+        for (const Mode mode : {Mode::fast_run, Mode::fast_compile, Mode::interpret})
+            for (const Expr& e : {by_erfc, by_bell}) {
+                const auto f = function({.inputs = {x}, .outputs = {e}, .mode = mode});
+                CHECK(f(zero)[0].as_double() == -std::numeric_limits<double>::infinity());
+                CHECK(f(T(-1))[0].as_double() ==
+                      doctest::Approx(std::log(1 - std::exp(-1.0) / std::erfc(-1.0))));
+            }
+    };
+    check(0.0f);
+    check(0.0);
+}
+
 TEST_CASE("stable relatives: gradients through many steps add up in double precision") {
     const auto b = scalar<float>("b");
     const auto x = vector<float>("x");

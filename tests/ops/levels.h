@@ -8,6 +8,9 @@
 
 namespace arete::test {
 
+/// Of tests that run at every level by themselves: once is enough (tests/CMakeLists.txt).
+constexpr const char* every_level_suite = "every level";
+
 /// Options for each level of ARETE_CPU that the processor has, without the disk cache.
 inline std::vector<Options> every_level() {
     std::vector<Options> out;

@@ -143,7 +143,8 @@ void check_all(const Function& f, std::int64_t n, const std::string& where) {
 
 }  // namespace
 
-TEST_CASE("casts between all dtypes at every length and vector level") {
+TEST_CASE("casts between all dtypes at every length and vector level" *
+          doctest::test_suite(every_level_suite)) {
     for (const Options& o : every_level())
         for (std::int64_t n = 1; n <= 40; n += n < 20 || n > 30 ? 1 : 3)
             check_all(all_casts(n, Mode::fast_run, o), n, fmt::format("{}, length {}", o.cpu, n));
@@ -168,7 +169,7 @@ TEST_CASE("casts of constants, and astype") {
     CHECK(got[1].equals(Array(std::vector<std::uint8_t>{44, 255, 255, 0})));
 }
 
-TEST_CASE("casts of f32 and f64 over their whole range") {
+TEST_CASE("casts of f32 and f64 over their whole range" * doctest::test_suite(every_level_suite)) {
     constexpr std::int64_t n = 1 << 16;
     Array singles(DType::F32, {n}), doubles(DType::F64, {n});
     for (std::int64_t k = 0; k < n; ++k) {

@@ -163,8 +163,9 @@ void check(const Function& f, const std::vector<T>& a, const std::vector<T>& b,
 
 }  // namespace
 
-TEST_CASE_TEMPLATE("floordiv and mod of every pair of corners", T, float, double, std::uint8_t,
-                   std::int32_t, std::int64_t) {
+TEST_CASE_TEMPLATE("floordiv and mod of every pair of corners" *
+                       doctest::test_suite(every_level_suite),
+                   T, float, double, std::uint8_t, std::int32_t, std::int64_t) {
     std::vector<T> a, b;
     pairs<T>(a, b);
     const auto x = vector<T>("x"), y = vector<T>("y");

@@ -173,8 +173,8 @@ bool same_bits(T a, T b) {
 
 }  // namespace
 
-TEST_CASE_TEMPLATE("exact ops of every pair of corners", T, float, double, std::uint8_t,
-                   std::int32_t, std::int64_t) {
+TEST_CASE_TEMPLATE("exact ops of every pair of corners" * doctest::test_suite(every_level_suite), T,
+                   float, double, std::uint8_t, std::int32_t, std::int64_t) {
     const std::vector<Case<T>> all = cases<T>();
     std::vector<T> as, bs;
     for (T a : corners<T>())

@@ -130,7 +130,8 @@ struct Pairs {
 
 }  // namespace
 
-TEST_CASE("folding: every elementwise row of constants has the bits of the row of inputs") {
+TEST_CASE("folding: every elementwise row of constants has the bits of the row of inputs" *
+          doctest::test_suite(every_level_suite)) {
     int folded = 0;
     for (const OpDef* op : test::ops_of_all_targets()) {
         if (!op->scalar || !op->samples) continue;
@@ -163,7 +164,8 @@ TEST_CASE("folding: every elementwise row of constants has the bits of the row o
     CHECK(folded > 600);
 }
 
-TEST_CASE("folding: literals, conversions and numbers are rounded as they would be") {
+TEST_CASE("folding: literals, conversions and numbers are rounded as they would be" *
+          doctest::test_suite(every_level_suite)) {
     Pairs pairs;
     for (const DType t : {DType::F32, DType::F64}) {
         const Array x = filled_from_corners(t, {63}, 0, 1), one = filled_from_corners(t, {}, 12, 1);
@@ -180,7 +182,8 @@ TEST_CASE("folding: literals, conversions and numbers are rounded as they would 
     pairs.check_everywhere();
 }
 
-TEST_CASE("folding: what is made of constants and reductions is within the bounds of sums") {
+TEST_CASE("folding: what is made of constants and reductions is within the bounds of sums" *
+          doctest::test_suite(every_level_suite)) {
     const Options level = every_level().back();
     for (const DType t : {DType::F32, DType::F64}) {
         const Drawn d = draw({"x", {{{5, 12}}}, {}}, t, 7);
@@ -211,7 +214,8 @@ TEST_CASE("folding: what is made of constants and reductions is within the bound
     }
 }
 
-TEST_CASE("folding: a draw by constant bounds is a draw by given ones") {
+TEST_CASE("folding: a draw by constant bounds is a draw by given ones" *
+          doctest::test_suite(every_level_suite)) {
     for (const DType t : {DType::F32, DType::F64}) {
         const Array low = Array(std::vector<double>{0.25}, {}).astype(t),
                     high = Array(std::vector<double>{3}, {}).astype(t);

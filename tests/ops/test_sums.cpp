@@ -7,6 +7,7 @@
 #include <functional>
 #include <limits>
 
+#include "tests/ops/levels.h"
 #include "tests/support.h"
 
 using namespace arete;
@@ -33,23 +34,16 @@ double scattered(std::int64_t i) {
 /// A function's results on this processor's levels; with two threads each, which must agree.
 std::vector<Array> on_all_levels(const std::vector<Expr>& inputs, const Expr& output,
                                  const std::vector<Array>& values) {
+    static const std::vector<Options> levels = test::every_level();
     std::vector<Array> out;
-    for (const char* cpu : {"native", "avx512", "avx2", "baseline"}) {
-        Options options;
-        options.cpu = cpu;
-        options.cache_dir.clear();
+    for (Options options : levels) {
+        CAPTURE(options.cpu);
         std::vector<Array> both;
-        try {
-            for (int threads : {1, 2}) {
-                options.num_threads = threads;
-                const Function f =
-                    function({.inputs = inputs, .outputs = {output}, .options = options});
-                both.push_back(f.call(values)[0]);
-            }
-        } catch (const ArgumentError&) {
-            continue;  // no such level on this processor
+        for (int threads : {1, 2}) {
+            options.num_threads = threads;
+            both.push_back(function({.inputs = inputs, .outputs = {output}, .options = options})
+                               .call(values)[0]);
         }
-        CAPTURE(cpu);
         CHECK(both[0].equals(both[1]));
         out.push_back(both[0]);
     }
@@ -150,7 +144,7 @@ const std::vector<std::vector<int>>& directions() {
 
 }  // namespace
 
-TEST_CASE("sums: a small error in every direction") {
+TEST_CASE("sums: a small error in every direction" * doctest::test_suite(test::every_level_suite)) {
     for (const auto& axes : directions()) {
         check_direction<float>({13, 17, 19}, axes);
         check_direction<double>({13, 17, 19}, axes);
@@ -162,7 +156,7 @@ TEST_CASE("sums: a small error in every direction") {
     for (const auto& axes : directions()) check_direction<double>({5, 20011, 3}, axes);
 }
 
-TEST_CASE("sums: lengths from 10^3 to 10^7") {
+TEST_CASE("sums: lengths from 10^3 to 10^7" * doctest::test_suite(test::every_level_suite)) {
     for (const std::int64_t n : {1000, 10000, 100000, 1000000, 10000000}) {
         check_direction<float>({n / 10, 10, 1}, {0, 1, 2});
         if (n > 100000) check_direction<float>({n / 100, 1, 100}, {0});
@@ -213,7 +207,8 @@ TEST_CASE("sums: the mean of equal numbers is that number") {
     check(0.1f, {33554435}, 0);  // more than a float's digits can count
 }
 
-TEST_CASE("sums: infinities and NaN stay what they are") {
+TEST_CASE("sums: infinities and NaN stay what they are" *
+          doctest::test_suite(test::every_level_suite)) {
     const auto x = vector<float>("x");
     constexpr float inf = std::numeric_limits<float>::infinity();
     for (const std::int64_t n : {5, 40, 1000, 70000}) {
@@ -234,7 +229,8 @@ TEST_CASE("sums: infinities and NaN stay what they are") {
     }
 }
 
-TEST_CASE("sums: variance of small noise on a large offset") {
+TEST_CASE("sums: variance of small noise on a large offset" *
+          doctest::test_suite(test::every_level_suite)) {
     const auto x = matrix<float>("x");
     for (const std::int64_t n : {2, 10, 1000, 1000000})
         for (const double noise : {1.0, 0.01}) {
@@ -268,7 +264,8 @@ TEST_CASE("sums: variance of small noise on a large offset") {
     }
 }
 
-TEST_CASE("sums: products of matrices with a long inner axis") {
+TEST_CASE("sums: products of matrices with a long inner axis" *
+          doctest::test_suite(test::every_level_suite)) {
     for (const std::int64_t n : {1000, 65537, 300007}) {
         const std::int64_t rows = 5, columns = 9;
         for (const bool equal : {true, false}) {
@@ -315,7 +312,7 @@ TEST_CASE("sums: products of matrices with a long inner axis") {
     }
 }
 
-TEST_CASE("sums: gradients over long axes") {
+TEST_CASE("sums: gradients over long axes" * doctest::test_suite(test::every_level_suite)) {
     // Filters: over images and pixels. Biases: the same. All pixels are alike, so that the gradient
     // is known.
     const auto x = tensor4<float>("x"), w = tensor4<float>("w");
@@ -352,7 +349,7 @@ TEST_CASE("sums: gradients over long axes") {
     }
 }
 
-TEST_CASE("sums: denominators of softmax") {
+TEST_CASE("sums: denominators of softmax" * doctest::test_suite(test::every_level_suite)) {
     const auto x = matrix<float>("x");
     const std::int64_t n = 300007;
     const Array v = filled<float>({2, n}, [](std::int64_t i) { return 2 * scattered(i); });

@@ -128,8 +128,6 @@ bool decides(const Expr& e) {
     });
 }
 
-const bool strict = std::getenv("ARETE_ALL_PAIRS") != nullptr;
-
 // Is everything in e computed in f64?
 bool is_wide(const Expr& e) {
     const Graph graph({e});
@@ -143,11 +141,8 @@ std::string judge(DType t, double got, double was, std::optional<double> wide, b
     if (std::isnan(was)) return std::isnan(got) || stabilised ? "" : "NaN became a number";
     if (std::isinf(was)) {
         // What is written in f64 may be a negative number's logarithm: NaN, and rightly so.
-        // Some pairs fail that (docs/reliability.md): all of them are looked at with
-        // ARETE_ALL_PAIRS.
         if (std::isnan(got))
-            return stabilised && !strict ? ""
-                   : stabilised && !(t == DType::F32 && wide && std::isinf(*wide))
+            return stabilised && !(t == DType::F32 && wide && std::isinf(*wide))
                        ? ""
                        : "an infinity became NaN";
         // Infinite as well, of a zero whose sign is another one; or what is right of a stable form.
@@ -168,6 +163,21 @@ std::string judge(DType t, double got, double was, std::optional<double> wide, b
 
 // p (1 - p) is right to the last place of 1 (docs/reliability.md): times an infinity it may be NaN.
 const std::set<std::string_view> documented{"sigmoid_slope"};
+
+// Infinite as written, NaN in a stable form, and what is written cannot tell, not even in f64: by
+// the larger exponents of real numbers each of them is a negative number's logarithm, or its
+// terms are equal but for a rounding.
+struct Undecided {
+    std::string_view outer, inner, why;
+};
+constexpr Undecided undecided[] = {
+    {"log_of_scaled_exponentials", "gumbel_minus_one", "gumbel(x) - 1 is below 0, not 0"},
+    {"log_of_scaled_exponentials", "sigmoid_minus_one", "sigmoid(x) - 1 is below 0, not 0"},
+    {"log_of_scaled_exponentials", "log_gumbel_cdf", "log(gumbel_cdf(x)) is below 0, not 0"},
+    {"log_of_scaled_exponentials", "log_erfc", "a negative weight of erfc(1e7)"},
+    {"log_of_scaled_exponentials", "log_erfc_grad", "a negative weight of exp(-1e25)"},
+    {"log_of_exponentials", "mul_neg", "x y - (x y + z) of a z that x y + z swallows"},
+};
 
 struct Tally {
     int pairs = 0, tried = 0, elements = 0, broken = 0;
@@ -209,6 +219,16 @@ void check_pair(const Instance& outer, const Instance& inner, DType t,
                     v.data<double>()[i] *= 1 + (t == DType::F32 ? 0x1p-23 : 0x1p-52);
             }
         const Array moved = reference_eval({&e_wide, 1}, bound)[0];
+        // Zeros of either sign stand for small numbers of either sign: is one of these NaN?
+        std::vector<Array> beside;
+        for (const double small : {0x1p-10, -0x1p-10}) {
+            for (std::size_t b = 0; b < bound.size(); ++b)
+                if (Array& v = bound[b].second; v.dtype() == DType::F64)
+                    for (std::int64_t i = 0; i < v.size(); ++i)
+                        if (operands.bindings[b].second.as_double(i) == 0)
+                            v.data<double>()[i] = small;
+            beside.push_back(reference_eval({&e_wide, 1}, bound)[0]);
+        }
         const auto settled = [&](std::int64_t i) {
             const double a = best.as_double(i), b = moved.as_double(i);
             return a == b || std::fabs(a - b) <= 1e-5 * std::fabs(a);
@@ -221,6 +241,13 @@ void check_pair(const Instance& outer, const Instance& inner, DType t,
                       comparable && settled(i) ? std::optional(best.as_double(i)) : std::nullopt,
                       stabilised);
             if (broken.empty()) continue;
+            if (std::isinf(was) && std::isnan(got) && stabilised &&
+                (std::any_of(beside.begin(), beside.end(),
+                             [&](const Array& v) { return std::isnan(v.as_double(i)); }) ||
+                 std::any_of(std::begin(undecided), std::end(undecided), [&](const Undecided& u) {
+                     return u.outer == outer.rule->name && u.inner == inner.rule->name;
+                 })))
+                continue;
             ++tally.broken;
             CHECK_MESSAGE(broken.empty(), std::string(outer.rule->name), " of ",
                           std::string(inner.rule->name), ": ", to_line(e, 8), " of ", name(t),
@@ -235,7 +262,7 @@ void check_pair(const Instance& outer, const Instance& inner, DType t,
 }  // namespace
 
 TEST_CASE("rules in pairs: what two rules and all that follow them make is what was written") {
-    const bool all_pairs = strict;
+    const bool all_pairs = std::getenv("ARETE_ALL_PAIRS") != nullptr;
     Tally tally;
     for (const DType t : {DType::F32, DType::F64}) {
         // Sums may be added in any order, which shows where terms are huge.
