@@ -1,5 +1,6 @@
 // Well-formedness of nests and kernels.
 #include <algorithm>
+#include <cstdlib>
 
 #include "compiler/core/cases.h"
 #include "compiler/core/error.h"
@@ -199,7 +200,7 @@ class KernelVerifier {
                      &to = k_.buffers.at(static_cast<std::size_t>(t.to));
         ARETE_CHECK(to.takes_whole_vectors() && from.dtype == to.dtype && t.rows > 0 &&
                         t.rows <= t.lanes && t.columns > 0 && t.columns <= t.lanes &&
-                        t.to_stride >= t.lanes,
+                        std::abs(t.to_stride) >= t.lanes,
                     "{}: transposed copy of {} to {}", k_.name, from.name, to.name);
         // Both ends of the matrix; whole vectors are written.
         const auto inside = [&](int buffer, const Index& at) {

@@ -46,21 +46,17 @@ Ints swapped_order(int rank) {
     return rank == 5 ? Ints{0, 2, 1, 3, 4} : Ints{1, 0, 2, 3};
 }
 
-Expr swap_channels(const Expr& w) {
+Expr swap_channels(const Expr& w, Loc loc) {
     const Ints order = swapped_order(w.rank());
     std::vector<DimItem> items;
     for (std::int64_t k : order) items.emplace_back(static_cast<int>(k));
-    return dimshuffle(w, items);
+    return dimshuffle(at(w, loc), items);
 }
 
-namespace {
-
-// Axes of images and filters, counted from the end: the same with and without groups.
 const Dim& channels(const Shape& s) {
     return s[s.size() - 3];
 }
 
-// Both of rank 4, or of rank 5 with groups; floats of one dtype.
 void require_images(const InferArgs& a) {
     const int rank = a.type(0).rank() == 5 ? 5 : 4;
     for (std::size_t i : {0, 1})
@@ -68,6 +64,28 @@ void require_images(const InferArgs& a) {
     if (!is_float(a.type(0).dtype) || a.type(0).dtype != a.type(1).dtype)
         a.error(fmt::format("needs floats of one dtype: {}, {}", a.describe(0), a.describe(1)));
 }
+
+Shape padded_shape(Shape shape, const Shape& pad) {
+    for (std::size_t k : {0, 1}) {
+        Dim& d = shape[shape.size() - 2 + k];
+        d = d + pad[2 * k] + pad[2 * k + 1];
+    }
+    return shape;
+}
+
+Expr padded(const Expr& x, const Shape& pad, Loc loc) {
+    return pad == Shape(4, Dim(0)) ? x : apply(pad2d_op, {x}, {{"pad", pad}}, loc);
+}
+
+// Gradient with respect to filters of the given shape. Where the filter steps, several sizes of
+// filters give one number of places, so that the size is an attribute.
+Expr filter_gradient(const Expr& x, const Expr& g, const Sliding& s, const Shape& filter) {
+    Attrs attrs = s.attrs();
+    if (s.steps()) attrs = attrs.with("sizes", Shape{last_two(filter, 0), last_two(filter, 1)});
+    return apply(conv2d_grad_weights_op, {x, g}, attrs, {});
+}
+
+namespace {
 
 // Neither operand is a filter that leaves the image: sizes of the result would not be positive. The
 // gradient of images without rows or columns has none (attr empty).
@@ -88,19 +106,6 @@ void require_inside(const InferArgs& a, const Shape& image, const Shape& filter,
                          last_two(image, 0).str(), last_two(image, 1).str(),
                          last_two(filter, 0).str(), last_two(filter, 1).str());
     }
-}
-
-// A shape with rows above and below, and columns left and right.
-Shape padded_shape(Shape shape, const Shape& pad) {
-    for (std::size_t k : {0, 1}) {
-        Dim& d = shape[shape.size() - 2 + k];
-        d = d + pad[2 * k] + pad[2 * k + 1];
-    }
-    return shape;
-}
-
-Expr padded(const Expr& x, const Shape& pad, Loc loc) {
-    return pad == Shape(4, Dim(0)) ? x : apply(pad2d_op, {x}, {{"pad", pad}}, loc);
 }
 
 std::vector<TensorType> infer_conv2d(const InferArgs& a) {
@@ -150,9 +155,7 @@ Value lower_conv2d(Lowering& l, std::span<const Index> out) {
 // Gradient with respect to images of the given shape: each of their pixels was met by every tap of
 // the filter that a place of the filter brings there.
 Expr image_gradient(const Expr& g, const Expr& w, Sliding s, const Shape& image) {
-    if (s.steps())
-        return apply(conv2d_grad_input_op, {w, g},
-                     s.attrs().with("sizes", Shape{last_two(image, 0), last_two(image, 1)}), {});
+    if (s.steps()) return conv2d_grad_input(w, g, s, image, Shape(4, Dim(0)));
     Shape pad;
     for (std::size_t k : {0, 1}) {
         const Dim edge = s.span(last_two(w.shape(), k), k) - Dim(1);
@@ -161,14 +164,6 @@ Expr image_gradient(const Expr& g, const Expr& w, Sliding s, const Shape& image)
     s.flip = !s.flip;
     return apply(conv2d_op, {apply(pad2d_op, {g}, {{"pad", pad}}, {}), swap_channels(w)}, s.attrs(),
                  {});
-}
-
-// Gradient with respect to filters of the given shape. Where the filter steps, several sizes of
-// filters give one number of places, so that the size is an attribute.
-Expr filter_gradient(const Expr& x, const Expr& g, const Sliding& s, const Shape& filter) {
-    Attrs attrs = s.attrs();
-    if (s.steps()) attrs = attrs.with("sizes", Shape{last_two(filter, 0), last_two(filter, 1)});
-    return apply(conv2d_grad_weights_op, {x, g}, attrs, {});
 }
 
 // A convolution of images with `pad` around them; negative padding takes away.
@@ -204,10 +199,7 @@ std::vector<Expr> pullback_conv2d_padded(const PullbackArgs& a) {
     const Expr &x = a.x[0], &w = a.x[1], &g = a.g[0];
     const Expr filters = filter_gradient(padded(x, pad, {}), g, s, w.shape());
     if (s.steps()) {
-        Shape starts(x.shape().size(), Dim(0));
-        for (std::size_t k : {0, 1}) starts[starts.size() - 2 + k] = pad[2 * k];
-        const Expr whole = image_gradient(g, w, s, padded_shape(x.shape(), pad));
-        return {slice_window(whole, starts, Ints(starts.size(), 1), x.shape(), {}), filters};
+        return {conv2d_grad_input(w, g, s, x.shape(), pad), filters};
     }
     Shape rest;
     for (std::size_t i = 0; i < 4; ++i)
@@ -275,35 +267,6 @@ std::vector<Expr> pullback_conv2d_grad_weights(const PullbackArgs& a) {
             apply(conv2d_op, {a.x[0], a.g[0]}, s.attrs(), {})};
 }
 
-std::vector<TensorType> infer_conv2d_grad_input(const InferArgs& a) {
-    require_images(a);
-    const Sliding s = Sliding::of(a.attrs);
-    const Shape &w = a.type(0).shape, &g = a.type(1).shape, &image = a.attrs.get<Shape>("sizes");
-    const std::size_t r = w.size();
-    bool fits = !differ(w[r - 4], g[r - 3]) && (r == 4 || !differ(w[0], g[1]));
-    for (std::size_t k : {0, 1})
-        fits = fits && !differ(s.places(image[k], last_two(w, k), k), last_two(g, k));
-    if (!fits)
-        a.error(fmt::format("not the gradient of a convolution of images {}: {}, {}",
-                            to_string(image), a.describe(0), a.describe(1)));
-    Shape out = {g[0]};
-    if (r == 5) out.push_back(g[1]);
-    out.insert(out.end(), {channels(w), image[0], image[1]});
-    return {{a.type(0).dtype, out}};
-}
-
-std::vector<Expr> expand_conv2d_grad_input(const Node& n) {
-    return {conv2d_grad_input_by_columns(at(n.inputs[0], n.loc()), at(n.inputs[1], n.loc()),
-                                         Sliding::of(n.attrs), n.attrs.get<Shape>("sizes"))};
-}
-
-// Linear in both, as above: with G of the images' shape.
-std::vector<Expr> pullback_conv2d_grad_input(const PullbackArgs& a) {
-    const Sliding s = Sliding::of(a.node.attrs);
-    return {filter_gradient(a.g[0], a.x[1], s, a.x[0].shape()),
-            apply(conv2d_op, {a.g[0], a.x[0]}, s.attrs(), {})};
-}
-
 // ---- samples
 
 using Inputs = std::span<const Expr>;
@@ -357,18 +320,6 @@ std::vector<Sample> conv2d_grad_weights_samples() {
                     sized({.flip = false, .step = {2, 3}}, {4, 2})})};
 }
 
-std::vector<Sample> conv2d_grad_input_samples() {
-    auto build = [](Sliding s, Shape sizes) {
-        return [=](Inputs x) {
-            return apply(conv2d_grad_input_op, {x[0], x[1]}, s.attrs().with("sizes", sizes), {});
-        };
-    };
-    return {floats({"steps", {{{3, 2, 3, 2}}, {{2, 3, 3, 3}}}, build({.step = {2, 3}}, {8, 8})}),
-            floats({"a step larger than the filter, dilation, groups",
-                    {{{2, 3, 1, 1, 2}}, {{1, 2, 3, 3, 3}}},
-                    build({.flip = false, .step = {3, 2}, .dilation = {1, 2}}, {9, 8})})};
-}
-
 }  // namespace
 
 constinit const OpDef conv2d_op{
@@ -395,14 +346,6 @@ constinit const OpDef conv2d_grad_weights_op{
     .lower = lower_conv2d_grad_weights,
     .pullback = pullback_conv2d_grad_weights,
     .samples = conv2d_grad_weights_samples};
-constinit const OpDef conv2d_grad_input_op{
-    .info = {.name = "conv2d_grad_input"},
-    .doc = "gradient of a conv2d that steps with respect to images of attr sizes",
-    .arity = 2,
-    .infer = infer_conv2d_grad_input,
-    .expand = expand_conv2d_grad_input,
-    .pullback = pullback_conv2d_grad_input,
-    .samples = conv2d_grad_input_samples};
 // ---- builders
 
 namespace {

@@ -38,13 +38,30 @@ const auto& last_two(const List& sizes, std::size_t k) {
     return sizes[sizes.size() - 2 + k];
 }
 
+/// The channels of images; how many of one group where there are groups.
+const Dim& channels(const Shape& s);
+
+/// A GraphError unless both inputs have rank 4, or 5 with groups, and are floats of one dtype.
+void require_images(const InferArgs& a);
+
+/// A shape with attr pad: rows above and below, and columns left and right.
+Shape padded_shape(Shape shape, const Shape& pad);
+/// x with that many zeros around it.
+Expr padded(const Expr& x, const Shape& pad, Loc loc);
+
 /// With filters' axes (co, ci), or (g, co, ci), in the other order: the filters of the gradient.
-Expr swap_channels(const Expr& w);
+Expr swap_channels(const Expr& w, Loc loc = {});
 /// The order that `swap_channels` gives to dimshuffle.
 Ints swapped_order(int rank);
 
-/// Gradient with respect to the images from filters and the gradient of the result. Attr sizes:
-/// height and width of the images, which a step leaves open. Expands into columns.h's two steps.
+/// Gradient of conv2d(x, w) with respect to filters of shape `filter`, from the images and the
+/// gradient g of the result.
+Expr filter_gradient(const Expr& x, const Expr& g, const Sliding& s, const Shape& filter);
+
+/// Gradient with respect to images of the shape `image`, around which the convolution had attr pad,
+/// where the filter steps.
+Expr conv2d_grad_input(const Expr& w, const Expr& g, const Sliding& s, const Shape& image,
+                       const Shape& pad);
 extern const OpDef conv2d_grad_input_op;
 
 }  // namespace arete

@@ -291,6 +291,18 @@ const std::vector<Written>& written_for_rules() {
              const Expr images = values(x, {1, 7, 11, 9});
              return grad(sum(sqr(pooled(images, values(y, {9, 7, 4, 5}), false))), images);
          }},
+        {"filters_by_phase",
+         [](E x, E y) {
+             const Expr w = values(y, {8, 3, 3, 3});
+             const Conv2dOptions every_other{.border_mode = {1, 1}, .subsample = {2, 2}};
+             return grad(sum(sqr(conv2d(values(x, {2, 3, 7, 8}), w, every_other))), w);
+         }},
+        {"filters_by_phase",
+         [](E x, E y) {
+             const Expr w = values(y, {9, 2, 2, 4});
+             const Conv2dOptions every_third{.subsample = {1, 3}, .filter_flip = false};
+             return grad(sum(sqr(conv2d(values(x, {1, 2, 5, 13}), w, every_third))), w);
+         }},
     };
     return all_of_them;
 }

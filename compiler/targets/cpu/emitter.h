@@ -167,8 +167,22 @@ class Emitter {
         std::int64_t block = 1;                   // lanes of a row, padded; more are a panel beside
         std::int64_t rows = 1;
     };
+    // Rows of a panel as one axis: those of its axes `first` to `last`, the innermost being
+    // `along`.
+    struct Run {
+        Var along;
+        Range rows;
+        std::int64_t stride = 1;  // rows of the panel between two of the run
+        bool backwards = false;   // in memory
+        std::size_t first = 0, last = 0;
+    };
     Statements pack();
     Statements fill(const Panel& panel, const Instr& load);
+    Run run_along(const Panel& panel, const Instr& load, Var along) const;
+    Statements each_row(const Panel& panel, std::size_t k, const Run* run,
+                        const std::function<Statements()>& body);
+    Statements pieces(const std::string& what, const Range& range, std::int64_t size,
+                      const std::function<Statements(const Index&, std::int64_t)>& body);
     // What the loops from b_.pack_at on walk of an axis.
     Range span(Var v) const;
     Index row_of(const Panel& panel) const;

@@ -3,6 +3,7 @@
 #include "compiler/targets/cpu/packing.h"
 
 #include <algorithm>
+#include <cstdlib>
 #include <numeric>
 
 #include "compiler/core/error.h"
@@ -44,7 +45,7 @@ bool fits_panel(const Nest& nest, const Instr& load) {
         if (varies_by_value(nest, load.index, v)) return false;
     const auto& terms = load.index.terms();
     return std::all_of(terms.begin(), terms.end(), [](const Index::Term& t) {
-        return t.kind == Index::Kind::Value || (t.kind == Index::Kind::Var && t.coefficient > 0);
+        return t.kind == Index::Kind::Value || t.kind == Index::Kind::Var;
     });
 }
 
@@ -70,7 +71,8 @@ Var packed_along(const Nest& nest, const Instr& load, Var lanes) {
     std::int64_t longest = 1;
     for (const auto* axes : {&nest.axes, &nest.reduce_axes})
         for (Var v : *axes) {
-            if (v == lanes || load.index.coefficient(v) != 1 || load.index.uses_nested(v)) continue;
+            if (v == lanes || std::abs(load.index.coefficient(v)) != 1 || load.index.uses_nested(v))
+                continue;
             if (const auto steps = nest.extents[v]; steps > longest) {
                 along = v;
                 longest = steps;
@@ -175,77 +177,114 @@ Index Emitter::row_of(const Panel& p) const {
     return row;
 }
 
+// The rows of a panel whose elements of a lane lie side by side in memory: those along an axis, and
+// along the axes around it as long as they go on where it ends.
+Emitter::Run Emitter::run_along(const Panel& p, const Instr& load, Var along) const {
+    const auto axis =
+        std::find_if(p.axes.begin(), p.axes.end(), [&](const auto& a) { return a.first == along; });
+    Run run{.along = along, .rows = {axis->second.start, axis->second.size}};
+    for (auto a = axis + 1; a != p.axes.end(); ++a) run.stride *= a->second.size;
+    run.backwards = load.index.coefficient(along) < 0;
+    run.first = static_cast<std::size_t>(axis - p.axes.begin());
+    run.last = run.first;
+    while (run.first > 0) {
+        const auto& [v, range] = p.axes[run.first - 1];
+        const std::int64_t goes_on = run.backwards ? -run.rows.size : run.rows.size;
+        if (range.size > 1 && (load.index.coefficient(v) != goes_on || load.index.uses_nested(v)))
+            break;
+        run.rows.size *= range.size;
+        --run.first;
+    }
+    return run;
+}
+
+// Pieces of `size` of a range, then the rest.
+Emitter::Statements Emitter::pieces(
+    const std::string& what, const Range& range, std::int64_t size,
+    const std::function<Statements(const Index&, std::int64_t)>& body) {
+    Statements out;
+    const std::int64_t whole = range.size / size, rest = range.size % size;
+    if (whole)
+        out = repeat(what, whole, size, 0, LoopKind::Serial,
+                     [&](const Index& at) { return body(at, size); });
+    if (rest) append(out, body(Index(whole * size), rest));
+    return out;
+}
+
+// Loops over a panel's axes from the k-th on but those of a run, which stand at their begin.
+Emitter::Statements Emitter::each_row(const Panel& p, std::size_t k, const Run* run,
+                                      const std::function<Statements()>& body) {
+    if (k == p.axes.size()) return body();
+    const auto& [v, range] = p.axes[k];
+    if (range.size == 1 || (run && k >= run->first && k <= run->last)) {
+        var(v) = range.start;
+        return each_row(p, k + 1, run, body);
+    }
+    return repeat(nest_.var_names[v], range.size, 1, 0, LoopKind::Serial, [&](const Index& at) {
+        var(v) = range.start + at;
+        return each_row(p, k + 1, run, body);
+    });
+}
+
+// Vectors of lanes that lie side by side are copied row by row. Where a row's lanes lie apart, a
+// few of them are read along a run of rows, so that each cache line is read once, by squares.
 Emitter::Statements Emitter::fill(const Panel& p, const Instr& load) {
     const Var along = packed_along(nest_, load, t_.inner);
     const IdVector<Var, Index> kept = vars_;
-    const auto name = [&](Var v) { return nest_.var_names[v]; };
-    // Pieces of `size` of a range, then the rest.
-    auto pieces = [&](const std::string& what, const Range& range, std::int64_t size,
-                      const std::function<Statements(const Index&, std::int64_t)>& body) {
-        Statements out;
-        const std::int64_t whole = range.size / size, rest = range.size % size;
-        if (whole)
-            out = repeat(what, whole, size, 0, LoopKind::Serial,
-                         [&](const Index& at) { return body(at, size); });
-        if (rest) append(out, body(Index(whole * size), rest));
-        return out;
+    const std::string lanes_name = nest_.var_names[t_.inner];
+    // `start` is a multiple of the block.
+    const auto blocks = [&](const std::function<Statements(const Index&, const Range&)>& body) {
+        return pieces(lanes_name + "b", p.lanes, p.block,
+                      [&](const Index& start, std::int64_t size) {
+                          const Index number = floordiv(start, p.block, k_.extents);
+                          return body(number, {p.lanes.start + start, size});
+                      });
     };
-    auto copy = [&](const Index& block, const Range& lanes, const Range& columns) {
-        if (!along)
-            return pieces(name(t_.inner), lanes, t_.lanes, [&](const Index& lane, std::int64_t n) {
-                return over_vectors(n, [&](const Index& at, const Index&, std::int64_t) {
-                    var(t_.inner) = lanes.start + lane + at;
-                    Cloner clone = cloner();
-                    const Value element = k_.load(load.target, clone.index(load.index));
-                    const Index place = (block * p.rows + row_of(p)) * p.block + lane + at;
-                    return Statements{StoreTo{p.buffer, place, element.id, {}}};
-                });
-            });
-        return pieces(name(t_.inner), lanes, t_.lanes, [&](const Index& lane, std::int64_t rows) {
-            return pieces(name(along), columns, t_.lanes, [&](const Index& c, std::int64_t count) {
-                var(t_.inner) = lanes.start + lane;
-                var(along) = columns.start + c;
-                std::int64_t column = p.block;
-                for (std::size_t k = p.axes.size(); k-- > 0 && p.axes[k].first != along;)
-                    column *= p.axes[k].second.size;
-                TransposeTile t;
+    const auto place = [&](const Index& block, const Index& lane) {
+        return (block * p.rows + row_of(p)) * p.block + lane;
+    };
+    const auto vectors = [&](const Index& block, const Range& lanes) {
+        return pieces(lanes_name, lanes, t_.lanes, [&](const Index& lane, std::int64_t n) {
+            return over_vectors(n, [&](const Index& at, const Index&, std::int64_t) {
+                var(t_.inner) = lanes.start + lane + at;
                 Cloner clone = cloner();
-                t.from = load.target;
-                t.at = clone.index(load.index);
-                t.from_stride = load.index.coefficient(t_.inner);
-                t.to = p.buffer;
-                t.place = (block * p.rows + row_of(p)) * p.block + lane;
-                t.to_stride = column;
-                t.rows = rows;
-                t.columns = count;
-                t.lanes = t_.lanes;
-                return Statements{std::move(t)};
+                const Value element = k_.load(load.target, clone.index(load.index));
+                return Statements{StoreTo{p.buffer, place(block, lane + at), element.id, {}}};
             });
         });
     };
-    std::function<Statements(std::size_t)> each = [&](std::size_t k) -> Statements {
-        if (k < p.axes.size()) {
-            const auto& [v, range] = p.axes[k];
-            if (v == along || range.size == 1) {
-                if (v != along) var(v) = range.start;
-                return each(k + 1);
-            }
-            return repeat(name(v), range.size, 1, 0, LoopKind::Serial, [&](const Index& at) {
-                var(v) = range.start + at;
-                return each(k + 1);
+    const auto squares = [&](const Run& run, const Index& block, const Range& lanes) {
+        return pieces(lanes_name, lanes, t_.lanes, [&](const Index& lane, std::int64_t rows) {
+            return each_row(p, 0, &run, [&] {
+                const auto square = [&](const Index& c, std::int64_t count) {
+                    var(t_.inner) = lanes.start + lane;
+                    var(run.along) = run.rows.start + c + (run.backwards ? count - 1 : 0);
+                    const std::int64_t stride = p.block * run.stride;
+                    Cloner clone = cloner();
+                    TransposeTile t;
+                    t.from = load.target;
+                    t.at = clone.index(load.index);
+                    t.from_stride = load.index.coefficient(t_.inner);
+                    t.to = p.buffer;
+                    t.place = place(block, lane);
+                    t.to_stride = run.backwards ? -stride : stride;
+                    t.rows = rows;
+                    t.columns = count;
+                    t.lanes = t_.lanes;
+                    return Statements{std::move(t)};
+                };
+                return pieces(nest_.var_names[run.along], run.rows, t_.lanes, square);
             });
-        }
-        const auto at = std::find_if(p.axes.begin(), p.axes.end(),
-                                     [&](const auto& axis) { return axis.first == along; });
-        const Range columns = at == p.axes.end() ? Range{} : at->second;
-        return pieces(name(t_.inner) + "b", p.lanes, p.block,
-                      [&](const Index& start, std::int64_t size) {
-                          // `start` is a multiple of the block.
-                          Index number = floordiv(start, p.block, k_.extents);
-                          return copy(number, {p.lanes.start + start, size}, columns);
-                      });
+        });
     };
-    Statements out = each(0);
+    Statements out;
+    if (along) {
+        const Run run = run_along(p, load, along);
+        out = blocks(
+            [&](const Index& block, const Range& lanes) { return squares(run, block, lanes); });
+    } else {
+        out = each_row(p, 0, nullptr, [&] { return blocks(vectors); });
+    }
     vars_ = kept;
     return out;
 }

@@ -1,9 +1,10 @@
 // Rules that processors want: convolutions without the zeros of padding, and of max-pooling's
-// gradient.
+// gradient, and images whose columns are in the order in which filters that step read them.
 #include "compiler/targets/cpu/rules.h"
 #include "compiler/ops/columns.h"
 #include "compiler/ops/sliding.h"
 #include "compiler/rewrite/dsl.h"
+#include "compiler/targets/cpu/ops/phases.h"
 #include "compiler/targets/cpu/ops/unpooled.h"
 
 namespace arete {
@@ -64,6 +65,20 @@ bool images_of_unpooled(const Match& m) {
            w[2] * w[3] * pool[0] * pool[1] >= 2 * (w[2] + pool[0] - 1) * (w[3] + pool[1] - 1);
 }
 
+// A copy in another order pays where each element is read for several products.
+bool reads_every_other_column(const Match& m) {
+    const Sliding s = Sliding::of(attrs(m.root()));
+    if (s.step[1] < 2 || !is_static(m['x'].shape()) || !is_static(m['y'].shape())) return false;
+    const Sizes x = concrete(m['x'].shape()), y = concrete(m['y'].shape());
+    constexpr std::int64_t several = 8;
+    return x.back() > s.step[1] && y[y.size() - 3] >= several && !is_by_phase(m['x']);
+}
+
+Expr by_phase(const Match& m) {
+    const Expr x = columns_by_phase(get(m, 'x'), Sliding::of(attrs(m.root())).step[1]);
+    return apply(def(m.root().node()), {x, m['y']}, attrs(m.root()), m.root().loc());
+}
+
 }  // namespace
 
 std::span<const Rule> cpu_rules() {
@@ -96,8 +111,19 @@ std::span<const Rule> cpu_rules() {
                                                  {last_two(image, 0), last_two(image, 1)});
          },
          better_by_columns},
+        {"filters_by_phase", "the filters' gradient of a convolution that steps reads rows",
+         op("conv2d_grad_weights", any('x'), any('y')), by_phase, reads_every_other_column},
     };
     return table;
+}
+
+std::span<const OpDef* const> cpu_ops() {
+    static const std::vector<const OpDef*> rows = [] {
+        std::vector<const OpDef*> out(unpooled_ops().begin(), unpooled_ops().end());
+        out.insert(out.end(), phase_ops().begin(), phase_ops().end());
+        return out;
+    }();
+    return rows;
 }
 
 }  // namespace arete

@@ -375,9 +375,10 @@ double TileCost::tile_cycles(const Fixed& fixed, std::int64_t block,
         }
         total += steps * step;
         // Registers beyond the machine's spill: one store and one load a step each.
-        // Masked loads are no operands of an addition: they pass through registers.
-        double live =
-            tile * (t.over_reduction ? 1 : vectors) * count + (conditions_.empty() ? 2 : 8);
+        // LLVM moves a few of the next step's loads up. Masked loads are no operands of an addition:
+        // they pass through registers.
+        const double ahead = conditions_.empty() ? m_.vector_registers / 8 : 8;
+        double live = tile * (t.over_reduction ? 1 : vectors) * count + ahead;
         double reused = 0;
         for (const Walk& e : inside_) {
             if (!in_vectors(t, e) || copies(e) >= tile * vectors) continue;

@@ -447,6 +447,8 @@ llvm::Value* RegionPrinter::load_if(const Instr& i) {
             }
             return from_memory(v, i.dtype);
         }
+        if (llvm::Value* v = load_stretch_if(i, element, pointer, a, on))
+            return from_memory(v, i.dtype);
     }
     llvm::Value* pointers = b_.CreateGEP(element, pointer, vector_address(a));
     return from_memory(b_.CreateMaskedGather(type, pointers, align, on, zero), i.dtype);

@@ -130,4 +130,40 @@ void RegionPrinter::transpose(const loops::TransposeTile& t) {
     lanes_ = 0;
 }
 
+// Every step-th element of a short stretch, zero where `on` is off: vectors with the elements in
+// between masked off, shuffled together. Null where they are better gathered.
+llvm::Value* RegionPrinter::load_stretch_if(const loops::Instr& i, llvm::Type* element,
+                                            llvm::Value* pointer, const Address& a,
+                                            llvm::Value* on) {
+    const std::span<const std::int64_t> offsets(a.lanes.data(), static_cast<std::size_t>(active_));
+    const auto [low, high] = std::minmax_element(offsets.begin(), offsets.end());
+    constexpr std::int64_t most_vectors = 2;
+    if (!machine_.masked_memory || element->getScalarSizeInBits() < 32 ||
+        *high - *low >= most_vectors * lanes_)
+        return nullptr;
+    auto* type = llvm::FixedVectorType::get(element, static_cast<unsigned>(lanes_));
+    llvm::Value* off = llvm::Constant::getNullValue(on->getType());
+    llvm::Value* zero = llvm::Constant::getNullValue(type);
+    const llvm::Align align(module_.getDataLayout().getTypeAllocSize(element));
+    llvm::Value* v = zero;
+    for (std::int64_t from = *low; from <= *high; from += lanes_) {
+        // Of each element of the vector, its lane; of each lane, its element.
+        std::vector<int> lane_of(static_cast<std::size_t>(lanes_), static_cast<int>(lanes_)), pick;
+        for (std::int64_t l = 0; l < lanes_; ++l) {
+            const std::int64_t o = l < active_ ? offsets[static_cast<std::size_t>(l)] - from : -1;
+            const bool here = o >= 0 && o < lanes_;
+            if (here && lane_of[static_cast<std::size_t>(o)] < lanes_) return nullptr;  // twice
+            if (here) lane_of[static_cast<std::size_t>(o)] = static_cast<int>(l);
+            pick.push_back(static_cast<int>(here ? lanes_ + o : l));
+        }
+        Address b = a;
+        b.constant += from;
+        llvm::Value* start = b_.CreateGEP(element, pointer, reach(i, b, 0, lanes_));
+        llvm::Value* part =
+            b_.CreateMaskedLoad(type, start, align, b_.CreateShuffleVector(on, off, lane_of), zero);
+        v = b_.CreateShuffleVector(v, part, pick);
+    }
+    return v;
+}
+
 }  // namespace arete::llvm_codegen

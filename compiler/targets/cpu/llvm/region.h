@@ -79,6 +79,8 @@ class RegionPrinter {
                             const llvm::Constant& on, llvm::Value* otherwise);
     llvm::Value* load_pattern(llvm::Type* element, llvm::Value* pointer, const Address& a,
                               std::int64_t elements);
+    llvm::Value* load_stretch_if(const loops::Instr& i, llvm::Type* element, llvm::Value* pointer,
+                                 const Address& a, llvm::Value* on);
     struct Stretch {
         std::int64_t start, end;
         std::int64_t vectors;  // that have elements of the lanes

@@ -8,7 +8,6 @@
 #include "compiler/ops/movement.h"
 #include "compiler/ops/pooling.h"
 #include "compiler/ops/sliding.h"
-#include "compiler/targets/cpu/rules.h"
 
 namespace arete {
 
@@ -290,7 +289,7 @@ Expr unpooled_grad_input(const Operand& w, const Operand& places, const Operand&
     return dimshuffle(at(e, w.loc), {0, 3, 1, 2});
 }
 
-std::span<const OpDef* const> cpu_ops() {
+std::span<const OpDef* const> unpooled_ops() {
     static constexpr std::array rows = {&channels_last_op, &turned_op, &filter_rows_op,
                                         &unpooled_grad_weights_op, &unpooled_patches_op};
     return rows;

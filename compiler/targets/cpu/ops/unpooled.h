@@ -24,4 +24,6 @@ Expr unpooled_grad_weights(const Operand& x, const Operand& places, const Operan
 Expr unpooled_grad_input(const Operand& w, const Operand& places, const Operand& g,
                          const Ints& pool, const Sliding& sliding, const Shape& image);
 
+std::span<const OpDef* const> unpooled_ops();
+
 }  // namespace arete
