@@ -235,6 +235,14 @@ TEST_CASE("schedule: operands are packed where that pays, and only there") {
     check("batched", batched_dot(x, transpose(y, {0, 2, 1})));
     const Expr turned = transpose(tensor3<float>("z", {1, 8, 7}), {2, 1, 0});
     check("batched, one term", batched_dot(turned, transpose(turned, {0, 2, 1})));
+    // Runs over channels and taps, in both directions.
+    for (const bool flip : {true, false}) {
+        const auto images = tensor4<float>("images", {2, 11, 9, 9}),
+                   filters = tensor4<float>("filters", {37, 11, 3, 3});
+        const std::string packed = check(flip ? "filters backwards" : "filters",
+                                         conv2d(images, filters, {.filter_flip = flip}));
+        CHECK(packed.find("packs filters") != std::string::npos);
+    }
     const auto p = tensor3<float>("p", {40, 6, 5}), q = tensor3<float>("q", {34, 5, 6});
     check("more than one axis",
           sum(expand_dims(p, 1) * expand_dims(transpose(q, {0, 2, 1}), 0), {2, 3}));
