@@ -78,11 +78,18 @@ class NestBuilder {
 
     // The element where `guard` holds, else 0. Whatever is loaded for it is guarded, too.
     Value element_if(Value guard, const Expr& e, std::span<const Index> index) {
-        Value outer = guard_;
-        guard_ = outer ? outer & guard : guard;
+        const Value outer = guard_, inside = outer ? outer & guard : guard;
+        guard_ = inside;
         Value v = element(e, index);
         guard_ = outer;
-        return is_stored(e) && !uniform(e) ? v : select(guard, v, loops::literal(v, 0));
+        return is_zero_unless(inside, v) ? v : select(guard, v, loops::literal(v, 0));
+    }
+
+    // Is v read under this guard, perhaps through views and conversions?
+    bool is_zero_unless(Value guard, Value v) {
+        const loops::Instr* i = &nest().values[v.id];
+        while (i->op == loops::Op::Cast) i = &nest().values[i->args[0]];
+        return i->op == loops::Op::LoadIf && i->args[0] == guard.id;
     }
 
     Value read(const Expr& e, const Index& address) {

@@ -33,6 +33,7 @@ constexpr Description describe(Op op) {
         case Op::Abs: return {"abs", 1};
         case Op::MulAdd: return {"muladd", 3};
         case Op::Fma: return {"fma", 3};
+        case Op::Scale: return {"scale", 2};
         case Op::Sqrt: return {"sqrt", 1};
         case Op::Floor: return {"floor", 1};
         case Op::Ceil: return {"ceil", 1};
@@ -382,6 +383,9 @@ Value cos(Value a) {
 }
 Value erf(Value a) {
     return unary(Op::Erf, a);
+}
+Value scale(Value a, Value n) {
+    return binary(Op::Scale, a, n);
 }
 Value select(Value condition, Value a, Value b) {
     ARETE_CHECK(condition.dtype() == DType::Bool && a.dtype() == b.dtype(), "select of {}, {}, {}",

@@ -36,6 +36,7 @@ enum class Op : std::uint8_t {
     Abs,
     MulAdd,  ///< a * b + c, rounded once where the processor has an instruction for it
     Fma,     ///< a * b + c, rounded once
+    Scale,   ///< of floats: a * 2^b for a whole b, rounded once; NaN where one of them is
     Sqrt,
     Floor,
     Ceil,
@@ -235,6 +236,7 @@ Value shr(Value a, int bits);
 Value abs(Value a);
 Value muladd(Value a, Value b, Value c);
 Value fma(Value a, Value b, Value c);
+Value scale(Value a, Value n);
 Value sqrt(Value a);
 Value floor(Value a);
 Value ceil(Value a);

@@ -227,6 +227,13 @@ Scalar fused(DType t, std::span<const Scalar> x) {
                            : put(t, std::fma(x[0].f64, x[1].f64, x[2].f64));
 }
 
+// Beyond the largest exponents nothing changes any more.
+template <class T>
+T times_power_of_two(T a, T n) {
+    constexpr T most = 5000;
+    return std::isnan(n) ? n : std::ldexp(a, static_cast<int>(std::clamp(n, -most, most)));
+}
+
 }  // namespace
 
 Scalar Scalar::of(DType t, double v) {
@@ -270,6 +277,8 @@ Scalar evaluate(Op op, DType t, std::span<const Scalar> x) {
         case Op::Abs: return magnitude(t, x[0]);
         case Op::MulAdd:
         case Op::Fma: return fused(t, x);
+        case Op::Scale:
+            return floats(op, t, x, [](auto a, auto b) { return times_power_of_two(a, b); });
         case Op::Sqrt: return floats(op, t, x, [](auto a) { return std::sqrt(a); });
         case Op::Floor: return rounding(op, t, x, [](auto a) { return std::floor(a); });
         case Op::Ceil: return rounding(op, t, x, [](auto a) { return std::ceil(a); });

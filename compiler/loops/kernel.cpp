@@ -289,12 +289,17 @@ std::vector<Stmt> accumulate(Kernel& k, Reduction reduction, Value element, int 
     Value old = k.load(best, slot);
     const bool is_max = reduction == Reduction::Max || reduction == Reduction::ArgMax;
     const bool is_min = reduction == Reduction::Min || reduction == Reduction::ArgMin;
-    if (where >= 0 || ((is_max || is_min) && is_float(t))) {
+    if (where < 0 && (is_max || is_min) && is_float(t)) {
+        // One instruction on x86, which keeps a NaN in `old`; that of the element is known before
+        // `old` is, so that little is in the way from one element to the next.
+        const Value extreme = select(is_max ? lt(old, element) : lt(element, old), element, old);
+        return {StoreTo{best, slot, select(ne(element, element), element, extreme).id, {}}};
+    }
+    if (where >= 0) {
         Value better = is_max ? lt(old, element) : lt(element, old);
         // A NaN is better than any number, and none is better than a NaN.
         if (is_float(t)) better = (!(is_max ? le(element, old) : le(old, element))) & eq(old, old);
         Value extreme = select(better, element, old);
-        if (where < 0) return {StoreTo{best, slot, extreme.id, {}}};
         Value at = select(better, cast(k.index(position), DType::I32), k.load(where, slot));
         return {StoreTo{where, slot, at.id, {}}, StoreTo{best, slot, extreme.id, {}}};
     }

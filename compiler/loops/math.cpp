@@ -65,7 +65,7 @@ Value expand(Op op, std::span<const Value> args) {
         case Op::Fmod: return math::expand_fmod(x, args[1]);
         case Op::Const: case Op::IndexOf: case Op::Load: case Op::LoadIf: case Op::Acc: case Op::Add: case Op::Sub:
         case Op::Mul: case Op::Div: case Op::Rem: case Op::Min: case Op::Max: case Op::Neg:
-        case Op::Abs: case Op::MulAdd: case Op::Fma: case Op::Sqrt: case Op::Floor: case Op::Ceil: case Op::Trunc:
+        case Op::Abs: case Op::MulAdd: case Op::Fma: case Op::Scale: case Op::Sqrt: case Op::Floor: case Op::Ceil: case Op::Trunc:
         case Op::Round: case Op::Eq: case Op::Ne: case Op::Lt: case Op::Le: case Op::And:
         case Op::Or: case Op::Xor: case Op::Not: case Op::Shl: case Op::Shr: case Op::Select:
         case Op::Cast: case Op::Bitcast: case Op::SinIf: case Op::CosIf: case Op::FmodIf: break;

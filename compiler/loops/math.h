@@ -24,6 +24,11 @@ void form_fma(Nest& nest, std::span<const ValueId> apart = {});
 /// (also where fast_math is set), form or split an fma, or flush denormals to zero.
 void expand_math(Nest& nest);
 
+/// Expansions multiply by 2^n in two steps, through the bits of two exponents, since 2^n itself may
+/// be denormal or infinite. The first product is exact, so that the result is rounded once, as that
+/// of Scale, which takes their place here: the same bits, for machines that have the instruction.
+Nest with_scale(const Nest& nest);
+
 /// The expansion of one transcendental instruction; the operands are f32 or f64 of one code.
 Value expand(Op op, std::span<const Value> args);
 

@@ -46,6 +46,7 @@ void verify_types(const Code& code, ValueId id) {
         case Op::Shl:
         case Op::Shr:
         case Op::Pow:
+        case Op::Scale:
             ARETE_CHECK(type(0) == i.dtype && type(1) == i.dtype, "%{}: {} of {} and {}", id,
                         name(i.op), name(type(0)), name(type(1)));
             break;

@@ -166,6 +166,7 @@ void Arithmetic::compute(const Instr& instr, std::span<const Slot* const> args,
         case Op::Abs:
         case Op::MulAdd:
         case Op::Fma:
+        case Op::Scale:
         case Op::Sqrt:
         case Op::Floor:
         case Op::Ceil:

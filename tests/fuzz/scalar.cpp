@@ -115,6 +115,7 @@ long double binary(Op op, long double a, long double b) {
         case Op::Sub: return a - b;
         case Op::Mul: return a * b;
         case Op::Div: return a / b;
+        case Op::Scale: return std::isnan(b) ? b : std::ldexp(a, static_cast<int>(b));
         case Op::Rem: return remainder_of(a, b);
         case Op::Min: return extreme(false, a, b);
         case Op::Max: return extreme(true, a, b);

@@ -16,6 +16,7 @@ struct Machine {
     int vector_registers = 16;
     bool masked_memory = false;  ///< masked loads and stores are instructions
     bool fused_muladd = true;    ///< a * b + c, rounded once, is an instruction
+    bool scales = false;         ///< a * 2^b, rounded once, is an instruction: AVX-512's scalef
     double fma_per_cycle = 2;    ///< vector fused multiply-adds
     double loads_per_cycle = 2;  ///< vector loads
     int fma_latency = 4;         ///< cycles

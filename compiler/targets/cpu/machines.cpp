@@ -38,6 +38,7 @@ Machine x86(std::string cpu, int vector_bytes, int vector_registers) {
     m.vector_bytes = vector_bytes;
     m.vector_registers = vector_registers;
     m.masked_memory = m.fused_muladd = vector_bytes > 16;
+    m.scales = vector_registers == 32;  // AVX-512VL
     return m;
 }
 

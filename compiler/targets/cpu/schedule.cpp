@@ -2,6 +2,7 @@
 #include "compiler/targets/cpu/schedule.h"
 
 #include "compiler/core/error.h"
+#include "compiler/loops/math.h"
 #include "compiler/targets/cpu/blocking.h"
 #include "compiler/targets/cpu/emitter.h"
 #include "compiler/targets/cpu/split.h"
@@ -42,7 +43,7 @@ Plan plan(const Nest& nest, const Machine& machine) {
 
 Kernel schedule(const Nest& nest, const Machine& machine, Var block) {
     if (nest.sequential) return naive(nest);
-    std::vector<Nest> parts{collapse_axes(nest)};
+    std::vector<Nest> parts{collapse_axes(machine.scales ? with_scale(nest) : nest)};
     std::vector<Plan> plans{plan(parts[0], machine)};
     if (auto split = split_remainder(parts[0], plans[0].tiling, machine)) {
         const Nest &main = split->first, &rest = split->second;

@@ -249,6 +249,7 @@ std::string ValuePrinter::binary(Op op, DType t, DType from, const std::string& 
         case Op::Abs:
         case Op::MulAdd:
         case Op::Fma:
+        case Op::Scale:
         case Op::Sqrt:
         case Op::Floor:
         case Op::Ceil:
@@ -306,6 +307,7 @@ std::string ValuePrinter::function(const Instr& i) const {
         case Op::SinIf:
         case Op::CosIf:
         case Op::FmodIf: return rare(i, x);
+        case Op::Scale:  // of processors
         case Op::Const:
         case Op::IndexOf:
         case Op::Load:

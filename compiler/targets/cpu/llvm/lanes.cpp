@@ -3,6 +3,9 @@
 
 #include <algorithm>
 #include <numeric>
+
+#include <llvm/IR/IntrinsicsX86.h>
+
 #include "compiler/core/error.h"
 
 namespace arete::llvm_codegen {
@@ -164,6 +167,50 @@ llvm::Value* RegionPrinter::load_stretch_if(const loops::Instr& i, llvm::Type* e
         v = b_.CreateShuffleVector(v, part, pick);
     }
     return v;
+}
+
+// a * 2^n by AVX-512's scalef, whole vectors at a time.
+llvm::Value* RegionPrinter::scale(llvm::Value* a, llvm::Value* n) {
+    ARETE_CHECK(machine_.scales, "{}: scale is no instruction of {}", k_.name, machine_.cpu);
+    llvm::Type* element = a->getType()->getScalarType();
+    const bool single = element->isFloatTy();
+    const int bytes = single ? 4 : 8;
+    auto* vector = llvm::dyn_cast<llvm::FixedVectorType>(a->getType());
+    const int lanes = vector ? static_cast<int>(vector->getNumElements()) : 1;
+    const int whole = std::clamp(lanes, 16 / bytes, machine_.vector_bytes / bytes);
+    auto* type = llvm::FixedVectorType::get(element, static_cast<unsigned>(whole));
+    // Lanes from `from` on, as many as the vector has.
+    const auto part = [&](llvm::Value* x, int from) -> llvm::Value* {
+        if (!vector) return b_.CreateInsertElement(llvm::PoisonValue::get(type), x, b_.getInt64(0));
+        std::vector<int> pick;
+        for (int l = 0; l < whole; ++l) pick.push_back(from + l < lanes ? from + l : -1);
+        return b_.CreateShuffleVector(x, pick);
+    };
+    using namespace llvm::Intrinsic;
+    const ID id = whole * bytes == 64
+                      ? single ? x86_avx512_mask_scalef_ps_512 : x86_avx512_mask_scalef_pd_512
+                  : whole * bytes == 32
+                      ? single ? x86_avx512_mask_scalef_ps_256 : x86_avx512_mask_scalef_pd_256
+                  : single ? x86_avx512_mask_scalef_ps_128
+                           : x86_avx512_mask_scalef_pd_128;
+    llvm::Value* result = nullptr;
+    for (int from = 0; from < lanes; from += whole) {
+        llvm::Value* x = part(a, from);
+        std::vector<llvm::Value*> args{x, part(n, from), x,
+                                       whole == 16 ? b_.getInt16(0xffff) : b_.getInt8(0xff)};
+        constexpr int as_the_mode_says = 4;
+        if (whole * bytes == 64) args.push_back(b_.getInt32(as_the_mode_says));
+        llvm::Value* scaled = b_.CreateIntrinsic(id, {}, args);
+        if (!vector) return b_.CreateExtractElement(scaled, b_.getInt64(0));
+        std::vector<int> pick;
+        for (int l = 0; l < lanes; ++l)
+            pick.push_back(l < from ? l : l < from + whole ? lanes + l - from : -1);
+        std::vector<int> widen;
+        for (int l = 0; l < lanes; ++l) widen.push_back(l < whole ? l : -1);
+        llvm::Value* wide = whole == lanes ? scaled : b_.CreateShuffleVector(scaled, widen);
+        result = result ? b_.CreateShuffleVector(result, wide, pick) : wide;
+    }
+    return result;
 }
 
 }  // namespace arete::llvm_codegen

@@ -479,6 +479,7 @@ llvm::Value* RegionPrinter::compute(Op op, DType t, DType from, std::span<llvm::
         case Op::MulAdd:
             return machine_.fused_muladd ? fma(x) : b_.CreateFAdd(b_.CreateFMul(x[0], x[1]), x[2]);
         case Op::Fma: return fma(x);
+        case Op::Scale: return scale(x[0], x[1]);
         case Op::Sqrt: return rounding(llvm::Intrinsic::sqrt);
         case Op::Floor: return rounding(llvm::Intrinsic::floor);
         case Op::Ceil: return rounding(llvm::Intrinsic::ceil);

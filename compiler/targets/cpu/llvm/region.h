@@ -49,6 +49,7 @@ class RegionPrinter {
     /// An instruction of operands of type `from` with a result of type `t`.
     llvm::Value* compute(loops::Op op, DType t, DType from, std::span<llvm::Value* const> x);
     llvm::Value* fma(std::span<llvm::Value* const> x);
+    llvm::Value* scale(llvm::Value* a, llvm::Value* n);
     llvm::Value* integer_division(loops::Op op, DType t, llvm::Value* a, llvm::Value* d);
     llvm::Value* convert(llvm::Value* v, DType from, DType to);
     llvm::Value* float_to_integer(llvm::Value* v, DType to);

@@ -60,14 +60,14 @@ std::vector<std::string> by_step(const std::string& text, bool assembly, std::si
 std::string CpuTarget::key() const {
     // Every member by name: a new one does not compile until it is part of the key.
     const auto& [triple, cpu, features, vector_bytes, vector_registers, masked_memory, fused_muladd,
-                 fma_per_cycle, loads_per_cycle, fma_latency, l1_bytes, l2_bytes, l3_bytes,
+                 scales, fma_per_cycle, loads_per_cycle, fma_latency, l1_bytes, l2_bytes, l3_bytes,
                  l2_bytes_per_cycle, l3_bytes_per_cycle, memory_bytes_per_cycle, launch_cycles,
                  scratch_bytes] = machine_;
     std::string key;
     add(key, "LLVM " + llvm_version());
     for (const std::string* v : {&triple, &cpu, &features}) add(key, *v);
-    for (int v :
-         {vector_bytes, vector_registers, int{masked_memory}, int{fused_muladd}, fma_latency})
+    for (int v : {vector_bytes, vector_registers, int{masked_memory}, int{fused_muladd},
+                  int{scales}, fma_latency})
         add(key, v);
     for (double v : {fma_per_cycle, loads_per_cycle, l2_bytes_per_cycle, l3_bytes_per_cycle,
                      memory_bytes_per_cycle, launch_cycles})
@@ -90,8 +90,8 @@ std::string CpuTarget::translate(const Program& program, const Translation& watc
     if (watch.dumps(Stage::Llvm)) watch.dump("llvm", "ll", module.ir());
     start = Clock::now();
     // One text for people, one piece for one core; otherwise parts.
-    const int cores = watch.threads > 0 ? watch.threads
-                                        : static_cast<int>(std::thread::hardware_concurrency());
+    const int cores =
+        watch.threads > 0 ? watch.threads : static_cast<int>(std::thread::hardware_concurrency());
     std::vector<LlvmModule> parts;
     if (dumps || cores < 2)
         parts.push_back(std::move(module));
