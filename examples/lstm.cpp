@@ -167,7 +167,7 @@ int run(const Settings& o) {
     std::string written;
     const Array symbols_written = write(alphabet.numbers[0])[0];
     for (std::int64_t k = 0; k < symbols_written.size(); ++k)
-        written += alphabet.characters[static_cast<std::size_t>(symbols_written.as_int(k))];
+        written += alphabet.characters[symbols_written.as_int(k)];
     fmt::print("\n{}{}\n", text[0], written);
     return 0;
 }

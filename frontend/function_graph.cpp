@@ -93,7 +93,7 @@ std::vector<Expr> apply_givens(const std::vector<Expr>& roots, const FunctionOpt
     auto symbol = [&](DimSymbol s) -> std::optional<Dim> {
         for (const auto& [what, by] : given) {
             if (what.node().op->kind != Kind::Input || what.node().id != s.variable) continue;
-            return s.axis < 0 ? as_dim(by) : by.shape()[static_cast<std::size_t>(s.axis)];
+            return s.axis < 0 ? as_dim(by) : by.shape()[s.axis];
         }
         return std::nullopt;
     };

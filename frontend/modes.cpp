@@ -43,13 +43,13 @@ class Snapshot {
     std::vector<std::pair<Expr, Array>> old_;
 };
 
-Array slot_view(const Executable& e, int slot) {
-    const Slot& s = e.compiled().program.slots[static_cast<std::size_t>(slot)];
+Array slot_view(const Executable& e, SlotId slot) {
+    const Slot& s = e.compiled().program.slots[slot];
     return Array(s.dtype, s.sizes, std::shared_ptr<void>(e.slot(slot), [](void*) {}));
 }
 
 // "kernel 'log' (step 3): log(x) : f32[10]".
-std::string kernel_text(const Step& step, int number, const Expr& value) {
+std::string kernel_text(const Step& step, StepId number, const Expr& value) {
     return fmt::format("kernel '{}' (step {}), which computes {} : {}", step.name(), number,
                        shortened(pp(value)), value.type().str());
 }
@@ -80,11 +80,10 @@ std::string bad_value(const Array& a) {
 // Runs with `after_step` called for each kernel; what it throws is rethrown here, after the native
 // code has returned, and whatever goes wrong, the shared variables are put back.
 void watch(const WatchedRun& run, const Snapshot& before,
-           const std::function<void(std::size_t)>& after_kernel) {
+           const std::function<void(StepId)>& after_kernel) {
     std::exception_ptr error;
     try {
-        run.executable.run_observed(run.input_pointers, run.output_pointers, [&](int step) {
-            const auto k = static_cast<std::size_t>(step);
+        run.executable.run_observed(run.input_pointers, run.output_pointers, [&](StepId k) {
             try {
                 if (!stored_by(run.executable.compiled(), k).empty()) after_kernel(k);
             } catch (...) {
@@ -175,7 +174,7 @@ void run_interpreted(const WatchedRun& run) {
 void run_nan_guard(const WatchedRun& run) {
     const Compiled& compiled = run.executable.compiled();
     const Snapshot before(run.graph);
-    watch(run, before, [&](std::size_t step) {
+    watch(run, before, [&](StepId step) {
         const Step& s = compiled.program.steps[step];
         for (const SlotValue& stored : stored_by(compiled, step)) {
             const std::string bad = bad_value(slot_view(run.executable, stored.slot));
@@ -189,9 +188,9 @@ void run_nan_guard(const WatchedRun& run) {
                     operands +=
                         fmt::format("; its operand '{}' has {}", v.value.node().name, worse);
             }
-            fail<NanGuardError>(
-                stored.value.loc(), "function '{}': {} in the result of {}{}{}", run.graph.name,
-                bad, kernel_text(s, static_cast<int>(step), stored.value), operands, lines_text(s));
+            fail<NanGuardError>(stored.value.loc(), "function '{}': {} in the result of {}{}{}",
+                                run.graph.name, bad, kernel_text(s, step, stored.value), operands,
+                                lines_text(s));
         }
     });
 }
@@ -208,7 +207,7 @@ void run_debug(const WatchedRun& run) {
     // Values that are shared variables or arguments themselves would change under our eyes.
     for (Array& a : expected) a = a.copy();
 
-    watch(run, before, [&](std::size_t step) {
+    watch(run, before, [&](StepId step) {
         const Step& s = compiled.program.steps[step];
         std::vector<SlotValue> stored = stored_by(compiled, step);
         // For what has no elements nothing was read.
@@ -234,8 +233,8 @@ void run_debug(const WatchedRun& run) {
                     "function '{}': {} gives another value than the graph: element {} should be "
                     "{}, it is {}. Fusion, lowering, the schedule or code generation is "
                     "wrong{}",
-                    run.graph.name, kernel_text(s, static_cast<int>(step), values[k]), d->element,
-                    d->was, d->is, lines_text(s));
+                    run.graph.name, kernel_text(s, step, values[k]), d->element, d->was, d->is,
+                    lines_text(s));
         }
     });
 

@@ -49,7 +49,7 @@ void write_graph(JsonWriter& j, const Moment& stage, const FunctionGraph& f,
         for (const TensorType& t : n.types) type += (type.empty() ? "" : ", ") + t.str();
         j.pair("type", type).pair("line", lines_of(n));
         j.key("inputs").open('[');
-        for (const Expr& e : n.inputs) j.value(graph.id(e));
+        for (const Expr& e : n.inputs) j.value(graph.id(e).number());
         j.close(']');
         if (const auto it = kernels.find(node.get()); it != kernels.end()) {
             j.key("steps").open('[');
@@ -64,7 +64,7 @@ void write_graph(JsonWriter& j, const Moment& stage, const FunctionGraph& f,
         const std::string label =
             output ? fmt::format("output {}", k)
                    : fmt::format("new {}", f.updates[k - f.outputs.size()].first.node().name);
-        j.open('{').pair("id", graph.id(stage.roots[k])).pair("label", label).close('}');
+        j.open('{').pair("id", graph.id(stage.roots[k]).number()).pair("label", label).close('}');
     }
     j.close(']').close('}');
 }
@@ -88,19 +88,16 @@ std::string schedules_text(const Step& s) {
     return out;
 }
 
-void write_step(JsonWriter& j, const ReportSource& source, const Compiled& compiled,
-                std::size_t number, const Graph& final_graph,
-                const std::vector<Listing>& listings) {
+void write_step(JsonWriter& j, const ReportSource& source, const Compiled& compiled, StepId number,
+                const Graph& final_graph, const std::vector<Listing>& listings) {
     const Step& s = compiled.program.steps[number];
     const KernelStep* kernel = s.kernel();
-    const std::vector<int> slots = s.slots();
-    j.open('{').pair("number", static_cast<int>(number)).pair("kind", s.kind());
+    const std::vector<SlotId> slots = s.slots();
+    j.open('{').pair("number", number.number()).pair("kind", s.kind());
     j.pair("name", s.name()).pair("lines", s.lines);
     j.pair("flops", s.flops).pair("bytes", s.bytes);
     const std::vector<SlotValue> stored = stored_by(compiled, number);
-    const auto slot = [&](int n) -> const Slot& {
-        return compiled.program.slots[static_cast<std::size_t>(n)];
-    };
+    const auto slot = [&](SlotId n) -> const Slot& { return compiled.program.slots[n]; };
     // In terms of the operands, as the loops name them.
     PrettyPrint names;
     for (const SlotValue& v : read_by(compiled, number)) {
@@ -110,8 +107,8 @@ void write_step(JsonWriter& j, const ReportSource& source, const Compiled& compi
                                       : static_cast<const loops::Code&>(kernel->kernel);
         const auto k = std::find(slots.begin(), slots.end(), v.slot);
         if (k != slots.end())  // else it is read for an earlier piece
-            names.names.emplace_back(
-                v.value, code.buffers[static_cast<std::size_t>(k - slots.begin())].name);
+            names.names.emplace_back(v.value,
+                                     code.buffers[loops::BufferId(k - slots.begin())].name);
     }
     j.key("computes").open('[');
     for (const SlotValue& v : stored)
@@ -121,7 +118,7 @@ void write_step(JsonWriter& j, const ReportSource& source, const Compiled& compi
             .pair("in_place", slot(v.slot).kind == Slot::Kind::Shared)
             .close('}');
     j.close(']').key("operands").open('[');
-    for (int n : slots) {
+    for (SlotId n : slots) {
         const Slot& at = slot(n);
         j.open('{')
             .pair("name", at.name)
@@ -131,7 +128,7 @@ void write_step(JsonWriter& j, const ReportSource& source, const Compiled& compi
     }
     j.close(']').key("nodes").open('[');
     for (const auto& node : nodes_of_step(compiled, number))
-        if (final_graph.contains(*node)) j.value(final_graph.id(*node));
+        if (final_graph.contains(*node)) j.value(final_graph.id(*node).number());
     j.close(']');
     const std::string nests = nests_text(s), schedules = schedules_text(s);
     if (!nests.empty()) {
@@ -140,7 +137,7 @@ void write_step(JsonWriter& j, const ReportSource& source, const Compiled& compi
         for (const Listing& l : listings)
             if (!l.steps[number].empty()) j.pair(l.language, l.steps[number]);
     }
-    if (number < source.costs.size() && source.costs[number].calls > 0) {
+    if (source.costs.contains(number) && source.costs[number].calls > 0) {
         const StepCost& c = source.costs[number];
         double all = 0;
         for (const StepCost& o : source.costs) all += o.ms;
@@ -194,9 +191,9 @@ std::string report_data(const ReportSource& source) {
     Compiled compiled = compile(request);
     const Graph final_graph(stages.back().roots);
     std::unordered_map<const Node*, std::vector<int>> kernels;
-    for (std::size_t k = 0; k < compiled.program.steps.size(); ++k)
+    for (StepId k : compiled.program.steps.ids())
         for (const auto& node : nodes_of_step(compiled, k))
-            kernels[node.get()].push_back(static_cast<int>(k));
+            kernels[node.get()].push_back(k.number());
     std::vector<Listing> listings;
     if (request.target) listings = request.target->listings(compiled.program);
 
@@ -242,7 +239,7 @@ std::string report_data(const ReportSource& source) {
             .pair("line", r.line)
             .close('}');
     j.close(']').key("steps").open('[');
-    for (std::size_t k = 0; k < compiled.program.steps.size(); ++k) {
+    for (StepId k : compiled.program.steps.ids()) {
         write_step(j, source, compiled, k, final_graph, listings);
     }
     j.close(']').key("memory");

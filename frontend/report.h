@@ -13,9 +13,9 @@ namespace arete {
 /// What a page is made from.
 struct ReportSource {
     const FunctionGraph& graph;
-    CompileRequest request;           ///< compiled once more, to watch the passes
-    std::vector<StepCost> costs;      ///< of the specialisation that ran, by step; empty: unknown
-    const Executable* ran = nullptr;  ///< what it ran as; null where it has not been called
+    CompileRequest request;            ///< compiled once more, to watch the passes
+    IdVector<StepId, StepCost> costs;  ///< of the specialisation that ran; empty: unknown
+    const Executable* ran = nullptr;   ///< what it ran as; null where it has not been called
 };
 
 /// The page's data as JSON: see frontend/report/page.js for what it draws from it.

@@ -114,7 +114,7 @@ class Scan {
         const std::vector<Expr> params = builder_->state(rows, taps);
         for (const int tap : info.taps) {
             const auto k = std::find(taps.begin(), taps.end(), tap) - taps.begin();
-            arguments.push_back(params[static_cast<std::size_t>(k)]);
+            arguments.push_back(params[k]);
         }
     }
 
@@ -228,9 +228,8 @@ class Scan {
             out.outputs.push_back(made[j](slice(depth, none, 1, loc_.file, loc_.line)));
         }
         for (std::size_t k = 0; k < step.updates.size(); ++k)
-            out.updates.emplace_back(
-                step.updates[k].variable,
-                arete::at(made[static_cast<std::size_t>(of_update[k])](-1), step.updates[k].loc));
+            out.updates.emplace_back(step.updates[k].variable,
+                                     arete::at(made[of_update[k]](-1), step.updates[k].loc));
         if (until) out.steps = made.back();
         return out;
     }

@@ -8,6 +8,8 @@
 #include <type_traits>
 #include <vector>
 
+#include "compiler/core/id.h"
+
 namespace arete {
 
 class ByteWriter {
@@ -19,14 +21,18 @@ class ByteWriter {
         static_assert(std::is_arithmetic_v<T> || std::is_enum_v<T>);
         bytes.append(reinterpret_cast<const char*>(&v), sizeof v);
     }
+    template <class Tag>
+    void number(Id<Tag> id) {
+        number(id.number());
+    }
     void text(std::string_view s) {
         number(static_cast<std::uint64_t>(s.size()));
         bytes.append(s);
     }
-    template <class T>
-    void numbers(const std::vector<T>& list) {
+    template <class List>
+    void numbers(const List& list) {
         number(static_cast<std::uint64_t>(list.size()));
-        for (const T& v : list) number(v);
+        for (const auto& v : list) number(v);
     }
 };
 
@@ -48,6 +54,16 @@ class ByteReader {
             std::memcpy(&v, take(sizeof v).data(), sizeof v);
             return v;
         }
+    }
+    template <class I>
+    I id() {
+        return I(number<int>());
+    }
+    template <class I>
+    std::vector<I> ids() {
+        std::vector<I> out;
+        for (std::uint64_t n = number<std::uint64_t>(); n > 0; --n) out.push_back(id<I>());
+        return out;
     }
     /// An enumerator; `last` is the greatest there is.
     template <class T>

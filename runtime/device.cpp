@@ -18,9 +18,9 @@ namespace {
 class InterpretedProgram final : public LoadedProgram {
   public:
     explicit InterpretedProgram(const Program& program) : interpreter_(program) {}
-    loops::Failure run(std::span<void*> table) override { return interpreter_.run(table); }
-    loops::Failure run(std::span<void*> table,
-                       const std::function<bool(std::size_t)>& after_step) override {
+    loops::Failure run(IdSpan<SlotId, void*> table) override { return interpreter_.run(table); }
+    loops::Failure run(IdSpan<SlotId, void*> table,
+                       const std::function<bool(StepId)>& after_step) override {
         return interpreter_.run(table, after_step);
     }
 

@@ -22,14 +22,14 @@ class LoadedProgram {
 
     /// Runs all steps on `table`, one pointer a slot, but for what comes after a check that failed:
     /// of these it tells the lowest (code, element).
-    virtual loops::Failure run(std::span<void*> table) = 0;
+    virtual loops::Failure run(IdSpan<SlotId, void*> table) = 0;
     /// The same for a program that is `observed`: `after_step` is called with the number of each
     /// step that has run, and ends the run by returning false; it must not throw.
-    virtual loops::Failure run(std::span<void*> table,
-                               const std::function<bool(std::size_t step)>& after_step) = 0;
+    virtual loops::Failure run(IdSpan<SlotId, void*> table,
+                               const std::function<bool(StepId step)>& after_step) = 0;
     /// What each step of a program with `profile` has taken so far, in some unit of the device;
     /// empty where it was not measured.
-    virtual std::span<const std::int64_t> ticks() const { return {}; }
+    virtual IdSpan<StepId, const std::int64_t> ticks() const { return {}; }
 };
 
 /// A machine that is at hand.

@@ -43,11 +43,10 @@ Executable::Executable(Compiled compiled, std::string_view translated, const Dev
         fail<MemoryError>({}, "no memory for {} bytes of intermediate values", program.arena_bytes);
     }
     table_.resize(program.slots.size());
-    for (std::size_t i = 0; i < table_.size(); ++i) {
+    for (SlotId i : table_.ids()) {
         const Slot& s = program.slots[i];
         if (s.kind == Slot::Kind::Arena) table_[i] = static_cast<char*>(arena_.get()) + s.offset;
-        if (s.kind == Slot::Kind::Constant)
-            table_[i] = compiled_.constants[static_cast<std::size_t>(s.number)].raw();
+        if (s.kind == Slot::Kind::Constant) table_[i] = compiled_.constants[s.number].raw();
     }
 }
 
@@ -74,7 +73,7 @@ int Executable::kernels() const {
 }
 
 void Executable::fill_table(std::span<void* const> inputs, std::span<void* const> outputs) {
-    for (std::size_t i = 0; i < table_.size(); ++i) {
+    for (SlotId i : table_.ids()) {
         const Slot& s = compiled_.program.slots[i];
         const auto n = static_cast<std::size_t>(s.number);
         switch (s.kind) {
@@ -92,7 +91,7 @@ void Executable::fill_table(std::span<void* const> inputs, std::span<void* const
 
 void Executable::raise(const loops::Failure& failure) const {
     if (!failure.failed) return;
-    const CheckSite& site = compiled_.checks[static_cast<std::size_t>(failure.code)];
+    const CheckSite& site = compiled_.checks[failure.code];
     if (!failure.message.empty())
         throw CallError(site.loc, fmt::format("{}: {}", site.message, failure.message));
     site.raise(failure.element);
@@ -109,24 +108,24 @@ void Executable::run(std::span<void* const> inputs, std::span<void* const> outpu
 }
 
 bool Executable::run_observed(std::span<void* const> inputs, std::span<void* const> outputs,
-                              const std::function<bool(int)>& after_step) {
+                              const std::function<bool(StepId)>& after_step) {
     ARETE_CHECK(compiled_.program.observed, "the program was compiled to run unobserved");
     fill_table(inputs, outputs);
     bool stopped = false;
-    raise(loaded_->run(table_, [&](std::size_t step) {
-        stopped = !after_step(static_cast<int>(step));
+    raise(loaded_->run(table_, [&](StepId step) {
+        stopped = !after_step(step);
         return !stopped;
     }));
     return !stopped;
 }
 
-std::vector<StepCost> Executable::costs() const {
+IdVector<StepId, StepCost> Executable::costs() const {
     // The steps fill a call but for its entry and exit, so their ticks add up to its time.
-    const std::span<const std::int64_t> ticks = loaded_->ticks();
+    const IdSpan<StepId, const std::int64_t> ticks = loaded_->ticks();
     std::int64_t all = 0;
     for (std::int64_t t : ticks) all += t;
-    std::vector<StepCost> out;
-    for (std::size_t i = 0; i < ticks.size(); ++i)
+    IdVector<StepId, StepCost> out;
+    for (StepId i : ticks.ids())
         out.push_back({&compiled_.program.steps[i], calls_,
                        all ? ms_ * static_cast<double>(ticks[i]) / static_cast<double>(all) : 0});
     return out;

@@ -36,17 +36,17 @@ class Executable {
     /// each step that has run, and ends the run by returning false; it must not throw. Returns
     /// false where it did.
     bool run_observed(std::span<void* const> inputs, std::span<void* const> outputs,
-                      const std::function<bool(int)>& after_step);
+                      const std::function<bool(StepId)>& after_step);
 
     /// Memory of a slot: the arena and constants always, the others during and after a run.
-    void* slot(int n) const { return table_[static_cast<std::size_t>(n)]; }
+    void* slot(SlotId n) const { return table_[n]; }
 
     const Compiled& compiled() const { return compiled_; }
     int kernels() const;
     /// True where nothing had to be compiled.
     bool from_cache() const { return from_cache_; }
     /// What each kernel has cost so far; needs a program compiled with `profile`.
-    std::vector<StepCost> costs() const;
+    IdVector<StepId, StepCost> costs() const;
 
   private:
     void fill_table(std::span<void* const> inputs, std::span<void* const> outputs);
@@ -56,7 +56,7 @@ class Executable {
     bool from_cache_ = false;
     std::unique_ptr<LoadedProgram> loaded_;
     std::shared_ptr<void> arena_;
-    std::vector<void*> table_;  // one pointer a slot
+    IdVector<SlotId, void*> table_;
     std::int64_t calls_ = 0;
     double ms_ = 0;  // wall clock of all calls, which calibrates the ticks
 };

@@ -32,26 +32,26 @@ KernelStep read_kernel(ByteReader& in) {
     for (std::size_t parts = in.number<std::size_t>(); parts > 0; --parts) {
         Part& part = k.parts.emplace_back();
         part.nest.name = in.text();
-        part.slots = in.numbers<int>();
+        part.slots = IdVector<loops::BufferId, SlotId>(in.ids<SlotId>());
         part.cycles = in.number<double>();
     }
     k.blocks = in.number<std::int64_t>();
-    k.scratch = in.numbers<int>();
-    k.slots = in.numbers<int>();
+    k.scratch = in.ids<SlotId>();
+    k.slots = IdVector<loops::BufferId, SlotId>(in.ids<SlotId>());
     k.checks = in.number<bool>();
     return k;
 }
 
 void write_window(ByteWriter& out, const Window& w) {
     const auto& [slot, of, start, stride, ring, written] = w;
-    for (int n : {slot, of}) out.number(n);
+    for (SlotId n : {slot, of}) out.number(n);
     for (std::int64_t n : {start, stride, ring}) out.number(n);
     out.number(written);
 }
 
 Window read_window(ByteReader& in) {
     Window w;
-    for (int* n : {&w.slot, &w.of}) *n = in.number<int>();
+    for (SlotId* n : {&w.slot, &w.of}) *n = in.id<SlotId>();
     for (std::int64_t* n : {&w.start, &w.stride, &w.ring}) *n = in.number<std::int64_t>();
     w.written = in.number<bool>();
     return w;
@@ -81,10 +81,10 @@ void write_loop(ByteWriter& out, const LoopStep& l) {
     write_list(out, windows, write_window);
     write_list(out, carried, [](ByteWriter& to, const Carried& c) {
         const auto& [initial, buffer, last, row_bytes, depth] = c;
-        for (int n : {initial, buffer, last}) to.number(n);
+        for (SlotId n : {initial, buffer, last}) to.number(n);
         for (std::int64_t n : {row_bytes, depth}) to.number(n);
     });
-    for (int n : {workspace, until, count}) out.number(n);
+    for (SlotId n : {workspace, until, count}) out.number(n);
     write_list(out, stacked, [](ByteWriter& to, const Stacked& s) {
         const auto& [slot, row_bytes, first] = s;
         to.number(slot);
@@ -101,14 +101,14 @@ LoopStep read_loop(ByteReader& in) {
     l.windows = read_list(in, read_window);
     l.carried = read_list(in, [](ByteReader& from) {
         Carried c;
-        for (int* n : {&c.initial, &c.buffer, &c.last}) *n = from.number<int>();
+        for (SlotId* n : {&c.initial, &c.buffer, &c.last}) *n = from.id<SlotId>();
         for (std::int64_t* n : {&c.row_bytes, &c.depth}) *n = from.number<std::int64_t>();
         return c;
     });
-    for (int* n : {&l.workspace, &l.until, &l.count}) *n = in.number<int>();
+    for (SlotId* n : {&l.workspace, &l.until, &l.count}) *n = in.id<SlotId>();
     l.stacked = read_list(in, [](ByteReader& from) {
         Stacked s;
-        s.slot = from.number<int>();
+        s.slot = from.id<SlotId>();
         for (std::int64_t* n : {&s.row_bytes, &s.first}) *n = from.number<std::int64_t>();
         return s;
     });
@@ -129,12 +129,12 @@ void write_branch(ByteWriter& out, const BranchStep& b) {
 BranchStep read_branch(ByteReader& in) {
     BranchStep b;
     b.label = in.text();
-    b.condition = in.number<int>();
+    b.condition = in.id<SlotId>();
     b.bodies = read_list(in, read_steps);
     b.windows = read_list(in, [](ByteReader& from) { return read_list(from, read_window); });
     if (b.bodies.size() != 2 || b.windows.size() != 2)
         throw std::out_of_range("a branch of other than two bodies");
-    b.workspace = in.number<int>();
+    b.workspace = in.id<SlotId>();
     return b;
 }
 
@@ -166,8 +166,8 @@ CallStep read_call(ByteReader& in) {
         node->attrs = node->attrs.with(name, in.number<bool>());
     }
     c.node = node;
-    c.inputs = in.numbers<int>();
-    c.outputs = in.numbers<int>();
+    c.inputs = in.ids<SlotId>();
+    c.outputs = in.ids<SlotId>();
     c.code = in.number<int>();
     return c;
 }
@@ -259,10 +259,10 @@ Program read_steps(ByteReader& in) {
         if (kind == index_of<KernelStep>) {
             s.action = read_kernel(in);
         } else if (kind == index_of<CopyStep>) {
-            const int from = in.number<int>();
-            s.action = CopyStep{from, in.number<int>()};
+            const auto from = in.id<SlotId>();
+            s.action = CopyStep{from, in.id<SlotId>()};
         } else if (kind == index_of<FillStep>) {
-            s.action = FillStep{in.number<int>()};
+            s.action = FillStep{in.id<SlotId>()};
         } else if (kind == index_of<LoopStep>) {
             s.action = read_loop(in);
         } else if (kind == index_of<BranchStep>) {
@@ -308,8 +308,8 @@ void check_program(const Program& p, const Counts& counts) {
         }
         require(s.number >= 0 && static_cast<std::size_t>(s.number) < most);
     }
-    const auto exist = [&](const std::vector<int>& slots) {
-        for (const int k : slots) require(k >= 0 && static_cast<std::size_t>(k) < p.slots.size());
+    const auto exist = [&](const auto& slots) {
+        for (const SlotId k : slots) require(p.slots.contains(k));
     };
     for (const Step& s : p.steps) {
         exist(s.slots());
@@ -330,10 +330,10 @@ void write_program(ByteWriter& out, const Compiled& compiled, const Graph& graph
     out.number(shared.size());
     for (const Expr& e : shared) {
         // Passes may have made the leaf anew; what it stands for is the same.
-        std::int64_t found = -1;
-        for (std::size_t i = 0; i < graph.size(); ++i)
-            if (graph.nodes()[i]->storage == e.node().storage) found = static_cast<std::int64_t>(i);
-        if (found < 0) throw NoKey();
+        NodeId found;
+        for (NodeId i : graph.ids())
+            if (graph.nodes()[i]->storage == e.node().storage) found = i;
+        if (!found) throw NoKey();
         out.number(found);
     }
     out.number(constants.size());
@@ -354,8 +354,8 @@ Compiled read_program(ByteReader& in, const Graph& graph, const Files& files) {
     Compiled c;
     c.program = read_steps(in);
     for (std::size_t n = in.number<std::size_t>(); n > 0; --n) {
-        const std::size_t at = in.number<std::size_t>();
-        if (at >= graph.size()) throw std::out_of_range("no such variable");
+        const auto at = in.id<NodeId>();
+        if (!graph.nodes().contains(at)) throw std::out_of_range("no such variable");
         c.shared.emplace_back(graph.nodes()[at]);
     }
     for (std::size_t n = in.number<std::size_t>(); n > 0; --n) {

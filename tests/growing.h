@@ -90,7 +90,7 @@ inline Mirror gathered(const Mirror& a, const std::vector<std::int64_t>& at) {
     Array index(DType::I64, {static_cast<std::int64_t>(at.size())});
     std::copy(at.begin(), at.end(), index.data<std::int64_t>());
     Mirror out{take(a.e, constant(index)), {}};
-    for (std::int64_t i : at) out.v.push_back(a.v[static_cast<std::size_t>(i)]);
+    for (std::int64_t i : at) out.v.push_back(a.v[i]);
     return out;
 }
 /// Zeros around it: `before` and `after`.
@@ -108,8 +108,7 @@ inline Mirror turned(const Mirror& a, std::int64_t rows) {
     const auto n = static_cast<std::int64_t>(a.size()), columns = n / rows;
     Mirror out{flatten(reshape(a.e, {rows, columns}).T()), {}};
     for (std::int64_t c = 0; c < columns; ++c)
-        for (std::int64_t r = 0; r < rows; ++r)
-            out.v.push_back(a.v[static_cast<std::size_t>(r * columns + c)]);
+        for (std::int64_t r = 0; r < rows; ++r) out.v.push_back(a.v[r * columns + c]);
     return out;
 }
 inline Mirror where_positive(const Mirror& a, const Mirror& b, const Mirror& c) {

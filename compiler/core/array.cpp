@@ -100,7 +100,7 @@ std::int64_t Array::shape(int axis) const {
     int a = axis < 0 ? axis + rank() : axis;
     if (a < 0 || a >= rank())
         fail<ArgumentError>({}, "Array: axis {} of {}", axis, type_name(dtype_, sizes_));
-    return sizes_[static_cast<std::size_t>(a)];
+    return sizes_[a];
 }
 
 void Array::check_dtype(DType wanted) const {

@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <functional>
 #include <initializer_list>
+#include <iterator>
 #include <span>
 #include <utility>
 #include <vector>
@@ -34,6 +35,10 @@ class Id {
         ++number_;
         return *this;
     }
+    constexpr Id& operator--() {
+        --number_;
+        return *this;
+    }
 
   private:
     int number_ = -1;
@@ -45,16 +50,44 @@ class IdRange {
   public:
     explicit IdRange(std::size_t size) : size_(size) {}
     struct Iterator {
+        using value_type = I;
+        using difference_type = std::ptrdiff_t;
+        using reference = I;
+        using pointer = void;
+        using iterator_category = std::bidirectional_iterator_tag;
         I at;
         I operator*() const { return at; }
         Iterator& operator++() {
             ++at;
             return *this;
         }
+        Iterator operator++(int) {
+            const Iterator before = *this;
+            ++at;
+            return before;
+        }
+        Iterator& operator--() {
+            --at;
+            return *this;
+        }
+        Iterator operator--(int) {
+            const Iterator before = *this;
+            --at;
+            return before;
+        }
         friend bool operator==(Iterator, Iterator) = default;
+    };
+    struct Reversed {
+        std::reverse_iterator<Iterator> first, last;
+        auto begin() const { return first; }
+        auto end() const { return last; }
     };
     Iterator begin() const { return {I(0)}; }
     Iterator end() const { return {I(size_)}; }
+    /// The same, descending.
+    Reversed reversed() const {
+        return {std::make_reverse_iterator(end()), std::make_reverse_iterator(begin())};
+    }
 
   private:
     std::size_t size_;
@@ -67,8 +100,12 @@ class IdVector : std::vector<T> {
 
   public:
     IdVector() = default;
-    explicit IdVector(std::size_t size, const T& value = T()) : Base(size, value) {}
+    explicit IdVector(std::size_t size) : Base(size) {}
+    IdVector(std::size_t size, const T& value) : Base(size, value) {}
     IdVector(std::initializer_list<T> values) : Base(values) {}
+    explicit IdVector(std::vector<T> values) : Base(std::move(values)) {}
+    template <std::input_iterator Iterator>
+    IdVector(Iterator begin, Iterator end) : Base(begin, end) {}
 
     using Base::assign;
     using Base::back;
@@ -78,7 +115,9 @@ class IdVector : std::vector<T> {
     using Base::emplace_back;
     using Base::empty;
     using Base::end;
+    using Base::erase;
     using Base::front;
+    using Base::pop_back;
     using Base::push_back;
     using Base::rbegin;
     using Base::rend;
@@ -119,14 +158,16 @@ class IdSpan : std::span<T> {
     IdSpan() = default;
     IdSpan(std::span<T> elements) : Base(elements) {}
     template <class Range>
-    requires std::constructible_from<Base, Range&&> IdSpan(Range&& elements)
-        : Base(std::forward<Range>(elements)) {}
+        requires std::constructible_from<Base, Range&&>
+    IdSpan(Range&& elements) : Base(std::forward<Range>(elements)) {}
 
     using Base::begin;
+    using Base::data;
     using Base::end;
     using Base::size;
     T& operator[](I i) const { return Base::operator[](i.index()); }
     bool contains(I i) const { return i && i.index() < size(); }
+    IdRange<I> ids() const { return IdRange<I>(size()); }
 };
 
 }  // namespace arete

@@ -23,17 +23,17 @@ struct Evaluations::Place {
 
 // What the lowering rules of a kernel's nodes build addresses and guards from.
 struct Evaluations::Kernel {
-    explicit Kernel(int of, const Sizes& sizes) : result(of) {
+    explicit Kernel(NodeId of, const Sizes& sizes) : result(of) {
         for (std::int64_t extent : sizes)
             index.push_back(extent == 1 ? Index(0) : Index::var(code.add_var("", extent)));
     }
 
-    int result;
+    NodeId result;
     std::int64_t iterations = -1;
     loops::Code code;
-    std::vector<Index> index;              // of the result
-    std::vector<loops::Var> reduce;        // reduction axes
-    std::unordered_map<int, int> buffers;  // by node
+    std::vector<Index> index;        // of the result
+    std::vector<loops::Var> reduce;  // reduction axes
+    std::unordered_map<NodeId, loops::BufferId> buffers;
 };
 
 namespace {
@@ -124,26 +124,26 @@ class Evaluations::Probe final : public Lowering {
     }
     Value reduce(loops::Reduction r, Value element) override {
         const bool position = r == loops::Reduction::ArgMax || r == loops::Reduction::ArgMin;
-        return code.acc(0, position ? DType::I64 : element.dtype());
+        return code.acc(loops::AccId(0), position ? DType::I64 : element.dtype());
     }
     void check(Value, const Index&, std::string) override {}
     void scatter_to(std::vector<Index>) override {}
 
   private:
     void note(int i, std::vector<Index> index) {
-        Places& to = reads_[static_cast<std::size_t>(i)];
+        Places& to = reads_[i];
         Place p{guard_.id, std::move(index)};
         if (std::find(to.begin(), to.end(), p) == to.end()) to.push_back(std::move(p));
     }
 
     // Something that differs where the elements do.
     Value value(int i, const Index& address) {
-        const Expr& e = node.inputs[static_cast<std::size_t>(i)];
+        const Expr& e = node.inputs[i];
         if (const Array* a = constant_value(e); a && is_constant_scalar(e))
             return is_float(a->dtype()) ? code.constant(a->dtype(), a->as_double())
                                         : code.constant(a->dtype(), a->as_int());
-        const auto [at, fresh] = kernel_.buffers.try_emplace(graph_.id(e), 0);
-        if (fresh || code.buffers[static_cast<std::size_t>(at->second)].dtype != e.dtype())
+        const auto [at, fresh] = kernel_.buffers.try_emplace(graph_.id(e));
+        if (fresh || code.buffers[at->second].dtype != e.dtype())
             at->second = code.add_buffer({"", e.dtype(), concrete(e.shape())});
         return code.load(at->second, address);
     }
@@ -161,14 +161,14 @@ Evaluations::Evaluations(const Graph& graph)
 
 Evaluations::~Evaluations() = default;
 
-void Evaluations::ask(const Expr& e, int kernel, std::shared_ptr<const Places> places) {
+void Evaluations::ask(const Expr& e, KernelId kernel, std::shared_ptr<const Places> places) {
     if (e.node().is_leaf() || places->empty()) return;
-    demands_[at(graph_.id(e))].push_back({kernel, std::move(places)});
+    demands_[graph_.id(e)].push_back({kernel, std::move(places)});
 }
 
 // What node i reads at these places of a kernel.
-void Evaluations::read(int i, int kernel, const std::shared_ptr<const Places>& places) {
-    const Node& node = *graph_.nodes()[at(i)];
+void Evaluations::read(NodeId i, KernelId kernel, const std::shared_ptr<const Places>& places) {
+    const Node& node = *graph_.nodes()[i];
     if (def(node).scalar && std::all_of(node.inputs.begin(), node.inputs.end(), [&](const Expr& e) {
             return e.node().is_leaf() || same_elements(e, node);
         })) {
@@ -179,17 +179,17 @@ void Evaluations::read(int i, int kernel, const std::shared_ptr<const Places>& p
     for (std::size_t k = 0; k < node.inputs.size(); ++k)
         reads.push_back(std::make_shared<Places>());
     for (const Place& place : *places) {
-        std::vector<Places> found = Probe(graph_, *kernels_[at(kernel)], node, place).run();
+        std::vector<Places> found = Probe(graph_, *kernels_[kernel], node, place).run();
         for (std::size_t k = 0; k < found.size(); ++k)
             std::move(found[k].begin(), found[k].end(), std::back_inserter(*reads[k]));
     }
     for (std::size_t k = 0; k < node.inputs.size(); ++k) ask(node.inputs[k], kernel, reads[k]);
 }
 
-void Evaluations::settle(int i) {
-    if (settled_[at(i)]) return;
-    settled_[at(i)] = 1;
-    std::vector<Demand>& all = demands_[at(i)];
+void Evaluations::settle(NodeId i) {
+    if (settled_[i]) return;
+    settled_[i] = 1;
+    std::vector<Demand>& all = demands_[i];
     std::stable_sort(all.begin(), all.end(),
                      [](const Demand& a, const Demand& b) { return a.kernel < b.kernel; });
     std::vector<Demand> out;
@@ -224,29 +224,29 @@ void Evaluations::settle(int i) {
     all = std::move(out);
 }
 
-std::vector<Evaluations::Need> Evaluations::needs(int i) {
+std::vector<Evaluations::Need> Evaluations::needs(NodeId i) {
     settle(i);
     std::vector<Need> out;
-    for (const Demand& d : demands_[at(i)]) {
-        const Kernel& k = *kernels_[at(d.kernel)];
+    for (const Demand& d : demands_[i]) {
+        const Kernel& k = *kernels_[d.kernel];
         out.push_back(
             {d.kernel, k.result, static_cast<std::int64_t>(d.places->size()), k.iterations});
     }
     return out;
 }
 
-bool Evaluations::long_address(int i, std::int64_t most) {
+bool Evaluations::long_address(NodeId i, std::int64_t most) {
     settle(i);
-    for (const Demand& d : demands_[at(i)])
+    for (const Demand& d : demands_[i])
         for (const Place& p : *d.places)
             for (const Index& e : p.index)
                 if (terms_of(e, most) > most) return true;
     return false;
 }
 
-void Evaluations::start(int i, int kernel) {
-    demands_[at(i)].clear();
-    const Node& node = *graph_.nodes()[at(i)];
+void Evaluations::start(NodeId i, NodeId with) {
+    demands_[i].clear();
+    const Node& node = *graph_.nodes()[i];
     if (node.op->has(Trait::Step)) return;  // what it reads is stored
     const auto identity = [](const Kernel& k) {
         auto places = std::make_shared<Places>();
@@ -256,26 +256,27 @@ void Evaluations::start(int i, int kernel) {
     if (by_pieces(node)) {
         for (const Expr& piece : node.inputs) {
             if (piece.node().is_leaf()) continue;
-            kernels_.push_back(std::make_unique<Kernel>(i, concrete(piece.shape())));
-            kernels_.back()->iterations = count(concrete(piece.shape()));
-            ask(piece, static_cast<int>(kernels_.size()) - 1, identity(*kernels_.back()));
+            const KernelId own = kernels_.add(std::make_unique<Kernel>(i, concrete(piece.shape())));
+            kernels_[own]->iterations = count(concrete(piece.shape()));
+            ask(piece, own, identity(*kernels_[own]));
         }
         return;
     }
-    if (kernel < 0) kernel = i;
-    std::unique_ptr<Kernel>& own = kernels_[at(kernel)];
+    const NodeId result = with ? with : i;
+    const KernelId kernel = kernel_of(result);
+    std::unique_ptr<Kernel>& own = kernels_[kernel];
     if (!own) {
         const bool scatters = node.op->has(Trait::Scatters);
         own = std::make_unique<Kernel>(
-            kernel, concrete(scatters ? node.inputs.back().shape() : node.types[0].shape));
+            result, concrete(scatters ? node.inputs.back().shape() : node.types[0].shape));
     }
     read(i, kernel, identity(*own));
 }
 
-void Evaluations::pass_on(int i) {
+void Evaluations::pass_on(NodeId i) {
     settle(i);
-    const std::vector<Demand> demands = std::move(demands_[at(i)]);
-    demands_[at(i)].clear();
+    const std::vector<Demand> demands = std::move(demands_[i]);
+    demands_[i].clear();
     for (const Demand& d : demands) read(i, d.kernel, d.places);
 }
 

@@ -20,9 +20,14 @@ namespace arete {
 /// A node's needs are known once all its readers have been visited.
 class Evaluations {
   public:
+    /// A kernel to be. It has its result's number, but where each piece of a result has its own
+    /// (by_pieces).
+    using KernelId = Id<struct KernelToBeTag>;
+    static KernelId kernel_of(NodeId result) { return KernelId(result.number()); }
+
     struct Need {
-        int kernel = -1;  ///< a number of its own
-        int result = -1;  ///< the node that it stores
+        KernelId kernel;
+        NodeId result;  ///< the node that it stores
         std::int64_t places = 0;
         /// Of the kernel's loops, where it stores one piece of the result alone; else -1.
         std::int64_t iterations = -1;
@@ -31,17 +36,16 @@ class Evaluations {
     explicit Evaluations(const Graph& graph);
     ~Evaluations();
 
-    /// Who needs node i, in ascending order. A kernel has its result's number, but where each piece
-    /// of a result has its own (by_pieces).
-    std::vector<Need> needs(int i);
+    /// Who needs node i, in ascending order.
+    std::vector<Need> needs(NodeId i);
     /// True where an index at which node i is needed has more terms than this, nested ones
     /// included.
-    bool long_address(int i, std::int64_t most);
-    /// Node i is the result of a kernel, which has its number unless `kernel` says that of another
+    bool long_address(NodeId i, std::int64_t most);
+    /// Node i is the result of a kernel: its own, or, where there is `with`, that of another
     /// result, which has the same shape and loops.
-    void start(int i, int kernel = -1);
+    void start(NodeId i, NodeId with = {});
     /// Node i is computed by all kernels that need it.
-    void pass_on(int i);
+    void pass_on(NodeId i);
 
   private:
     struct Place;
@@ -49,19 +53,18 @@ class Evaluations {
     class Probe;
     using Places = std::vector<Place>;
     struct Demand {
-        int kernel = -1;
+        KernelId kernel;
         std::shared_ptr<const Places> places;
     };
 
-    static std::size_t at(int i) { return static_cast<std::size_t>(i); }
-    void settle(int i);
-    void read(int i, int kernel, const std::shared_ptr<const Places>& places);
-    void ask(const Expr& e, int kernel, std::shared_ptr<const Places> places);
+    void settle(NodeId i);
+    void read(NodeId i, KernelId kernel, const std::shared_ptr<const Places>& places);
+    void ask(const Expr& e, KernelId kernel, std::shared_ptr<const Places> places);
 
     const Graph& graph_;
-    std::vector<std::unique_ptr<Kernel>> kernels_;  // by number
-    std::vector<std::vector<Demand>> demands_;      // by node
-    std::vector<char> settled_;                     // by node: one demand a kernel, each place once
+    IdVector<KernelId, std::unique_ptr<Kernel>> kernels_;
+    IdVector<NodeId, std::vector<Demand>> demands_;
+    IdVector<NodeId, char> settled_;  // one demand a kernel, each place once
 };
 
 }  // namespace arete

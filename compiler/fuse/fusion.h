@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "compiler/fuse/costs.h"
+#include "compiler/fuse/group_order.h"
 #include "compiler/fuse/lower.h"
 #include "compiler/ops/op.h"
 
@@ -32,13 +33,13 @@ struct Group {
 
 /// The partition of a graph into kernels, producers before consumers.
 struct Fusion {
-    std::vector<Group> groups;
-    /// Why each stored value is stored, by node id of the graph; empty where it is inlined.
-    std::vector<std::string> reasons;
+    IdVector<GroupId, Group> groups;
+    /// Why each stored value is stored; empty where it is inlined.
+    IdVector<NodeId, std::string> reasons;
     /// True for values that kernels load: leaves and roots of groups.
     bool stored(const Expr& e) const;
 
-    std::vector<char> is_stored;  // by node id
+    IdVector<NodeId, char> is_stored;
     const Graph* graph = nullptr;
 };
 
@@ -57,8 +58,8 @@ Fusion fuse(const Graph& graph, std::span<const Expr> keep, const FusionCosts& c
 /// The same without the last step: a kernel for each stored value.
 Fusion choose_stored(const Graph& graph, std::span<const Expr> keep, const FusionCosts& costs = {});
 
-/// Ids of the nodes that a group computes, ascending.
-std::vector<int> members(const Fusion& fusion, const Group& group);
+/// The nodes that a group computes, ascending.
+std::vector<NodeId> members(const Fusion& fusion, const Group& group);
 
 /// Throws an InternalError where kernels made of these groups would not compute the graph: where a
 /// value is neither stored by one group nor computed by its readers' groups; a group reads what no

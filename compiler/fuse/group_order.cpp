@@ -15,39 +15,38 @@ constexpr std::size_t most_visited = 1000;
 }  // namespace
 
 GroupOrder::GroupOrder(std::size_t groups)
-    : into_(groups), position_(groups), before_(groups), after_(groups), seen_(groups, -1) {
-    std::iota(into_.begin(), into_.end(), 0);
+    : position_(groups), before_(groups), after_(groups), seen_(groups, -1) {
+    for (GroupId k : position_.ids()) into_.push_back(k);
     std::iota(position_.begin(), position_.end(), 0);
 }
 
-void GroupOrder::add_edge(int from, int to) {
-    after_[static_cast<std::size_t>(from)].push_back(to);
-    before_[static_cast<std::size_t>(to)].push_back(from);
+void GroupOrder::add_edge(GroupId from, GroupId to) {
+    after_[from].push_back(to);
+    before_[to].push_back(from);
 }
 
-int GroupOrder::find(int k) const {
-    auto at = static_cast<std::size_t>(k);
-    while (into_[at] != static_cast<int>(at)) {
-        into_[at] = into_[static_cast<std::size_t>(into_[at])];
-        at = static_cast<std::size_t>(into_[at]);
+GroupId GroupOrder::find(GroupId k) const {
+    while (into_[k] != k) {
+        into_[k] = into_[into_[k]];
+        k = into_[k];
     }
-    return static_cast<int>(at);
+    return k;
 }
 
-bool GroupOrder::reach(int from, const std::vector<std::vector<int>>& edges, int low, int high,
-                       int goal, std::vector<int>& out) {
+bool GroupOrder::reach(GroupId from, const IdVector<GroupId, std::vector<GroupId>>& edges, int low,
+                       int high, GroupId goal, std::vector<GroupId>& out) {
     ++searches_;
-    std::vector<int> stack{from};
-    seen_[static_cast<std::size_t>(from)] = searches_;
+    std::vector<GroupId> stack{from};
+    seen_[from] = searches_;
     while (!stack.empty()) {
-        const int k = stack.back();
+        const GroupId k = stack.back();
         stack.pop_back();
-        for (int edge : edges[static_cast<std::size_t>(k)]) {
-            const int next = find(edge);
+        for (GroupId edge : edges[k]) {
+            const GroupId next = find(edge);
             if (next == goal) return false;
-            const int at = position_[static_cast<std::size_t>(next)];
+            const int at = position_[next];
             if (at <= low || at >= high) continue;
-            int& seen = seen_[static_cast<std::size_t>(next)];
+            int& seen = seen_[next];
             if (seen == searches_) continue;
             seen = searches_;
             if (out.size() == most_visited) return false;
@@ -58,39 +57,39 @@ bool GroupOrder::reach(int from, const std::vector<std::vector<int>>& edges, int
     return true;
 }
 
-bool GroupOrder::between(int first, int last, std::vector<int>& early, std::vector<int>& late) {
+bool GroupOrder::between(GroupId first, GroupId last, std::vector<GroupId>& early,
+                         std::vector<GroupId>& late) {
     const int low = position(first), high = position(last);
     return reach(last, before_, low, high, first, early) &&
            reach(first, after_, low, high, last, late);
 }
 
-bool GroupOrder::independent(int a, int b) {
-    std::vector<int> early, late;
+bool GroupOrder::independent(GroupId a, GroupId b) {
+    std::vector<GroupId> early, late;
     return position(a) < position(b) ? between(a, b, early, late) : between(b, a, early, late);
 }
 
-void GroupOrder::merge(int a, int b) {
-    const int first = position(a) < position(b) ? a : b, last = first == a ? b : a;
-    std::vector<int> early, late;
+void GroupOrder::merge(GroupId a, GroupId b) {
+    const GroupId first = position(a) < position(b) ? a : b, last = first == a ? b : a;
+    std::vector<GroupId> early, late;
     ARETE_CHECK(between(first, last, early, late), "groups {} and {} need each other", a, b);
     // They have nothing in common, or it would lead from `first` to `last`. The one group takes a
     // place between them.
-    const auto in_order = [&](int x, int y) { return position(x) < position(y); };
+    const auto in_order = [&](GroupId x, GroupId y) { return position(x) < position(y); };
     std::sort(early.begin(), early.end(), in_order);
     std::sort(late.begin(), late.end(), in_order);
     std::vector<int> places{position(first), position(last)};
-    for (const std::vector<int>* part : {&early, &late})
-        for (int k : *part) places.push_back(position(k));
+    for (const std::vector<GroupId>* part : {&early, &late})
+        for (GroupId k : *part) places.push_back(position(k));
     std::sort(places.begin(), places.end());
     std::size_t next = 0;
-    for (int k : early) position(k) = places[next++];
+    for (GroupId k : early) position(k) = places[next++];
     position(a) = places[next++];
     next = places.size() - late.size();
-    for (int k : late) position(k) = places[next++];
-    into_[static_cast<std::size_t>(b)] = a;
+    for (GroupId k : late) position(k) = places[next++];
+    into_[b] = a;
     for (auto* edges : {&before_, &after_}) {
-        std::vector<int>&to = (*edges)[static_cast<std::size_t>(a)],
-        &from = (*edges)[static_cast<std::size_t>(b)];
+        std::vector<GroupId>&to = (*edges)[a], &from = (*edges)[b];
         to.insert(to.end(), from.begin(), from.end());
         from = {};
     }

@@ -4,7 +4,12 @@
 #include <cstddef>
 #include <vector>
 
+#include "compiler/core/id.h"
+
 namespace arete {
+
+/// A group, by its number in Fusion::groups before any merge.
+using GroupId = Id<struct FusionGroupTag>;
 
 /// Groups 0..n-1 with edges from what is needed to what needs it, and an order in which every edge
 /// points forward. Merging two groups changes only the part of the order that lies between them
@@ -15,28 +20,29 @@ class GroupOrder {
     explicit GroupOrder(std::size_t groups);
 
     /// `to` needs `from`, which has the lower number. Before any merge.
-    void add_edge(int from, int to);
+    void add_edge(GroupId from, GroupId to);
     /// False where one of two groups needs the other, at any distance, or where finding that out
     /// would take long.
-    bool independent(int a, int b);
+    bool independent(GroupId a, GroupId b);
     /// Makes b part of a, with all edges of both. They must be independent.
-    void merge(int a, int b);
+    void merge(GroupId a, GroupId b);
     /// The group that a group has become part of: itself where it has not.
-    int find(int k) const;
+    GroupId find(GroupId k) const;
 
   private:
     // Groups between two positions that are reached from one; false where `goal` is, or there are
     // too many.
-    bool reach(int from, const std::vector<std::vector<int>>& edges, int low, int high, int goal,
-               std::vector<int>& out);
+    bool reach(GroupId from, const IdVector<GroupId, std::vector<GroupId>>& edges, int low,
+               int high, GroupId goal, std::vector<GroupId>& out);
     // Of two groups, what the later one needs and what needs the earlier one, between them.
-    bool between(int first, int last, std::vector<int>& early, std::vector<int>& late);
-    int& position(int k) { return position_[static_cast<std::size_t>(k)]; }
+    bool between(GroupId first, GroupId last, std::vector<GroupId>& early,
+                 std::vector<GroupId>& late);
+    int& position(GroupId k) { return position_[k]; }
 
-    mutable std::vector<int> into_;
-    std::vector<int> position_;
-    std::vector<std::vector<int>> before_, after_;
-    std::vector<int> seen_;  // by group: the last search that met it
+    mutable IdVector<GroupId, GroupId> into_;
+    IdVector<GroupId, int> position_;
+    IdVector<GroupId, std::vector<GroupId>> before_, after_;
+    IdVector<GroupId, int> seen_;  // the last search that met it
     int searches_ = 0;
 };
 

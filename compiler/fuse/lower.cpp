@@ -8,6 +8,7 @@
 
 namespace arete {
 
+using loops::BufferId;
 using loops::Index;
 using loops::Value;
 
@@ -97,7 +98,7 @@ class NestBuilder {
         if (count(concrete(e.shape())) == 0)
             return is_float(e.dtype()) ? nest().constant(e.dtype(), 0.0)
                                        : nest().constant(e.dtype(), std::int64_t{0});
-        int b = buffer(e);
+        const BufferId b = buffer(e);
         const Index at = address.simplified(nest().extents);
         return guard_ ? nest().load_if(guard_, b, at) : nest().load(b, at);
     }
@@ -127,16 +128,15 @@ class NestBuilder {
         // Positions are kept in 32 bits, so that their vectors are as long as f32's.
         bool position = r == loops::Reduction::ArgMax || r == loops::Reduction::ArgMin;
         loops::Accumulator a{r, element.id, position ? DType::I32 : element.dtype()};
-        auto result = [&](std::size_t i) {
-            Value v = nest().acc(static_cast<int>(i), a.dtype);
+        auto result = [&](loops::AccId i) {
+            Value v = nest().acc(i, a.dtype);
             return position ? loops::cast(v, DType::I64) : v;
         };
-        for (std::size_t i = 0; i < nest().accumulators.size(); ++i) {
+        for (loops::AccId i : nest().accumulators.ids()) {
             const loops::Accumulator& old = nest().accumulators[i];
             if (old.reduction == r && old.element == a.element) return result(i);
         }
-        nest().accumulators.push_back(a);
-        return result(nest().accumulators.size() - 1);
+        return result(nest().accumulators.add(a));
     }
 
     void new_check(const Node& node, Value ok, const Index& element, std::string message) {
@@ -201,9 +201,9 @@ class NestBuilder {
         return nest().constant(a->dtype(), a->as_int());
     }
 
-    int buffer(const Expr& e) {
-        for (std::size_t i = 0; i < out_.buffers.size(); ++i)
-            if (same(out_.buffers[i], e)) return static_cast<int>(i);
+    BufferId buffer(const Expr& e) {
+        for (BufferId b : out_.buffers.ids())
+            if (same(out_.buffers[b], e)) return b;
         out_.buffers.push_back(e);
         const Node& n = e.node();
         std::string label =
@@ -237,13 +237,13 @@ class NodeLowering final : public Lowering {
 
     using Lowering::load;
     Value load(int i, std::span<const Index> index) override {
-        return builder_.element(node.inputs[static_cast<std::size_t>(i)], index);
+        return builder_.element(node.inputs[i], index);
     }
     Value load_if(Value guard, int i, std::span<const Index> index) override {
-        return builder_.element_if(guard, node.inputs[static_cast<std::size_t>(i)], index);
+        return builder_.element_if(guard, node.inputs[i], index);
     }
     Value load_linear(int i, const Index& address) override {
-        return builder_.element_linear(node.inputs[static_cast<std::size_t>(i)], address);
+        return builder_.element_linear(node.inputs[i], address);
     }
     Index reduce_axis(std::string name, std::int64_t extent) override {
         return builder_.new_reduce_axis(std::move(name), extent, position_);

@@ -21,7 +21,7 @@ struct CheckSite {
 /// A nest with the graph values its buffers stand for.
 struct LoweredNest {
     loops::Nest nest;
-    std::vector<Expr> buffers;      ///< by buffer number of the nest
+    IdVector<loops::BufferId, Expr> buffers;
     std::vector<CheckSite> checks;  ///< a check's code is its position here
     std::vector<Loc> lines;         ///< the user's lines that it computes, each once
     /// Products that other nodes read too, which is why no sum may round them with itself: x -

@@ -65,8 +65,7 @@ std::vector<char> minimum_cost(const KeepOrRecompute& problem) {
             const int pulled = vertices++;
             edges.push_back({vertex[i], pulled, cost});
             for (int u : v.readers)
-                if (reads(values[static_cast<std::size_t>(u)]))
-                    edges.push_back({pulled, vertex[static_cast<std::size_t>(u)], unbounded});
+                if (reads(values[u])) edges.push_back({pulled, vertex[u], unbounded});
         };
         std::int64_t whatever = 0;
         bool always = false;
@@ -87,8 +86,7 @@ std::vector<char> minimum_cost(const KeepOrRecompute& problem) {
     }
     const std::vector<char> cut = minimum_cut(vertices, edges, source, sink);
     std::vector<char> recomputed;
-    for (std::size_t i = 0; i < n; ++i)
-        recomputed.push_back(cut[static_cast<std::size_t>(vertex[i])]);
+    for (std::size_t i = 0; i < n; ++i) recomputed.push_back(cut[vertex[i]]);
     return recomputed;
 }
 

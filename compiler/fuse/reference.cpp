@@ -24,7 +24,7 @@ std::vector<Array> run_region(const Region& region, const std::vector<Array>& va
     std::unordered_map<const Node*, std::vector<Array>> known;
     for (std::size_t k = 0; k < values.size(); ++k) known[&region.params[k].node()] = {values[k]};
     const ValueOf value_of = [&](const Expr& e) -> Array& {
-        return known.at(&e.node())[static_cast<std::size_t>(e.output())];
+        return known.at(&e.node())[e.output()];
     };
     for (const auto& node : graph.nodes()) {
         if (known.count(node.get())) continue;
@@ -135,14 +135,13 @@ std::vector<Array> apply_op(const std::shared_ptr<const Node>& node, const Value
         for (const LoweredNest& lowered : lower_nests(
                  {&root, 1}, [](const Expr&) { return true; }, std::string(node->op->name))) {
             verify(lowered.nest);
-            std::vector<void*> pointers;
+            IdVector<loops::BufferId, void*> pointers;
             for (const Expr& b : lowered.buffers)
                 pointers.push_back(same(b, root) ? result.back().raw() : value_of(b).raw());
             loops::Kernel kernel = naive(lowered.nest);
             pointers.resize(kernel.buffers.size(), nullptr);
             loops::Failure failure = interpret(kernel, pointers);
-            if (failure.failed)
-                lowered.checks[static_cast<std::size_t>(failure.code)].raise(failure.element);
+            if (failure.failed) lowered.checks[failure.code].raise(failure.element);
         }
     }
     return result;
@@ -161,7 +160,7 @@ std::vector<Array> ReferenceEvaluator::operator()(std::span<const Expr> outputs)
         expand_composites(bind_shapes(outputs, binding)),
         [&](const auto&, Node copy) { return outputs_of(interner_.intern(std::move(copy))); });
     const ValueOf value_of = [&](const Expr& e) -> Array& {
-        return values_.at(&e.node())[static_cast<std::size_t>(e.output())];
+        return values_.at(&e.node())[e.output()];
     };
     const Graph graph(bound);
     for (const auto& node : graph.nodes()) {
@@ -202,22 +201,22 @@ std::vector<Array> reference_eval_from(std::span<const Expr> outputs,
         return false;
     };
     // Only what the outputs need beyond what is known.
-    std::vector<char> needed(graph.size());
-    for (const Expr& e : outputs) needed[static_cast<std::size_t>(graph.id(e))] = !given(e);
+    IdVector<NodeId, char> needed(graph.size());
+    for (const Expr& e : outputs) needed[graph.id(e)] = !given(e);
     // Kernels do not read what has no elements, nor what such is made of.
-    const auto empty = [&](std::size_t i) {
+    const auto empty = [&](NodeId i) {
         const auto& types = graph.nodes()[i]->types;
         return std::all_of(types.begin(), types.end(),
                            [](const TensorType& t) { return count(concrete(t.shape)) == 0; });
     };
-    for (std::size_t i = graph.size(); i-- > 0;)
+    for (NodeId i : graph.ids().reversed())
         if (needed[i] && !empty(i))
             for (const Expr& e : graph.nodes()[i]->inputs)
-                if (!given(e)) needed[static_cast<std::size_t>(graph.id(e))] = 1;
+                if (!given(e)) needed[graph.id(e)] = 1;
     for (const auto& [what, value] : known) {
         std::vector<Array>& of = values[&what.node()];
         of.resize(what.node().types.size());
-        of[static_cast<std::size_t>(what.output())] = value;
+        of[what.output()] = value;
     }
     // What is known of a node with several outputs stays.
     const auto keep = [&](const std::shared_ptr<const Node>& node, std::vector<Array> result) {
@@ -229,16 +228,16 @@ std::vector<Array> reference_eval_from(std::span<const Expr> outputs,
     // An op may not look at an operand, since another one has no elements: then nobody has read it,
     // and what it is made of need not be known. So such values are computed when they are asked
     // for.
-    std::vector<char> unread(graph.size());
+    IdVector<NodeId, char> unread(graph.size());
     const ValueOf value_of = [&](const Expr& e) -> Array& {
         if (!values.count(&e.node())) {
             if (e.node().op->kind == OpInfo::Kind::Input)
                 fail<ArgumentError>(e.loc(), "no value for input '{}'", e.node().name);
             keep(e.node_ptr(), apply_op(e.node_ptr(), value_of));
         }
-        return values.at(&e.node())[static_cast<std::size_t>(e.output())];
+        return values.at(&e.node())[e.output()];
     };
-    for (std::size_t i = 0; i < graph.size(); ++i) {
+    for (NodeId i : graph.ids()) {
         const std::shared_ptr<const Node>& node = graph.nodes()[i];
         if (!needed[i]) continue;
         if (empty(i)) {
@@ -249,7 +248,7 @@ std::vector<Array> reference_eval_from(std::span<const Expr> outputs,
         }
         unread[i] = node->op->kind == OpInfo::Kind::Input;
         for (const Expr& e : node->inputs)
-            if (!given(e)) unread[i] |= unread[static_cast<std::size_t>(graph.id(e))];
+            if (!given(e)) unread[i] |= unread[graph.id(e)];
         if (unread[i]) continue;
         switch (node->op->kind) {
             case OpInfo::Kind::Input: break;

@@ -37,7 +37,7 @@ std::vector<Read> innermost_reads(const LoweredNest& l) {
     for (ValueId id : needed(n, roots)) {
         const loops::Instr& i = n.values[id];
         if (i.op == loops::Op::Load || i.op == loops::Op::LoadIf)
-            out.push_back({l.buffers[static_cast<std::size_t>(i.target)], &i.index});
+            out.push_back({l.buffers[i.buffer], &i.index});
     }
     return out;
 }
@@ -66,7 +66,7 @@ bool is_position(Reduction r) {
 std::size_t widest(const Nest& n) {
     std::size_t out = 4;
     for (const loops::StoreTo& s : n.stores)
-        out = std::max(out, size_of(n.buffers[static_cast<std::size_t>(s.buffer)].dtype));
+        out = std::max(out, size_of(n.buffers[s.buffer].dtype));
     for (const loops::Accumulator& a : n.accumulators)
         out = std::max(out, size_of(n.values[a.element].dtype));
     return out;
@@ -77,14 +77,14 @@ class Merger {
     Merger(Fusion& fusion, std::span<const Expr> keep)
         : f_(fusion), g_(*fusion.graph), order_(fusion.groups.size()) {
         owners_.resize(g_.size());
-        seen_by_.assign(g_.size(), -1);
-        std::vector<char> kept(g_.size(), 0);
+        seen_by_.resize(g_.size());
+        IdVector<NodeId, char> kept(g_.size(), 0);
         for (const Expr& e : keep) kept[id(e)] = 1;
         for (const Group& group : f_.groups) {
             Item item;
             item.roots = group.roots;
             for (const Expr& r : group.roots) {
-                owners_[id(r)].push_back(static_cast<int>(items_.size()));
+                owners_[id(r)].push_back(GroupId(items_.size()));
                 item.kept = item.kept || kept[id(r)];
             }
             collect(item);
@@ -93,23 +93,22 @@ class Merger {
     }
 
     void run() {
-        std::vector<std::vector<int>> readers(g_.size());
-        for (std::size_t k = 0; k < items_.size(); ++k) {
+        IdVector<NodeId, std::vector<GroupId>> readers(g_.size());
+        for (GroupId k : items_.ids()) {
             if (!items_[k].apart)
-                for (int operand : items_[k].inputs)
-                    readers[static_cast<std::size_t>(operand)].push_back(static_cast<int>(k));
-            for (int operand : items_[k].inputs)
-                for (int owner : owners_[static_cast<std::size_t>(operand)]) {
-                    items_[static_cast<std::size_t>(owner)].last_result = false;
-                    order_.add_edge(owner, static_cast<int>(k));
+                for (NodeId operand : items_[k].inputs) readers[operand].push_back(k);
+            for (NodeId operand : items_[k].inputs)
+                for (GroupId owner : owners_[operand]) {
+                    items_[owner].last_result = false;
+                    order_.add_edge(owner, k);
                 }
         }
         bool merged = false;
-        for (const std::vector<int>& who : readers) merged = merge_readers(who) || merged;
+        for (const std::vector<GroupId>& who : readers) merged = merge_readers(who) || merged;
         if (!merged) return;
         count_readers();
         // Later ones first: what they are computed from may be of use to them alone, then.
-        for (std::size_t k = items_.size(); k-- > 0;)
+        for (GroupId k : items_.ids().reversed())
             if (!items_[k].gone && items_[k].roots.size() > 1) compute_operands(k);
         rebuild();
     }
@@ -117,7 +116,7 @@ class Merger {
   private:
     struct Item {
         std::vector<Expr> roots;
-        std::vector<int> inputs;  // stored values, by node, ascending
+        std::vector<NodeId> inputs;  // stored values, ascending
         bool kept = false;
         bool apart = false;       // can have no siblings
         bool last_result = true;  // no other group reads it
@@ -126,22 +125,22 @@ class Merger {
         std::vector<Read> reads;  // of the nest's innermost loops
     };
 
-    std::size_t id(const Expr& e) const { return static_cast<std::size_t>(g_.id(e)); }
-    const Node& node(int i) const { return *g_.nodes()[static_cast<std::size_t>(i)]; }
+    NodeId id(const Expr& e) const { return g_.id(e); }
+    const Node& node(NodeId i) const { return *g_.nodes()[i]; }
 
     // What the group reads, and whether it is of a kind that stays alone.
     void collect(Item& item) {
-        std::vector<int> stack;
+        std::vector<NodeId> stack;
         std::size_t members = 0;
-        const int number = static_cast<int>(items_.size());
+        const GroupId number(items_.size());
         for (const Expr& r : item.roots) {
             stack.push_back(g_.id(r));
             item.apart = item.apart || by_pieces(r.node());
         }
         while (!stack.empty()) {
-            const int i = stack.back();
+            const NodeId i = stack.back();
             stack.pop_back();
-            int& by = seen_by_[static_cast<std::size_t>(i)];
+            GroupId& by = seen_by_[i];
             if (by == number) continue;
             by = number;
             ++members;
@@ -164,13 +163,11 @@ class Merger {
         item.inputs.erase(std::unique(item.inputs.begin(), item.inputs.end()), item.inputs.end());
     }
 
-    int final(int k) const { return order_.find(k); }
+    GroupId final(GroupId k) const { return order_.find(k); }
 
     // Of one operand, groups of the same shape in pairs, in the order of the groups.
-    bool merge_readers(const std::vector<int>& who) {
-        const auto item = [&](std::size_t i) -> const Item& {
-            return items_[static_cast<std::size_t>(final(who[i]))];
-        };
+    bool merge_readers(const std::vector<GroupId>& who) {
+        const auto item = [&](std::size_t i) -> const Item& { return items_[final(who[i])]; };
         bool merged = false;
         for (std::size_t i = 0; i < who.size(); ++i) {
             const std::size_t end = std::min(who.size(), i + 1 + most_beside);
@@ -194,14 +191,13 @@ class Merger {
         item.reads = innermost_reads(*item.nest);
     }
     LoweredNest lower(std::span<const Expr> roots) const {
-        return lower_nest(
-            roots, [this](const Expr& e) { return f_.stored(e); }, "siblings");
+        return lower_nest(roots, [this](const Expr& e) { return f_.stored(e); }, "siblings");
     }
 
-    bool merge(int one, int other) {
-        const int a = final(one), b = final(other);
+    bool merge(GroupId one, GroupId other) {
+        const GroupId a = final(one), b = final(other);
         if (a == b) return false;
-        Item &x = items_[static_cast<std::size_t>(a)], &y = items_[static_cast<std::size_t>(b)];
+        Item &x = items_[a], &y = items_[b];
         if (x.roots.size() + y.roots.size() > most_roots ||
             !(x.roots[0].shape() == y.roots[0].shape()))
             return false;
@@ -227,10 +223,9 @@ class Merger {
         return true;
     }
 
-    std::uint64_t pair_key(int a, int b) const {
-        const auto roots = [&](int k) { return items_[static_cast<std::size_t>(k)].roots.size(); };
-        return ((static_cast<std::uint64_t>(a) << 32 | static_cast<std::uint64_t>(b)) *
-                    (most_roots + 1) +
+    std::uint64_t pair_key(GroupId a, GroupId b) const {
+        const auto roots = [&](GroupId k) { return items_[k].roots.size(); };
+        return ((std::uint64_t{a.index()} << 32 | std::uint64_t{b.index()}) * (most_roots + 1) +
                 roots(a)) *
                    (most_roots + 1) +
                roots(b);
@@ -255,11 +250,10 @@ class Merger {
         // Positions are found element by element. An extreme of the same elements comes with them;
         // anything else is better off with several partial results at a time.
         bool positions = false, others = false;
-        for (std::size_t k = 0; k < both.accumulators.size(); ++k) {
+        for (loops::AccId k : both.accumulators.ids()) {
             const bool p = is_position(both.accumulators[k].reduction);
             positions = positions || p;
-            others =
-                others || (!p && loops::best_of(both, static_cast<int>(k)) == static_cast<int>(k));
+            others = others || (!p && loops::best_of(both, k) == k);
         }
         if (positions && others) return false;
         return positions || widest(m) == widest(n);
@@ -267,17 +261,17 @@ class Merger {
 
     // What was stored because several groups read it, all of which are siblings now, and only they,
     // is computed by them.
-    void compute_operands(std::size_t k) {
+    void compute_operands(GroupId k) {
         for (std::size_t n = items_[k].inputs.size(); n-- > 0;) {
-            const int operand = items_[k].inputs[n];
-            const std::vector<int>& owners = owners_[static_cast<std::size_t>(operand)];
-            if (owners.size() != 1 || readers_of_[static_cast<std::size_t>(operand)] != 1) continue;
-            Item &item = items_[k], &maker = items_[static_cast<std::size_t>(final(owners[0]))];
+            const NodeId operand = items_[k].inputs[n];
+            const std::vector<GroupId>& owners = owners_[operand];
+            if (owners.size() != 1 || readers_of_[operand] != 1) continue;
+            Item &item = items_[k], &maker = items_[final(owners[0])];
             if (maker.apart || maker.kept || maker.roots.size() != 1 || !node_is_free(operand) ||
                 !nest(maker).nest.accumulators.empty() ||
                 !once_an_iteration(item, maker.roots[0]) || (item.kept && reads_variable(maker)))
                 continue;
-            char& stored = f_.is_stored[static_cast<std::size_t>(operand)];
+            char& stored = f_.is_stored[operand];
             stored = 0;
             LoweredNest both = lower(item.roots);
             if (both.nest.values.size() > most_instructions ||
@@ -285,12 +279,11 @@ class Merger {
                 stored = 1;
                 continue;
             }
-            f_.reasons[static_cast<std::size_t>(operand)].clear();
+            f_.reasons[operand].clear();
             set_nest(item, std::move(both));
             item.inputs.erase(item.inputs.begin() + static_cast<std::ptrdiff_t>(n));
-            for (int x : maker.inputs)
-                if (std::binary_search(item.inputs.begin(), item.inputs.end(), x))
-                    --readers_of_[static_cast<std::size_t>(x)];
+            for (NodeId x : maker.inputs)
+                if (std::binary_search(item.inputs.begin(), item.inputs.end(), x)) --readers_of_[x];
             item.inputs.insert(item.inputs.end(), maker.inputs.begin(), maker.inputs.end());
             sort_inputs(item);
             maker.gone = true;
@@ -301,11 +294,11 @@ class Merger {
     // What is a result may be written where a variable is that must have been read by then.
     bool reads_variable(const Item& item) const {
         return std::any_of(item.inputs.begin(), item.inputs.end(),
-                           [&](int i) { return node(i).op->kind == OpInfo::Kind::Shared; });
+                           [&](NodeId i) { return node(i).op->kind == OpInfo::Kind::Shared; });
     }
 
     // Elementwise, and stored for no other reason than to be read.
-    bool node_is_free(int i) const {
+    bool node_is_free(NodeId i) const {
         const Node& n = node(i);
         return !n.is_leaf() && def(n).scalar && n.types.size() == 1;
     }
@@ -315,7 +308,7 @@ class Merger {
         readers_of_.assign(g_.size(), 0);
         for (const Item& item : items_)
             if (!item.gone)
-                for (int operand : item.inputs) ++readers_of_[static_cast<std::size_t>(operand)];
+                for (NodeId operand : item.inputs) ++readers_of_[operand];
     }
 
     // Whether a nest reads one element of a value in each iteration of all its loops, another each.
@@ -330,35 +323,34 @@ class Merger {
     }
 
     void rebuild() {
-        std::vector<int> position(items_.size(), -1);
+        IdVector<GroupId, int> position(items_.size(), -1);
         std::vector<Group> groups;
-        for (std::size_t k = 0; k < items_.size(); ++k) {
+        for (GroupId k : items_.ids()) {
             if (items_[k].gone) continue;
             position[k] = static_cast<int>(groups.size());
             groups.push_back({items_[k].roots});
         }
         Edges edges;
-        for (std::size_t k = 0; k < items_.size(); ++k) {
+        for (GroupId k : items_.ids()) {
             if (items_[k].gone) continue;
-            for (int operand : items_[k].inputs)
-                for (int owner : owners_[static_cast<std::size_t>(operand)])
-                    edges.emplace_back(position[static_cast<std::size_t>(final(owner))],
-                                       position[k]);
+            for (NodeId operand : items_[k].inputs)
+                for (GroupId owner : owners_[operand])
+                    edges.emplace_back(position[final(owner)], position[k]);
         }
         const std::vector<int> order = topological_order(static_cast<int>(groups.size()), edges);
         ARETE_CHECK(order.size() == groups.size(), "fuse: groups need each other");
         f_.groups.clear();
-        for (int k : order) f_.groups.push_back(std::move(groups[static_cast<std::size_t>(k)]));
+        for (int k : order) f_.groups.push_back(std::move(groups[k]));
     }
 
     Fusion& f_;
     const Graph& g_;
-    std::vector<Item> items_;
+    IdVector<GroupId, Item> items_;
     GroupOrder order_;
-    std::unordered_set<std::uint64_t> tried_;  // pairs that were refused
-    std::vector<std::vector<int>> owners_;     // by node: the groups that store its results
-    std::vector<int> seen_by_;     // by node: the last group that was found to compute it
-    std::vector<int> readers_of_;  // by node: how many groups read it
+    std::unordered_set<std::uint64_t> tried_;        // pairs that were refused
+    IdVector<NodeId, std::vector<GroupId>> owners_;  // the groups that store a node's results
+    IdVector<NodeId, GroupId> seen_by_;  // the last group that was found to compute a node
+    IdVector<NodeId, int> readers_of_;   // how many groups read it
 };
 
 }  // namespace

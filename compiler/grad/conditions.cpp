@@ -18,7 +18,7 @@ Expr with_rank(const Expr& e, int rank, Loc loc) {
 bool varies(const Expr& e, int rank, const Ints& axes) {
     return std::any_of(axes.begin(), axes.end(), [&](std::int64_t k) {
         const std::int64_t own = k - rank + e.rank();
-        return own >= 0 && !(e.shape()[static_cast<std::size_t>(own)] == Dim(1));
+        return own >= 0 && !(e.shape()[own] == Dim(1));
     });
 }
 
@@ -41,7 +41,7 @@ Expr viewed(const Node& n, std::size_t operand, const Expr& c, Loc loc) {
         const Ints& before = ranked.node().attrs.get<Ints>("order");
         const Expr& from = ranked.node().inputs[0];
         Ints order = n.attrs.get<Ints>("order");
-        for (std::int64_t& k : order) k = k < 0 ? k : before[static_cast<std::size_t>(k)];
+        for (std::int64_t& k : order) k = k < 0 ? k : before[k];
         bool back = static_cast<int>(order.size()) == from.rank();
         for (std::size_t k = 0; back && k < order.size(); ++k)
             back = order[k] == static_cast<std::int64_t>(k);

@@ -33,15 +33,14 @@ class ReverseWalk {
         for (const auto& node : graph_.nodes()) known_.insert(node.get());
         find_paths(wrt);
         grads_.resize(graph_.size());
-        for (std::size_t i = 0; i < graph_.size(); ++i)
-            grads_[i].resize(graph_.nodes()[i]->types.size());
+        for (NodeId i : graph_.ids()) grads_[i].resize(graph_.nodes()[i]->types.size());
     }
 
     void run(const Expr& cost, const Expr& seed) {
         add(cost, {sum_to(seed, cost.type(), loc_), {}, {}, loc_});
         for (const auto& [e, g] : options_.known_grads)
             slot(e) = {sum_to(g, e.type(), loc_), {}, {}, loc_};
-        for (std::size_t i = graph_.size(); i-- > 0;) visit(i);
+        for (NodeId i : graph_.ids().reversed()) visit(i);
     }
 
     /// Empty where the cost does not depend on e.
@@ -69,7 +68,7 @@ class ReverseWalk {
         for (const Expr& e : options_.consider_constant) constant.insert(&e.node());
         for (const auto& [e, g] : options_.known_grads) given_.push_back(e);
         reaches_.resize(graph_.size());
-        for (std::size_t i = 0; i < graph_.size(); ++i) {
+        for (NodeId i : graph_.ids()) {
             const Node& n = *graph_.nodes()[i];
             if (constant.count(&n)) continue;
             for (const Expr& x : n.inputs) reaches_[i] = reaches_[i] || leads_on(x);
@@ -77,13 +76,10 @@ class ReverseWalk {
     }
 
     bool leads_on(const Expr& x) const {
-        return is_float(x.dtype()) &&
-               (wanted_.count(&x.node()) || reaches_[static_cast<std::size_t>(graph_.id(x))]);
+        return is_float(x.dtype()) && (wanted_.count(&x.node()) || reaches_[graph_.id(x)]);
     }
 
-    Masked& slot(const Expr& e) {
-        return grads_[static_cast<std::size_t>(graph_.id(e))][static_cast<std::size_t>(e.output())];
-    }
+    Masked& slot(const Expr& e) { return grads_[graph_.id(e)][e.output()]; }
 
     void add(const Expr& e, const Masked& g) {
         for (const Expr& given : given_)
@@ -99,7 +95,7 @@ class ReverseWalk {
         return e;
     }
 
-    void visit(std::size_t i) {
+    void visit(NodeId i) {
         const std::shared_ptr<const Node>& node = graph_.nodes()[i];
         const std::vector<Masked>& arrived = grads_[i];
         const bool arrives = std::any_of(arrived.begin(), arrived.end(),
@@ -169,8 +165,8 @@ class ReverseWalk {
     std::vector<Expr> kept_;                  // so that no new node has the address of a known one
     std::unordered_set<const Node*> wanted_;  // whose gradients are asked for
     std::vector<Expr> given_;                 // whose gradients are known
-    std::vector<bool> reaches_;
-    std::vector<std::vector<Masked>> grads_;  // by node and output
+    IdVector<NodeId, char> reaches_;
+    IdVector<NodeId, std::vector<Masked>> grads_;  // by output
 };
 
 // The cost in the form from which it is derived, and what has become of the expressions that the

@@ -83,7 +83,7 @@ Mask without_axes(const Mask& m, int rank, const Ints& axes, Loc loc) {
             Shape shape;
             for (std::int64_t k = 0; k < rank; ++k)
                 if (std::find(axes.begin(), axes.end(), k) == axes.end())
-                    shape.push_back(e.shape()[static_cast<std::size_t>(k)]);
+                    shape.push_back(e.shape()[k]);
             e = reshape(at(e, loc), shape);
         }
         out.require({e, c.holds, c.unread});
@@ -228,11 +228,9 @@ Masked Masked::sum_to(const TensorType& type, Fit fit) const {
     Ints summed, left;
     for (int k = 0; k < whole.rank(); ++k) {
         const int to = k - whole.rank() + type.rank();
-        const bool gone = to < 0 || type.shape[static_cast<std::size_t>(to)] == Dim(1);
+        const bool gone = to < 0 || type.shape[to] == Dim(1);
         // Whether it is summed over may not be known yet.
-        if (!gone &&
-            type.shape[static_cast<std::size_t>(to)] != whole.shape()[static_cast<std::size_t>(k)])
-            return out;
+        if (!gone && type.shape[to] != whole.shape()[k]) return out;
         if (gone) summed.push_back(k);
         if (k < extra) left.push_back(k);
     }

@@ -46,8 +46,7 @@ std::size_t mix(std::size_t h, std::size_t v) {
 
 std::size_t hash(const Node& n) {
     std::size_t h = mix(std::hash<const void*>{}(n.op), static_cast<std::size_t>(n.id));
-    for (const Expr& e : n.inputs)
-        h = mix(h, std::hash<const void*>{}(&e.node()) + static_cast<std::size_t>(e.output()));
+    for (const Expr& e : n.inputs) h = mix(h, std::hash<const void*>{}(&e.node()) + e.output());
     for (const Region& r : n.regions) h = mix(h, r.params.size() * 31 + r.results.size());
     return mix(h, n.attrs.hash());
 }
@@ -69,45 +68,35 @@ Graph::Graph(std::vector<Expr> outputs) : outputs_(std::move(outputs)) {
     Edges edges;
     // Numbers in the order of discovery at first.
     auto number = [&](const Expr& e) {
-        auto [it, fresh] = ids_.try_emplace(&e.node(), static_cast<int>(found.size()));
+        auto [it, fresh] = ids_.try_emplace(&e.node(), found.size());
         if (fresh) found.push_back(e.node_ptr());
-        return it->second;
+        return it->second.number();
     };
     for (const Expr& e : outputs_) number(e);
     for (std::size_t i = 0; i < found.size(); ++i) {
         const Node* node = found[i].get();
         for (const Expr& e : node->inputs) edges.emplace_back(number(e), static_cast<int>(i));
     }
-    std::vector<int> order = topological_order(static_cast<int>(found.size()), edges);
+    const std::vector<int> order = topological_order(static_cast<int>(found.size()), edges);
     ARETE_CHECK(order.size() == found.size(), "the graph has a cycle");
-    std::vector<int> place(found.size());
+    std::vector<NodeId> place(found.size());
     nodes_.reserve(found.size());
-    for (int i : order) {
-        place[static_cast<std::size_t>(i)] = static_cast<int>(nodes_.size());
-        nodes_.push_back(std::move(found[static_cast<std::size_t>(i)]));
-    }
-    for (auto& [node, id] : ids_) id = place[static_cast<std::size_t>(id)];
-    users_.resize(nodes_.size());
+    for (int i : order) place[i] = nodes_.add(std::move(found[i]));
+    for (auto& [node, id] : ids_) id = place[id.index()];
     // By user, so that each list is ascending.
-    for (auto& [from, to] : edges) {
-        from = place[static_cast<std::size_t>(from)];
-        to = place[static_cast<std::size_t>(to)];
+    std::vector<std::pair<NodeId, NodeId>> uses;  // user, used
+    uses.reserve(edges.size());
+    for (const auto& [from, to] : edges) uses.emplace_back(place[to], place[from]);
+    std::stable_sort(uses.begin(), uses.end(),
+                     [](const auto& a, const auto& b) { return a.first < b.first; });
+    users_.resize(nodes_.size());
+    for (const auto& [user, used] : uses) {
+        std::vector<NodeId>& u = users_[used];
+        if (u.empty() || u.back() != user) u.push_back(user);
     }
-    std::vector<int> first(nodes_.size() + 1), by_user(edges.size());
-    for (const auto& [from, to] : edges) ++first[static_cast<std::size_t>(to) + 1];
-    for (std::size_t i = 0; i < nodes_.size(); ++i) first[i + 1] += first[i];
-    std::vector<int> next(first.begin(), first.end() - 1);
-    for (const auto& [from, to] : edges)
-        by_user[static_cast<std::size_t>(next[static_cast<std::size_t>(to)]++)] = from;
-    for (std::size_t i = 0; i < nodes_.size(); ++i)
-        for (int k = first[i]; k < first[i + 1]; ++k) {
-            std::vector<int>& u =
-                users_[static_cast<std::size_t>(by_user[static_cast<std::size_t>(k)])];
-            if (u.empty() || u.back() != static_cast<int>(i)) u.push_back(static_cast<int>(i));
-        }
 }
 
-int Graph::id(const Node& node) const {
+NodeId Graph::id(const Node& node) const {
     auto it = ids_.find(&node);
     ARETE_CHECK(it != ids_.end(), "node '{}' is not part of the graph", node.op->name);
     return it->second;
@@ -139,11 +128,9 @@ std::vector<Expr> outputs_of(const std::shared_ptr<const Node>& node) {
 
 std::vector<Expr> transform(std::span<const Expr> outputs, const Rebuild& rebuild) {
     Graph graph({outputs.begin(), outputs.end()});
-    std::vector<std::vector<Expr>> done(graph.size());
-    auto replaced = [&](const Expr& e) {
-        return done[static_cast<std::size_t>(graph.id(e))][static_cast<std::size_t>(e.output())];
-    };
-    for (std::size_t i = 0; i < graph.size(); ++i) {
+    IdVector<NodeId, std::vector<Expr>> done(graph.size());
+    auto replaced = [&](const Expr& e) { return done[graph.id(e)][e.output()]; };
+    for (NodeId i : graph.ids()) {
         const Node& old = *graph.nodes()[i];
         Node copy = old;
         for (Expr& e : copy.inputs) e = replaced(e);
@@ -180,7 +167,7 @@ std::vector<Expr> replace(std::span<const Expr> outputs,
     for (const Expr& e : outputs) pending.push_back(e.node_ptr());
     const auto replaced = [&](const Expr& e) {
         const auto at = done.find(&e.node());
-        return at == done.end() ? Expr() : at->second[static_cast<std::size_t>(e.output())];
+        return at == done.end() ? Expr() : at->second[e.output()];
     };
     while (!pending.empty()) {
         const std::shared_ptr<const Node> node = pending.back();
@@ -269,8 +256,8 @@ bool equal(const Region& a, const Region& b) {
 
 namespace {
 
-std::string node_text(const Graph& graph, int i) {
-    const Node& n = *graph.nodes()[static_cast<std::size_t>(i)];
+std::string node_text(const Graph& graph, NodeId i) {
+    const Node& n = *graph.nodes()[i];
     std::string text = fmt::format("{}(", n.op->name);
     for (std::size_t k = 0; k < n.inputs.size(); ++k) {
         text += fmt::format("{}%{}", k ? ", " : "", graph.id(n.inputs[k]));
@@ -291,8 +278,8 @@ namespace {
 // A region's numbers are its own: its parameters come first.
 std::string indented_text(const Graph& graph, const std::string& indent, std::size_t results) {
     std::string out;
-    for (int i = 0; i < static_cast<int>(graph.size()); ++i) {
-        const Node& n = *graph.nodes()[static_cast<std::size_t>(i)];
+    for (NodeId i : graph.ids()) {
+        const Node& n = *graph.nodes()[i];
         std::string line = fmt::format("{}%{} = {}", indent, i, node_text(graph, i));
         if (n.loc()) line = fmt::format("{:<72} # {}", line, n.loc().str());
         out += line + "\n";
@@ -324,19 +311,19 @@ std::string to_string(const Graph& graph) {
 std::string to_dot(const Graph& graph) {
     std::vector<std::string> labels;
     Edges edges;
-    for (int i = 0; i < static_cast<int>(graph.size()); ++i) {
-        const Node& n = *graph.nodes()[static_cast<std::size_t>(i)];
+    for (NodeId i : graph.ids()) {
+        const Node& n = *graph.nodes()[i];
         labels.push_back(fmt::format("%{} {}{}\n{}", i, n.op->name,
                                      n.name.empty() ? "" : " " + n.name, n.types[0].str()));
-        for (const Expr& e : n.inputs) edges.emplace_back(graph.id(e), i);
+        for (const Expr& e : n.inputs) edges.emplace_back(graph.id(e).number(), i.number());
     }
     return dot_source(labels, edges);
 }
 
 void verify(const Graph& graph, std::string_view pass,
             const std::function<std::vector<TensorType>(const Node&)>& infer) {
-    for (int i = 0; i < static_cast<int>(graph.size()); ++i) {
-        const Node& n = *graph.nodes()[static_cast<std::size_t>(i)];
+    for (NodeId i : graph.ids()) {
+        const Node& n = *graph.nodes()[i];
         ARETE_CHECK(n.op && !n.types.empty(), "after {}: %{} has no op or type", pass, i);
         ARETE_CHECK(!n.is_leaf() || n.inputs.empty(), "after {}: leaf %{} has inputs", pass, i);
         for (const Expr& e : n.inputs) {

@@ -7,9 +7,13 @@
 #include <unordered_map>
 #include <vector>
 
+#include "compiler/core/id.h"
 #include "compiler/graph/node.h"
 
 namespace arete {
+
+/// A node, by its number in a Graph.
+using NodeId = Id<struct NodeTag>;
 
 /// A view of everything that `outputs` need, with nodes numbered in topological order (inputs
 /// first; of several orders the one nearest to creation). Valid as long as the nodes live.
@@ -18,20 +22,22 @@ class Graph {
     explicit Graph(std::vector<Expr> outputs);
 
     const std::vector<Expr>& outputs() const { return outputs_; }
-    std::span<const std::shared_ptr<const Node>> nodes() const { return nodes_; }
+    IdSpan<NodeId, const std::shared_ptr<const Node>> nodes() const { return nodes_; }
     std::size_t size() const { return nodes_.size(); }
     /// Number of a node; an InternalError where it is not part of the graph.
-    int id(const Node& node) const;
-    int id(const Expr& e) const { return id(e.node()); }
+    NodeId id(const Node& node) const;
+    NodeId id(const Expr& e) const { return id(e.node()); }
     bool contains(const Node& node) const { return ids_.count(&node) != 0; }
     /// Nodes that read node `i`, ascending, each once.
-    const std::vector<int>& users(int i) const { return users_[static_cast<std::size_t>(i)]; }
+    const std::vector<NodeId>& users(NodeId i) const { return users_[i]; }
+    /// The numbers of all nodes, ascending.
+    IdRange<NodeId> ids() const { return nodes_.ids(); }
 
   private:
     std::vector<Expr> outputs_;
-    std::vector<std::shared_ptr<const Node>> nodes_;
-    std::unordered_map<const Node*, int> ids_;
-    std::vector<std::vector<int>> users_;
+    IdVector<NodeId, std::shared_ptr<const Node>> nodes_;
+    std::unordered_map<const Node*, NodeId> ids_;
+    IdVector<NodeId, std::vector<NodeId>> users_;
 };
 
 /// Merges equal nodes as they are made: value numbering, which gives common subexpression

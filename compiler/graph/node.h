@@ -196,7 +196,7 @@ inline const Node& Expr::node() const {
     return *node_;
 }
 inline const TensorType& Expr::type() const {
-    return node().types[static_cast<std::size_t>(output_)];
+    return node().types[output_];
 }
 inline Loc Expr::loc() const {
     return node().loc();

@@ -90,8 +90,7 @@ Text shuffled(const Part& p) {
     const Ints& order = p.node.attrs.get<Ints>("order");
     const auto rank = static_cast<std::int64_t>(order.size());
     bool reversed = rank == p.input(0).rank() && rank >= 2;
-    for (std::int64_t k = 0; reversed && k < rank; ++k)
-        reversed = order[static_cast<std::size_t>(k)] == rank - 1 - k;
+    for (std::int64_t k = 0; reversed && k < rank; ++k) reversed = order[k] == rank - 1 - k;
     if (reversed) return {p.at_least(0, Postfix) + ".T", Postfix};
     std::vector<std::string> items;
     for (std::int64_t k : order) items.push_back(k < 0 ? "'x'" : std::to_string(k));
@@ -266,28 +265,28 @@ std::string pp(const Expr& e, const PrettyPrint& options) {
     const Graph graph({e});
     const std::size_t n = graph.size();
     // What stands below a named value only is not written.
-    std::vector<char> needed(n);
-    needed[static_cast<std::size_t>(graph.id(e))] = 1;
-    for (std::size_t i = n; i-- > 0;)
+    IdVector<NodeId, char> needed(n);
+    needed[graph.id(e)] = 1;
+    for (NodeId i : graph.ids().reversed())
         if (needed[i])
             for (const Expr& x : graph.nodes()[i]->inputs)
-                if (!name_of(x)) needed[static_cast<std::size_t>(graph.id(x))] = 1;
-    std::vector<int> uses(n);
-    std::vector<double> tree(n, 1);
-    for (std::size_t i = 0; i < n; ++i)
+                if (!name_of(x)) needed[graph.id(x)] = 1;
+    IdVector<NodeId, int> uses(n);
+    IdVector<NodeId, double> tree(n, 1);
+    for (NodeId i : graph.ids())
         if (needed[i])
             for (const Expr& x : graph.nodes()[i]->inputs) {
-                const auto k = static_cast<std::size_t>(graph.id(x));
+                const NodeId k = graph.id(x);
                 ++uses[k];
                 tree[i] += tree[k];
             }
-    const bool name_shared = tree[static_cast<std::size_t>(graph.id(e))] > whole_tree;
-    std::vector<Text> texts(n);
-    std::vector<int> left = uses;
+    const bool name_shared = tree[graph.id(e)] > whole_tree;
+    IdVector<NodeId, Text> texts(n);
+    IdVector<NodeId, int> left = uses;
     std::string where;
     int names = 0;
     std::vector<Text> args;
-    for (std::size_t i = 0; i < n; ++i) {
+    for (NodeId i : graph.ids()) {
         if (!needed[i]) continue;
         const Node& node = *graph.nodes()[i];
         Text t;
@@ -300,7 +299,7 @@ std::string pp(const Expr& e, const PrettyPrint& options) {
                     args.push_back({*name, Atom});
                     continue;
                 }
-                const auto k = static_cast<std::size_t>(graph.id(x));
+                const NodeId k = graph.id(x);
                 Text a = texts[k];
                 if (x.node().types.size() > 1)
                     a = {fmt::format("{}.{}", a.binding >= Postfix ? a.text : "(" + a.text + ")",
@@ -319,7 +318,7 @@ std::string pp(const Expr& e, const PrettyPrint& options) {
         }
         texts[i] = std::move(t);
     }
-    std::string out = texts[static_cast<std::size_t>(graph.id(e))].text;
+    std::string out = texts[graph.id(e)].text;
     if (e.node().types.size() > 1) out += fmt::format(".{}", e.output());
     return where.empty() ? out : out + " where " + where;
 }

@@ -101,9 +101,8 @@ std::string_view name(Space s) {
     return "?";
 }
 
-int Code::add_buffer(Buffer b) {
-    buffers.push_back(std::move(b));
-    return static_cast<int>(buffers.size()) - 1;
+BufferId Code::add_buffer(Buffer b) {
+    return buffers.add(std::move(b));
 }
 
 Var Code::add_var(std::string name, std::int64_t extent) {
@@ -132,14 +131,14 @@ std::size_t hash(const Index& e) {
 std::size_t hash(const Instr& i) {
     std::size_t h = mix(static_cast<std::size_t>(i.op), static_cast<std::size_t>(i.dtype));
     for (ValueId a : i.args) h = mix(h, a.index());
-    h = mix(h, static_cast<std::size_t>(i.target));
+    h = mix(mix(h, i.buffer.index()), i.acc.index());
     if (i.op == Op::Const) h = mix(h, static_cast<std::size_t>(i.constant.i));
     return mix(h, hash(i.index));
 }
 
 bool same(const Instr& a, const Instr& b) {
-    return a.op == b.op && a.dtype == b.dtype && a.args == b.args && a.target == b.target &&
-           (a.op != Op::Const || a.constant == b.constant) && a.index == b.index;
+    return a.op == b.op && a.dtype == b.dtype && a.args == b.args && a.buffer == b.buffer &&
+           a.acc == b.acc && (a.op != Op::Const || a.constant == b.constant) && a.index == b.index;
 }
 
 }  // namespace
@@ -180,23 +179,23 @@ Value Code::index(const Index& e) {
     return append(std::move(i));
 }
 
-Value Code::load(int buffer, const Index& address) {
+Value Code::load(BufferId buffer, const Index& address) {
     Instr i;
     i.op = Op::Load;
-    i.dtype = buffers[static_cast<std::size_t>(buffer)].dtype;
-    i.target = buffer;
+    i.dtype = buffers[buffer].dtype;
+    i.buffer = buffer;
     i.index = address;
     return append(std::move(i));
 }
 
-Value Code::load_if(Value guard, int buffer, const Index& address) {
+Value Code::load_if(Value guard, BufferId buffer, const Index& address) {
     const Instr& g = values[guard.id];
     if (g.op == Op::Const && g.constant.i) return load(buffer, address);
     Instr i;
     i.op = Op::LoadIf;
-    i.dtype = buffers[static_cast<std::size_t>(buffer)].dtype;
+    i.dtype = buffers[buffer].dtype;
     i.args[0] = guard.id;
-    i.target = buffer;
+    i.buffer = buffer;
     i.index = address;
     return append(std::move(i));
 }
@@ -210,11 +209,11 @@ Value Code::copy(const Instr& old, std::span<const Value> args, const Index& ind
     return append(std::move(i));
 }
 
-Value Code::acc(int accumulator, DType t) {
+Value Code::acc(AccId accumulator, DType t) {
     Instr i;
     i.op = Op::Acc;
     i.dtype = t;
-    i.target = accumulator;
+    i.acc = accumulator;
     return append(std::move(i));
 }
 

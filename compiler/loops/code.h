@@ -123,8 +123,9 @@ struct Instr {
     DType dtype = DType::F32;
     std::array<ValueId, 3> args;
     Scalar constant;  // Const
-    int target = -1;  // Load: buffer; Acc: accumulator
-    Index index;      // Load, IndexOf
+    BufferId buffer;  // Load, LoadIf
+    AccId acc;        // Acc
+    Index index;      // Load, LoadIf, IndexOf
 };
 
 /// Where a kernel's buffer lives, and who sees it.
@@ -177,20 +178,20 @@ void operator||(Value a, Value b) = delete;
 /// gives the same id, and ids are a topological order.
 class Code {
   public:
-    std::vector<Buffer> buffers;
+    IdVector<BufferId, Buffer> buffers;
     IdVector<Var, std::int64_t> extents;
     IdVector<Var, std::string> var_names;
     IdVector<ValueId, Instr> values;
 
-    int add_buffer(Buffer b);
+    BufferId add_buffer(Buffer b);
     Var add_var(std::string name, std::int64_t extent);
 
     Value constant(DType t, double v);
     Value constant(DType t, std::int64_t v);
     Value index(const Index& e);
-    Value load(int buffer, const Index& address);
-    Value load_if(Value guard, int buffer, const Index& address);
-    Value acc(int accumulator, DType t);
+    Value load(BufferId buffer, const Index& address);
+    Value load_if(Value guard, BufferId buffer, const Index& address);
+    Value acc(AccId accumulator, DType t);
     /// Appends `op`, folding constants. Operands must have the types that `op` asks for.
     Value make(Op op, DType t, std::span<const Value> args);
     Value append(Instr instr);

@@ -16,10 +16,10 @@ bool in_order(const Conflicts::Thread& a, const Conflicts::Thread& b) {
 
 }  // namespace
 
-Conflicts::Conflicts(const Kernel& kernel, std::span<void* const> pointers, bool threads)
+Conflicts::Conflicts(const Kernel& kernel, IdSpan<BufferId, void* const> pointers, bool threads)
     : k_(kernel), threads_(threads), memory_(kernel.buffers.size()) {
     std::unordered_map<const void*, std::size_t> known;
-    for (std::size_t b = 0; b < kernel.buffers.size(); ++b) {
+    for (BufferId b : kernel.buffers.ids()) {
         if (!kernel.buffers[b].is_parameter()) continue;
         memory_[b] = known.try_emplace(pointers[b], known.size()).first->second;
         elements_.resize(known.size());
@@ -29,9 +29,9 @@ Conflicts::Conflicts(const Kernel& kernel, std::span<void* const> pointers, bool
 }
 
 void Conflicts::begin_block(std::int32_t block) {
-    std::vector<std::vector<Element>>& all = shared_[block];
+    IdVector<BufferId, std::vector<Element>>& all = shared_[block];
     all.assign(k_.buffers.size(), {});
-    for (std::size_t b = 0; b < all.size(); ++b)
+    for (BufferId b : all.ids())
         if (k_.buffers[b].space == Space::Shared)
             all[b].resize(static_cast<std::size_t>(k_.buffers[b].elements()));
 }
@@ -41,11 +41,10 @@ void Conflicts::end_block(std::int32_t block) {
     if (!unwritten_.empty()) throw InternalError(unwritten_);
 }
 
-Conflicts::Element& Conflicts::at(const Thread& t, int buffer, std::int64_t element) {
-    const auto b = static_cast<std::size_t>(buffer);
-    std::vector<Element>& all =
-        k_.buffers[b].is_parameter() ? elements_[memory_[b]] : shared_.at(t.block).at(b);
-    return all.at(static_cast<std::size_t>(element));
+Conflicts::Element& Conflicts::at(const Thread& t, BufferId buffer, std::int64_t element) {
+    std::vector<Element>& all = k_.buffers[buffer].is_parameter() ? elements_[memory_[buffer]]
+                                                                  : shared_.at(t.block).at(buffer);
+    return all.at(element);
 }
 
 std::string Conflicts::text(const Thread& t) const {
@@ -54,18 +53,17 @@ std::string Conflicts::text(const Thread& t) const {
 }
 
 void Conflicts::compare(const Access& before, const Access& now, bool wrote, bool writes,
-                        int buffer, std::int64_t element) const {
+                        BufferId buffer, std::int64_t element) const {
     if (!before.statement || in_order(before.thread, now.thread)) return;
-    throw InternalError(
-        fmt::format("{}: {} {} {}[{}] in '{}', which {} {} in '{}', {}", k_.name, text(now.thread),
-                    writes ? "writes" : "reads", k_.buffers[static_cast<std::size_t>(buffer)].name,
-                    element, line_of(k_, *now.statement), text(before.thread),
-                    wrote ? "writes" : "reads", line_of(k_, *before.statement),
-                    threads_ ? "and no barrier is between them" : "of the same parallel loop"));
+    throw InternalError(fmt::format(
+        "{}: {} {} {}[{}] in '{}', which {} {} in '{}', {}", k_.name, text(now.thread),
+        writes ? "writes" : "reads", k_.buffers[buffer].name, element, line_of(k_, *now.statement),
+        text(before.thread), wrote ? "writes" : "reads", line_of(k_, *before.statement),
+        threads_ ? "and no barrier is between them" : "of the same parallel loop"));
 }
 
-void Conflicts::read(const Thread& t, const Stmt& s, int buffer, std::int64_t element) {
-    const Buffer& b = k_.buffers[static_cast<std::size_t>(buffer)];
+void Conflicts::read(const Thread& t, const Stmt& s, BufferId buffer, std::int64_t element) {
+    const Buffer& b = k_.buffers[buffer];
     if (!b.is_parameter() && b.space != Space::Shared) return;
     Element& e = at(t, buffer, element);
     const Access now{t, &s};
@@ -88,8 +86,8 @@ void Conflicts::read(const Thread& t, const Stmt& s, int buffer, std::int64_t el
     e.read = now;
 }
 
-void Conflicts::write(const Thread& t, const Stmt& s, int buffer, std::int64_t element) {
-    const Buffer& b = k_.buffers[static_cast<std::size_t>(buffer)];
+void Conflicts::write(const Thread& t, const Stmt& s, BufferId buffer, std::int64_t element) {
+    const Buffer& b = k_.buffers[buffer];
     if (!b.is_parameter() && b.space != Space::Shared) return;
     Element& e = at(t, buffer, element);
     const Access now{t, &s};

@@ -26,14 +26,14 @@ class Conflicts {
 
     /// `pointers` are those of the parameters, by buffer: equal ones are one memory. `threads` says
     /// how to call a thread: in blocks, or, without it, as an iteration of a parallel loop.
-    Conflicts(const Kernel& kernel, std::span<void* const> pointers, bool threads);
+    Conflicts(const Kernel& kernel, IdSpan<BufferId, void* const> pointers, bool threads);
 
     /// A block begins, whose shared memory nothing has written, or ends. What it has read of
     /// unwritten memory is an error at the end, so that one about a barrier comes before it.
     void begin_block(std::int32_t block);
     void end_block(std::int32_t block);
-    void read(const Thread& t, const Stmt& s, int buffer, std::int64_t element);
-    void write(const Thread& t, const Stmt& s, int buffer, std::int64_t element);
+    void read(const Thread& t, const Stmt& s, BufferId buffer, std::int64_t element);
+    void write(const Thread& t, const Stmt& s, BufferId buffer, std::int64_t element);
 
   private:
     struct Access {
@@ -47,17 +47,17 @@ class Conflicts {
         Access written, read, of_warp, of_block, of_grid;
     };
 
-    Element& at(const Thread& t, int buffer, std::int64_t element);
-    void compare(const Access& before, const Access& now, bool wrote, bool writes, int buffer,
+    Element& at(const Thread& t, BufferId buffer, std::int64_t element);
+    void compare(const Access& before, const Access& now, bool wrote, bool writes, BufferId buffer,
                  std::int64_t element) const;
     std::string text(const Thread& t) const;
 
     const Kernel& k_;
     bool threads_;
     std::string unwritten_;                       // the first read of what nothing had written
-    std::vector<std::size_t> memory_;             // of parameters, by buffer
+    IdVector<BufferId, std::size_t> memory_;      // of parameters
     std::vector<std::vector<Element>> elements_;  // by memory
-    std::unordered_map<std::int32_t, std::vector<std::vector<Element>>> shared_;  // by block
+    std::unordered_map<std::int32_t, IdVector<BufferId, std::vector<Element>>> shared_;  // by block
 };
 
 }  // namespace arete::loops

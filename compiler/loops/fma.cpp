@@ -27,7 +27,7 @@ class FmaFormer {
         const bool first = at(i.args[0]).op == Op::Mul, second = at(i.args[1]).op == Op::Mul;
         if (first == second) return -1;
         const int k = first ? 0 : 1;
-        return uses_[i.args[static_cast<std::size_t>(k)]] == 1 ? k : -1;
+        return uses_[i.args[k]] == 1 ? k : -1;
     }
 
     bool any() const {
@@ -52,10 +52,9 @@ void form_fma(Nest& nest, std::span<const ValueId> apart) {
         const int k = former.product(old);
         if (k < 0) return {};
         Code& code = *args[0].code;
-        const Instr product = code.values[args[static_cast<std::size_t>(k)].id];
+        const Instr product = code.values[args[k].id];
         if (product.op != Op::Mul) return {};
-        Value a{&code, product.args[0]}, b{&code, product.args[1]},
-            c = args[static_cast<std::size_t>(1 - k)];
+        Value a{&code, product.args[0]}, b{&code, product.args[1]}, c = args[1 - k];
         if (old.op == Op::Sub && k == 0) c = -c;
         if (old.op == Op::Sub && k == 1) {
             const bool constant = code.values[b.id].op == Op::Const;

@@ -17,6 +17,10 @@ namespace arete::loops {
 using Var = Id<struct VarTag>;
 /// A scalar instruction, by its number in Code::values.
 using ValueId = Id<struct ValueTag>;
+/// A buffer, by its number in Code::buffers. A kernel's parameters are the first of its buffers.
+using BufferId = Id<struct BufferTag>;
+/// An accumulator, by its number in Nest::accumulators.
+using AccId = Id<struct AccTag>;
 
 /// Inclusive bounds of an integer expression.
 struct Range {

@@ -66,9 +66,9 @@ Scalar rounding(const Scalar& a, const Scalar& b, const Scalar& sum) {
 }  // namespace
 
 void OwnMemory::allocate(const Kernel& k, std::initializer_list<Space> spaces,
-                         std::vector<void*>& pointers) {
+                         IdVector<BufferId, void*>& pointers) {
     arrays_.clear();
-    for (std::size_t b = 0; b < k.buffers.size(); ++b) {
+    for (BufferId b : k.buffers.ids()) {
         const Buffer& buffer = k.buffers[b];
         if (std::find(spaces.begin(), spaces.end(), buffer.space) == spaces.end()) continue;
         Array& a = arrays_.emplace_back(buffer.dtype, buffer.sizes);
@@ -97,23 +97,22 @@ std::int64_t Interpreter::at(const Index& e) const {
     return sum;
 }
 
-std::int64_t Interpreter::checked(int buffer, const Index& e) const {
+std::int64_t Interpreter::checked(BufferId buffer, const Index& e) const {
     std::int64_t i = at(e);
-    const Buffer& b = k_.buffers[static_cast<std::size_t>(buffer)];
+    const Buffer& b = k_.buffers[buffer];
     ARETE_CHECK(i >= 0 && i < b.elements(), "{}: address {} = {} outside {} '{}' in '{}'", k_.name,
                 k_.str(e), i, type_name(b.dtype, b.sizes), b.name, line_of(k_, *statement_));
     return i;
 }
 
-Scalar Interpreter::read(int buffer, std::int64_t element) {
+Scalar Interpreter::read(BufferId buffer, std::int64_t element) {
     if (conflicts_) conflicts_->read(thread_->place, *statement_, buffer, element);
-    const auto b = static_cast<std::size_t>(buffer);
-    return read_from(k_.buffers[b].dtype, thread_->pointers[b], element);
+    return read_from(k_.buffers[buffer].dtype, thread_->pointers[buffer], element);
 }
 
-void Interpreter::write(const Scalar& s, int buffer, std::int64_t element) {
+void Interpreter::write(const Scalar& s, BufferId buffer, std::int64_t element) {
     if (conflicts_) conflicts_->write(thread_->place, *statement_, buffer, element);
-    write_to(s, thread_->pointers[static_cast<std::size_t>(buffer)], element);
+    write_to(s, thread_->pointers[buffer], element);
 }
 
 // Evaluates what a statement reads.
@@ -127,9 +126,9 @@ void Interpreter::evaluate_for(const Stmt& s) {
         switch (form(i.op)) {
             case Form::Constant: out = i.constant; break;
             case Form::Index: out = Scalar::of(DType::I64, at(i.index)); break;
-            case Form::Load: out = read(i.target, checked(i.target, i.index)); break;
+            case Form::Load: out = read(i.buffer, checked(i.buffer, i.index)); break;
             case Form::LoadIf:
-                out = slots_[i.args[0]].i ? read(i.target, checked(i.target, i.index))
+                out = slots_[i.args[0]].i ? read(i.buffer, checked(i.buffer, i.index))
                                           : Scalar::of(i.dtype, 0);
                 break;
             case Form::Accumulator: throw InternalError("accumulator in a scheduled kernel");
@@ -146,18 +145,18 @@ void Interpreter::evaluate_for(const Stmt& s) {
 void Interpreter::fold(const FoldLanes& f) {
     for (std::int64_t s = 0; s < f.slots; ++s) {
         Scalar sum = read(f.from, s * f.lanes);
-        Scalar error = f.from_error >= 0 ? read(f.from_error, s * f.lanes) : Scalar{};
+        Scalar error = f.from_error ? read(f.from_error, s * f.lanes) : Scalar{};
         for (int l = 1; l < f.lanes; ++l) {
             const Scalar next = read(f.from, s * f.lanes + l);
             const Scalar rounded = combined(f.reduction, sum, next);
-            if (f.from_error >= 0)
+            if (f.from_error)
                 error = combined(f.reduction, error,
                                  combined(f.reduction, read(f.from_error, s * f.lanes + l),
                                           rounding(sum, next, rounded)));
             sum = rounded;
         }
         write(sum, f.to, s);
-        if (f.to_error >= 0) write(error, f.to_error, s);
+        if (f.to_error) write(error, f.to_error, s);
     }
 }
 
@@ -216,11 +215,12 @@ void Interpreter::run(const Stmt& s) {
         s);
 }
 
-Failure interpret(const Kernel& k, std::span<void* const> parameters,
+Failure interpret(const Kernel& k, IdSpan<BufferId, void* const> parameters,
                   const InterpretOptions& options) {
-    for (std::size_t b = parameters.size(); b < k.buffers.size(); ++b)
-        ARETE_CHECK(!k.buffers[b].is_parameter(), "{}: {} buffers for {} parameters", k.name,
-                    parameters.size(), k.buffers.size());
+    for (BufferId b : k.buffers.ids())
+        ARETE_CHECK(parameters.contains(b) || !k.buffers[b].is_parameter(),
+                    "{}: {} buffers for {} parameters", k.name, parameters.size(),
+                    k.buffers.size());
     if (const std::optional<Launch> l = launch(k))
         return interpret_grid(k, *l, parameters, options);
     if (options.conflicts) return interpret_parallel(k, parameters, options);

@@ -130,7 +130,7 @@ struct Block {
 
 class GridRun {
   public:
-    GridRun(const Kernel& k, const Launch& launch, std::span<void* const> parameters,
+    GridRun(const Kernel& k, const Launch& launch, IdSpan<BufferId, void* const> parameters,
             const InterpretOptions& options)
         : k_(k),
           launch_(launch),
@@ -169,7 +169,7 @@ class GridRun {
   private:
     void begin(Block& block, std::size_t number) {
         conflicts_.begin_block(static_cast<std::int32_t>(number));
-        std::vector<void*> pointers(parameters_.begin(), parameters_.end());
+        IdVector<BufferId, void*> pointers(parameters_.begin(), parameters_.end());
         pointers.resize(k_.buffers.size());
         block.shared.allocate(k_, {Space::Shared}, pointers);
         IdVector<Var, std::int64_t> vars(k_.extents.size());
@@ -254,7 +254,7 @@ class GridRun {
 
     const Kernel& k_;
     const Launch& launch_;
-    std::span<void* const> parameters_;
+    IdSpan<BufferId, void* const> parameters_;
     Order order_;
     Sequence sequence_;
     Conflicts conflicts_;
@@ -263,14 +263,14 @@ class GridRun {
 
 }  // namespace
 
-Failure interpret_grid(const Kernel& k, const Launch& launch, std::span<void* const> parameters,
-                       const InterpretOptions& options) {
+Failure interpret_grid(const Kernel& k, const Launch& launch,
+                       IdSpan<BufferId, void* const> parameters, const InterpretOptions& options) {
     return GridRun(k, launch, parameters, options).run();
 }
 
 // Each iteration of a parallel loop has memory of its own, and all have ended before the statement
 // after the loop. What stands between two such loops is run by one thread.
-Failure interpret_parallel(const Kernel& k, std::span<void* const> parameters,
+Failure interpret_parallel(const Kernel& k, IdSpan<BufferId, void* const> parameters,
                            const InterpretOptions& options) {
     Conflicts conflicts(k, parameters, false);
     Interpreter interpreter(k, &conflicts);

@@ -11,7 +11,7 @@ namespace arete::loops {
 /// A thread of a kernel: its loop variables, and where it finds each buffer.
 struct ThreadState {
     IdVector<Var, std::int64_t> vars;
-    std::vector<void*> pointers;
+    IdVector<BufferId, void*> pointers;
     Conflicts::Thread place;
 };
 
@@ -20,7 +20,7 @@ class OwnMemory {
   public:
     /// Points the entries of these buffers to it; the others stay.
     void allocate(const Kernel& k, std::initializer_list<Space> spaces,
-                  std::vector<void*>& pointers);
+                  IdVector<BufferId, void*>& pointers);
 
   private:
     std::vector<Array> arrays_;
@@ -46,9 +46,9 @@ class Interpreter {
 
   private:
     std::int64_t at(const Index& e) const;
-    std::int64_t checked(int buffer, const Index& e) const;
-    Scalar read(int buffer, std::int64_t element);
-    void write(const Scalar& s, int buffer, std::int64_t element);
+    std::int64_t checked(BufferId buffer, const Index& e) const;
+    Scalar read(BufferId buffer, std::int64_t element);
+    void write(const Scalar& s, BufferId buffer, std::int64_t element);
     void evaluate_for(const Stmt& s);
     void loop(const Loop& l);
     void store(const StoreTo& s);
@@ -67,10 +67,10 @@ class Interpreter {
 
 /// Runs a kernel with grid loops (interpret_grid.cpp).
 struct Launch;
-Failure interpret_grid(const Kernel& k, const Launch& launch, std::span<void* const> parameters,
-                       const InterpretOptions& options);
+Failure interpret_grid(const Kernel& k, const Launch& launch,
+                       IdSpan<BufferId, void* const> parameters, const InterpretOptions& options);
 /// Runs a kernel and looks for conflicts between the iterations of its parallel loops.
-Failure interpret_parallel(const Kernel& k, std::span<void* const> parameters,
+Failure interpret_parallel(const Kernel& k, IdSpan<BufferId, void* const> parameters,
                            const InterpretOptions& options);
 
 }  // namespace arete::loops

@@ -72,26 +72,25 @@ Value Cloner::value(ValueId id) {
     const Instr& old = from_.values[id];
     Value result;
     if (old.op == Op::Acc) {
-        result = accs.at(static_cast<std::size_t>(old.target));
+        result = accs.at(old.acc);
     } else {
         Value args[3];
         const auto n = static_cast<std::size_t>(arity(old.op));
         for (std::size_t k = 0; k < n; ++k) args[k] = value(old.args[k]);
         Instr renumbered = old;
-        if (old.target >= 0 && !buffers.empty()) renumbered.target = buffer(old.target);
+        if (old.buffer && !buffers.empty()) renumbered.buffer = buffer(old.buffer);
         Index at = index(old.index);
-        if (old.target >= 0 && !shift.empty())
-            at = at + shift[static_cast<std::size_t>(old.target)];
+        if (old.buffer && !shift.empty()) at = at + shift[old.buffer];
         result = to_.copy(renumbered, {args, n}, at);
     }
     done_.emplace(id, result);
     return result;
 }
 
-int Cloner::buffer(int old) const {
-    const int now = buffers.at(static_cast<std::size_t>(old));
-    ARETE_CHECK(now >= 0, "'{}' is read or written, and no buffer takes its place",
-                from_.buffers.at(static_cast<std::size_t>(old)).name);
+BufferId Cloner::buffer(BufferId old) const {
+    const BufferId now = buffers.at(old);
+    ARETE_CHECK(now, "'{}' is read or written, and no buffer takes its place",
+                from_.buffers.at(old).name);
     return now;
 }
 
@@ -108,7 +107,7 @@ StoreTo Cloner::store(const StoreTo& s) {
     StoreTo out = s;
     if (!buffers.empty()) out.buffer = buffer(s.buffer);
     out.index = index(s.index);
-    if (!shift.empty()) out.index = out.index + shift[static_cast<std::size_t>(s.buffer)];
+    if (!shift.empty()) out.index = out.index + shift[s.buffer];
     out.value = value(s.value).id;
     return out;
 }
@@ -210,8 +209,8 @@ Nest with_values(const Nest& nest,
 void clone_body(const Nest& from, Nest& to, IdVector<Var, Index> vars) {
     Cloner clone(from, to);
     clone.vars = std::move(vars);
-    for (std::size_t k = 0; k < from.accumulators.size(); ++k)
-        clone.accs.push_back(to.acc(static_cast<int>(k), from.accumulators[k].dtype));
+    for (AccId k : from.accumulators.ids())
+        clone.accs.push_back(to.acc(k, from.accumulators[k].dtype));
     for (const Accumulator& a : from.accumulators)
         to.accumulators.push_back({a.reduction, clone.value(a.element).id, a.dtype});
     for (const CheckThat& c : from.checks) to.checks.push_back(clone.check(c));
@@ -246,7 +245,8 @@ std::int64_t reduced_elements(const Nest& nest) {
 }
 
 // Knuth's two-sum: `of_term` is what the rounded sum holds of the term.
-std::vector<Stmt> add_exactly(Kernel& k, Value term, int sum, int error, const Index& at) {
+std::vector<Stmt> add_exactly(Kernel& k, Value term, BufferId sum, BufferId error,
+                              const Index& at) {
     const Value old = k.load(sum, at), rounded = old + term, of_term = rounded - old;
     const Value lost = (old - (rounded - of_term)) + (term - of_term);
     return {StoreTo{error, at, (k.load(error, at) + lost).id, {}},
@@ -271,31 +271,31 @@ Value identity_value(Code& code, Reduction reduction, DType t) {
     return code.append(std::move(constant));
 }
 
-int best_of(const Nest& nest, int k) {
-    const Accumulator& own = nest.accumulators[static_cast<std::size_t>(k)];
+AccId best_of(const Nest& nest, AccId k) {
+    const Accumulator& own = nest.accumulators[k];
     if (own.reduction != Reduction::Max && own.reduction != Reduction::Min) return k;
     const Reduction position =
         own.reduction == Reduction::Max ? Reduction::ArgMax : Reduction::ArgMin;
-    for (std::size_t i = 0; i < nest.accumulators.size(); ++i)
+    for (AccId i : nest.accumulators.ids())
         if (nest.accumulators[i].reduction == position &&
             nest.accumulators[i].element == own.element)
-            return static_cast<int>(i);
+            return i;
     return k;
 }
 
-std::vector<Stmt> accumulate(Kernel& k, Reduction reduction, Value element, int best, int where,
-                             const Index& slot, const Index& position) {
+std::vector<Stmt> accumulate(Kernel& k, Reduction reduction, Value element, BufferId best,
+                             BufferId where, const Index& slot, const Index& position) {
     DType t = element.dtype();
     Value old = k.load(best, slot);
     const bool is_max = reduction == Reduction::Max || reduction == Reduction::ArgMax;
     const bool is_min = reduction == Reduction::Min || reduction == Reduction::ArgMin;
-    if (where < 0 && (is_max || is_min) && is_float(t)) {
+    if (!where && (is_max || is_min) && is_float(t)) {
         // One instruction on x86, which keeps a NaN in `old`; that of the element is known before
         // `old` is, so that little is in the way from one element to the next.
         const Value extreme = select(is_max ? lt(old, element) : lt(element, old), element, old);
         return {StoreTo{best, slot, select(ne(element, element), element, extreme).id, {}}};
     }
-    if (where >= 0) {
+    if (where) {
         Value better = is_max ? lt(old, element) : lt(element, old);
         // A NaN is better than any number, and none is better than a NaN.
         if (is_float(t)) better = (!(is_max ? le(element, old) : le(old, element))) & eq(old, old);
@@ -323,15 +323,15 @@ Kernel naive(const Nest& nest) {
     Index position;
     for (Var v : nest.reduce_axes) position = position * nest.extents[v] + Index::var(v);
     struct Local {
-        int best = -1, where = -1, error = -1;
+        BufferId best, where, error;
     };
-    std::vector<Local> locals(nest.accumulators.size());
-    for (std::size_t i = 0; i < locals.size(); ++i) {
-        if (best_of(nest, static_cast<int>(i)) != static_cast<int>(i)) continue;
+    IdVector<AccId, Local> locals(nest.accumulators.size());
+    for (AccId i : locals.ids()) {
+        if (best_of(nest, i) != i) continue;
         const Accumulator& a = nest.accumulators[i];
         Value element = clone.value(a.element);
         bool positions = a.reduction == Reduction::ArgMax || a.reduction == Reduction::ArgMin;
-        std::string number = std::to_string(i);
+        std::string number = std::to_string(i.number());
         Local& l = locals[i];
         if (is_float_sum(a)) {
             // f32 in f64; f64 with what rounding loses beside it.
@@ -344,7 +344,7 @@ Kernel naive(const Nest& nest) {
                 continue;
             }
             l.error = k.add_buffer({"error" + number, DType::F64, {}, Space::Register});
-            const int term = k.add_buffer({"term" + number, DType::F64, {}, Space::Register});
+            const BufferId term = k.add_buffer({"term" + number, DType::F64, {}, Space::Register});
             body.push_back(StoreTo{l.error, 0, zero.id, {}});
             inner.push_back(StoreTo{term, 0, element.id, {}});
             for (Stmt& s : add_exactly(k, k.load(term, 0), l.best, l.error, 0))
@@ -360,7 +360,7 @@ Kernel naive(const Nest& nest) {
         for (Stmt& s : accumulate(k, a.reduction, element, l.best, l.where, 0, position))
             inner.push_back(std::move(s));
     }
-    for (std::size_t i = 0; i < locals.size(); ++i) {
+    for (AccId i : locals.ids()) {
         const Local& l = locals[i];
         const Accumulator& a = nest.accumulators[i];
         if (is_float_sum(a)) {
@@ -368,7 +368,7 @@ Kernel naive(const Nest& nest) {
             const bool mean = a.reduction == Reduction::Mean;
             const std::int64_t count = reduced_elements(nest);
             Value result;
-            if (l.error < 0)
+            if (!l.error)
                 result = cast(mean ? sum / static_cast<double>(count) : sum, DType::F32);
             else
                 result = mean ? rounded_mean(sum, k.load(l.error, 0), count)
@@ -376,8 +376,8 @@ Kernel naive(const Nest& nest) {
             clone.accs.push_back(result);
             continue;
         }
-        const auto shared = static_cast<std::size_t>(best_of(nest, static_cast<int>(i)));
-        clone.accs.push_back(k.load(l.where >= 0 ? l.where : locals[shared].best, 0));
+        const AccId shared = best_of(nest, i);
+        clone.accs.push_back(k.load(l.where ? l.where : locals[shared].best, 0));
     }
     auto wrap = [](const std::vector<Var>& axes, std::vector<Stmt> statements) {
         for (auto it = axes.rbegin(); it != axes.rend(); ++it) {

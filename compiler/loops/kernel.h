@@ -27,16 +27,16 @@ enum class LoopKind : std::uint8_t {
 /// that a printer can fold as many slots at a time as a vector has lanes. Of a sum kept with its
 /// rounding errors (see add_exactly), these are two further buffers of the same shapes.
 struct FoldLanes {
-    int from = -1, to = -1;
+    BufferId from, to;
     std::int64_t slots = 1;
     int lanes = 1;
     Reduction reduction = Reduction::Sum;
-    int from_error = -1, to_error = -1;  // or neither
+    BufferId from_error, to_error;  // or neither
 };
 
 /// A hint that buffer[index] will be read soon. Does nothing else; the index may leave the buffer.
 struct PrefetchAt {
-    int buffer = -1;
+    BufferId buffer;
     Index index;
     int cache = 1;  ///< the level that it is wanted in
 };
@@ -45,10 +45,10 @@ struct PrefetchAt {
 /// c] for r < rows and c < columns. `to` takes whole vectors, which are written:
 /// what lies beyond `rows` holds anything. One statement, so that a printer can do it in registers.
 struct TransposeTile {
-    int from = -1;
+    BufferId from;
     Index at;
     std::int64_t from_stride = 0;
-    int to = -1;
+    BufferId to;
     Index place;
     std::int64_t to_stride = 0;
     std::int64_t rows = 1, columns = 1;  ///< at most as many as lanes
@@ -111,17 +111,18 @@ Kernel naive(const Nest& nest);
 
 /// The accumulator whose running extreme is that of accumulator k: k itself, or, for Max and Min,
 /// one that looks for the position of the same element. One comparison then serves both.
-int best_of(const Nest& nest, int k);
+AccId best_of(const Nest& nest, AccId k);
 
 /// Statements that fold `element` into buffers at `slot`: `best` holds the value so far and,
 /// for ArgMax and ArgMin, `where` the position of it. A sum of products becomes fused
 /// multiply-adds, here for every consumer, so that all round alike.
-std::vector<Stmt> accumulate(Kernel& kernel, Reduction reduction, Value element, int best,
-                             int where, const Index& slot, const Index& position);
+std::vector<Stmt> accumulate(Kernel& kernel, Reduction reduction, Value element, BufferId best,
+                             BufferId where, const Index& slot, const Index& position);
 /// Statements that add a term, which must be a load from a buffer other than these, to
 /// sum[at], and what rounding lost of it to error[at]: sum[at] + error[at] is as if it had been
 /// added in twice the precision. A sum that is infinite has a NaN for its error.
-std::vector<Stmt> add_exactly(Kernel& kernel, Value term, int sum, int error, const Index& at);
+std::vector<Stmt> add_exactly(Kernel& kernel, Value term, BufferId sum, BufferId error,
+                              const Index& at);
 /// The sum of both, rounded once.
 Value rounded_sum(Value sum, Value error);
 /// (sum + error) / count of doubles, rounded once: exact where the quotient is a double.
@@ -137,14 +138,14 @@ class Cloner {
     Cloner(const Code& from, Code& to) : from_(from), to_(to) {}
 
     IdVector<Var, Index> vars;  // of the old ones; must cover all that are used
-    std::vector<Value> accs;    // by accumulator
-    std::vector<int> buffers;   // by the old buffer; -1: nothing reads or writes it
-    std::vector<Index> shift;   // added to addresses, by the old buffer; empty: nothing is
+    IdVector<AccId, Value> accs;
+    IdVector<BufferId, BufferId> buffers;  // by the old one; none: nothing reads or writes it
+    IdVector<BufferId, Index> shift;  // added to addresses, by the old buffer; empty: nothing is
     Value value(ValueId id);
     /// From now on `id` is this value of the other Code.
     void replace(ValueId id, Value by) { done_.insert_or_assign(id, by); }
     /// What stands for an old buffer that is read or written.
-    int buffer(int old) const;
+    BufferId buffer(BufferId old) const;
     Index index(const Index& e);
     StoreTo store(const StoreTo& s);
     CheckThat check(const CheckThat& c);
@@ -207,7 +208,7 @@ struct InterpretOptions {
 /// caller's starts with NaN or -1 everywhere; threads that read what another one has written since
 /// they last met at a barrier, or shared memory that none has written, are errors that name the
 /// statements.
-Failure interpret(const Kernel& kernel, std::span<void* const> buffers,
+Failure interpret(const Kernel& kernel, IdSpan<BufferId, void* const> buffers,
                   const InterpretOptions& options = {});
 
 }  // namespace arete::loops

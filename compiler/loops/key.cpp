@@ -29,7 +29,8 @@ class KeyWriter {
                 number(i.dtype == DType::F32
                            ? static_cast<std::int64_t>(std::bit_cast<std::uint32_t>(i.constant.f32))
                            : i.constant.i);
-            number(i.target);
+            number(i.buffer);
+            number(i.acc);
             index(i.index);
         }
         statements(k.body);
@@ -74,61 +75,61 @@ class KeyWriter {
     // Every member by name: a new one does not compile until it is part of the key.
     void statement(const Stmt& s) {
         number(s.index());
-        std::visit(
-            Cases{[&](const Loop& l) {
-                      const auto& [var, kind, body, lanes, dimension] = l;
-                      number(var);
-                      number(kind);
-                      number(lanes);
-                      number(dimension);
-                      statements(body);
-                  },
-                  [&](const If& i) {
-                      const auto& [condition, body] = i;
-                      number(condition);
-                      statements(body);
-                  },
-                  [&](const Barrier& b) {
-                      const auto& [scope] = b;
-                      number(scope);
-                  },
-                  [&](const StoreTo& store) {
-                      const auto& [buffer, at, value, combine] = store;
-                      number(buffer);
-                      index(at);
-                      number(value);
-                      number(combine ? static_cast<int>(*combine) : -1);
-                  },
-                  [&](const CheckThat& check) {
-                      const auto& [ok, code, element] = check;
-                      number(ok);
-                      number(code);
-                      index(element);
-                  },
-                  [&](const FoldLanes& f) {
-                      const auto& [from, to, slots, lanes, reduction, from_error, to_error] = f;
-                      for (std::int64_t v :
-                           {std::int64_t{from}, std::int64_t{to}, slots, std::int64_t{lanes},
-                            std::int64_t{from_error}, std::int64_t{to_error}})
-                          number(v);
-                      number(reduction);
-                  },
-                  [&](const PrefetchAt& p) {
-                      const auto& [buffer, at, cache] = p;
-                      number(buffer);
-                      index(at);
-                      number(cache);
-                  },
-                  [&](const TransposeTile& t) {
-                      const auto& [from, at, from_stride, to, place, to_stride, rows, columns,
-                                   lanes] = t;
-                      index(at);
-                      index(place);
-                      for (std::int64_t v : {std::int64_t{from}, from_stride, std::int64_t{to},
-                                             to_stride, rows, columns, std::int64_t{lanes}})
-                          number(v);
-                  }},
-            s);
+        std::visit(Cases{[&](const Loop& l) {
+                             const auto& [var, kind, body, lanes, dimension] = l;
+                             number(var);
+                             number(kind);
+                             number(lanes);
+                             number(dimension);
+                             statements(body);
+                         },
+                         [&](const If& i) {
+                             const auto& [condition, body] = i;
+                             number(condition);
+                             statements(body);
+                         },
+                         [&](const Barrier& b) {
+                             const auto& [scope] = b;
+                             number(scope);
+                         },
+                         [&](const StoreTo& store) {
+                             const auto& [buffer, at, value, combine] = store;
+                             number(buffer);
+                             index(at);
+                             number(value);
+                             number(combine ? static_cast<int>(*combine) : -1);
+                         },
+                         [&](const CheckThat& check) {
+                             const auto& [ok, code, element] = check;
+                             number(ok);
+                             number(code);
+                             index(element);
+                         },
+                         [&](const FoldLanes& f) {
+                             const auto& [from, to, slots, lanes, reduction, from_error, to_error] =
+                                 f;
+                             for (BufferId b : {from, to, from_error, to_error}) number(b);
+                             number(slots);
+                             number(lanes);
+                             number(reduction);
+                         },
+                         [&](const PrefetchAt& p) {
+                             const auto& [buffer, at, cache] = p;
+                             number(buffer);
+                             index(at);
+                             number(cache);
+                         },
+                         [&](const TransposeTile& t) {
+                             const auto& [from, at, from_stride, to, place, to_stride, rows,
+                                          columns, lanes] = t;
+                             index(at);
+                             index(place);
+                             for (BufferId b : {from, to}) number(b);
+                             for (std::int64_t v : {from_stride, to_stride, rows, columns})
+                                 number(v);
+                             number(lanes);
+                         }},
+                   s);
     }
 
     std::string out_;

@@ -33,7 +33,7 @@ struct Accumulator {
 /// buffer[index] = value, or, where `combine` is set, buffer[index] = combine(buffer[index],
 /// value).
 struct StoreTo {
-    int buffer = -1;
+    BufferId buffer;
     Index index;
     ValueId value;
     std::optional<Reduction> combine;
@@ -54,7 +54,7 @@ struct Nest : Code {
     std::string name;
     std::vector<Var> axes;
     std::vector<Var> reduce_axes;
-    std::vector<Accumulator> accumulators;
+    IdVector<AccId, Accumulator> accumulators;
     std::vector<CheckThat> checks;
     std::vector<StoreTo> stores;
     bool sequential = false;

@@ -25,11 +25,10 @@ class Printer {
 
     void header(std::string_view kind, std::string_view kernel) {
         out += fmt::format("{} {}\n", kind, kernel);
-        for (std::size_t b = 0; b < code_.buffers.size(); ++b) {
+        for (BufferId b : code_.buffers.ids()) {
             const Buffer& buffer = code_.buffers[b];
-            out +=
-                fmt::format("  {} {}: {}\n", name(buffer.space), buffer_name(static_cast<int>(b)),
-                            type_name(buffer.dtype, buffer.sizes));
+            out += fmt::format("  {} {}: {}\n", name(buffer.space), buffer_name(b),
+                               type_name(buffer.dtype, buffer.sizes));
         }
     }
 
@@ -117,9 +116,9 @@ class Printer {
     std::string text_of(const FoldLanes& f) const {
         return fmt::format("{}[0..{}] = {} of {} lanes of {}", buffer_name(f.to), f.slots,
                            name(f.reduction), f.lanes, buffer_name(f.from)) +
-               (f.from_error < 0 ? ""
-                                 : fmt::format(", and what is lost of it: {} and {}",
-                                               buffer_name(f.to_error), buffer_name(f.from_error)));
+               (!f.from_error ? ""
+                              : fmt::format(", and what is lost of it: {} and {}",
+                                            buffer_name(f.to_error), buffer_name(f.from_error)));
     }
 
     std::string text_of(const TransposeTile& t) const {
@@ -128,8 +127,8 @@ class Printer {
                            buffer_name(t.from), code_.str(t.at), t.to_stride);
     }
 
-    std::string buffer_name(int b) const {
-        const std::string& own = code_.buffers[static_cast<std::size_t>(b)].name;
+    std::string buffer_name(BufferId b) const {
+        const std::string& own = code_.buffers[b].name;
         return own.empty() ? fmt::format("b{}", b) : own;
     }
 
@@ -137,11 +136,11 @@ class Printer {
         switch (form(i.op)) {
             case Form::Index: return fmt::format(" {}", code_.str(i.index));
             case Form::Load:
-                return fmt::format(" {}[{}]", buffer_name(i.target), code_.str(i.index));
+                return fmt::format(" {}[{}]", buffer_name(i.buffer), code_.str(i.index));
             case Form::LoadIf:
-                return fmt::format(" {}, {}[{}]", operand(i.args[0]), buffer_name(i.target),
+                return fmt::format(" {}, {}[{}]", operand(i.args[0]), buffer_name(i.buffer),
                                    code_.str(i.index));
-            case Form::Accumulator: return fmt::format(" {}", i.target);
+            case Form::Accumulator: return fmt::format(" {}", i.acc);
             case Form::Constant:
             case Form::Function: break;
         }
@@ -167,7 +166,7 @@ std::string to_string(const Nest& nest) {
             over += fmt::format("{}{} in 0..{}", over.empty() ? "" : ", ", p.var(v), p.extent(v));
         p.line(depth, fmt::format("reduce over {}:", over.empty() ? "nothing" : over));
         std::set<ValueId> inside;
-        for (std::size_t k = 0; k < nest.accumulators.size(); ++k) {
+        for (AccId k : nest.accumulators.ids()) {
             const Accumulator& a = nest.accumulators[k];
             p.values({&a.element, 1}, depth + 1, inside);
             p.line(depth + 1,

@@ -12,7 +12,7 @@ namespace {
 
 void verify_types(const Code& code, ValueId id) {
     const Instr& i = code.values[id];
-    auto type = [&](int k) { return code.values[operands(i)[static_cast<std::size_t>(k)]].dtype; };
+    auto type = [&](int k) { return code.values[operands(i)[k]].dtype; };
     for (ValueId a : operands(i)) {
         ARETE_CHECK(a && a < id, "%{}: operand %{} does not come before it", id, a);
     }
@@ -20,12 +20,11 @@ void verify_types(const Code& code, ValueId id) {
         case Op::Const: ARETE_CHECK(i.constant.dtype == i.dtype, "%{}", id); break;
         case Op::IndexOf: ARETE_CHECK(i.dtype == DType::I64, "%{}", id); break;
         case Op::Load:
-            ARETE_CHECK(code.buffers.at(static_cast<std::size_t>(i.target)).dtype == i.dtype,
-                        "%{}: load of another type", id);
+            ARETE_CHECK(code.buffers.at(i.buffer).dtype == i.dtype, "%{}: load of another type",
+                        id);
             break;
         case Op::LoadIf:
-            ARETE_CHECK(type(0) == DType::Bool &&
-                            code.buffers.at(static_cast<std::size_t>(i.target)).dtype == i.dtype,
+            ARETE_CHECK(type(0) == DType::Bool && code.buffers.at(i.buffer).dtype == i.dtype,
                         "%{}: guarded load of another type", id);
             break;
         case Op::Acc: break;
@@ -98,7 +97,7 @@ void verify_types(const Code& code, ValueId id) {
 
 // Addresses made of loop variables alone must stay inside their buffer, except a guarded load's,
 // and those under a condition on one of the variables, of which `guards` are the values.
-void verify_address(const Code& code, int buffer, const Index& e, std::string_view what,
+void verify_address(const Code& code, BufferId buffer, const Index& e, std::string_view what,
                     std::span<const ValueId> guards) {
     bool has_values = false;
     e.for_each_value([&](ValueId) { has_values = true; });
@@ -106,7 +105,7 @@ void verify_address(const Code& code, int buffer, const Index& e, std::string_vi
     for (ValueId g : needed(code, guards))
         for (Var v : code.extents.ids())
             if (e.uses(v) && code.values[g].index.uses(v)) return;
-    const Buffer& b = code.buffers.at(static_cast<std::size_t>(buffer));
+    const Buffer& b = code.buffers.at(buffer);
     for (std::int64_t extent : code.extents)
         if (extent == 0) return;  // an empty loop reads nothing
     Range r = e.range(code.extents);
@@ -119,7 +118,7 @@ void verify_values(const Code& code, std::span<const ValueId> roots, std::string
     for (ValueId id : needed(code, roots)) {
         verify_types(code, id);
         const Instr& i = code.values[id];
-        if (i.op == Op::Load) verify_address(code, i.target, i.index, what, guards);
+        if (i.op == Op::Load) verify_address(code, i.buffer, i.index, what, guards);
     }
 }
 
@@ -129,23 +128,19 @@ void verify_store(const Code& code, const StoreTo& s, std::string_view what,
     s.index.for_each_value([&](ValueId v) { roots.push_back(v); });
     verify_values(code, roots, what, guards);
     verify_address(code, s.buffer, s.index, what, guards);
-    ARETE_CHECK(
-        code.values[s.value].dtype == code.buffers.at(static_cast<std::size_t>(s.buffer)).dtype,
-        "{}: store of another type to {}", what,
-        code.buffers[static_cast<std::size_t>(s.buffer)].name);
+    ARETE_CHECK(code.values[s.value].dtype == code.buffers.at(s.buffer).dtype,
+                "{}: store of another type to {}", what, code.buffers[s.buffer].name);
 }
 
 void verify_fold(const Kernel& k, const FoldLanes& f) {
-    const Buffer &from = k.buffers.at(static_cast<std::size_t>(f.from)),
-                 &to = k.buffers.at(static_cast<std::size_t>(f.to));
+    const Buffer &from = k.buffers.at(f.from), &to = k.buffers.at(f.to);
     ARETE_CHECK(from.takes_whole_vectors() && to.takes_whole_vectors() && from.dtype == to.dtype &&
                     from.elements() >= f.slots * f.lanes && to.elements() >= f.slots &&
                     to.elements() % f.lanes == 0,
                 "{}: fold of {} into {}", k.name, from.name, to.name);
-    ARETE_CHECK((f.from_error < 0) == (f.to_error < 0), "{}", k.name);
-    if (f.from_error < 0) return;
-    const Buffer &lost = k.buffers.at(static_cast<std::size_t>(f.from_error)),
-                 &all = k.buffers.at(static_cast<std::size_t>(f.to_error));
+    ARETE_CHECK(static_cast<bool>(f.from_error) == static_cast<bool>(f.to_error), "{}", k.name);
+    if (!f.from_error) return;
+    const Buffer &lost = k.buffers.at(f.from_error), &all = k.buffers.at(f.to_error);
     ARETE_CHECK(is_float(from.dtype) && lost.takes_whole_vectors() && all.takes_whole_vectors() &&
                     lost.dtype == from.dtype && all.dtype == from.dtype &&
                     lost.elements() >= f.slots * f.lanes && all.elements() >= to.elements(),
@@ -197,14 +192,13 @@ class KernelVerifier {
     }
 
     void transpose(const TransposeTile& t) const {
-        const Buffer &from = k_.buffers.at(static_cast<std::size_t>(t.from)),
-                     &to = k_.buffers.at(static_cast<std::size_t>(t.to));
+        const Buffer &from = k_.buffers.at(t.from), &to = k_.buffers.at(t.to);
         ARETE_CHECK(to.takes_whole_vectors() && from.dtype == to.dtype && t.rows > 0 &&
                         t.rows <= t.lanes && t.columns > 0 && t.columns <= t.lanes &&
                         std::abs(t.to_stride) >= t.lanes,
                     "{}: transposed copy of {} to {}", k_.name, from.name, to.name);
         // Both ends of the matrix; whole vectors are written.
-        const auto inside = [&](int buffer, const Index& at) {
+        const auto inside = [&](BufferId buffer, const Index& at) {
             verify_address(k_, buffer, at, k_.name, guards_);
         };
         inside(t.from, t.at);
@@ -237,8 +231,7 @@ void verify(const Nest& nest) {
         std::vector<ValueId> roots{s.value};
         for (ValueId id : needed(nest, roots)) {
             const Instr& i = nest.values[id];
-            if (i.op == Op::Acc)
-                ARETE_CHECK(i.target < static_cast<int>(nest.accumulators.size()), "{}", nest.name);
+            if (i.op == Op::Acc) ARETE_CHECK(nest.accumulators.contains(i.acc), "{}", nest.name);
             // Outside the accumulators the reduction axes have no value.
             if (i.op == Op::Load || i.op == Op::LoadIf || i.op == Op::IndexOf)
                 for (Var v : nest.reduce_axes)

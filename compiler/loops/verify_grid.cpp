@@ -135,7 +135,7 @@ class GridVerifier {
             for (Var d : differ)
                 if (i.index.uses(d)) return false;
             if (i.op != Op::Load && i.op != Op::LoadIf) continue;
-            switch (k_.buffers[static_cast<std::size_t>(i.target)].space) {
+            switch (k_.buffers[i.buffer].space) {
                 case Space::Parameter: break;
                 case Space::Shared:
                     if (scope == Scope::Grid) return false;

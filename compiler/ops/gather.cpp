@@ -207,14 +207,10 @@ std::vector<Sample> advanced_index_samples() {
     using X = std::span<const Expr>;
     return {{"picked by label",
              {{{6, 10}}, {{6}, 0, 9, true}},
-             [](X x) {
-                 return advanced_index(x[0], {arange(6), x[1]});
-             }},
+             [](X x) { return advanced_index(x[0], {arange(6), x[1]}); }},
             {"pairs",
              {{{4, 5, 3}}, {{7}, -4, 3, true}, {{7}, 0, 4, true}},
-             [](X x) {
-                 return advanced_index(x[0], {x[1], x[2]});
-             }},
+             [](X x) { return advanced_index(x[0], {x[1], x[2]}); }},
             {"outer", {{{4, 5}}, {{3, 1}, 0, 3, true}, {{2}, 0, 4, true}}, [](X x) {
                  return advanced_index(x[0], {x[1], x[2]});
              }}};
@@ -372,7 +368,7 @@ constinit const OpDef one_hot_rows_op{
 Expr take(const Operand& x, const Operand& indices, int axis) {
     Expr e = x.expr();
     const std::int64_t k = normalize_axis(axis, e.rank(), "take", x.loc);
-    Expr index = checked_index(indices.expr(), e.shape()[static_cast<std::size_t>(k)], x.loc);
+    Expr index = checked_index(indices.expr(), e.shape()[k], x.loc);
     return apply(take_op, {e, index}, {{"axis", k}}, x.loc);
 }
 

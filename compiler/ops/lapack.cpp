@@ -157,7 +157,7 @@ void determinant(const Array& x, F&& f) {
     const std::int64_t n = x.shape(0);
     if (n > 0) factorize<P>(a, swaps);
     for (std::int64_t i = 0; i < n; ++i) {
-        const bool swapped = swaps[static_cast<std::size_t>(i)] != i + 1;
+        const bool swapped = swaps[i] != i + 1;
         const auto v = a.data<typename P::T>()[i * n + i];
         f(swapped ? -v : v);
     }

@@ -43,8 +43,7 @@ Expr make_input(DType dtype, int rank, std::string name, const Ints& static_size
     TensorType type{dtype, {}};
     std::string label = node->name.empty() ? fmt::format("input{}", node->id) : node->name;
     for (int axis = 0; axis < rank; ++axis) {
-        std::int64_t known =
-            static_sizes.empty() ? -1 : static_sizes[static_cast<std::size_t>(axis)];
+        std::int64_t known = static_sizes.empty() ? -1 : static_sizes[axis];
         type.shape.push_back(
             known >= 0 ? Dim(known)
                        : Dim::symbol({node->id, axis}, fmt::format("{}.shape({})", label, axis)));
@@ -112,7 +111,8 @@ Expr Operand::beside(DType t, std::string_view op) const {
     if (!literal_) return expr();
     const DType d = literal_->dtype_beside(t);
     if (!literal_->fits(d))
-        fail<GraphError>(loc, "{}{}the literal {} is out of the range of {}, which it takes beside {}",
+        fail<GraphError>(loc,
+                         "{}{}the literal {} is out of the range of {}, which it takes beside {}",
                          op, op.empty() ? "" : ": ", literal_->str(), name(d), name(t));
     return constant(literal_->as(d), loc.file, loc.line);
 }

@@ -159,7 +159,7 @@ Expr dot(const Operand& a, const Operand& b) {
         for (int i = 0; i < y.rank(); ++i) {
             if (i == y.rank() - 2) continue;
             order.push_back(i);
-            rest.push_back(y.shape()[static_cast<std::size_t>(i)]);
+            rest.push_back(y.shape()[i]);
         }
         y = reshape(at(transpose(at(y, loc), order), loc), Shape{k, size_of(rest)});
         shape.insert(shape.end(), rest.begin(), rest.end());

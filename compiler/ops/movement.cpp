@@ -41,9 +41,8 @@ std::vector<TensorType> infer_dimshuffle(const InferArgs& a) {
     for (std::int64_t k : order) {
         if (k < -1 || k >= a.type(0).rank())
             a.error("each item is an axis or 'x': " + a.describe(0));
-        if (k >= 0 && used[static_cast<std::size_t>(k)]++)
-            a.error(fmt::format("axis {} appears twice", k));
-        shape.push_back(k < 0 ? Dim(1) : in[static_cast<std::size_t>(k)]);
+        if (k >= 0 && used[k]++) a.error(fmt::format("axis {} appears twice", k));
+        shape.push_back(k < 0 ? Dim(1) : in[k]);
     }
     for (std::size_t k = 0; k < in.size(); ++k)
         if (!used[k] && differ(in[k], 1))
@@ -55,7 +54,7 @@ Value lower_dimshuffle(Lowering& l, std::span<const Index> out) {
     const Ints& order = l.node.attrs.get<Ints>("order");
     std::vector<Index> index(l.node.inputs[0].shape().size());
     for (std::size_t k = 0; k < order.size(); ++k)
-        if (order[k] >= 0) index[static_cast<std::size_t>(order[k])] = out[k];
+        if (order[k] >= 0) index[order[k]] = out[k];
     return l.load(0, index);
 }
 
@@ -112,8 +111,8 @@ std::vector<Expr> pullback_concatenate(const PullbackArgs& a) {
     Dim start = 0;
     for (const Expr& x : a.x) {
         Shape starts(static_cast<std::size_t>(x.rank()), Dim(0));
-        starts[static_cast<std::size_t>(axis)] = start;
-        start = start + x.shape()[static_cast<std::size_t>(axis)];
+        starts[axis] = start;
+        start = start + x.shape()[axis];
         out.push_back(slice_window(a.g[0], starts, Ints(static_cast<std::size_t>(x.rank()), 1),
                                    x.shape(), {}));
     }
@@ -178,14 +177,8 @@ Value lower_shape(Lowering& l, std::span<const Index>) {
 std::vector<Sample> reshape_samples() {
     return {{"merge and split",
              {{{4, 6, 5}}},
-             [](std::span<const Expr> x) {
-                 return reshape(x[0], {8, -1});
-             }},
-            {"odd",
-             {{{3, 7}}},
-             [](std::span<const Expr> x) {
-                 return reshape(x[0], {7, 3});
-             }},
+             [](std::span<const Expr> x) { return reshape(x[0], {8, -1}); }},
+            {"odd", {{{3, 7}}}, [](std::span<const Expr> x) { return reshape(x[0], {7, 3}); }},
             {"flatten", {{{2, 3, 5}}}, [](std::span<const Expr> x) { return flatten(x[0], 2); }},
             {"to scalar", {{{1, 1}}}, [](std::span<const Expr> x) { return reshape(x[0], {}); }},
             {"units", {{{3, 1, 5}}}, [](std::span<const Expr> x) {
@@ -194,50 +187,32 @@ std::vector<Sample> reshape_samples() {
 }
 
 std::vector<Sample> dimshuffle_samples() {
-    return {{"bias",
-             {{{7}}},
-             [](std::span<const Expr> x) {
-                 return dimshuffle(x[0], {'x', 0, 'x'});
-             }},
-            {"transpose", {{{5, 9}}}, [](std::span<const Expr> x) { return x[0].T(); }},
-            {"rank 3",
-             {{{2, 3, 5}}},
-             [](std::span<const Expr> x) {
-                 return transpose(x[0], {1, -1, 0});
-             }},
-            {"drop", {{{3, 1, 4}}}, [](std::span<const Expr> x) {
-                 return dimshuffle(x[0], {2, 0});
-             }}};
+    return {
+        {"bias", {{{7}}}, [](std::span<const Expr> x) { return dimshuffle(x[0], {'x', 0, 'x'}); }},
+        {"transpose", {{{5, 9}}}, [](std::span<const Expr> x) { return x[0].T(); }},
+        {"rank 3",
+         {{{2, 3, 5}}},
+         [](std::span<const Expr> x) { return transpose(x[0], {1, -1, 0}); }},
+        {"drop", {{{3, 1, 4}}}, [](std::span<const Expr> x) { return dimshuffle(x[0], {2, 0}); }}};
 }
 
 std::vector<Sample> broadcast_to_samples() {
-    return {{"row",
-             {{{5}}},
-             [](std::span<const Expr> x) {
-                 return broadcast_to(x[0], {3, 5});
-             }},
+    return {{"row", {{{5}}}, [](std::span<const Expr> x) { return broadcast_to(x[0], {3, 5}); }},
             {"column",
              {{{4, 1}}},
-             [](std::span<const Expr> x) {
-                 return broadcast_to(x[0], {2, 4, 7});
-             }},
+             [](std::span<const Expr> x) { return broadcast_to(x[0], {2, 4, 7}); }},
             {"scalar", {{{}}}, [](std::span<const Expr> x) { return broadcast_to(x[0], {33}); }}};
 }
 
 std::vector<Sample> concatenate_samples() {
-    return {{"rows",
-             {{{2, 5}}, {{3, 5}}, {{1, 5}}},
-             [](std::span<const Expr> x) {
-                 return concatenate({x[0], x[1], x[2]});
-             }},
-            {"last axis",
-             {{{3, 4}}, {{3, 9}}},
-             [](std::span<const Expr> x) {
-                 return concatenate({x[0], x[1]}, -1);
-             }},
-            {"stack", {{{5}}, {{5}}}, [](std::span<const Expr> x) {
-                 return stack({x[0], x[1]}, 1);
-             }}};
+    return {
+        {"rows",
+         {{{2, 5}}, {{3, 5}}, {{1, 5}}},
+         [](std::span<const Expr> x) { return concatenate({x[0], x[1], x[2]}); }},
+        {"last axis",
+         {{{3, 4}}, {{3, 9}}},
+         [](std::span<const Expr> x) { return concatenate({x[0], x[1]}, -1); }},
+        {"stack", {{{5}}, {{5}}}, [](std::span<const Expr> x) { return stack({x[0], x[1]}, 1); }}};
 }
 
 std::vector<Sample> shape_samples() {
@@ -268,8 +243,7 @@ constinit const OpDef dimshuffle_op{
         const Ints& order = a.node.attrs.get<Ints>("order");
         Ints inverse(a.x[0].shape().size(), -1);
         for (std::size_t k = 0; k < order.size(); ++k)
-            if (order[k] >= 0)
-                inverse[static_cast<std::size_t>(order[k])] = static_cast<std::int64_t>(k);
+            if (order[k] >= 0) inverse[order[k]] = static_cast<std::int64_t>(k);
         return {apply(def(a.node), {a.g[0]}, {{"order", inverse}}, {})};
     },
     .samples = dimshuffle_samples};
@@ -376,8 +350,7 @@ Expr transpose(const Operand& x, const std::vector<int>& axes) {
     Ints order;
     for (int k = 0; k < rank; ++k)
         order.push_back(axes.empty() ? rank - 1 - k
-                                     : normalize_axis(axes[static_cast<std::size_t>(k)], rank,
-                                                      "transpose", x.loc));
+                                     : normalize_axis(axes[k], rank, "transpose", x.loc));
     return shuffle(x, std::move(order));
 }
 
@@ -467,7 +440,7 @@ Expr stack(const std::vector<Operand>& parts, int axis) {
 Expr Expr::shape(int axis, const char* file, int line) const {
     const Loc loc{file, line};
     const std::int64_t k = normalize_axis(axis, rank(), "shape", loc);
-    const Dim& d = shape()[static_cast<std::size_t>(k)];
+    const Dim& d = shape()[k];
     return d.is_const() ? dim_expr(d, loc) : apply(shape_op, {*this}, {{"axis", k}}, loc);
 }
 
@@ -482,8 +455,7 @@ Expr size(const Operand& x, const Ints& axes) {
     Dim known = 1;
     Expr product;
     for (std::int64_t k : axes) {
-        const Dim& d =
-            e.shape()[static_cast<std::size_t>(normalize_axis(k, e.rank(), "size", x.loc))];
+        const Dim& d = e.shape()[normalize_axis(k, e.rank(), "size", x.loc)];
         if (d.is_const()) {
             known = known * d;
             continue;

@@ -72,7 +72,7 @@ class Lowering {
     virtual void scatter_to(std::vector<loops::Index> index) = 0;
 
     Sizes shape() const { return concrete(node.types[0].shape); }
-    Sizes shape(int i) const { return concrete(node.inputs[static_cast<std::size_t>(i)].shape()); }
+    Sizes shape(int i) const { return concrete(node.inputs[i].shape()); }
     loops::Index floordiv(const loops::Index& e, std::int64_t k) const {
         return loops::floordiv(e, k, code.extents);
     }

@@ -33,7 +33,7 @@ Expr window(const Expr& x, std::size_t axis, const Dim& start, const Dim& size, 
 // 0, 1, ... along `axis` of `rank`, to be broadcast.
 Operand counted(const Dim& size, int axis, int rank, Loc loc) {
     Shape shape(static_cast<std::size_t>(rank), Dim(1));
-    shape[static_cast<std::size_t>(axis)] = size;
+    shape[axis] = size;
     return at(reshape(at(count_up(size, loc), loc), shape), loc);
 }
 

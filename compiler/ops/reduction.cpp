@@ -43,8 +43,7 @@ std::vector<TensorType> infer_reduction(const InferArgs& a) {
 void require_elements(const InferArgs& a) {
     if (a.type(0).dtype == DType::Bool) return;
     for (std::int64_t k : a.attrs.get<Ints>("axes"))
-        if (k >= 0 && k < a.type(0).rank() &&
-            a.type(0).shape[static_cast<std::size_t>(k)] == Dim(0))
+        if (k >= 0 && k < a.type(0).rank() && a.type(0).shape[k] == Dim(0))
             a.error(fmt::format("no elements along axis {}: {}", k, a.describe(0)));
 }
 std::vector<TensorType> infer_extreme(const InferArgs& a) {
@@ -118,7 +117,7 @@ std::vector<Expr> pullback_sum(const PullbackArgs& a) {
 // How many elements a mean is of.
 Dim averaged(const Shape& in, const Ints& axes) {
     Dim n = 1;
-    for (std::int64_t k : axes) n = n * in[static_cast<std::size_t>(k)];
+    for (std::int64_t k : axes) n = n * in[k];
     return n;
 }
 
@@ -173,17 +172,13 @@ template <Expr (*Build)(const Operand&, const Axes&, bool), int Low = -20, int H
 std::vector<Sample> reduction_samples() {
     auto input = [](Sizes sizes) { return SampleInput{std::move(sizes), Low / 10.0, High / 10.0}; };
     using X = std::span<const Expr>;
-    return {{"all", {input({3, 5})}, [](X x) { return Build(x[0], {}, false); }, Smooth},
-            {"rows", {input({4, 9})}, [](X x) { return Build(x[0], 0, false); }, Smooth},
-            {"columns", {input({4, 17})}, [](X x) { return Build(x[0], -1, true); }, Smooth},
-            {"vector", {input({37})}, [](X x) { return Build(x[0], {}, true); }, Smooth},
-            {"two axes",
-             {input({3, 4, 5})},
-             [](X x) {
-                 return Build(x[0], {0, 2}, false);
-             },
-             Smooth},
-            {"one element", {input({1, 7})}, [](X x) { return Build(x[0], 0, false); }, Smooth}};
+    return {
+        {"all", {input({3, 5})}, [](X x) { return Build(x[0], {}, false); }, Smooth},
+        {"rows", {input({4, 9})}, [](X x) { return Build(x[0], 0, false); }, Smooth},
+        {"columns", {input({4, 17})}, [](X x) { return Build(x[0], -1, true); }, Smooth},
+        {"vector", {input({37})}, [](X x) { return Build(x[0], {}, true); }, Smooth},
+        {"two axes", {input({3, 4, 5})}, [](X x) { return Build(x[0], {0, 2}, false); }, Smooth},
+        {"one element", {input({1, 7})}, [](X x) { return Build(x[0], 0, false); }, Smooth}};
 }
 
 std::vector<Sample> mean_samples() {
@@ -291,7 +286,7 @@ DType sum_dtype(const Operand& x) {
 void require_elements(const OpDef& op, const Operand& operand, const Axes& axes) {
     const Expr x = operand.expr();
     for (std::int64_t k : normalize(axes, x, op.info.name, operand.loc))
-        if (x.shape()[static_cast<std::size_t>(k)] == Dim(0))
+        if (x.shape()[k] == Dim(0))
             fail<GraphError>(operand.loc, "{}: no elements along axis {}: {}", op.info.name, k,
                              describe(x));
 }

@@ -6,8 +6,8 @@
 #include <unordered_map>
 #include <unordered_set>
 
-#include "compiler/ops/elementwise.h"
 #include "compiler/ops/branch.h"
+#include "compiler/ops/elementwise.h"
 #include "compiler/ops/families.h"
 #include "compiler/ops/indexing.h"
 #include "compiler/ops/leaves.h"
@@ -267,28 +267,28 @@ void ScanBuilder::close() {
     for (const auto* list : {&sequence_params_, &tap_params_, &capture_params_})
         for (const Expr& p : *list) params.insert(&p.node());
     const Graph graph(results);
-    std::vector<char> inside(graph.size());  // depends on a parameter
-    std::vector<char> closed(graph.size());  // made of constants alone
-    for (std::size_t i = 0; i < graph.size(); ++i) {
+    IdVector<NodeId, char> inside(graph.size());  // depends on a parameter
+    IdVector<NodeId, char> closed(graph.size());  // made of constants alone
+    for (NodeId i : graph.ids()) {
         const Node& n = *graph.nodes()[i];
         inside[i] = params.count(&n) != 0;
         closed[i] = n.op->kind == OpInfo::Kind::Constant ||
                     (!n.is_leaf() && (n.inputs.empty() || n.op->has(Trait::View)));
         for (const Expr& e : n.inputs) {
-            const auto k = static_cast<std::size_t>(graph.id(e));
+            const NodeId k = graph.id(e);
             inside[i] |= inside[k];
             closed[i] &= closed[k];
         }
     }
-    std::vector<char> needed(graph.size());  // is read by the body
-    for (const Expr& e : results) needed[static_cast<std::size_t>(graph.id(e))] = 1;
+    IdVector<NodeId, char> needed(graph.size());  // is read by the body
+    for (const Expr& e : results) needed[graph.id(e)] = 1;
     std::vector<std::pair<Expr, Expr>> by;
-    for (std::size_t i = graph.size(); i-- > 0;) {
+    for (NodeId i : graph.ids().reversed()) {
         const std::shared_ptr<const Node>& n = graph.nodes()[i];
         if (!needed[i]) continue;
         const bool view = !n->is_leaf() && n->op->has(Trait::View);
         if (inside[i] || closed[i] || view) {
-            for (const Expr& e : n->inputs) needed[static_cast<std::size_t>(graph.id(e))] = 1;
+            for (const Expr& e : n->inputs) needed[graph.id(e)] = 1;
             continue;
         }
         for (const Expr& e : outputs_of(n)) by.emplace_back(e, capture(e));

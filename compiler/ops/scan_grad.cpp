@@ -177,7 +177,7 @@ class Backward {
             TensorType type = a_.x[c].type();
             type.dtype = DType::F64;
             const Expr sum = carry(zero_rows(type, 1));
-            carried_[static_cast<std::size_t>(accumulated_[c])] =
+            carried_[accumulated_[c]] =
                 if_late(if_ran(at(sum, loc_) + cast(at(g, loc_), DType::F64), sum), sum);
         }
     }
@@ -217,20 +217,20 @@ class Backward {
         std::vector<Expr> roots = carried_;
         roots.insert(roots.end(), outputs_.begin(), outputs_.end());
         const Graph forward(body_.results), all(roots);
-        std::vector<char> read(forward.size());  // by what is not part of it
+        IdVector<NodeId, char> read(forward.size());  // by what is not part of it
         for (const auto& n : all.nodes())
             if (!forward.contains(*n))
                 for (const Expr& e : n->inputs)
-                    if (forward.contains(e.node())) read[at_(forward.id(e))] = 1;
+                    if (forward.contains(e.node())) read[forward.id(e)] = 1;
         for (const Expr& e : roots)
-            if (forward.contains(e.node())) read[at_(forward.id(e))] = 1;
+            if (forward.contains(e.node())) read[forward.id(e)] = 1;
         // A value is at hand where it was kept, or is cheap to compute of such.
-        std::vector<char> at_hand(forward.size());
+        IdVector<NodeId, char> at_hand(forward.size());
         std::vector<Expr> kept;
-        for (std::size_t i = 0; i < forward.size(); ++i) {
+        for (NodeId i : forward.ids()) {
             const std::shared_ptr<const Node>& n = forward.nodes()[i];
             at_hand[i] = n->is_leaf() || is_cheap(*n) || n->inputs.empty();
-            for (const Expr& e : n->inputs) at_hand[i] &= at_hand[at_(forward.id(e))];
+            for (const Expr& e : n->inputs) at_hand[i] &= at_hand[forward.id(e)];
             if (at_hand[i] || !read[i]) continue;
             at_hand[i] = 1;
             for (const Expr& e : outputs_of(n)) kept.push_back(e);

@@ -27,7 +27,7 @@ bool is_zero(const Expr& e) {
 bool is_repeated(const Expr& y, const Expr& e, const Ints& axes) {
     return std::all_of(axes.begin(), axes.end(), [&](std::int64_t k) {
         const std::int64_t own = k - (e.rank() - y.rank());
-        return own < 0 || y.shape()[static_cast<std::size_t>(own)] == Dim(1);
+        return own < 0 || y.shape()[own] == Dim(1);
     });
 }
 

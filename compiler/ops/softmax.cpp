@@ -116,7 +116,7 @@ std::vector<Expr> expand_logsumexp(const Node& node) {
 std::vector<Expr> pullback_logsumexp(const PullbackArgs& a) {
     const Ints& axes = a.node.attrs.get<Ints>("axes");
     Shape kept = a.x[0].shape();
-    for (std::int64_t k : axes) kept[static_cast<std::size_t>(k)] = 1;
+    for (std::int64_t k : axes) kept[k] = 1;
     return {reshape(a.g[0], kept) * softmax(a.x[0], Axes(axes))};
 }
 
@@ -149,7 +149,7 @@ std::vector<Expr> expand_logsumexp_of(const Node& node) {
 std::vector<Expr> pullback_logsumexp_of(const PullbackArgs& a) {
     const Expr &x = a.x[0], &w = a.x[1];
     Shape kept = x.shape();
-    for (std::int64_t k : a.node.attrs.get<Ints>("axes")) kept[static_cast<std::size_t>(k)] = 1;
+    for (std::int64_t k : a.node.attrs.get<Ints>("axes")) kept[k] = 1;
     const Expr d = x - reshape(a.y[0], kept), g = reshape(a.g[0], kept);
     const double most = x.dtype() == DType::F32 ? 80 : 700;
     return {g * (w * exp(where(neq(w, 0), d, minimum(d, most)))), g * exp(d)};
@@ -174,11 +174,7 @@ std::vector<Sample> logsumexp_samples() {
     using X = std::span<const Expr>;
     return {{"rows", {{{5, 10}}}, [](X x) { return logsumexp(x[0]); }},
             {"everything", {{{7, 3}}}, [](X x) { return logsumexp(x[0], Axes()); }},
-            {"two axes, kept",
-             {{{3, 4, 5}}},
-             [](X x) {
-                 return logsumexp(x[0], {0, 2}, true);
-             }},
+            {"two axes, kept", {{{3, 4, 5}}}, [](X x) { return logsumexp(x[0], {0, 2}, true); }},
             {"large", {{{4, 9}, 80, 100}}, [](X x) { return logsumexp(x[0], 0); }}};
 }
 
@@ -282,8 +278,8 @@ Expr softmax(const Operand& operand, const Axes& which) {
     for (const bool last : {false, true})
         for (int k = 0; k < x.rank(); ++k) {
             if (contains(axes, k) != last) continue;
-            const Dim& size = x.shape()[static_cast<std::size_t>(k)];
-            back[static_cast<std::size_t>(k)] = static_cast<int>(order.size());
+            const Dim& size = x.shape()[k];
+            back[k] = static_cast<int>(order.size());
             order.push_back(k);
             moved.push_back(size);
             if (last)

@@ -81,7 +81,7 @@ std::vector<Value> fractions(Value a, int n, DType dtype) {
     Value t = static_cast<double>(last) / (a + ir::sqrt(a * a + 2.0 * last));
     for (int k = last - 1; k > 0; --k) {
         t = k / 2.0 / (a + t);
-        if (k <= n) f[static_cast<std::size_t>(k)] = t;
+        if (k <= n) f[k] = t;
     }
     return f;
 }

@@ -47,8 +47,7 @@ Expr running(const Operand& x, int axis, std::string_view op, const Expr& first,
     std::vector<int> order{static_cast<int>(k)}, back(e.shape().size());
     for (std::size_t j = 0; j < e.shape().size(); ++j)
         if (j != k) order.push_back(static_cast<int>(j));
-    for (std::size_t j = 0; j < order.size(); ++j)
-        back[static_cast<std::size_t>(order[j])] = static_cast<int>(j);
+    for (std::size_t j = 0; j < order.size(); ++j) back[order[j]] = static_cast<int>(j);
     const Expr rows = transpose(x, order);
     Shape initial = rows.shape(), starts(rows.shape().size(), Dim(0));
     initial[0] = 1;

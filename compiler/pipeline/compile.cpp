@@ -193,9 +193,9 @@ void build_steps(State& s) {
 void group(State& s) {
     // Who watches steps wants to see every value.
     if (!s.request.target || s.request.observed) return;
-    const std::size_t slots = s.out.program.slots.size();
+    const SlotId pieces(s.out.program.slots.size());
     group_steps(s.out.program, s.request.target->grouping());
-    name_pieces(s.out, slots);
+    name_pieces(s.out, pieces);
 }
 
 void schedule_kernels(State& s) {

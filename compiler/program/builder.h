@@ -30,10 +30,15 @@ class ByValue {
     std::unordered_map<Key, T, Hash> map_;
 };
 
+// What is done by one step; a nest; a node that is a step of its own; by their numbers.
+using WorkId = Id<struct WorkTag>;
+using NestId = Id<struct NestTag>;
+using OwnStepId = Id<struct OwnStepTag>;
+
 // A value and where it ends up.
 struct Place {
     Expr value;
-    int slot = -1;
+    SlotId slot;
 };
 
 class ProgramBuilder {
@@ -44,7 +49,7 @@ class ProgramBuilder {
                    Program& program, Compiled& out, ProgramBuilder* around = nullptr)
         : outputs_(outputs),
           updates_(updates),
-          groups_(std::move(graph.nests)),
+          nests_(std::move(graph.nests)),
           own_steps_(std::move(graph.steps)),
           program_(program),
           out_(out),
@@ -56,55 +61,50 @@ class ProgramBuilder {
     void run();
 
   private:
-    // A group, a node that is a step of its own, or a copy of one value to another place.
+    // A nest, a node that is a step of its own, or a copy of one value to another place.
     struct Work {
-        int group = -1;
-        int own_step = -1;
+        NestId nest;
+        OwnStepId own_step;
         Expr from;  // copies
-        int to_slot = -1;
+        SlotId to_slot;
     };
 
     static bool is_shared(const Expr& e) { return e.node().op->kind == OpInfo::Kind::Shared; }
 
-    // The groups that store a value: none, one, or one for each piece.
-    std::span<const int> producers(const Expr& e) const {
-        const std::vector<int>* groups = producers_.find(e);
-        return groups ? std::span<const int>(*groups) : std::span<const int>();
+    // The works that store a value: none, one, or one for each piece.
+    std::span<const WorkId> producers(const Expr& e) const {
+        const std::vector<WorkId>* works = producers_.find(e);
+        return works ? std::span<const WorkId>(*works) : std::span<const WorkId>();
     }
 
-    int add_work(Work w) {
-        works_.push_back(std::move(w));
+    WorkId add_work(Work w) {
         after_.emplace_back();
         met_.push_back(0);
-        return static_cast<int>(works_.size()) - 1;
+        return works_.add(std::move(w));
     }
 
-    void add_edge(int from, int to) {
-        edges_.emplace_back(from, to);
-        after_[static_cast<std::size_t>(from)].push_back(to);
+    void add_edge(WorkId from, WorkId to) {
+        edges_.emplace_back(from.number(), to.number());
+        after_[from].push_back(to);
     }
 
     // Whether any of `goals` needs what work `from` does, at any distance.
-    bool leads_to(int from, std::vector<int> goals);
+    bool leads_to(WorkId from, std::vector<WorkId> goals);
 
-    bool writes(const LoweredNest& l, int buffer) const {
+    bool writes(const LoweredNest& l, loops::BufferId buffer) const {
         return std::any_of(l.nest.stores.begin(), l.nest.stores.end(),
                            [&](const loops::StoreTo& s) { return s.buffer == buffer; });
     }
 
     bool may_fail(const Work& w) const {
-        if (w.own_step >= 0) return own_step(w).checks();
-        return w.group >= 0 && !groups_[static_cast<std::size_t>(w.group)].checks.empty();
-    }
-
-    const LoweredStep& own_step(const Work& w) const {
-        return own_steps_[static_cast<std::size_t>(w.own_step)];
+        if (w.own_step) return own_steps_[w.own_step].checks();
+        return w.nest && !nests_[w.nest].checks.empty();
     }
 
     // Works that read a value, ascending.
-    std::vector<int> readers(const Expr& e) const {
-        const std::vector<int>* all = readers_.find(e);
-        return all ? *all : std::vector<int>();
+    std::vector<WorkId> readers(const Expr& e) const {
+        const std::vector<WorkId>* all = readers_.find(e);
+        return all ? *all : std::vector<WorkId>();
     }
 
     void add_dependences();
@@ -112,35 +112,35 @@ class ProgramBuilder {
     // All checks come before whatever changes a shared variable: they come before this, which does
     // nothing, and it comes before the changes.
     void add_barrier() {
-        std::vector<int> checks;
-        for (std::size_t w = 0; w < works_.size(); ++w)
-            if (may_fail(works_[w])) checks.push_back(static_cast<int>(w));
+        std::vector<WorkId> checks;
+        for (WorkId w : works_.ids())
+            if (may_fail(works_[w])) checks.push_back(w);
         if (checks.empty() || updates_.empty()) return;
         barrier_ = add_work({});
-        for (int w : checks) add_edge(w, barrier_);
+        for (WorkId w : checks) add_edge(w, barrier_);
     }
 
     // What has to run before `writer` changes a variable: its readers, and all checks.
-    std::vector<int> before_change(const Expr& variable, int writer) const {
-        std::vector<int> out = readers(variable);
-        if (barrier_ >= 0) out.push_back(barrier_);
+    std::vector<WorkId> before_change(const Expr& variable, WorkId writer) const {
+        std::vector<WorkId> out = readers(variable);
+        if (barrier_) out.push_back(barrier_);
         std::erase(out, writer);
         return out;
     }
 
-    int add_copy(const Expr& from, int to_slot, bool set_aside = false) {
+    WorkId add_copy(const Expr& from, SlotId to_slot, bool set_aside = false) {
         Work w;
         if (!set_aside) w.from = from;
         w.to_slot = to_slot;
-        const int at = add_work(w);
+        const WorkId at = add_work(w);
         if (!set_aside) readers_[from].push_back(at);
-        for (int p : producers(from)) add_edge(p, at);
+        for (WorkId p : producers(from)) add_edge(p, at);
         return at;
     }
 
-    // The group may write variable s where it would store `value`: it reads s at that element only,
+    // The nest may write variable s where it would store `value`: it reads s at that element only,
     // and whatever else it stores can be stored before.
-    bool may_write_in_place(int group, const Expr& value, const Expr& s);
+    bool may_write_in_place(WorkId work, const Expr& value, const Expr& s);
 
     void place_updates();
 
@@ -150,40 +150,37 @@ class ProgramBuilder {
     // a call that fails a check must not have changed anything.
     void order_checks_before_writes() {
         for (const auto& [variable, writer] : writers_)
-            for (int w : before_change(variable, writer)) add_edge(w, writer);
+            for (WorkId w : before_change(variable, writer)) add_edge(w, writer);
     }
 
-    void place(const Expr& e, int slot) {
+    void place(const Expr& e, SlotId slot) {
         place_[e] = static_cast<int>(places_.size()) + 1;
         places_.push_back({e, slot});
     }
 
     const Place* find_place(const Expr& e) const {
         const int* at = place_.find(e);
-        return at ? &places_[static_cast<std::size_t>(*at) - 1] : nullptr;
+        return at ? &places_[*at - 1] : nullptr;
     }
 
-    int add_slot(Slot s) {
-        program_.slots.push_back(std::move(s));
-        return static_cast<int>(program_.slots.size()) - 1;
-    }
-    int add_arena_slot(DType dtype, Sizes sizes, std::string name) {
+    SlotId add_slot(Slot s) { return program_.slots.add(std::move(s)); }
+    SlotId add_arena_slot(DType dtype, Sizes sizes, std::string name) {
         return add_slot({Slot::Kind::Arena, -1, 0, dtype, std::move(sizes), std::move(name)});
     }
 
-    int shared_slot(const Expr& e) {
+    SlotId shared_slot(const Expr& e) {
         if (const Place* p = find_place(e)) return p->slot;
         out_.shared.push_back(e);
-        int slot = add_slot({Slot::Kind::Shared, static_cast<int>(out_.shared.size()) - 1, 0,
-                             e.dtype(), concrete(e.shape()), e.node().name});
+        SlotId slot = add_slot({Slot::Kind::Shared, static_cast<int>(out_.shared.size()) - 1, 0,
+                                e.dtype(), concrete(e.shape()), e.node().name});
         place(e, slot);
         return slot;
     }
 
-    int slot_of(const Expr& e);
+    SlotId slot_of(const Expr& e);
 
     // What destroys an old value comes after everything that reads it, and after every check.
-    void verify_writers(const std::vector<int>& order) const;
+    void verify_writers(const std::vector<WorkId>& order) const;
 
     void emit();
 
@@ -195,9 +192,7 @@ class ProgramBuilder {
         program_.steps.push_back(std::move(step));
     }
 
-    double bytes_of(int slot) const {
-        return static_cast<double>(program_.slots[static_cast<std::size_t>(slot)].bytes());
-    }
+    double bytes_of(SlotId slot) const { return static_cast<double>(program_.slots[slot].bytes()); }
 
     // ---- steps that run bodies, and calls (own_steps.cpp)
 
@@ -214,12 +209,13 @@ class ProgramBuilder {
 
     // A store whose slot the nest also reads goes through the buffer that it reads: parameters are
     // promised not to alias.
-    static void store_in_place(const std::vector<int>& slots, loops::Nest& nest) {
-        for (loops::StoreTo& s : nest.stores) {
-            const int slot = slots[static_cast<std::size_t>(s.buffer)];
-            s.buffer =
-                static_cast<int>(std::find(slots.begin(), slots.end(), slot) - slots.begin());
-        }
+    static void store_in_place(const IdVector<loops::BufferId, SlotId>& slots, loops::Nest& nest) {
+        for (loops::StoreTo& s : nest.stores)
+            for (loops::BufferId b : slots.ids())
+                if (slots[b] == slots[s.buffer]) {
+                    s.buffer = b;
+                    break;
+                }
     }
 
     // Work of a nest: instructions on floats, inside the reduction and outside of it.
@@ -227,26 +223,26 @@ class ProgramBuilder {
 
     std::span<const Expr> outputs_;
     std::span<const std::pair<Expr, Expr>> updates_;
-    std::vector<LoweredNest> groups_;
-    std::vector<LoweredStep> own_steps_;
+    IdVector<NestId, LoweredNest> nests_;
+    IdVector<OwnStepId, LoweredStep> own_steps_;
     Program& program_;
     Compiled& out_;
     ProgramBuilder* around_;
-    std::vector<std::pair<int, int>> outside_;  // of a body: its slot, that of the program around
-    std::vector<int> output_slots_;
-    std::vector<Work> works_;
+    std::vector<std::pair<SlotId, SlotId>> outside_;  // of a body: its slot, the program's around
+    std::vector<SlotId> output_slots_;
+    IdVector<WorkId, Work> works_;
     Edges edges_;
-    std::vector<std::vector<int>> after_;  // the edges, by work
-    std::vector<int> met_;                 // by work: the last search that met it
+    IdVector<WorkId, std::vector<WorkId>> after_;  // the edges
+    IdVector<WorkId, int> met_;                    // the last search that met it
     int searches_ = 0;
-    int barrier_ = -1;  // after all checks
+    WorkId barrier_;  // after all checks
     std::vector<Place> places_;
     ByValue<int> place_;  // position in places_, from 1 on
-    ByValue<std::vector<int>> producers_;
-    ByValue<std::vector<int>> readers_;              // works
+    ByValue<std::vector<WorkId>> producers_;
+    ByValue<std::vector<WorkId>> readers_;
     std::unordered_map<std::uint64_t, int> inputs_;  // position by id
-    std::vector<std::pair<Expr, int>> writers_;      // shared variable, the work that changes it
-    std::unordered_map<int, int> aside_;             // by copy: the slot it reads
+    std::vector<std::pair<Expr, WorkId>> writers_;   // shared variable, the work that changes it
+    std::unordered_map<WorkId, SlotId> aside_;       // by copy: the slot it reads
 };
 
 }  // namespace arete

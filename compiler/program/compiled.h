@@ -17,9 +17,9 @@ struct Compiled {
     std::vector<Array> constants;   ///< by Slot::number of Constant slots
     std::vector<CheckSite> checks;  ///< by check code
     std::vector<PassTime> passes;
-    /// What a slot stands for, by slot; of shared variables that are updated in place, the variable
-    /// and, in the second list, its new value. Empty for targets of copies.
-    std::vector<Expr> slot_values, new_values;
+    /// What a slot stands for; of shared variables that are updated in place, the variable and, in
+    /// the second list, its new value. Empty for targets of copies.
+    IdVector<SlotId, Expr> slot_values, new_values;
     int dumped = 0;  ///< files written so far, which number the next ones
 };
 

@@ -1,7 +1,6 @@
 #include "compiler/program/dependences.h"
 
 #include <algorithm>
-#include <numeric>
 
 #include "compiler/core/cases.h"
 #include "compiler/core/error.h"
@@ -12,8 +11,8 @@ namespace {
 
 Dependences::Uses uses_of(const SlotUses& slots) {
     Dependences::Uses out;
-    for (int s : slots.read) out[s].read = true;
-    for (int s : slots.written) out[s].written = true;
+    for (SlotId s : slots.read) out[s].read = true;
+    for (SlotId s : slots.written) out[s].written = true;
     return out;
 }
 
@@ -21,15 +20,14 @@ Dependences::Uses uses_of(const SlotUses& slots) {
 
 Dependences::Dependences(const Program& program) {
     struct Last {
-        int writer = -1;
-        std::vector<int> readers;
+        StepId writer;
+        std::vector<StepId> readers;
     };
-    std::vector<Last> last(program.slots.size());
-    int check = -1;
+    IdVector<SlotId, Last> last(program.slots.size());
+    StepId check;
     after.resize(program.steps.size());
-    for (std::size_t i = 0; i < program.steps.size(); ++i) {
+    for (StepId i : program.steps.ids()) {
         const Step& s = program.steps[i];
-        const int me = static_cast<int>(i);
         Uses own;
         std::visit(Cases{[&](const KernelStep& k) { own = uses_of(k.parts[0]); },
                          [&](const CopyStep& c) {
@@ -39,33 +37,29 @@ Dependences::Dependences(const Program& program) {
                          [&](const FillStep& f) { own[f.to].written = true; },
                          [&](const LoopStep& l) { own = uses_of(arete::uses(l)); },
                          [&](const BranchStep& b) { own = uses_of(arete::uses(b)); },
-                         [&](const CallStep& c) {
-                             own = uses_of({c.inputs, c.outputs});
-                         }},
+                         [&](const CallStep& c) { own = uses_of({c.inputs, c.outputs}); }},
                    s.action);
         bool changes_shared = false;
         for (const auto& [number, use] : own) {
-            Last& l = last[static_cast<std::size_t>(number)];
-            if (l.writer >= 0) after[i].push_back(l.writer);
+            Last& l = last[number];
+            if (l.writer) after[i].push_back(l.writer);
             if (use.written) {
                 after[i].insert(after[i].end(), l.readers.begin(), l.readers.end());
-                l = {me, {}};
-                changes_shared |=
-                    program.slots[static_cast<std::size_t>(number)].kind == Slot::Kind::Shared;
+                l = {i, {}};
+                changes_shared |= program.slots[number].kind == Slot::Kind::Shared;
             } else {
-                l.readers.push_back(me);
+                l.readers.push_back(i);
             }
         }
-        if (check >= 0 && (changes_shared || s.checks())) after[i].push_back(check);
-        if (s.checks()) check = me;
-        set(me, std::move(own));
+        if (check && (changes_shared || s.checks())) after[i].push_back(check);
+        if (s.checks()) check = i;
+        set(i, std::move(own));
     }
 }
 
-void Dependences::set(int step, Uses now) {
-    const auto k = static_cast<std::size_t>(step);
-    if (uses.size() <= k) uses.resize(k + 1);
-    for (const auto& [slot, use] : uses[k]) {
+void Dependences::set(StepId step, Uses now) {
+    if (!uses.contains(step)) uses.resize(step.index() + 1);
+    for (const auto& [slot, use] : uses[step]) {
         std::erase(users[slot], step);
         std::erase(writers[slot], step);
     }
@@ -73,23 +67,23 @@ void Dependences::set(int step, Uses now) {
         users[slot].push_back(step);
         if (use.written) writers[slot].push_back(step);
     }
-    uses[k] = std::move(now);
+    uses[step] = std::move(now);
 }
 
-std::vector<int> Dependences::partners(int step) const {
-    std::vector<int> out;
-    for (const auto& [slot, use] : uses[static_cast<std::size_t>(step)]) {
+std::vector<StepId> Dependences::partners(StepId step) const {
+    std::vector<StepId> out;
+    for (const auto& [slot, use] : uses[step]) {
         const auto& all = use.written ? users : writers;
         if (const auto at = all.find(slot); at != all.end())
-            for (int other : at->second)
+            for (StepId other : at->second)
                 if (other != step) out.push_back(other);
     }
     return out;
 }
 
-std::vector<int> Dependences::handed_on(int a, int b) const {
-    const Uses &x = uses[static_cast<std::size_t>(a)], &y = uses[static_cast<std::size_t>(b)];
-    std::vector<int> out;
+std::vector<SlotId> Dependences::handed_on(StepId a, StepId b) const {
+    const Uses &x = uses[a], &y = uses[b];
+    std::vector<SlotId> out;
     for (const auto& [number, use] : y) {
         const auto at = x.find(number);
         if (at != x.end() && (use.written || at->second.written)) out.push_back(number);
@@ -98,30 +92,28 @@ std::vector<int> Dependences::handed_on(int a, int b) const {
     return out;
 }
 
-std::vector<int> Dependences::checks_first(const Program& program) const {
-    const std::size_t n = program.steps.size();
-    std::vector<char> early(n, 0);
-    for (std::size_t i = n; i-- > 0;) {
+std::vector<StepId> Dependences::checks_first(const Program& program) const {
+    const IdRange<StepId> all = program.steps.ids();
+    std::vector<StepId> out(all.begin(), all.end());
+    IdVector<StepId, char> early(program.steps.size(), 0);
+    for (auto at = out.rbegin(); at != out.rend(); ++at) {
+        const StepId i = *at;
         early[i] |= program.steps[i].checks();
         if (early[i])
-            for (int before : after[i]) early[static_cast<std::size_t>(before)] = 1;
+            for (StepId before : after[i]) early[before] = 1;
     }
-    std::vector<int> out(n);
-    std::iota(out.begin(), out.end(), 0);
-    std::stable_partition(out.begin(), out.end(),
-                          [&](int i) { return early[static_cast<std::size_t>(i)] != 0; });
+    std::stable_partition(out.begin(), out.end(), [&](StepId i) { return early[i] != 0; });
     return out;
 }
 
-void Dependences::check(const Program& program, const std::vector<int>& order) const {
+void Dependences::check(const Program& program, const std::vector<StepId>& order) const {
     ARETE_CHECK(order.size() == program.steps.size(), "{}: steps were lost", program.name);
-    std::vector<std::size_t> position(program.steps.size());
-    for (std::size_t k = 0; k < order.size(); ++k) position[static_cast<std::size_t>(order[k])] = k;
-    for (std::size_t i = 0; i < after.size(); ++i)
-        for (int before : after[i])
-            ARETE_CHECK(position[static_cast<std::size_t>(before)] < position[i],
-                        "{}: {} runs before {}", program.name, program.steps[i].name(),
-                        program.steps[static_cast<std::size_t>(before)].name());
+    IdVector<StepId, std::size_t> position(program.steps.size());
+    for (std::size_t k = 0; k < order.size(); ++k) position[order[k]] = k;
+    for (StepId i : after.ids())
+        for (StepId before : after[i])
+            ARETE_CHECK(position[before] < position[i], "{}: {} runs before {}", program.name,
+                        program.steps[i].name(), program.steps[before].name());
 }
 
 }  // namespace arete

@@ -20,34 +20,36 @@ using namespace loops;
 
 namespace {
 
+// A kernel to be.
+using GroupId = Id<struct GroupTag>;
+
 // A function of very many nests is slow to compile.
 constexpr std::size_t most_parts = 48;
 // How far back a step looks for a kernel to join.
-constexpr std::size_t look_back = 64;
+constexpr int look_back = 64;
 
 class Grouper {
   public:
     Grouper(Program& program, const GroupingModel& model)
-        : p_(program), m_(model), d_(program), group_of_(program.steps.size(), -1) {}
+        : p_(program), m_(model), d_(program), group_of_(program.steps.size()) {}
 
     void run() {
-        for (int i : d_.checks_first(p_)) {
-            if (is_kernel(static_cast<std::size_t>(i))) estimate(static_cast<std::size_t>(i));
+        for (StepId i : d_.checks_first(p_)) {
+            if (is_kernel(i)) estimate(i);
             place(i);
         }
-        for (std::size_t g = 1; g < groups_.size(); ++g) join_whole(static_cast<int>(g));
+        for (GroupId g : groups_.ids()) join_whole(g);
         waits_for_.resize(d_.after.size());
-        for (std::size_t k = 0; k < d_.after.size(); ++k)
-            for (int before : d_.after[k])
-                waits_for_[static_cast<std::size_t>(before)].push_back(static_cast<int>(k));
-        for (std::size_t g = groups_.size(); g-- > 0;) join_reader(static_cast<int>(g));
-        std::erase_if(groups_, [](const Group& g) { return g.members.empty(); });
-        std::vector<int> order;
+        for (StepId k : d_.after.ids())
+            for (StepId before : d_.after[k]) waits_for_[before].push_back(k);
+        for (int g = end_of_groups(); g-- > 0;) join_reader(GroupId(g));
+        std::vector<StepId> order;
         for (const Group& g : groups_)
             for (const Member& m : g.members) order.push_back(m.step);
         d_.check(p_, order);
-        std::vector<Step> merged;
+        IdVector<StepId, Step> merged;
         for (Group& g : groups_) {
+            if (g.members.empty()) continue;  // joined another one
             merged.push_back(merge_steps(p_, g.members, g.blocks, d_, m_.scratch_bytes));
             if (KernelStep* k = merged.back().kernel()) k->boundary = std::move(g.boundary);
         }
@@ -63,106 +65,103 @@ class Grouper {
         std::string boundary;
         // Of all members: what one of them hands on must not be asked of each again and again.
         bool checks = false, changes = false;
-        std::unordered_set<int> slots;
+        std::unordered_set<SlotId> slots;
         std::int64_t bytes = 0;  // of slots that some step writes
     };
 
-    Step& step(int i) { return p_.steps[static_cast<std::size_t>(i)]; }
-    KernelStep& kernel(int i) { return *step(i).kernel(); }
-    Part& part(int i) { return kernel(i).parts[0]; }
-    bool is_kernel(std::size_t i) const { return p_.steps[i].kernel(); }
-    const Slot& slot(int s) const { return p_.slots[static_cast<std::size_t>(s)]; }
+    Step& step(StepId i) { return p_.steps[i]; }
+    KernelStep& kernel(StepId i) { return *step(i).kernel(); }
+    Part& part(StepId i) { return kernel(i).parts[0]; }
+    bool is_kernel(StepId i) const { return p_.steps[i].kernel(); }
+    const Slot& slot(SlotId s) const { return p_.slots[s]; }
 
-    bool changes_shared(int i) const {
-        const Dependences::Uses& uses = d_.uses[static_cast<std::size_t>(i)];
+    bool changes_shared(StepId i) const {
+        const Dependences::Uses& uses = d_.uses[i];
         return std::any_of(uses.begin(), uses.end(), [&](const auto& u) {
             return u.second.written && slot(u.first).kind == Slot::Kind::Shared;
         });
     }
 
-    void estimate(std::size_t i) {
-        Part& own = part(static_cast<int>(i));
+    void estimate(StepId i) {
+        Part& own = part(i);
         if (!own.nest.sequential) own.cycles = m_.cycles(own.nest);
     }
 
-    bool small(int i) { return part(i).cycles <= m_.split_cycles; }
+    bool small(StepId i) { return part(i).cycles <= m_.split_cycles; }
 
-    const std::unordered_map<int, std::int64_t>& slices(int i, Var axis) {
+    const std::unordered_map<SlotId, std::int64_t>& slices(StepId i, Var axis) {
         const auto key = std::make_pair(i, axis);
         if (auto at = slices_.find(key); at != slices_.end()) return at->second;
         return slices_.emplace(key, slices_of(part(i), axis)).first->second;
     }
 
     // Cycles of a step's nest, one block of its axis after the other.
-    double cycles(int i, Var axis, std::int64_t blocks) {
+    double cycles(StepId i, Var axis, std::int64_t blocks) {
         const auto key = std::make_tuple(i, axis, blocks);
         if (auto at = cycles_.find(key); at != cycles_.end()) return at->second;
         const double one = m_.cycles(take_block(part(i).nest, axis, blocks));
         return cycles_.emplace(key, static_cast<double>(blocks) * one).first->second;
     }
 
-    void place(int i) {
+    void place(StepId i) {
         int first = 0;
-        for (int before : d_.after[static_cast<std::size_t>(i)])
-            first = std::max(first, group_of_[static_cast<std::size_t>(before)]);
+        for (StepId before : d_.after[i]) first = std::max(first, group_of_[before].number());
         std::string boundary;
-        if (is_kernel(static_cast<std::size_t>(i)) && !part(i).nest.sequential) {
+        if (is_kernel(i) && !part(i).nest.sequential) {
             find_linked(i);
-            const int end = static_cast<int>(groups_.size());
-            const int from = std::max(first, end - static_cast<int>(look_back));
+            const int end = end_of_groups(), from = std::max(first, end - look_back);
             for (int g = end - 1; g >= from; --g)
-                if (join_by_blocks(g, i, false, boundary)) return;
+                if (join_by_blocks(GroupId(g), i, false, boundary)) return;
             for (int g = end - 1; g >= from; --g)
-                if (join_by_pieces(g, i, boundary)) return;
+                if (join_by_pieces(GroupId(g), i, boundary)) return;
             for (int g = end - 1; g >= from; --g)
-                if (join_in_a_row(g, i, boundary)) return;
+                if (join_in_a_row(GroupId(g), i, boundary)) return;
             if (small(i))  // of too much data to be run in a row
                 for (int g = end - 1; g >= from; --g)
-                    if (join_by_blocks(g, i, true, boundary)) return;
+                    if (join_by_blocks(GroupId(g), i, true, boundary)) return;
         }
-        groups_.emplace_back().boundary = std::move(boundary);
-        add(static_cast<int>(groups_.size()) - 1, {i, {}},
-            is_kernel(static_cast<std::size_t>(i)) ? part(i).cycles : 0);
+        Group alone;
+        alone.boundary = std::move(boundary);
+        add(groups_.add(std::move(alone)), {i, {}}, is_kernel(i) ? part(i).cycles : 0);
     }
 
     // The groups that hand something on to step i, or take it from it.
-    void find_linked(int i) {
+    void find_linked(StepId i) {
         linked_.clear();
-        for (int other : d_.partners(i))
-            if (const int g = group_of_[static_cast<std::size_t>(other)]; g >= 0) linked_.insert(g);
+        for (StepId other : d_.partners(i))
+            if (const GroupId g = group_of_[other]) linked_.insert(g);
     }
 
-    std::vector<int> handed_on(int a, int b) const { return d_.handed_on(a, b); }
+    std::vector<SlotId> handed_on(StepId a, StepId b) const { return d_.handed_on(a, b); }
 
     bool can_hold(const Group& g) {
         const Member& m = g.members[0];
-        return g.members.size() < most_parts && is_kernel(static_cast<std::size_t>(m.step)) &&
-               !part(m.step).nest.sequential;
+        return g.members.size() < most_parts && is_kernel(m.step) && !part(m.step).nest.sequential;
     }
 
     // What a check passes on is clamped to what it allows, so a kernel may use it before the
     // program stops; but it must not have changed a shared variable by then.
-    bool checked_too_late(const Group& g, int i) {
+    bool checked_too_late(const Group& g, StepId i) {
         return (g.checks || step(i).checks()) && (g.changes || changes_shared(i));
     }
 
-    void add(int g, Member m, double cycles) {
-        Group& group = groups_[static_cast<std::size_t>(g)];
+    void add(GroupId g, Member m, double cycles) {
+        Group& group = groups_[g];
         group.members.push_back(m);
         group.cycles += cycles;
         note(group, m.step);
-        group_of_[static_cast<std::size_t>(m.step)] = g;
+        group_of_[m.step] = g;
     }
 
     // What nobody writes, a data set say, is read only where indices point.
-    bool counts(int s) const {
+    bool counts(SlotId s) const {
         return slot(s).kind != Slot::Kind::Input && slot(s).kind != Slot::Kind::Shared;
     }
 
-    void note(Group& group, int i) {
+    void note(Group& group, StepId i) {
         group.checks = group.checks || step(i).checks();
         group.changes = group.changes || changes_shared(i);
-        for (const auto& [s, use] : d_.uses[static_cast<std::size_t>(i)])
+        for (const auto& [s, use] : d_.uses[i])
             if (group.slots.insert(s).second && counts(s))
                 group.bytes += static_cast<std::int64_t>(slot(s).bytes());
     }
@@ -174,8 +173,8 @@ class Grouper {
         for (const Member& m : group.members) note(group, m.step);
     }
 
-    bool join_by_blocks(int number, int i, bool small_ones, std::string& boundary) {
-        Group& g = groups_[static_cast<std::size_t>(number)];
+    bool join_by_blocks(GroupId number, StepId i, bool small_ones, std::string& boundary) {
+        Group& g = groups_[number];
         if (!linked_.count(number) || !can_hold(g) || g.in_a_row || checked_too_late(g, i))
             return false;
         if (g.members.size() > 1) {
@@ -210,14 +209,12 @@ class Grouper {
     // A sum over an axis of which the group's blocks are pieces, the gradient of a filter over the
     // images say: each block adds up its own, and a step behind adds up the blocks'. Worth it where
     // a large array need not be stored for the sum alone.
-    bool join_by_pieces(int number, int i, std::string& boundary) {
-        if (!linked_.count(number) || !can_hold(groups_[static_cast<std::size_t>(number)]) ||
-            step(i).checks())
-            return false;
-        const std::vector<Member> members = groups_[static_cast<std::size_t>(number)].members;
+    bool join_by_pieces(GroupId number, StepId i, std::string& boundary) {
+        if (!linked_.count(number) || !can_hold(groups_[number]) || step(i).checks()) return false;
+        const std::vector<Member> members = groups_[number].members;
         double saved = 0;
         for (const Member& m : members)
-            for (int s : handed_on(m.step, i))
+            for (SlotId s : handed_on(m.step, i))
                 if (const auto bytes = static_cast<std::int64_t>(slot(s).bytes());
                     bytes > m_.near_bytes && only_between(s, members, i))
                     saved += 2 * static_cast<double>(bytes) / m_.far_bytes_per_cycle;
@@ -230,8 +227,8 @@ class Grouper {
     }
 
     // Of a group of one step, into how many blocks; of others, that is given.
-    std::vector<std::int64_t> pieces_of(int number, std::int64_t all) {
-        const Group& g = groups_[static_cast<std::size_t>(number)];
+    std::vector<std::int64_t> pieces_of(GroupId number, std::int64_t all) {
+        const Group& g = groups_[number];
         if (g.blocks > 1) return {g.blocks};
         if (g.in_a_row || g.members.size() > 1) return {};
         std::vector<std::int64_t> out;
@@ -242,30 +239,30 @@ class Grouper {
     }
 
     // Is a slot of no use but to hand something on from these to a step?
-    bool only_between(int s, const std::vector<Member>& members, int i) const {
+    bool only_between(SlotId s, const std::vector<Member>& members, StepId i) const {
         if (slot(s).kind != Slot::Kind::Arena) return false;
-        return !d_.used_elsewhere(s, [&](int k) {
+        return !d_.used_elsewhere(s, [&](StepId k) {
             return k == i || std::any_of(members.begin(), members.end(),
                                          [&](const Member& m) { return m.step == k; });
         });
     }
 
     // Replaces step i by a sum for each piece, which joins the group, and the rest of it.
-    bool add_pieces(int number, int i, Var axis, std::int64_t count, double saved,
+    bool add_pieces(GroupId number, StepId i, Var axis, std::int64_t count, double saved,
                     std::string& boundary) {
-        const int sums = static_cast<int>(p_.slots.size());
+        const SlotId sums(p_.slots.size());
         std::optional<PartialSums> cut = cut_sum(part(i), axis, count, sums);
         if (!cut) return false;
         const double whole = part(i).cycles;
         Slot made;
-        made.dtype = cut->pieces.nest.accumulators[0].dtype;
+        made.dtype = cut->pieces.nest.accumulators.front().dtype;
         made.sizes = cut->sizes;
         made.name = cut->pieces.nest.name;
         p_.slots.push_back(std::move(made));
-        const int piece = add_step(i, std::move(cut->pieces));
+        const StepId piece = add_step(i, std::move(cut->pieces));
         const double rest = m_.cycles(cut->total.nest);
         const double moved = 2 * static_cast<double>(slot(sums).bytes()) / m_.near_bytes_per_cycle;
-        Group& g = groups_[static_cast<std::size_t>(number)];
+        Group& g = groups_[number];
         const Group before = g;
         const auto good = [&] {
             if (checked_too_late(g, piece) || !fits(g, piece, cut->piece, boundary)) return false;
@@ -295,12 +292,12 @@ class Grouper {
     }
 
     // One more step, of which step i will need the results.
-    int add_step(int i, Part made) {
-        const int number = static_cast<int>(p_.steps.size());
+    StepId add_step(StepId i, Part made) {
+        const StepId number(p_.steps.size());
         Step s;
         s.lines = step(i).lines;
         s.flops = step(i).flops;
-        for (int n : made.slots) s.bytes += static_cast<double>(slot(n).bytes());
+        for (SlotId n : made.slots) s.bytes += static_cast<double>(slot(n).bytes());
         d_.set(number, uses_of(made));
         KernelStep k;
         k.slots = made.slots;
@@ -308,15 +305,15 @@ class Grouper {
         s.action = std::move(k);
         p_.steps.push_back(std::move(s));
         d_.after.emplace_back();
-        for (int before : d_.after[static_cast<std::size_t>(i)])
+        for (StepId before : d_.after[i])
             if (!handed_on(before, number).empty()) d_.after.back().push_back(before);
-        group_of_.push_back(-1);
-        estimate(static_cast<std::size_t>(number));
+        group_of_.emplace_back();
+        estimate(number);
         return number;
     }
 
     void drop_last_step() {
-        const int number = static_cast<int>(p_.steps.size()) - 1;
+        const StepId number(p_.steps.size() - 1);
         forget(number);
         p_.steps.pop_back();
         d_.set(number, {});
@@ -325,21 +322,23 @@ class Grouper {
         group_of_.pop_back();
     }
 
-    void replace_nest(int i, Part by, int needs) {
+    void replace_nest(StepId i, Part by, StepId needs) {
         forget(i);
         kernel(i).slots = by.slots;
         step(i).bytes = 0;
-        for (int n : by.slots) step(i).bytes += static_cast<double>(slot(n).bytes());
+        for (SlotId n : by.slots) step(i).bytes += static_cast<double>(slot(n).bytes());
         step(i).flops = static_cast<double>(count(p_.slots.back().sizes));
         part(i) = std::move(by);
         d_.set(i, uses_of(part(i)));
-        d_.after[static_cast<std::size_t>(i)].push_back(needs);
-        estimate(static_cast<std::size_t>(i));
+        d_.after[i].push_back(needs);
+        estimate(i);
     }
 
-    void forget(int i) {
-        slices_.erase(slices_.lower_bound({i, Var()}), slices_.lower_bound({i + 1, Var()}));
-        cycles_.erase(cycles_.lower_bound({i, Var(), 0}), cycles_.lower_bound({i + 1, Var(), 0}));
+    void forget(StepId i) {
+        StepId next = i;
+        ++next;
+        slices_.erase(slices_.lower_bound({i, Var()}), slices_.lower_bound({next, Var()}));
+        cycles_.erase(cycles_.lower_bound({i, Var(), 0}), cycles_.lower_bound({next, Var(), 0}));
     }
 
     // Into how many equal blocks both axes can be cut, most first; of the shorter one a block has
@@ -356,14 +355,14 @@ class Grouper {
         return out;
     }
 
-    bool elementwise(int i) { return part(i).nest.accumulators.empty(); }
+    bool elementwise(StepId i) { return part(i).nest.accumulators.empty(); }
 
-    std::int64_t extent(int i, Var v) { return part(i).nest.extents[v]; }
+    std::int64_t extent(StepId i, Var v) { return part(i).nest.extents[v]; }
 
     // What one block of a group touches with step i in it: its slices, and whole arrays.
-    std::int64_t block_bytes(const Group& g, int i, Var axis) {
-        std::unordered_map<int, std::int64_t> touched;
-        const auto add_slices = [&](int step, Var v) {
+    std::int64_t block_bytes(const Group& g, StepId i, Var axis) {
+        std::unordered_map<SlotId, std::int64_t> touched;
+        const auto add_slices = [&](StepId step, Var v) {
             for (const auto& [number, size] : slices(step, v)) {
                 const auto all = static_cast<std::int64_t>(slot(number).bytes());
                 const auto part = size * (extent(step, v) / g.blocks) *
@@ -382,7 +381,7 @@ class Grouper {
 
     // Running a block at a time costs the nest little: its tiles stay as they are, and what every
     // block reads again stays near the core until the next one does.
-    bool pays(int i, Var axis, const Group& g, std::string& boundary) {
+    bool pays(StepId i, Var axis, const Group& g, std::string& boundary) {
         const std::string& name = part(i).nest.name;
         for (const auto& [number, size] : slices(i, axis)) {
             const auto bytes = static_cast<std::int64_t>(slot(number).bytes());
@@ -402,14 +401,14 @@ class Grouper {
     }
 
     // What the step shares with the group's members stays inside each block.
-    bool fits(const Group& g, int i, Var axis, std::string& boundary) {
+    bool fits(const Group& g, StepId i, Var axis, std::string& boundary) {
         if (extent(i, axis) % g.blocks != 0) return false;
         const auto& own = slices(i, axis);
         const std::int64_t size = extent(i, axis) / g.blocks;
         for (const Member& m : g.members) {
             const auto& theirs = slices(m.step, m.axis);
             const std::int64_t their_size = extent(m.step, m.axis) / g.blocks;
-            for (int number : handed_on(m.step, i)) {
+            for (SlotId number : handed_on(m.step, i)) {
                 const std::int64_t a = theirs.at(number), b = own.at(number);
                 if (a > 0 && b > 0 && a * their_size == b * size &&
                     b * extent(i, axis) == count(slot(number).sizes))
@@ -423,10 +422,10 @@ class Grouper {
         return true;
     }
 
-    bool join_in_a_row(int number, int i, std::string& boundary) {
-        Group& g = groups_[static_cast<std::size_t>(number)];
+    bool join_in_a_row(GroupId number, StepId i, std::string& boundary) {
+        Group& g = groups_[number];
         if (!can_hold(g) || g.blocks > 1) return false;
-        const int first = g.members[0].step;
+        const StepId first = g.members[0].step;
         const bool linked = linked_.count(number) != 0;
         auto refuse = [&](std::string_view why) {
             if (linked && boundary.empty()) boundary = why;
@@ -440,7 +439,7 @@ class Grouper {
         }
         if (checked_too_late(g, i)) return refuse("checked before a shared variable changes");
         std::int64_t bytes = g.bytes;
-        for (const auto& [s, use] : d_.uses[static_cast<std::size_t>(i)])
+        for (const auto& [s, use] : d_.uses[i])
             if (counts(s) && !g.slots.count(s)) bytes += static_cast<std::int64_t>(slot(s).bytes());
         if (bytes > m_.near_bytes / 2) return refuse("their data would not stay near a core");
         g.in_a_row = true;
@@ -450,20 +449,21 @@ class Grouper {
 
     // A group by blocks that could only be formed after the one it takes values from: its members
     // go to the end of that one.
-    void join_whole(int number) {
-        Group& from = groups_[static_cast<std::size_t>(number)];
+    void join_whole(GroupId number) {
+        Group& from = groups_[number];
         if (from.blocks == 1) return;
         int first = 0;
-        std::unordered_set<int> linked;
+        std::unordered_set<GroupId> linked;
         for (const Member& m : from.members) {
-            for (int before : d_.after[static_cast<std::size_t>(m.step)])
-                if (const int g = group_of_[static_cast<std::size_t>(before)]; g != number)
-                    first = std::max(first, g);
-            for (int other : d_.partners(m.step))
-                linked.insert(group_of_[static_cast<std::size_t>(other)]);
+            for (StepId before : d_.after[m.step])
+                if (const GroupId g = group_of_[before]; g != number)
+                    first = std::max(first, g.number());
+            for (StepId other : d_.partners(m.step)) linked.insert(group_of_[other]);
         }
-        for (int g = number - 1; g >= std::max(first, number - static_cast<int>(look_back)); --g) {
-            Group& to = groups_[static_cast<std::size_t>(g)];
+        const int end = number.number();
+        for (int k = end - 1; k >= std::max(first, end - look_back); --k) {
+            const GroupId g(k);
+            Group& to = groups_[g];
             if (!linked.count(g) || to.blocks != from.blocks ||
                 to.members.size() + from.members.size() > most_parts)
                 continue;
@@ -482,8 +482,8 @@ class Grouper {
 
     // Steps that run whole, the check of labels say, whose first reader turned out to run by
     // blocks: they go to the front of that reader's group, last ones first.
-    void join_reader(int number) {
-        Group& from = groups_[static_cast<std::size_t>(number)];
+    void join_reader(GroupId number) {
+        Group& from = groups_[number];
         if (from.blocks > 1) return;
         const std::size_t before = from.members.size();
         for (std::size_t k = before; k-- > 0;)
@@ -493,24 +493,23 @@ class Grouper {
         from.in_a_row = from.in_a_row && from.members.size() > 1;
     }
 
-    bool moves_to_reader(int number, int i) {
-        if (!is_kernel(static_cast<std::size_t>(i)) || part(i).nest.sequential) return false;
-        int first = static_cast<int>(groups_.size());
-        for (int k : waits_for_[static_cast<std::size_t>(i)])
-            first = std::min(first, group_of_[static_cast<std::size_t>(k)]);
-        if (first == static_cast<int>(groups_.size()) || first == number) return false;
-        Group& to = groups_[static_cast<std::size_t>(first)];
+    bool moves_to_reader(GroupId number, StepId i) {
+        if (!is_kernel(i) || part(i).nest.sequential) return false;
+        GroupId first(groups_.size());
+        for (StepId k : waits_for_[i]) first = std::min(first, group_of_[k]);
+        if (!groups_.contains(first) || first == number) return false;
+        Group& to = groups_[first];
         if (to.blocks == 1 || !can_hold(to) || checked_too_late(to, i)) return false;
         std::string why;
         for (Var v : part(i).nest.axes) {
             if (!fits(to, i, v, why) || !pays(i, v, to, why)) continue;
-            Group& from = groups_[static_cast<std::size_t>(number)];
+            Group& from = groups_[number];
             to.members.insert(to.members.begin(), {i, v});
             note(to, i);
             to.cycles += cycles(i, v, to.blocks);
             from.cycles -= part(i).cycles;
             if (from.members.size() == 1) to.boundary = std::move(from.boundary);
-            group_of_[static_cast<std::size_t>(i)] = first;
+            group_of_[i] = first;
             return true;
         }
         return false;
@@ -519,12 +518,14 @@ class Grouper {
     Program& p_;
     const GroupingModel& m_;
     Dependences d_;
-    std::vector<int> group_of_;  // by step
-    std::vector<Group> groups_;
-    std::unordered_set<int> linked_;  // groups that the step to be placed shares values with
-    std::vector<std::vector<int>> waits_for_;  // by step, the later ones that come after it
-    std::map<std::pair<int, Var>, std::unordered_map<int, std::int64_t>> slices_;
-    std::map<std::tuple<int, Var, std::int64_t>, double> cycles_;
+    int end_of_groups() const { return static_cast<int>(groups_.size()); }
+
+    IdVector<StepId, GroupId> group_of_;
+    IdVector<GroupId, Group> groups_;
+    std::unordered_set<GroupId> linked_;  // that the step to be placed shares values with
+    IdVector<StepId, std::vector<StepId>> waits_for_;  // the later ones that come after it
+    std::map<std::pair<StepId, Var>, std::unordered_map<SlotId, std::int64_t>> slices_;
+    std::map<std::tuple<StepId, Var, std::int64_t>, double> cycles_;
 };
 
 }  // namespace

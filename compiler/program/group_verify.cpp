@@ -10,34 +10,33 @@
 namespace arete {
 
 void verify_groups(const Program& program) {
-    std::unordered_map<int, std::size_t> home;  // of scratch slots
-    for (std::size_t i = 0; i < program.steps.size(); ++i)
+    std::unordered_map<SlotId, StepId> home;  // of scratch slots
+    for (StepId i : program.steps.ids())
         if (const KernelStep* kernel = program.steps[i].kernel())
-            for (int s : kernel->scratch) {
+            for (SlotId s : kernel->scratch) {
                 ARETE_CHECK(home.emplace(s, i).second, "{}: scratch of two kernels",
-                            program.slots[static_cast<std::size_t>(s)].name);
+                            program.slots[s].name);
             }
     for (const Step& any : program.steps) {
         for (const Program& body : any.bodies()) verify_groups(body);
-        for (int s : any.slots())
+        for (SlotId s : any.slots())
             ARETE_CHECK(!home.count(s), "{}: reads {}, another kernel's scratch", any.name(),
-                        program.slots[static_cast<std::size_t>(s)].name);
+                        program.slots[s].name);
         if (!any.kernel()) continue;
         const KernelStep& step = *any.kernel();
-        std::unordered_map<int, Use> all;
+        std::unordered_map<SlotId, Use> all;
         for (const Part& p : step.parts)
             for (const auto& [s, use] : uses_of(p)) {
                 Use& u = all[s];
                 ARETE_CHECK(
-                    !step.checks || !use.written ||
-                        program.slots[static_cast<std::size_t>(s)].kind != Slot::Kind::Shared,
+                    !step.checks || !use.written || program.slots[s].kind != Slot::Kind::Shared,
                     "{}: a check beside what it guards", step.name());
                 u.read |= use.read;
                 u.written |= use.written;
                 ++u.parts;
             }
         if (step.blocks == 1) continue;
-        std::unordered_map<int, std::int64_t> sizes;
+        std::unordered_map<SlotId, std::int64_t> sizes;
         for (const Part& p : step.parts) {
             const std::int64_t extent = !p.axis ? 1 : p.nest.extents[p.axis];
             ARETE_CHECK(extent % step.blocks == 0, "{}: {} is cut into other blocks", step.name(),
@@ -47,7 +46,7 @@ void verify_groups(const Program& program) {
                 const std::int64_t block = size * (extent / step.blocks);
                 const auto [at, fresh] = sizes.emplace(s, block);
                 ARETE_CHECK(size > 0 && at->second == block, "{}: {} is shared across blocks",
-                            step.name(), program.slots[static_cast<std::size_t>(s)].name);
+                            step.name(), program.slots[s].name);
             }
         }
     }
@@ -70,15 +69,15 @@ void add_groups(const Program& program, std::string& out, int& kernels, double& 
         for (const Part& p : s.parts) {
             std::string makes;
             for (const loops::StoreTo& store : p.nest.stores) {
-                const int slot = p.slots[static_cast<std::size_t>(store.buffer)];
-                const Slot& to = program.slots[static_cast<std::size_t>(slot)];
+                const SlotId slot = p.slots[store.buffer];
+                const Slot& to = program.slots[slot];
                 makes += fmt::format("{}{} {}", makes.empty() ? "" : ", ", to.name,
                                      type_name(to.dtype, to.sizes));
             }
             out += fmt::format("    {} -> {}, about {:.0f} cycles\n", p.nest.name, makes, p.cycles);
         }
-        for (int slot : s.scratch) {
-            const Slot& held = program.slots[static_cast<std::size_t>(slot)];
+        for (SlotId slot : s.scratch) {
+            const Slot& held = program.slots[slot];
             saved += static_cast<double>(held.bytes());
             out += fmt::format("  never stored: {} {}, {} bytes\n", held.name,
                                type_name(held.dtype, held.sizes), held.bytes());

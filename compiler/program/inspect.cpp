@@ -9,64 +9,63 @@ namespace arete {
 
 namespace {
 
-bool has_slot(const std::vector<SlotValue>& list, int slot) {
+bool has_slot(const std::vector<SlotValue>& list, SlotId slot) {
     return std::any_of(list.begin(), list.end(),
                        [&](const SlotValue& v) { return v.slot == slot; });
 }
 
 // The slots that a step stores values of the graph to, each once; none of copies and fills.
-std::vector<int> stored_slots(const Step& step) {
-    std::vector<int> out;
-    const auto add = [&](int slot) {
+std::vector<SlotId> stored_slots(const Step& step) {
+    std::vector<SlotId> out;
+    const auto add = [&](SlotId slot) {
         if (std::find(out.begin(), out.end(), slot) == out.end()) out.push_back(slot);
     };
     std::visit(Cases{[&](const KernelStep& k) {
                          for (const Part& part : k.parts)
                              for (const loops::StoreTo& store : part.nest.stores)
-                                 add(part.slots[static_cast<std::size_t>(store.buffer)]);
+                                 add(part.slots[store.buffer]);
                      },
                      [](const CopyStep&) {}, [](const FillStep&) {},
                      [&](const LoopStep& l) {
-                         for (int slot : uses(l).written) add(slot);
+                         for (SlotId slot : uses(l).written) add(slot);
                      },
                      [&](const BranchStep& b) {
-                         for (int slot : uses(b).written) add(slot);
+                         for (SlotId slot : uses(b).written) add(slot);
                      },
                      [&](const CallStep& c) {
-                         for (int slot : c.outputs) add(slot);
+                         for (SlotId slot : c.outputs) add(slot);
                      }},
                step.action);
     return out;
 }
 
-bool stores_to(const Step& step, int slot) {
-    const std::vector<int> all = stored_slots(step);
+bool stores_to(const Step& step, SlotId slot) {
+    const std::vector<SlotId> all = stored_slots(step);
     return std::find(all.begin(), all.end(), slot) != all.end();
 }
 
 // The kernels that store a slot: several where it is made piece by piece. Ascending.
-std::vector<std::size_t> makers(const Compiled& compiled, int slot) {
-    std::vector<std::size_t> out;
-    for (std::size_t k = 0; k < compiled.program.steps.size(); ++k)
+std::vector<StepId> makers(const Compiled& compiled, SlotId slot) {
+    std::vector<StepId> out;
+    for (StepId k : compiled.program.steps.ids())
         if (stores_to(compiled.program.steps[k], slot)) out.push_back(k);
     return out;
 }
 
-bool is_made_later(const Compiled& compiled, std::size_t step, int slot) {
-    for (std::size_t k = step + 1; k < compiled.program.steps.size(); ++k)
-        if (stores_to(compiled.program.steps[k], slot)) return true;
+bool is_made_later(const Compiled& compiled, StepId step, SlotId slot) {
+    for (StepId k : compiled.program.steps.ids())
+        if (k > step && stores_to(compiled.program.steps[k], slot)) return true;
     return false;
 }
 
 }  // namespace
 
-std::vector<SlotValue> stored_by(const Compiled& compiled, std::size_t step) {
+std::vector<SlotValue> stored_by(const Compiled& compiled, StepId step) {
     std::vector<SlotValue> out;
-    for (int slot : stored_slots(compiled.program.steps[step])) {
+    for (SlotId slot : stored_slots(compiled.program.steps[step])) {
         if (is_made_later(compiled, step, slot)) continue;
-        const Expr& updated = compiled.new_values[static_cast<std::size_t>(slot)];
-        const Expr& value =
-            updated.empty() ? compiled.slot_values[static_cast<std::size_t>(slot)] : updated;
+        const Expr& updated = compiled.new_values[slot];
+        const Expr& value = updated.empty() ? compiled.slot_values[slot] : updated;
         // A loop's workspace is no value of the graph.
         if (value.empty() && !compiled.program.steps[step].kernel()) continue;
         out.push_back({slot, value});
@@ -74,38 +73,35 @@ std::vector<SlotValue> stored_by(const Compiled& compiled, std::size_t step) {
     return out;
 }
 
-std::vector<SlotValue> read_by(const Compiled& compiled, std::size_t step) {
+std::vector<SlotValue> read_by(const Compiled& compiled, StepId step) {
     const std::vector<SlotValue> stored = stored_by(compiled, step);
     if (stored.empty()) return {};
     std::vector<SlotValue> out;
-    std::vector<int> slots = compiled.program.steps[step].slots();
+    std::vector<SlotId> slots = compiled.program.steps[step].slots();
     if (!compiled.program.steps[step].bodies().empty())
-        std::erase_if(slots, [&](int slot) {
-            return compiled.slot_values[static_cast<std::size_t>(slot)].empty();
-        });
+        std::erase_if(slots, [&](SlotId slot) { return compiled.slot_values[slot].empty(); });
     for (const SlotValue& v : stored)
-        for (std::size_t maker : makers(compiled, v.slot))
+        for (StepId maker : makers(compiled, v.slot))
             if (maker != step) {
-                const std::vector<int> more = compiled.program.steps[maker].slots();
+                const std::vector<SlotId> more = compiled.program.steps[maker].slots();
                 slots.insert(slots.end(), more.begin(), more.end());
             }
-    for (int slot : slots) {
+    for (SlotId slot : slots) {
         if (has_slot(out, slot)) continue;
-        const auto n = static_cast<std::size_t>(slot);
         const bool updates = has_slot(stored, slot);
         // A variable may have been updated before: its readers see the new value then.
-        const bool shared = compiled.program.slots[n].kind == Slot::Kind::Shared;
+        const bool shared = compiled.program.slots[slot].kind == Slot::Kind::Shared;
         if (updates && !shared) continue;
         bool changed = false;
-        for (std::size_t before = 0; !compiled.new_values[n].empty() && before < step; ++before)
+        for (StepId before(0); !compiled.new_values[slot].empty() && before < step; ++before)
             changed = changed || has_slot(stored_by(compiled, before), slot);
-        out.push_back({slot, changed ? compiled.new_values[n] : compiled.slot_values[n]});
+        out.push_back({slot, changed ? compiled.new_values[slot] : compiled.slot_values[slot]});
     }
     return out;
 }
 
-void name_pieces(Compiled& compiled, std::size_t first) {
-    const std::vector<Slot>& slots = compiled.program.slots;
+void name_pieces(Compiled& compiled, SlotId first) {
+    const IdVector<SlotId, Slot>& slots = compiled.program.slots;
     compiled.slot_values.resize(slots.size());
     compiled.new_values.resize(slots.size());
     std::unordered_set<const Node*> stored;
@@ -126,11 +122,11 @@ void name_pieces(Compiled& compiled, std::size_t first) {
     for (const Step& s : compiled.program.steps) {
         if (!s.kernel()) continue;
         for (const Part& total : s.kernel()->parts)
-            for (std::size_t b = 0; b < total.slots.size(); ++b) {
-                const auto pieces = static_cast<std::size_t>(total.slots[b]);
-                const auto to = static_cast<std::size_t>(total.nest.stores[0].buffer);
+            for (loops::BufferId b : total.slots.ids()) {
+                const SlotId pieces = total.slots[b];
+                const loops::BufferId to = total.nest.stores[0].buffer;
                 if (pieces < first || to == b) continue;
-                const auto result = static_cast<std::size_t>(total.slots[to]);
+                const SlotId result = total.slots[to];
                 const Expr& updated = compiled.new_values[result];
                 compiled.slot_values[pieces] =
                     reduction(updated.empty() ? compiled.slot_values[result] : updated);
@@ -138,7 +134,7 @@ void name_pieces(Compiled& compiled, std::size_t first) {
     }
 }
 
-std::vector<std::shared_ptr<const Node>> nodes_of_step(const Compiled& compiled, std::size_t step) {
+std::vector<std::shared_ptr<const Node>> nodes_of_step(const Compiled& compiled, StepId step) {
     const std::vector<SlotValue> read = read_by(compiled, step);
     const auto is_read = [&](const Expr& e) {
         return std::any_of(read.begin(), read.end(), [&](const SlotValue& v) {
@@ -185,8 +181,8 @@ std::string bodies_text(const Step& s, const std::string& indent) {
         out += fmt::format("{}{} trips", indent, loop->trips);
         for (const Carried& c : loop->carried)
             out += fmt::format(", {} rows of slot {} to slot {}", c.depth, c.initial, c.buffer) +
-                   (c.last >= 0 ? fmt::format(", a ring, at last to slot {}", c.last) : "");
-        if (loop->until >= 0) out += fmt::format(", until slot {}", loop->until);
+                   (c.last ? fmt::format(", a ring, at last to slot {}", c.last) : "");
+        if (loop->until) out += fmt::format(", until slot {}", loop->until);
         out += "\n";
         body(loop->body[0], loop->windows);
     } else if (const auto* branch = std::get_if<BranchStep>(&s.action)) {
@@ -201,12 +197,12 @@ std::string bodies_text(const Step& s, const std::string& indent) {
 
 std::string text_of(const Program& p, const std::string& indent) {
     std::string out;
-    for (std::size_t i = 0; i < p.slots.size(); ++i) {
+    for (SlotId i : p.slots.ids()) {
         const Slot& s = p.slots[i];
         std::string where =
             s.kind == Slot::Kind::Arena ? fmt::format("+{}", s.offset) : std::to_string(s.number);
-        out += fmt::format("{}slot {}: {} {} {} {}\n", indent, i, name(s.kind),
-                           where, type_name(s.dtype, s.sizes), s.name);
+        out += fmt::format("{}slot {}: {} {} {} {}\n", indent, i, name(s.kind), where,
+                           type_name(s.dtype, s.sizes), s.name);
     }
     for (const Step& s : p.steps) {
         out += fmt::format("{}{} {}({})\n", indent, s.kind(), s.name(), fmt::join(s.slots(), ", "));

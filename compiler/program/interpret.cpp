@@ -9,10 +9,10 @@ namespace arete {
 
 namespace {
 
-void* at(std::span<void* const> table, int slot) {
-    return table[static_cast<std::size_t>(slot)];
+void* at(IdSpan<SlotId, void* const> table, SlotId slot) {
+    return table[slot];
 }
-void* at(std::span<void* const> table, int slot, std::int64_t byte) {
+void* at(IdSpan<SlotId, void* const> table, SlotId slot, std::int64_t byte) {
     return static_cast<char*>(at(table, slot)) + byte;
 }
 void copy(void* to, const void* from, std::size_t bytes) {
@@ -21,16 +21,17 @@ void copy(void* to, const void* from, std::size_t bytes) {
 
 // A body's table in trip k: bound slots in memory of the program around it, the others in its
 // workspace.
-void fill_table(std::vector<void*>& inner, const Program& body, std::span<const Window> windows,
-                int workspace, std::span<void* const> outer, std::int64_t k) {
+void fill_table(IdVector<SlotId, void*>& inner, const Program& body,
+                std::span<const Window> windows, SlotId workspace,
+                IdSpan<SlotId, void* const> outer, std::int64_t k) {
     inner.resize(body.slots.size());
-    for (std::size_t s = 0; s < inner.size(); ++s)
+    for (SlotId s : inner.ids())
         if (body.slots[s].kind == Slot::Kind::Arena)
-            inner[s] = workspace < 0 ? nullptr : at(outer, workspace, body.slots[s].offset);
+            inner[s] = !workspace ? nullptr : at(outer, workspace, body.slots[s].offset);
     for (const Window& w : windows) {
         std::int64_t byte = w.start + k * w.stride;
         if (w.ring) byte %= w.ring;
-        inner[static_cast<std::size_t>(w.slot)] = at(outer, w.of, byte);
+        inner[w.slot] = at(outer, w.of, byte);
     }
 }
 
@@ -53,12 +54,12 @@ ProgramInterpreter::ProgramInterpreter(const Program& program, Loops loops,
     }
 }
 
-loops::Failure ProgramInterpreter::run_kernels(std::size_t step,
-                                               std::span<void* const> table) const {
+loops::Failure ProgramInterpreter::run_kernels(StepId step,
+                                               IdSpan<SlotId, void* const> table) const {
     loops::Failure failed;
     for (const Run& r : runs_[step]) {
-        std::vector<void*> pointers;
-        for (int slot : r.slots) pointers.push_back(at(table, slot));
+        IdVector<loops::BufferId, void*> pointers;
+        for (SlotId slot : r.slots) pointers.push_back(at(table, slot));
         pointers.resize(r.kernel.buffers.size(), nullptr);
         const loops::Failure f = interpret(r.kernel, pointers, options_);
         if (f.failed &&
@@ -68,17 +69,17 @@ loops::Failure ProgramInterpreter::run_kernels(std::size_t step,
     return failed;
 }
 
-loops::Failure ProgramInterpreter::run_loop(std::size_t step, const LoopStep& loop,
-                                            std::span<void* const> table) const {
+loops::Failure ProgramInterpreter::run_loop(StepId step, const LoopStep& loop,
+                                            IdSpan<SlotId, void* const> table) const {
     for (const Carried& c : loop.carried)
         copy(at(table, c.buffer), at(table, c.initial),
              static_cast<std::size_t>(c.depth * c.row_bytes));
-    std::vector<void*> inner;
+    IdVector<SlotId, void*> inner;
     std::int64_t ran = 0;
     for (bool done = false; ran < loop.trips && !done; ++ran) {
         fill_table(inner, loop.body[0], loop.windows, loop.workspace, table, ran);
         if (const loops::Failure f = bodies_[step][0].run(inner); f.failed) return f;
-        done = loop.until >= 0 && *static_cast<const std::uint8_t*>(at(table, loop.until)) != 0;
+        done = loop.until && *static_cast<const std::uint8_t*>(at(table, loop.until)) != 0;
     }
     for (const Stacked& s : loop.stacked)
         for (std::int64_t k = std::max<std::int64_t>(ran, 1); k < loop.trips && ran > 0; ++k)
@@ -86,26 +87,26 @@ loops::Failure ProgramInterpreter::run_loop(std::size_t step, const LoopStep& lo
                  at(table, s.slot, (s.first + k - 1) * s.row_bytes),
                  static_cast<std::size_t>(s.row_bytes));
     for (const Carried& c : loop.carried)
-        for (std::int64_t i = 0; c.last >= 0 && i < c.depth; ++i)
+        for (std::int64_t i = 0; c.last && i < c.depth; ++i)
             copy(at(table, c.last, i * c.row_bytes),
                  at(table, c.buffer, (ran + i) % (c.depth + 1) * c.row_bytes),
                  static_cast<std::size_t>(c.row_bytes));
-    if (loop.count >= 0) *static_cast<std::int64_t*>(at(table, loop.count)) = ran;
+    if (loop.count) *static_cast<std::int64_t*>(at(table, loop.count)) = ran;
     return {};
 }
 
-loops::Failure ProgramInterpreter::run_branch(std::size_t step, const BranchStep& branch,
-                                              std::span<void* const> table) const {
+loops::Failure ProgramInterpreter::run_branch(StepId step, const BranchStep& branch,
+                                              IdSpan<SlotId, void* const> table) const {
     const bool yes = *static_cast<const std::uint8_t*>(at(table, branch.condition)) != 0;
     const std::size_t which = yes ? 0 : 1;
-    std::vector<void*> inner;
+    IdVector<SlotId, void*> inner;
     fill_table(inner, branch.bodies[which], branch.windows[which], branch.workspace, table, 0);
     return bodies_[step][which].run(inner);
 }
 
-loops::Failure ProgramInterpreter::run(std::span<void* const> table,
-                                       const std::function<bool(std::size_t)>& after_step) const {
-    for (std::size_t k = 0; k < program_.steps.size(); ++k) {
+loops::Failure ProgramInterpreter::run(IdSpan<SlotId, void* const> table,
+                                       const std::function<bool(StepId)>& after_step) const {
+    for (StepId k : program_.steps.ids()) {
         loops::Failure failed;
         std::visit(
             Cases{[&](const KernelStep&) { failed = run_kernels(k, table); },

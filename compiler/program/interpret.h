@@ -23,28 +23,26 @@ class ProgramInterpreter {
     /// `table` has one pointer a slot; a program that was grouped needs memory for scratch, too,
     /// where its nests are run. Ends after a step with a check that failed, which it tells, and
     /// after one for which `after_step` returns false.
-    loops::Failure run(std::span<void* const> table,
-                       const std::function<bool(std::size_t step)>& after_step = {}) const;
+    loops::Failure run(IdSpan<SlotId, void* const> table,
+                       const std::function<bool(StepId step)>& after_step = {}) const;
 
   private:
     // A kernel and the slots of its parameters.
     struct Run {
         loops::Kernel kernel;
-        std::vector<int> slots;
+        IdVector<loops::BufferId, SlotId> slots;
     };
-    loops::Failure run_kernels(std::size_t step, std::span<void* const> table) const;
-    loops::Failure run_loop(std::size_t step, const LoopStep& loop,
-                            std::span<void* const> table) const;
-    loops::Failure run_branch(std::size_t step, const BranchStep& branch,
-                              std::span<void* const> table) const;
-    std::size_t bytes(int slot) const {
-        return program_.slots[static_cast<std::size_t>(slot)].bytes();
-    }
+    loops::Failure run_kernels(StepId step, IdSpan<SlotId, void* const> table) const;
+    loops::Failure run_loop(StepId step, const LoopStep& loop,
+                            IdSpan<SlotId, void* const> table) const;
+    loops::Failure run_branch(StepId step, const BranchStep& branch,
+                              IdSpan<SlotId, void* const> table) const;
+    std::size_t bytes(SlotId slot) const { return program_.slots[slot].bytes(); }
 
     const Program& program_;
     loops::InterpretOptions options_;
-    std::vector<std::vector<Run>> runs_;                   // by step
-    std::vector<std::vector<ProgramInterpreter>> bodies_;  // by step
+    IdVector<StepId, std::vector<Run>> runs_;
+    IdVector<StepId, std::vector<ProgramInterpreter>> bodies_;
 };
 
 }  // namespace arete

@@ -12,10 +12,8 @@ MemoryPlan memory_plan(const Program& program) {
     MemoryPlan plan;
     plan.function = program.name;
     plan.arena_bytes = program.arena_bytes;
-    const auto slot = [&](int n) -> const Slot& {
-        return program.slots[static_cast<std::size_t>(n)];
-    };
-    std::vector<int> first(program.slots.size(), -1), last(program.slots.size(), -1);
+    const auto slot = [&](SlotId n) -> const Slot& { return program.slots[n]; };
+    IdVector<SlotId, int> first(program.slots.size(), -1), last(program.slots.size(), -1);
     for (const Step& s : program.steps) {
         const int now = static_cast<int>(plan.steps.size());
         plan.steps.push_back(s.name());
@@ -23,14 +21,14 @@ MemoryPlan memory_plan(const Program& program) {
             if (slot(copy->from).kind == Slot::Kind::Shared ||
                 slot(copy->to).kind == Slot::Kind::Shared)
                 plan.shared_copied_bytes += static_cast<std::int64_t>(slot(copy->to).bytes());
-        for (int n : s.slots()) {
-            int& f = first[static_cast<std::size_t>(n)];
+        for (SlotId n : s.slots()) {
+            int& f = first[n];
             if (f < 0) f = now;
-            last[static_cast<std::size_t>(n)] = now;
+            last[n] = now;
         }
     }
     std::vector<LiveRange> ranges;
-    for (std::size_t i = 0; i < program.slots.size(); ++i) {
+    for (SlotId i : program.slots.ids()) {
         const Slot& s = program.slots[i];
         if (s.kind != Slot::Kind::Arena || first[i] < 0) continue;
         const auto bytes = static_cast<std::int64_t>(s.bytes());

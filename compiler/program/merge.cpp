@@ -21,12 +21,8 @@ void add_lines(std::string& lines, const std::string& more) {
 
 Step merge_steps(Program& program, const std::vector<Member>& members, std::int64_t blocks,
                  const Dependences& dependences, std::int64_t scratch_bytes) {
-    const auto step = [&](const Member& m) -> Step& {
-        return program.steps[static_cast<std::size_t>(m.step)];
-    };
-    const auto slot = [&](int s) -> const Slot& {
-        return program.slots[static_cast<std::size_t>(s)];
-    };
+    const auto step = [&](const Member& m) -> Step& { return program.steps[m.step]; };
+    const auto slot = [&](SlotId s) -> const Slot& { return program.slots[s]; };
     Step out = std::move(step(members[0]));
     if (members.size() == 1) return out;
     KernelStep& kernel = *out.kernel();
@@ -40,24 +36,23 @@ Step merge_steps(Program& program, const std::vector<Member>& members, std::int6
         kernel.parts.back().axis = members[k].axis;
         add_lines(out.lines, s.lines);
     }
-    std::set<int> slots;
+    std::set<SlotId> slots;
     for (const Member& m : members)
-        for (const auto& [s, use] : dependences.uses[static_cast<std::size_t>(m.step)])
-            slots.insert(s);
-    const auto used_elsewhere = [&](int s) {
-        return dependences.used_elsewhere(s, [&](int i) {
+        for (const auto& [s, use] : dependences.uses[m.step]) slots.insert(s);
+    const auto used_elsewhere = [&](SlotId s) {
+        return dependences.used_elsewhere(s, [&](StepId i) {
             return std::any_of(members.begin(), members.end(),
                                [&](const Member& m) { return m.step == i; });
         });
     };
-    std::vector<int> inner;
-    for (int s : slots)
+    std::vector<SlotId> inner;
+    for (SlotId s : slots)
         if (slot(s).kind == Slot::Kind::Arena && blocks > 1 && !used_elsewhere(s))
             inner.push_back(s);
     std::stable_sort(inner.begin(), inner.end(),
-                     [&](int a, int b) { return slot(a).bytes() < slot(b).bytes(); });
+                     [&](SlotId a, SlotId b) { return slot(a).bytes() < slot(b).bytes(); });
     std::int64_t left = scratch_bytes;
-    for (int s : inner) {
+    for (SlotId s : inner) {
         const std::int64_t bytes = static_cast<std::int64_t>(slot(s).bytes()) / blocks;
         if (bytes > left) break;
         left -= bytes;
@@ -66,7 +61,7 @@ Step merge_steps(Program& program, const std::vector<Member>& members, std::int6
     }
     kernel.slots.assign(slots.begin(), slots.end());
     out.bytes = 0;
-    for (int s : kernel.slots) out.bytes += static_cast<double>(slot(s).bytes());
+    for (SlotId s : kernel.slots) out.bytes += static_cast<double>(slot(s).bytes());
     return out;
 }
 

@@ -8,9 +8,9 @@
 
 namespace arete {
 
-/// A step that becomes part of a kernel, and the axis of its nest that the blocks cut; -1: none.
+/// A step that becomes part of a kernel, and the axis of its nest that the blocks cut, if any.
 struct Member {
-    int step = -1;
+    StepId step;
     loops::Var axis;
 };
 

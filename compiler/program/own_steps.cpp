@@ -68,19 +68,15 @@ BranchStep ProgramBuilder::branch_step(LoweredStep& own) {
     BranchStep branch;
     branch.label = std::string(node->op->name);
     branch.condition = slot_of(node->inputs[0]);
-    std::vector<int> results;
+    std::vector<SlotId> results;
     for (const Expr& e : outputs_of(node)) results.push_back(slot_of(e));
     branch.workspace = add_arena_slot(DType::U8, {0}, "workspace of " + branch.label);
     branch.windows.resize(own.bodies.size());
     for (std::size_t k = 0; k < own.bodies.size(); ++k)
         branch.bodies.push_back(body_program(
             own.bodies[k], branch.label, branch.windows[k],
-            [&](std::size_t p) -> Window {
-                return {-1, slot_of(node->inputs[p + 1])};
-            },
-            [&](std::size_t r) -> Window {
-                return {-1, results[r]};
-            }));
+            [&](std::size_t p) -> Window { return {{}, slot_of(node->inputs[p + 1])}; },
+            [&](std::size_t r) -> Window { return {{}, results[r]}; }));
     return branch;
 }
 
@@ -99,8 +95,7 @@ LoopStep ProgramBuilder::loop_step(LoweredStep& own) {
     LoopStep loop;
     loop.label = std::string(node->op->name);
     loop.trips = f.steps.value();
-    std::vector<int> buffers;     // of states, outputs and the condition, by result
-    std::vector<Window> results;  // their windows
+    std::vector<Window> results;  // of states, outputs and the condition
     for (std::size_t j = 0; j < f.states.size(); ++j) {
         const Expr all(node, static_cast<int>(j));
         Carried c;
@@ -115,31 +110,37 @@ LoopStep ProgramBuilder::loop_step(LoweredStep& own) {
             c.buffer = add_arena_slot(all.dtype(), sizes, "states of " + loop.label);
             ring = (c.depth + 1) * c.row_bytes;
         } else {
-            c.last = -1;
+            c.last = {};
             if (f.until) loop.stacked.push_back({c.buffer, c.row_bytes, c.depth});
         }
         loop.carried.push_back(c);
-        results.push_back({-1, c.buffer, c.depth * c.row_bytes, c.row_bytes, ring, true});
+        results.push_back({{}, c.buffer, c.depth * c.row_bytes, c.row_bytes, ring, true});
     }
     for (std::size_t l = 0; l < f.outputs.size(); ++l) {
         const Expr all(node, static_cast<int>(f.output_result(l)));
         const std::int64_t bytes = bytes_of_row(all);
-        const int slot = slot_of(all);
+        const SlotId slot = slot_of(all);
         const bool reversed = f.outputs[l].reversed;
-        results.push_back({-1, slot, reversed ? (loop.trips - 1) * bytes : 0,
-                           reversed ? -bytes : bytes, 0, true});
+        results.push_back({{},
+                           slot,
+                           reversed ? (loop.trips - 1) * bytes : 0,
+                           reversed ? -bytes : bytes,
+                           0,
+                           true});
         if (f.until) loop.stacked.push_back({slot, bytes, 0});
     }
     if (f.until) {
         loop.until = add_arena_slot(DType::Bool, {}, "condition of " + loop.label);
         loop.count = slot_of(Expr(node, static_cast<int>(f.until_result())));
-        results.push_back({-1, loop.until, 0, 0, 0, true});
+        results.push_back({{}, loop.until, 0, 0, 0, true});
     }
     loop.workspace = add_arena_slot(DType::U8, {0}, "workspace of " + loop.label);
     const auto window_of_param = [&](std::size_t k) -> Window {
         if (k < f.sequences.size()) {
             const std::int64_t bytes = bytes_of_row(node->inputs[k]);
-            return {-1, slot_of(node->inputs[k]), f.sequences[k].start.value() * bytes,
+            return {{},
+                    slot_of(node->inputs[k]),
+                    f.sequences[k].start.value() * bytes,
                     f.sequences[k].stride * bytes};
         }
         for (std::size_t j = 0; j < f.states.size(); ++j) {
@@ -150,7 +151,7 @@ LoopStep ProgramBuilder::loop_step(LoweredStep& own) {
             w.written = false;
             return w;
         }
-        return {-1, slot_of(node->inputs[f.first_capture() + k - f.capture_param()])};
+        return {{}, slot_of(node->inputs[f.first_capture() + k - f.capture_param()])};
     };
     loop.body.push_back(body_program(own.bodies[0], loop.label, loop.windows, window_of_param,
                                      [&](std::size_t k) { return results[k]; }));

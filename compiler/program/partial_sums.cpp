@@ -16,20 +16,19 @@ class Half {
         to_.nest.name = from.nest.name;
         to_.nest.extents = from.nest.extents;
         to_.nest.var_names = from.nest.var_names;
-        clone_.buffers.assign(from.nest.buffers.size(), -1);
+        clone_.buffers.assign(from.nest.buffers.size(), BufferId());
         for (ValueId id : needed(from.nest, roots))
             if (const Instr& i = from.nest.values[id]; i.op == Op::Load || i.op == Op::LoadIf)
-                add_buffer(i.target);
+                add_buffer(i.buffer);
         for (Var v : from.nest.extents.ids()) clone_.vars.push_back(Index::var(v));
     }
 
-    void add_buffer(int old) {
-        int& now = clone_.buffers[static_cast<std::size_t>(old)];
-        if (now >= 0) return;
-        now = add_buffer(from_.nest.buffers[static_cast<std::size_t>(old)],
-                         from_.slots[static_cast<std::size_t>(old)]);
+    void add_buffer(BufferId old) {
+        BufferId& now = clone_.buffers[old];
+        if (now) return;
+        now = add_buffer(from_.nest.buffers[old], from_.slots[old]);
     }
-    int add_buffer(Buffer b, int slot) {
+    BufferId add_buffer(Buffer b, SlotId slot) {
         to_.slots.push_back(slot);
         return to_.nest.add_buffer(std::move(b));
     }
@@ -46,12 +45,12 @@ class Half {
 
 }  // namespace
 
-std::optional<PartialSums> cut_sum(const Part& part, Var axis, std::int64_t count, int slot) {
+std::optional<PartialSums> cut_sum(const Part& part, Var axis, std::int64_t count, SlotId slot) {
     const Nest& nest = part.nest;
-    if (nest.accumulators.size() != 1 || nest.accumulators[0].reduction != Reduction::Sum ||
+    if (nest.accumulators.size() != 1 || nest.accumulators.front().reduction != Reduction::Sum ||
         !nest.checks.empty() || nest.sequential || nest.reduce_axes.size() < 2)
         return {};
-    const Accumulator& sum = nest.accumulators[0];
+    const Accumulator& sum = nest.accumulators.front();
     const std::int64_t all = nest.extents[axis];
     if (count < 2 || all % count != 0) return {};
     PartialSums out;
@@ -81,7 +80,7 @@ std::optional<PartialSums> cut_sum(const Part& part, Var axis, std::int64_t coun
     else
         std::erase(p.reduce_axes, axis);
     p.accumulators = {{Reduction::Sum, pieces.clone().value(sum.element).id, sum.dtype}};
-    const Value stored = p.acc(0, sum.dtype);
+    const Value stored = p.acc(AccId(0), sum.dtype);
     p.stores.push_back({pieces.add_buffer(handed_on, slot), place(out.piece), stored.id, {}});
     out.pieces = pieces.take();
 
@@ -90,9 +89,9 @@ std::optional<PartialSums> cut_sum(const Part& part, Var axis, std::int64_t coun
     t.axes = nest.axes;
     const Var piece = t.add_var(name, count);
     t.reduce_axes = {piece};
-    const int from = total.add_buffer(handed_on, slot);
+    const BufferId from = total.add_buffer(handed_on, slot);
     t.accumulators = {{Reduction::Sum, t.load(from, place(piece)).id, sum.dtype}};
-    total.clone().accs = {t.acc(0, sum.dtype)};
+    total.clone().accs = {t.acc(AccId(0), sum.dtype)};
     for (const StoreTo& s : nest.stores) {
         total.add_buffer(s.buffer);
         t.stores.push_back(total.clone().store(s));

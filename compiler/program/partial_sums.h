@@ -18,6 +18,7 @@ struct PartialSums {
 /// Cuts the sum of a part over a reduction axis into `count` equal pieces, whose sums go through
 /// `slot`. Nothing where the part is no single sum, or has no other axis to sum over. Rounding
 /// depends on the number of pieces.
-std::optional<PartialSums> cut_sum(const Part& part, loops::Var axis, std::int64_t count, int slot);
+std::optional<PartialSums> cut_sum(const Part& part, loops::Var axis, std::int64_t count,
+                                   SlotId slot);
 
 }  // namespace arete

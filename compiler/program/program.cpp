@@ -50,15 +50,15 @@ std::string Step::name() const {
 
 namespace {
 
-std::vector<int> all_of(const SlotUses& uses) {
-    std::vector<int> out = uses.read;
-    for (int slot : uses.written)
+std::vector<SlotId> all_of(const SlotUses& uses) {
+    std::vector<SlotId> out = uses.read;
+    for (SlotId slot : uses.written)
         if (std::find(out.begin(), out.end(), slot) == out.end()) out.push_back(slot);
     return out;
 }
 
-void add(std::vector<int>& list, int slot) {
-    if (slot >= 0 && std::find(list.begin(), list.end(), slot) == list.end()) list.push_back(slot);
+void add(std::vector<SlotId>& list, SlotId slot) {
+    if (slot && std::find(list.begin(), list.end(), slot) == list.end()) list.push_back(slot);
 }
 void add(SlotUses& to, const std::vector<Window>& windows) {
     for (const Window& w : windows) add(w.written ? to.written : to.read, w.of);
@@ -75,10 +75,10 @@ SlotUses uses(const LoopStep& loop) {
         add(out.written, c.last);
     }
     // What trips hand on is written before it is read.
-    std::erase_if(out.read, [&](int slot) {
+    std::erase_if(out.read, [&](SlotId slot) {
         return std::find(out.written.begin(), out.written.end(), slot) != out.written.end();
     });
-    for (int slot : {loop.workspace, loop.until, loop.count}) add(out.written, slot);
+    for (SlotId slot : {loop.workspace, loop.until, loop.count}) add(out.written, slot);
     return out;
 }
 
@@ -90,17 +90,15 @@ SlotUses uses(const BranchStep& branch) {
     return out;
 }
 
-std::vector<int> Step::slots() const {
-    return std::visit(Cases{[](const KernelStep& k) { return k.slots; },
-                            [](const CopyStep& c) {
-                                return std::vector{c.from, c.to};
+std::vector<SlotId> Step::slots() const {
+    return std::visit(Cases{[](const KernelStep& k) {
+                                return std::vector<SlotId>(k.slots.begin(), k.slots.end());
                             },
+                            [](const CopyStep& c) { return std::vector{c.from, c.to}; },
                             [](const FillStep& f) { return std::vector{f.to}; },
                             [](const LoopStep& l) { return all_of(uses(l)); },
                             [](const BranchStep& b) { return all_of(uses(b)); },
-                            [](const CallStep& c) {
-                                return all_of({c.inputs, c.outputs});
-                            }},
+                            [](const CallStep& c) { return all_of({c.inputs, c.outputs}); }},
                       action);
 }
 
@@ -124,15 +122,14 @@ bool Step::checks() const {
 }
 
 loops::Failure run_call(const CallStep& call, const Program& program,
-                        std::span<void* const> table) {
+                        IdSpan<SlotId, void* const> table) {
     // Windows on the slots' memory, which owns them for as long as the call.
-    const auto arrays = [&](const std::vector<int>& slots) {
+    const auto arrays = [&](const std::vector<SlotId>& slots) {
         std::vector<Array> out;
-        for (int s : slots) {
-            const Slot& slot = program.slots[static_cast<std::size_t>(s)];
-            out.emplace_back(
-                slot.dtype, slot.sizes,
-                std::shared_ptr<void>(std::shared_ptr<void>(), table[static_cast<std::size_t>(s)]));
+        for (SlotId s : slots) {
+            const Slot& slot = program.slots[s];
+            out.emplace_back(slot.dtype, slot.sizes,
+                             std::shared_ptr<void>(std::shared_ptr<void>(), table[s]));
         }
         return out;
     };

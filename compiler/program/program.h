@@ -13,6 +13,11 @@
 
 namespace arete {
 
+/// A slot, by its number in Program::slots.
+using SlotId = Id<struct SlotTag>;
+/// A step, by its number in Program::steps.
+using StepId = Id<struct StepTag>;
+
 /// A piece of memory that kernels read or write.
 struct Slot {
     /// Bound slots are those of a body: memory of the program around it (Window).
@@ -31,8 +36,8 @@ std::string_view name(Slot::Kind kind);
 
 /// One of the nests that a kernel runs.
 struct Part {
-    loops::Nest nest;        ///< before scheduling: what the interpreter runs
-    std::vector<int> slots;  ///< by buffer of the nest
+    loops::Nest nest;  ///< before scheduling: what the interpreter runs
+    IdVector<loops::BufferId, SlotId> slots;
     loops::Var axis;    ///< the nest's axis that the loop over blocks walks, where there is one
     double cycles = 0;  ///< estimated, of one core
 };
@@ -40,14 +45,14 @@ struct Part {
 /// Runs a kernel: its parts one after another; where it has blocks, all parts for the first block
 /// of their axes, then for the second.
 struct KernelStep {
-    std::vector<Part> parts;   ///< in order; at least one
-    std::int64_t blocks = 1;   ///< iterations of the loop around all parts; each part's axis is cut
-                               ///< into as many pieces
-    std::vector<int> scratch;  ///< slots of which a block is made, used and forgotten in the kernel
-    std::string boundary;      ///< why it is not one kernel with those that it reads from
-    loops::Kernel kernel;      ///< scheduled; empty in interpreted functions
-    std::vector<int> slots;    ///< by parameter
-    bool checks = false;       ///< may fail: the program stops after it
+    std::vector<Part> parts;  ///< in order; at least one
+    std::int64_t blocks = 1;  ///< iterations of the loop around all parts; each part's axis is cut
+                              ///< into as many pieces
+    std::vector<SlotId> scratch;  ///< of which a block is made, used and forgotten in the kernel
+    std::string boundary;         ///< why it is not one kernel with those that it reads from
+    loops::Kernel kernel;         ///< scheduled; empty in interpreted functions
+    IdVector<loops::BufferId, SlotId> slots;  ///< by parameter
+    bool checks = false;                      ///< may fail: the program stops after it
 
     /// The names of its parts (joined_names).
     std::string name() const;
@@ -55,12 +60,12 @@ struct KernelStep {
 
 /// Copies the bytes of one slot to another of the same size.
 struct CopyStep {
-    int from = -1, to = -1;
+    SlotId from, to;
 };
 
 /// Fills a slot with zeros.
 struct FillStep {
-    int to = -1;
+    SlotId to;
 };
 
 struct Program;
@@ -68,7 +73,7 @@ struct Program;
 /// Where a bound slot of a body lies in a slot of the program around it: in trip k of a loop at
 /// byte `start + k * stride`, modulo `ring` bytes where that is not 0.
 struct Window {
-    int slot = -1, of = -1;
+    SlotId slot, of;
     std::int64_t start = 0, stride = 0, ring = 0;
     bool written = false;
 };
@@ -77,13 +82,13 @@ struct Window {
 /// `depth` rows are copied from `initial` before the first trip. Where the buffer is a ring, the
 /// last `depth` rows are copied to `last` behind the last trip.
 struct Carried {
-    int initial = -1, buffer = -1, last = -1;
+    SlotId initial, buffer, last;
     std::int64_t row_bytes = 0, depth = 0;
 };
 
 /// A slot to which each trip of a loop writes a row.
 struct Stacked {
-    int slot = -1;
+    SlotId slot;
     std::int64_t row_bytes = 0;
     std::int64_t first = 0;  ///< row of the first trip
 };
@@ -96,28 +101,28 @@ struct LoopStep {
     std::int64_t trips = 0;
     std::vector<Window> windows;  ///< of all bound slots
     std::vector<Carried> carried;
-    int workspace = -1;
+    SlotId workspace;
     /// A bool that each trip writes: the trip after which it is true is the last one. Rows that no
     /// trip has written repeat the last row then, if there is any, and `count` gets the number of
     /// trips.
-    int until = -1, count = -1;
+    SlotId until, count;
     std::vector<Stacked> stacked;  ///< only where there is `until`
 };
 
 /// Runs the first body where the condition, a bool, is true, otherwise the second.
 struct BranchStep {
     std::string label;
-    int condition = -1;
+    SlotId condition;
     std::vector<Program> bodies;               ///< two
     std::vector<std::vector<Window>> windows;  ///< of the bound slots of each
-    int workspace = -1;
+    SlotId workspace;
 };
 
 /// Calls a function of the host (OpDef::host).
 struct CallStep {
     std::shared_ptr<const Node> node;  ///< whose outputs it computes
-    std::vector<int> inputs, outputs;  ///< slots
-    int code = 0;                      ///< of the check that fails where the function throws
+    std::vector<SlotId> inputs, outputs;
+    int code = 0;  ///< of the check that fails where the function throws
 };
 
 /// One step. Its readers visit `action` with a function for each alternative
@@ -139,7 +144,7 @@ struct Step {
     std::string_view kind() const;
     /// Slots that it reads or writes: a kernel's by parameter; what others read, then what they
     /// write.
-    std::vector<int> slots() const;
+    std::vector<SlotId> slots() const;
     /// Programs that it runs as parts of itself.
     std::span<Program> bodies();
     std::span<const Program> bodies() const;
@@ -147,15 +152,15 @@ struct Step {
 
 /// What a step that runs bodies reads and writes of its program's slots, each once.
 struct SlotUses {
-    std::vector<int> read, written;
+    std::vector<SlotId> read, written;
 };
 SlotUses uses(const LoopStep& loop);
 SlotUses uses(const BranchStep& branch);
 
 struct Program {
     std::string name;
-    std::vector<Slot> slots;
-    std::vector<Step> steps;
+    IdVector<SlotId, Slot> slots;
+    IdVector<StepId, Step> steps;
     std::int64_t arena_bytes = 0;
     bool profile = false;   ///< each step is timed
     bool observed = false;  ///< who runs it is called after each step
@@ -163,7 +168,8 @@ struct Program {
 };
 
 /// Runs the function on the slots of a program's table. Where it throws, the failure has the text.
-loops::Failure run_call(const CallStep& call, const Program& program, std::span<void* const> table);
+loops::Failure run_call(const CallStep& call, const Program& program,
+                        IdSpan<SlotId, void* const> table);
 
 /// Steps that run kernels, those of bodies included.
 int kernel_count(const Program& program);

@@ -93,7 +93,7 @@ std::vector<Access> accesses(const Nest& nest) {
     for (ValueId id : needed(nest, roots(nest))) {
         const Instr& i = at(nest, id);
         if (i.op == Op::Load || i.op == Op::LoadIf)
-            out.push_back({i.target, &i.index, i.op == Op::LoadIf ? i.args[0] : ValueId(), false});
+            out.push_back({i.buffer, &i.index, i.op == Op::LoadIf ? i.args[0] : ValueId(), false});
     }
     for (const StoreTo& s : nest.stores) out.push_back({s.buffer, &s.index, {}, true});
     return out;
@@ -114,19 +114,19 @@ std::optional<std::int64_t> slice(const Nest& nest, const Access& access, Var ax
     return size;
 }
 
-std::unordered_map<int, Use> uses_of(const Part& p) {
-    std::unordered_map<int, Use> out;
+std::unordered_map<SlotId, Use> uses_of(const Part& p) {
+    std::unordered_map<SlotId, Use> out;
     for (const Access& a : accesses(p.nest)) {
-        Use& u = out[p.slots[static_cast<std::size_t>(a.buffer)]];
+        Use& u = out[p.slots[a.buffer]];
         (a.write ? u.written : u.read) = true;
     }
     return out;
 }
 
-std::unordered_map<int, std::int64_t> slices_of(const Part& p, Var axis) {
-    std::unordered_map<int, std::int64_t> out;
+std::unordered_map<SlotId, std::int64_t> slices_of(const Part& p, Var axis) {
+    std::unordered_map<SlotId, std::int64_t> out;
     for (const Access& a : accesses(p.nest)) {
-        const int slot = p.slots[static_cast<std::size_t>(a.buffer)];
+        const SlotId slot = p.slots[a.buffer];
         const std::int64_t size =
             a.index->uses(axis) ? slice(p.nest, a, axis).value_or(0) : std::int64_t{-1};
         const auto [at, fresh] = out.emplace(slot, size);

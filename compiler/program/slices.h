@@ -12,7 +12,7 @@ namespace arete {
 
 /// A load or store of a nest.
 struct Access {
-    int buffer = -1;
+    loops::BufferId buffer;
     const loops::Index* index = nullptr;
     loops::ValueId guard;  ///< of a guarded load: it happens only where this holds
     bool write = false;
@@ -35,10 +35,10 @@ struct Use {
     int parts = 0;  ///< of a kernel, that use it
 };
 /// By slot, what the part's nest does to it.
-std::unordered_map<int, Use> uses_of(const Part& part);
+std::unordered_map<SlotId, Use> uses_of(const Part& part);
 
 /// By slot, the slice that one iteration of `axis` touches. 0: not in slices; -1: the axis does not
 /// matter.
-std::unordered_map<int, std::int64_t> slices_of(const Part& part, loops::Var axis);
+std::unordered_map<SlotId, std::int64_t> slices_of(const Part& part, loops::Var axis);
 
 }  // namespace arete

@@ -7,19 +7,17 @@
 namespace arete {
 
 void ProgramBuilder::run() {
-    for (std::size_t g = 0; g < groups_.size(); ++g) {
+    for (NestId n : nests_.ids()) {
         Work w;
-        w.group = static_cast<int>(g);
-        add_work(w);
-        const LoweredNest& l = groups_[g];
-        for (const loops::StoreTo& t : l.nest.stores)
-            producers_[l.buffers[static_cast<std::size_t>(t.buffer)]].push_back(
-                static_cast<int>(g));
+        w.nest = n;
+        const WorkId at = add_work(w);
+        const LoweredNest& l = nests_[n];
+        for (const loops::StoreTo& t : l.nest.stores) producers_[l.buffers[t.buffer]].push_back(at);
     }
-    for (std::size_t k = 0; k < own_steps_.size(); ++k) {
+    for (OwnStepId k : own_steps_.ids()) {
         Work w;
-        w.own_step = static_cast<int>(k);
-        const int at = add_work(w);
+        w.own_step = k;
+        const WorkId at = add_work(w);
         for (const Expr& e : outputs_of(own_steps_[k].node)) producers_[e].push_back(at);
     }
     add_dependences();
@@ -31,16 +29,16 @@ void ProgramBuilder::run() {
     if (!around_) tell_values();
 }
 
-bool ProgramBuilder::leads_to(int from, std::vector<int> goals) {
+bool ProgramBuilder::leads_to(WorkId from, std::vector<WorkId> goals) {
     std::sort(goals.begin(), goals.end());
-    std::vector<int> stack{from};
+    std::vector<WorkId> stack{from};
     ++searches_;
     while (!stack.empty()) {
-        const int w = stack.back();
+        const WorkId w = stack.back();
         stack.pop_back();
         if (std::binary_search(goals.begin(), goals.end(), w)) return true;
-        for (int next : after_[static_cast<std::size_t>(w)]) {
-            int& met = met_[static_cast<std::size_t>(next)];
+        for (WorkId next : after_[w]) {
+            int& met = met_[next];
             if (met != searches_) stack.push_back(next);
             met = searches_;
         }
@@ -49,35 +47,33 @@ bool ProgramBuilder::leads_to(int from, std::vector<int> goals) {
 }
 
 void ProgramBuilder::add_dependences() {
-    for (std::size_t g = 0; g < groups_.size(); ++g) {
-        const LoweredNest& l = groups_[g];
-        for (std::size_t b = 0; b < l.buffers.size(); ++b) {
-            if (writes(l, static_cast<int>(b))) continue;
-            readers_[l.buffers[b]].push_back(static_cast<int>(g));
-            for (int p : producers(l.buffers[b])) add_edge(p, static_cast<int>(g));
-        }
-    }
-    for (std::size_t w = 0; w < works_.size(); ++w) {
-        if (works_[w].own_step < 0) continue;
-        for (const Expr& e : own_step(works_[w]).node->inputs) {
-            readers_[e].push_back(static_cast<int>(w));
-            for (int p : producers(e)) add_edge(p, static_cast<int>(w));
+    const auto reads = [&](WorkId w, const Expr& e) {
+        readers_[e].push_back(w);
+        for (WorkId p : producers(e)) add_edge(p, w);
+    };
+    for (WorkId w : works_.ids()) {
+        if (works_[w].nest) {
+            const LoweredNest& l = nests_[works_[w].nest];
+            for (loops::BufferId b : l.buffers.ids())
+                if (!writes(l, b)) reads(w, l.buffers[b]);
+        } else {
+            for (const Expr& e : own_steps_[works_[w].own_step].node->inputs) reads(w, e);
         }
     }
 }
 
-bool ProgramBuilder::may_write_in_place(int group, const Expr& value, const Expr& s) {
-    if (works_[static_cast<std::size_t>(group)].group < 0) return false;
-    LoweredNest& l = groups_[static_cast<std::size_t>(group)];
+bool ProgramBuilder::may_write_in_place(WorkId work, const Expr& value, const Expr& s) {
+    if (!works_[work].nest) return false;
+    LoweredNest& l = nests_[works_[work].nest];
     if (l.zero_first) return false;
     auto loads = [&](loops::ValueId id, const Expr& variable) {
         const loops::Instr& i = l.nest.values[id];
         return (i.op == loops::Op::Load || i.op == loops::Op::LoadIf) &&
-               same(l.buffers[static_cast<std::size_t>(i.target)], variable);
+               same(l.buffers[i.buffer], variable);
     };
     std::vector<loops::StoreTo>& stores = l.nest.stores;
     const auto own = std::find_if(stores.begin(), stores.end(), [&](const loops::StoreTo& t) {
-        return same(l.buffers[static_cast<std::size_t>(t.buffer)], value);
+        return same(l.buffers[t.buffer], value);
     });
     if (own == stores.end()) return false;
     std::vector<loops::ValueId> inside;
@@ -96,7 +92,7 @@ bool ProgramBuilder::may_write_in_place(int group, const Expr& value, const Expr
     // It goes last, unless it reads what another store has changed by then.
     for (const auto& [variable, writer] : writers_)
         for (loops::ValueId id : needed(l.nest, {&own->value, 1}))
-            if (writer == group && loads(id, variable)) return false;
+            if (writer == work && loads(id, variable)) return false;
     std::rotate(own, own + 1, stores.end());
     return true;
 }
@@ -105,13 +101,13 @@ void ProgramBuilder::place_updates() {
     for (std::size_t k = 0; k < updates_.size(); ++k) {
         const auto& [variable, value] = updates_[k];
         if (same(variable, value)) continue;
-        const int slot = shared_slot(variable);
+        const SlotId slot = shared_slot(variable);
         // What is made piece by piece would need as many last readers.
-        const int group = producers(value).size() == 1 ? producers(value)[0] : -1;
-        if (group >= 0 && !find_place(value) && may_write_in_place(group, value, variable)) {
-            const std::vector<int> before = before_change(variable, group);
+        const WorkId group = producers(value).size() == 1 ? producers(value)[0] : WorkId();
+        if (group && !find_place(value) && may_write_in_place(group, value, variable)) {
+            const std::vector<WorkId> before = before_change(variable, group);
             if (!leads_to(group, before)) {
-                for (int w : before) add_edge(w, group);
+                for (WorkId w : before) add_edge(w, group);
                 place(value, slot);
                 writers_.emplace_back(variable, group);
                 continue;
@@ -119,10 +115,10 @@ void ProgramBuilder::place_updates() {
         }
         // Another variable's old value must be set aside before that variable changes.
         if (is_shared(value)) {
-            int aside = add_slot({Slot::Kind::Arena, -1, 0, value.dtype(), concrete(value.shape()),
-                                  "old " + value.node().name});
-            int first = add_copy(value, aside);
-            int last = add_copy(value, slot, true);
+            SlotId aside = add_slot({Slot::Kind::Arena, -1, 0, value.dtype(),
+                                     concrete(value.shape()), "old " + value.node().name});
+            WorkId first = add_copy(value, aside);
+            WorkId last = add_copy(value, slot, true);
             aside_[last] = aside;
             add_edge(first, last);
             writers_.emplace_back(variable, last);
@@ -135,8 +131,9 @@ void ProgramBuilder::place_updates() {
 void ProgramBuilder::place_outputs() {
     for (std::size_t k = 0; k < outputs_.size(); ++k) {
         const Expr& e = outputs_[k];
-        int slot = add_slot({around_ ? Slot::Kind::Bound : Slot::Kind::Output, static_cast<int>(k),
-                             0, e.dtype(), concrete(e.shape()), fmt::format("out{}", k)});
+        SlotId slot =
+            add_slot({around_ ? Slot::Kind::Bound : Slot::Kind::Output, static_cast<int>(k), 0,
+                      e.dtype(), concrete(e.shape()), fmt::format("out{}", k)});
         output_slots_.push_back(slot);
         if (!producers(e).empty() && !find_place(e))
             place(e, slot);
@@ -145,7 +142,7 @@ void ProgramBuilder::place_outputs() {
     }
 }
 
-int ProgramBuilder::slot_of(const Expr& e) {
+SlotId ProgramBuilder::slot_of(const Expr& e) {
     if (const Place* p = find_place(e)) return p->slot;
     Slot s{
         Slot::Kind::Arena, -1, 0, e.dtype(), concrete(e.shape()), std::string(e.node().op->name)};
@@ -162,7 +159,7 @@ int ProgramBuilder::slot_of(const Expr& e) {
         case OpInfo::Kind::Constant:
             s.kind = Slot::Kind::Constant;
             if (around_) {
-                outside_.emplace_back(static_cast<int>(program_.slots.size()), around_->slot_of(e));
+                outside_.emplace_back(SlotId(program_.slots.size()), around_->slot_of(e));
                 break;
             }
             s.number = static_cast<int>(out_.constants.size());
@@ -172,50 +169,49 @@ int ProgramBuilder::slot_of(const Expr& e) {
     }
     // A body's are in memory of the program around it.
     if (around_ && s.kind != Slot::Kind::Arena) s.kind = Slot::Kind::Bound;
-    int slot = add_slot(std::move(s));
+    SlotId slot = add_slot(std::move(s));
     place(e, slot);
     return slot;
 }
 
-void ProgramBuilder::verify_writers(const std::vector<int>& order) const {
-    std::vector<std::size_t> position(order.size());
-    for (std::size_t k = 0; k < order.size(); ++k) position[static_cast<std::size_t>(order[k])] = k;
+void ProgramBuilder::verify_writers(const std::vector<WorkId>& order) const {
+    IdVector<WorkId, std::size_t> position(order.size());
+    for (std::size_t k = 0; k < order.size(); ++k) position[order[k]] = k;
     for (const auto& [variable, writer] : writers_)
-        for (int w : before_change(variable, writer))
-            ARETE_CHECK(
-                position[static_cast<std::size_t>(w)] < position[static_cast<std::size_t>(writer)],
-                "{}: '{}' changes before its last reader", program_.name, variable.node().name);
-    for (std::size_t w = 0; w < works_.size(); ++w)
-        ARETE_CHECK(barrier_ < 0 || !may_fail(works_[w]) ||
-                        position[w] < position[static_cast<std::size_t>(barrier_)],
+        for (WorkId w : before_change(variable, writer))
+            ARETE_CHECK(position[w] < position[writer], "{}: '{}' changes before its last reader",
+                        program_.name, variable.node().name);
+    for (WorkId w : works_.ids())
+        ARETE_CHECK(!barrier_ || !may_fail(works_[w]) || position[w] < position[barrier_],
                     "{}: a check runs after what it guards", program_.name);
 }
 
 void ProgramBuilder::emit() {
-    std::vector<int> order = topological_order(static_cast<int>(works_.size()), edges_);
+    std::vector<WorkId> order;
+    for (int w : topological_order(static_cast<int>(works_.size()), edges_)) order.emplace_back(w);
     ARETE_CHECK(order.size() == works_.size(), "{}: steps depend on each other in a circle",
                 program_.name);
     verify_writers(order);
-    for (int w : order) {
+    for (WorkId w : order) {
         if (w == barrier_) continue;
-        const Work& work = works_[static_cast<std::size_t>(w)];
-        if (work.own_step >= 0) {
-            emit_own(own_steps_[static_cast<std::size_t>(work.own_step)]);
+        const Work& work = works_[w];
+        if (work.own_step) {
+            emit_own(own_steps_[work.own_step]);
             continue;
         }
-        if (work.group < 0) {
+        if (!work.nest) {
             const auto aside = aside_.find(w);
-            const int from = aside != aside_.end() ? aside->second : slot_of(work.from);
+            const SlotId from = aside != aside_.end() ? aside->second : slot_of(work.from);
             add_step(CopyStep{from, work.to_slot}, 2 * bytes_of(work.to_slot));
             continue;
         }
-        LoweredNest& g = groups_[static_cast<std::size_t>(work.group)];
+        LoweredNest& g = nests_[work.nest];
         KernelStep kernel;
         for (const Expr& b : g.buffers) kernel.slots.push_back(slot_of(b));
         store_in_place(kernel.slots, g.nest);
         if (g.zero_first) {
-            const auto target = static_cast<std::size_t>(g.nest.stores[0].buffer);
-            add_step(FillStep{kernel.slots[target]}, bytes_of(kernel.slots[target]));
+            const SlotId target = kernel.slots[g.nest.stores[0].buffer];
+            add_step(FillStep{target}, bytes_of(target));
         }
         kernel.checks = !g.checks.empty();
         // Codes of checks are positions in the program's list, whatever kernel they end up in.
@@ -223,8 +219,7 @@ void ProgramBuilder::emit() {
         out_.checks.insert(out_.checks.end(), g.checks.begin(), g.checks.end());
         std::vector<std::string> updated;
         for (const loops::StoreTo& s : g.nest.stores) {
-            const Slot& to = program_.slots[static_cast<std::size_t>(
-                kernel.slots[static_cast<std::size_t>(s.buffer)])];
+            const Slot& to = program_.slots[kernel.slots[s.buffer]];
             if (to.kind == Slot::Kind::Shared) updated.push_back(to.name);
         }
         if (!updated.empty() && updated.size() == g.nest.stores.size())
@@ -241,9 +236,9 @@ void ProgramBuilder::tell_values() {
     out_.slot_values.resize(program_.slots.size());
     out_.new_values.resize(program_.slots.size());
     for (const Place& p : places_) {
-        const auto slot = static_cast<std::size_t>(p.slot);
-        const bool update = program_.slots[slot].kind == Slot::Kind::Shared && !is_shared(p.value);
-        (update ? out_.new_values : out_.slot_values)[slot] = p.value;
+        const bool update =
+            program_.slots[p.slot].kind == Slot::Kind::Shared && !is_shared(p.value);
+        (update ? out_.new_values : out_.slot_values)[p.slot] = p.value;
     }
 }
 

@@ -50,8 +50,8 @@ class Branch {
 
     void drop_results() {
         std::unordered_set<int> read;
-        for (int u : graph_.users(graph_.id(*node_)))
-            for (const Expr& e : graph_.nodes()[static_cast<std::size_t>(u)]->inputs)
+        for (NodeId u : graph_.users(graph_.id(*node_)))
+            for (const Expr& e : graph_.nodes()[u]->inputs)
                 if (&e.node() == node_.get()) read.insert(e.output());
         for (const Expr& e : graph_.outputs())
             if (&e.node() == node_.get()) read.insert(e.output());
@@ -60,7 +60,7 @@ class Branch {
         changed_ = kept_.size() < node_->types.size();
         for (std::vector<Expr>& results : results_) {
             std::vector<Expr> now;
-            for (int k : kept_) now.push_back(results[static_cast<std::size_t>(k)]);
+            for (int k : kept_) now.push_back(results[k]);
             results = std::move(now);
         }
     }

@@ -14,11 +14,11 @@ namespace {
 // ---- sizes
 
 bool static_shape(const Match& m) {
-    return m['x'].shape()[static_cast<std::size_t>(axis_of(m.root()))].is_const();
+    return m['x'].shape()[axis_of(m.root())].is_const();
 }
 
 Expr shape_value(const Match& m) {
-    const Dim& size = m['x'].shape()[static_cast<std::size_t>(axis_of(m.root()))];
+    const Dim& size = m['x'].shape()[axis_of(m.root())];
     return scalar_constant(DType::I64, size.value(), m.loc());
 }
 
@@ -40,7 +40,7 @@ Expr compose_orders(const Match& m) {
     const Ints& outer = attrs(m.root()).get<Ints>("order");
     const Ints& inner = attrs(m['d']).get<Ints>("order");
     Ints order;
-    for (std::int64_t k : outer) order.push_back(k < 0 ? -1 : inner[static_cast<std::size_t>(k)]);
+    for (std::int64_t k : outer) order.push_back(k < 0 ? -1 : inner[k]);
     return apply(def(m.root().node()), {m['x']}, {{"order", order}}, m.loc());
 }
 
@@ -48,7 +48,7 @@ Expr compose_orders(const Match& m) {
 bool keeps_order(const Expr& e) {
     std::int64_t last = -1;
     for (std::int64_t k : attrs(e).get<Ints>("order")) {
-        if (k < 0 || e.node().inputs[0].shape()[static_cast<std::size_t>(k)] == Dim(1)) continue;
+        if (k < 0 || e.node().inputs[0].shape()[k] == Dim(1)) continue;
         if (k < last) return false;
         last = k;
     }

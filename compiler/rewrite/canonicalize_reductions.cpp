@@ -37,9 +37,8 @@ bool known_shape(const Match& m) {
 
 bool only_units(const Match& m) {
     const Ints& axes = axes_of(m.root());
-    return std::all_of(axes.begin(), axes.end(), [&](std::int64_t k) {
-        return m['x'].shape()[static_cast<std::size_t>(k)] == Dim(1);
-    });
+    return std::all_of(axes.begin(), axes.end(),
+                       [&](std::int64_t k) { return m['x'].shape()[k] == Dim(1); });
 }
 
 // ---- reductions of reductions

@@ -27,16 +27,16 @@ struct Readers {
         bool result = false;  // of the graph
     };
     Readers(const Graph& graph, const Node& node) : of(node.types.size()) {
-        for (int u : graph.users(graph.id(node))) {
-            const auto& user = graph.nodes()[static_cast<std::size_t>(u)];
+        for (NodeId u : graph.users(graph.id(node))) {
+            const auto& user = graph.nodes()[u];
             for (const Expr& e : user->inputs)
                 if (&e.node() == &node) {
-                    auto& nodes = of[static_cast<std::size_t>(e.output())].nodes;
+                    auto& nodes = of[e.output()].nodes;
                     if (nodes.empty() || nodes.back() != user) nodes.push_back(user);
                 }
         }
         for (const Expr& e : graph.outputs())
-            if (&e.node() == &node) of[static_cast<std::size_t>(e.output())].result = true;
+            if (&e.node() == &node) of[e.output()].result = true;
     }
     bool none(std::size_t output) const { return of[output].nodes.empty() && !of[output].result; }
     std::vector<Of> of;  // by output
@@ -220,9 +220,9 @@ class Improver {
             const auto c =
                 std::find_if(loop_.captures.begin(), loop_.captures.end(),
                              [&](const Loop::Capture& x) { return same(x.param, n->inputs[0]); });
-            const std::vector<int>& users = body.users(body.id(*n));
-            const bool factor = std::any_of(users.begin(), users.end(), [&](int u) {
-                return rules::is_bilinear(def(*body.nodes()[static_cast<std::size_t>(u)]));
+            const std::vector<NodeId>& users = body.users(body.id(*n));
+            const bool factor = std::any_of(users.begin(), users.end(), [&](NodeId u) {
+                return rules::is_bilinear(def(*body.nodes()[u]));
             });
             if (c == loop_.captures.end() || !factor || !is_permutation(*n)) continue;
             const Expr turned = apply(def(*n), {c->value}, n->attrs, n->loc());
@@ -240,7 +240,7 @@ class Improver {
         std::int64_t last = -1;
         const Shape& sizes = shuffle.inputs[0].shape();
         for (std::int64_t k : shuffle.attrs.get<Ints>("order")) {
-            if (k < 0 || sizes[static_cast<std::size_t>(k)] == Dim(1)) continue;
+            if (k < 0 || sizes[k] == Dim(1)) continue;
             if (k < last) return true;
             last = k;
         }
@@ -271,8 +271,7 @@ class Improver {
         Pairs out;
         for (std::size_t k = 0; k < now_.size(); ++k) {
             if (now_[k] < 0) continue;
-            const Expr was(node_, static_cast<int>(k)),
-                is = made[static_cast<std::size_t>(now_[k])];
+            const Expr was(node_, static_cast<int>(k)), is = made[now_[k]];
             const auto shift = shift_.find(k);
             if (shift == shift_.end()) {
                 out.emplace_back(was, is);
@@ -339,9 +338,7 @@ std::vector<Expr> inside_first(const std::vector<Expr>& roots) {
         }))
         return roots;
     std::unordered_map<const Node*, std::vector<Expr>> done;
-    const auto replaced = [&](const Expr& e) {
-        return done.at(&e.node())[static_cast<std::size_t>(e.output())];
-    };
+    const auto replaced = [&](const Expr& e) { return done.at(&e.node())[e.output()]; };
     for (const auto& n : graph.nodes()) {
         Node copy = *n;
         bool changed = false;

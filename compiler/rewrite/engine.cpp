@@ -25,11 +25,9 @@ Engine::Engine(std::vector<RuleTable> tables, std::size_t size, RewriteLog* log,
 
 std::vector<Expr> Engine::run(const Graph& graph) {
     Replaced done(graph.size());
-    for (std::size_t i = 0; i < graph.size(); ++i) done[i] = visit(graph, i, done);
+    for (NodeId i : graph.ids()) done[i] = visit(graph, i, done);
     std::vector<Expr> out;
-    for (const Expr& e : graph.outputs())
-        out.push_back(
-            done[static_cast<std::size_t>(graph.id(e))][static_cast<std::size_t>(e.output())]);
+    for (const Expr& e : graph.outputs()) out.push_back(done[graph.id(e)][e.output()]);
     return out;
 }
 
@@ -38,25 +36,23 @@ void Engine::start(const Graph& graph) {
     given_.clear();
     graph_ = &graph;
     results_.assign(graph.size(), 0);
-    for (const Expr& e : graph.outputs()) ++results_[static_cast<std::size_t>(graph.id(e))];
+    for (const Expr& e : graph.outputs()) ++results_[graph.id(e)];
 }
 
-std::vector<Expr> Engine::visit(const Graph& graph, std::size_t i, const Replaced& done) {
-    if (i == 0) start(graph);
-    const auto replaced = [&](const Expr& e) {
-        return done[static_cast<std::size_t>(graph.id(e))][static_cast<std::size_t>(e.output())];
-    };
+std::vector<Expr> Engine::visit(const Graph& graph, NodeId i, const Replaced& done) {
+    if (i.number() == 0) start(graph);
+    const auto replaced = [&](const Expr& e) { return done[graph.id(e)][e.output()]; };
     Node copy = *graph.nodes()[i];
     for (Expr& e : copy.inputs) e = replaced(e);
     for (Region& r : copy.regions) r = inside(r);
     const std::vector<Expr> out = normal_form(std::move(copy));
-    const int readers = results_[i] + static_cast<int>(graph.users(static_cast<int>(i)).size());
+    const int readers = results_[i] + static_cast<int>(graph.users(i).size());
     std::unordered_set<const Node*> seen;
     for (const Expr& e : out)
         if (seen.insert(&e.node()).second) {
             Given& given = given_[&e.node()];
             given.readers += readers;
-            given.id = static_cast<int>(i);
+            given.id = i;
         }
     return out;
 }
@@ -95,23 +91,23 @@ std::vector<Expr> Engine::normal_form(Node n) {
     return {now};
 }
 
-// The node of the given graph that computes an expression of what has been visited; -1 where
-// there is none.
-int Engine::id(const Expr& e) const {
+// The node of the given graph that computes an expression of what has been visited, if there is
+// one.
+NodeId Engine::id(const Expr& e) const {
     const Node& n = e.node();
     if (auto it = given_.find(&n); it != given_.end()) return it->second.id;
-    if (n.is_leaf() || n.inputs.empty()) return -1;
-    std::vector<int> inputs;
+    if (n.is_leaf() || n.inputs.empty()) return {};
+    std::vector<NodeId> inputs;
     for (const Expr& x : n.inputs) {
         inputs.push_back(id(x));
-        if (inputs.back() < 0) return -1;
+        if (!inputs.back()) return {};
     }
     // Whichever operand has the fewest readers: a variable may have very many.
     std::size_t fewest = 0;
     for (std::size_t k = 1; k < inputs.size(); ++k)
         if (graph_->users(inputs[k]).size() < graph_->users(inputs[fewest]).size()) fewest = k;
-    for (int user : graph_->users(inputs[fewest])) {
-        const Node& u = *graph_->nodes()[static_cast<std::size_t>(user)];
+    for (NodeId user : graph_->users(inputs[fewest])) {
+        const Node& u = *graph_->nodes()[user];
         bool equal = u.op == n.op && u.inputs.size() == n.inputs.size() && u.regions.empty() &&
                      u.attrs == n.attrs;
         for (std::size_t k = 0; equal && k < inputs.size(); ++k)
@@ -119,7 +115,7 @@ int Engine::id(const Expr& e) const {
                     u.inputs[k].output() == n.inputs[k].output();
         if (equal) return user;
     }
-    return -1;
+    return {};
 }
 
 // The rules whose patterns may match this op, in the order of the tables.
@@ -177,13 +173,13 @@ void Engine::note(const Candidate& c, const Expr& e, const Expr& by) {
 Expr Engine::normalise(const Expr& e, const Node& from) {
     if (normal_.count(&e.node())) {
         auto it = replaced_.find(&e.node());
-        return it == replaced_.end() ? e : it->second[static_cast<std::size_t>(e.output())];
+        return it == replaced_.end() ? e : it->second[e.output()];
     }
     Node copy = e.node();
     copy.locs = from.locs;
     if (!copy.origin.op) copy.origin = from.origin;
     for (Expr& x : copy.inputs) x = normalise(x, from);
-    return normal_form(std::move(copy))[static_cast<std::size_t>(e.output())];
+    return normal_form(std::move(copy))[e.output()];
 }
 
 }  // namespace arete

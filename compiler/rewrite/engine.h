@@ -29,15 +29,15 @@ class Engine : public Surroundings {
 
     /// What becomes of each output of the graph's node `i`, given what has become of its inputs.
     /// To be called for all nodes in their order; `run` does.
-    using Replaced = std::vector<std::vector<Expr>>;
-    std::vector<Expr> visit(const Graph& graph, std::size_t i, const Replaced& done);
+    using Replaced = IdVector<NodeId, std::vector<Expr>>;
+    std::vector<Expr> visit(const Graph& graph, NodeId i, const Replaced& done);
     /// The normal form of each output of a node whose inputs are in normal form.
     std::vector<Expr> normal_form(Node n);
     /// The last node that `visit` made, before rules were tried on it.
     const std::shared_ptr<const Node>& plain() const { return plain_; }
 
     int readers(const Node& node) const override;
-    bool computes(const Expr& e) const override { return id(e) >= 0; }
+    bool computes(const Expr& e) const override { return static_cast<bool>(id(e)); }
     void refused() const override { refused_ = true; }
 
     /// True where a rule asked for an only reader and there were several, or for an expression that
@@ -53,12 +53,13 @@ class Engine : public Surroundings {
         std::size_t table;
     };
     struct Given {
-        int readers = 0, id = -1;
+        int readers = 0;
+        NodeId id;
     };
 
     void start(const Graph& graph);
     Region inside(const Region& region);
-    int id(const Expr& e) const;
+    NodeId id(const Expr& e) const;
     const std::vector<Candidate>& rules_for(const OpInfo& op);
     Expr simplify(const Expr& e);
     void note(const Candidate& c, const Expr& e, const Expr& by);
@@ -73,7 +74,7 @@ class Engine : public Surroundings {
     std::unordered_map<const Node*, Given> given_;   // by what has become of the graph's nodes
     std::shared_ptr<const Node> plain_;
     const Graph* graph_ = nullptr;
-    std::vector<int> results_;  // how often each node is an output
+    IdVector<NodeId, int> results_;  // how often each node is an output
     RewriteLog* log_;
     Products products_;
     Functions functions_;

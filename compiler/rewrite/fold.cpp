@@ -26,11 +26,11 @@ std::optional<loops::Nest> nest_of(const Node& n, std::int64_t elements, Product
     nest.axes = {i};
     std::vector<loops::Value> arguments;
     for (const Expr& x : n.inputs) {
-        const int buffer = nest.add_buffer({"x", x.dtype(), {elements}});
+        const loops::BufferId buffer = nest.add_buffer({"x", x.dtype(), {elements}});
         arguments.push_back(nest.load(buffer, loops::Index::var(i)));
     }
     const loops::Value result = def(n).scalar({arguments, n.types[0].dtype, n.attrs});
-    const int out = nest.add_buffer({"y", n.types[0].dtype, {elements}});
+    const loops::BufferId out = nest.add_buffer({"y", n.types[0].dtype, {elements}});
     nest.stores.push_back({out, loops::Index::var(i), result.id, {}});
     loops::form_fma(nest);
     loops::expand_math(nest);

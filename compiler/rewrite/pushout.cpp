@@ -137,8 +137,7 @@ PushOut::Stacked PushOut::stack(const Expr& e) {
         Stacked s = stack(e.node().inputs[0]);
         const Ints& order = e.node().attrs.get<Ints>("order");
         Ints all;
-        for (std::int64_t k : order)
-            all.push_back(k < 0 || s.order.empty() ? k : s.order[static_cast<std::size_t>(k)]);
+        for (std::int64_t k : order) all.push_back(k < 0 || s.order.empty() ? k : s.order[k]);
         s.order = all;
         return s;
     }
@@ -170,8 +169,7 @@ PushOut::Stacked PushOut::stack(const Expr& e) {
 int PushOut::column_of(const Expr& e) const {
     if (!is_op(e, "mul") || e.rank() != 2) return -1;
     for (int k : {0, 1}) {
-        const Expr &x = e.node().inputs[static_cast<std::size_t>(k)],
-                   &y = e.node().inputs[static_cast<std::size_t>(1 - k)];
+        const Expr &x = e.node().inputs[k], &y = e.node().inputs[1 - k];
         const bool column = x.rank() == 2 && x.shape()[1] == Dim(1);
         const bool row = y.rank() == 1 || (y.rank() == 2 && y.shape()[0] == Dim(1));
         if (column && row && !invariant(x) && !invariant(y)) return k;
@@ -293,7 +291,7 @@ std::vector<Expr> PushOut::build() const {
     const std::vector<Expr> made = loop_.results().empty() ? std::vector<Expr>() : loop_.build();
     std::vector<Expr> out;
     for (std::size_t j = 0; j < given_states_; ++j) {
-        Expr e = state_now_[j] < 0 ? Expr() : made[static_cast<std::size_t>(state_now_[j])];
+        Expr e = state_now_[j] < 0 ? Expr() : made[state_now_[j]];
         for (const Sum& s : sums_) {
             if (s.state != j) continue;
             if (e.empty()) e = s.initial;

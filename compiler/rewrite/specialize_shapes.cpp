@@ -18,7 +18,7 @@ std::optional<Dim> lookup(const ShapeBinding& b, DimSymbol s) {
     }
     auto it = b.sizes.find(s.variable);
     if (it == b.sizes.end() || s.axis >= static_cast<int>(it->second.size())) return std::nullopt;
-    return Dim(it->second[static_cast<std::size_t>(s.axis)]);
+    return Dim(it->second[s.axis]);
 }
 
 }  // namespace
@@ -115,7 +115,7 @@ std::vector<Expr> substitute(std::span<const Expr> outputs,
         for (const auto& [what, by] : pairs) {
             if (what.node().op->kind != OpInfo::Kind::Input || what.node().id != s.variable)
                 continue;
-            return s.axis < 0 ? as_dim(by) : by.shape()[static_cast<std::size_t>(s.axis)];
+            return s.axis < 0 ? as_dim(by) : by.shape()[s.axis];
         }
         return std::nullopt;
     };
@@ -133,7 +133,7 @@ std::vector<Expr> substitute(std::span<const Expr> outputs,
                 out = outputs_of(std::make_shared<const Node>(std::move(copy)));
         }
         for (const auto& [what, by] : pairs)
-            if (what.node_ptr() == old) out[static_cast<std::size_t>(what.output())] = by;
+            if (what.node_ptr() == old) out[what.output()] = by;
         return out;
     });
 }

@@ -22,7 +22,7 @@ class Former {
           unchanged_(graph_.size()) {
         for (const Expr& e : keep)
             if (!e.node().is_leaf()) kept_nodes_.insert(&e.node());
-        for (std::size_t i = 0; i < graph_.size(); ++i) visit(i);
+        for (NodeId i : graph_.ids()) visit(i);
     }
 
     bool changed() const { return engine_.fired(0) > 0; }
@@ -34,23 +34,23 @@ class Former {
                 out.push_back(e);
                 continue;
             }
-            const auto i = static_cast<std::size_t>(graph_.id(e));
+            const NodeId i = graph_.id(e);
             const auto it = kept_.find(i);
             const std::vector<Expr>& forms = it == kept_.end() ? done_[i] : it->second;
-            out.push_back(rebuilt(forms[static_cast<std::size_t>(e.output())]));
+            out.push_back(rebuilt(forms[e.output()]));
         }
         return out;
     }
 
   private:
-    void visit(std::size_t i) {
+    void visit(NodeId i) {
         const std::shared_ptr<const Node>& node = graph_.nodes()[i];
         std::vector<Expr> forms = engine_.visit(graph_, i, done_);
         const std::shared_ptr<const Node> plain = engine_.plain();
         const std::vector<Expr> made = outputs_of(plain);
         unchanged_[i] = std::equal(forms.begin(), forms.end(), made.begin(), made.end(), same);
         for (const Expr& x : node->inputs)
-            unchanged_[i] = unchanged_[i] && unchanged_[static_cast<std::size_t>(graph_.id(x))];
+            unchanged_[i] = unchanged_[i] && unchanged_[graph_.id(x)];
         if (unchanged_[i]) originals_.try_emplace(plain.get(), node);
         if (!kept_nodes_.count(node.get())) {
             done_[i] = std::move(forms);
@@ -73,7 +73,7 @@ class Former {
             if (made_.count(node.get())) continue;
             made_[node.get()] = rebuild(node);
         }
-        return made_.at(&e.node())[static_cast<std::size_t>(e.output())];
+        return made_.at(&e.node())[e.output()];
     }
 
     std::vector<Expr> rebuild(const std::shared_ptr<const Node>& node) {
@@ -88,17 +88,17 @@ class Former {
         }
         if (node->is_leaf()) return outputs_of(node);
         auto copy = std::make_shared<Node>(*node);
-        for (Expr& x : copy->inputs) x = made_.at(&x.node())[static_cast<std::size_t>(x.output())];
+        for (Expr& x : copy->inputs) x = made_.at(&x.node())[x.output()];
         return outputs_of(copy);
     }
 
     Graph graph_;
     Engine engine_;
     Engine::Replaced done_;
-    std::vector<bool> unchanged_;
+    IdVector<NodeId, char> unchanged_;
     std::unordered_set<const Node*> kept_nodes_;
-    std::unordered_map<std::size_t, std::vector<Expr>> kept_;  // forms, by node of the graph
-    std::unordered_map<std::uint64_t, std::pair<std::size_t, std::size_t>> stands_for_;
+    std::unordered_map<NodeId, std::vector<Expr>> kept_;  // forms
+    std::unordered_map<std::uint64_t, std::pair<NodeId, std::size_t>> stands_for_;
     std::unordered_map<const Node*, std::shared_ptr<const Node>> originals_;
     std::unordered_map<const Node*, std::vector<Expr>> made_;
     std::vector<std::shared_ptr<const Node>> alive_;

@@ -27,9 +27,9 @@ struct Translation {
 
 /// A language that a program is translated to, with the text of each step's kernel.
 struct Listing {
-    std::string language;            ///< "llvm", "asm": also the name of a dump's stage
-    std::string title;               ///< for people: "LLVM IR"
-    std::vector<std::string> steps;  ///< by step; empty for one that runs no kernel of its own
+    std::string language;                 ///< "llvm", "asm": also the name of a dump's stage
+    std::string title;                    ///< for people: "LLVM IR"
+    IdVector<StepId, std::string> steps;  ///< empty for one that runs no kernel of its own
 };
 
 /// A machine that programs are compiled for: a description, not a device that is at hand, so that

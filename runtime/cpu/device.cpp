@@ -56,13 +56,14 @@ class CpuProgram final : public LoadedProgram {
         context_.calls = this;
         context_.call = [](StepContext* c, std::int64_t number, void** table) -> std::int64_t {
             auto& self = *static_cast<CpuProgram*>(c->calls);
-            const HostCall& h = self.calls_[static_cast<std::size_t>(number)];
-            self.failure_ = run_call(*h.call, *h.program, {table, h.program->slots.size()});
+            const HostCall& h = self.calls_[number];
+            self.failure_ = run_call(*h.call, *h.program,
+                                     std::span<void* const>(table, h.program->slots.size()));
             return self.failure_.failed;
         };
     }
 
-    loops::Failure run(std::span<void*> table) override {
+    loops::Failure run(IdSpan<SlotId, void*> table) override {
         context_.failed = 0;
         failure_ = {};
         native_.step()(table.data(), &context_);
@@ -70,22 +71,21 @@ class CpuProgram final : public LoadedProgram {
         return {context_.failed != 0, static_cast<int>(context_.code), context_.element};
     }
 
-    loops::Failure run(std::span<void*> table,
-                       const std::function<bool(std::size_t)>& after_step) override {
-        context_.observer = const_cast<std::function<bool(std::size_t)>*>(&after_step);
+    loops::Failure run(IdSpan<SlotId, void*> table,
+                       const std::function<bool(StepId)>& after_step) override {
+        context_.observer = const_cast<std::function<bool(StepId)>*>(&after_step);
         context_.after_step = [](StepContext* c, std::int64_t step) -> std::int64_t {
-            return !(*static_cast<const std::function<bool(std::size_t)>*>(c->observer))(
-                static_cast<std::size_t>(step));
+            return !(*static_cast<const std::function<bool(StepId)>*>(c->observer))(StepId(step));
         };
         return run(table);
     }
 
-    std::span<const std::int64_t> ticks() const override { return ticks_; }
+    IdSpan<StepId, const std::int64_t> ticks() const override { return ticks_; }
 
   private:
     NativeProgram native_;
     std::shared_ptr<ThreadPool> pool_;
-    std::vector<std::int64_t> ticks_;
+    IdVector<StepId, std::int64_t> ticks_;
     std::vector<HostCall> calls_;
     loops::Failure failure_;  // of a call
     StepContext context_;

@@ -16,21 +16,22 @@ struct Status {
     std::int64_t code = 0, element = 0;
 };
 
-void* at(std::span<void* const> table, int slot, std::int64_t byte = 0) {
-    return static_cast<char*>(table[static_cast<std::size_t>(slot)]) + byte;
+void* at(IdSpan<SlotId, void* const> table, SlotId slot, std::int64_t byte = 0) {
+    return static_cast<char*>(table[slot]) + byte;
 }
 
 // A body's table in trip k, as in the interpreter of programs.
-std::vector<void*> body_table(const Program& body, std::span<const Window> windows, int workspace,
-                              std::span<void* const> outer, std::int64_t k) {
-    std::vector<void*> inner(body.slots.size());
-    for (std::size_t s = 0; s < inner.size(); ++s)
-        if (body.slots[s].kind == Slot::Kind::Arena && workspace >= 0)
+IdVector<SlotId, void*> body_table(const Program& body, std::span<const Window> windows,
+                                   SlotId workspace, IdSpan<SlotId, void* const> outer,
+                                   std::int64_t k) {
+    IdVector<SlotId, void*> inner(body.slots.size());
+    for (SlotId s : inner.ids())
+        if (body.slots[s].kind == Slot::Kind::Arena && workspace)
             inner[s] = at(outer, workspace, body.slots[s].offset);
     for (const Window& w : windows) {
         std::int64_t byte = w.start + k * w.stride;
         if (w.ring) byte %= w.ring;
-        inner[static_cast<std::size_t>(w.slot)] = at(outer, w.of, byte);
+        inner[w.slot] = at(outer, w.of, byte);
     }
     return inner;
 }
@@ -63,12 +64,10 @@ GpuProgram::Steps GpuProgram::steps_of(const Program& program, const Source& sou
     Steps out;
     for (const Step& s : program.steps) {
         if (next >= source.steps.size()) fail<CompileError>({}, "a source of another program");
-        const int kernel = source.steps[next++];
+        const LaunchId kernel = source.steps[next++];
         const bool fits =
-            s.kernel()
-                ? kernel >= 0 && source.kernels[static_cast<std::size_t>(kernel)].writes.size() ==
-                                     s.kernel()->slots.size()
-                : kernel < 0;
+            s.kernel() ? kernel && source.kernels[kernel].writes.size() == s.kernel()->slots.size()
+                       : !kernel;
         if (!fits) fail<CompileError>({}, "a source of another program");
         out.kernels.push_back(kernel);
         std::vector<Steps>& bodies = out.bodies.emplace_back();
@@ -78,13 +77,11 @@ GpuProgram::Steps GpuProgram::steps_of(const Program& program, const Source& sou
 }
 
 void GpuProgram::find_written(const Program& program, const Steps& steps) {
-    for (std::size_t k = 0; k < program.steps.size(); ++k) {
+    for (StepId k : program.steps.ids()) {
         const Step& s = program.steps[k];
-        const std::vector<int> slots = s.slots();
+        const std::vector<SlotId> slots = s.slots();
         for (std::size_t i = 0; i < slots.size(); ++i)
-            if (!s.kernel() ||
-                entries_[static_cast<std::size_t>(steps.kernels[k])].writes[i] == '1')
-                written_[static_cast<std::size_t>(slots[i])] = 1;
+            if (!s.kernel() || entries_[steps.kernels[k]].writes[i] == '1') written_[slots[i]] = 1;
     }
 }
 
@@ -96,7 +93,7 @@ void GpuProgram::allocate() {
                              "intermediate values");
         arena = memory_.back().get();
     }
-    for (std::size_t s = 0; s < table_.size(); ++s) {
+    for (SlotId s : table_.ids()) {
         const Slot& slot = program_.slots[s];
         if (arena && slot.kind == Slot::Kind::Arena) {
             table_[s] = static_cast<char*>(arena) + slot.offset;
@@ -116,8 +113,8 @@ void GpuProgram::copy(void* to, const void* from, std::size_t n) {
     if (n && to != from) driver_->copy(to, from, n);
 }
 
-void GpuProgram::upload(std::span<void* const> table) {
-    for (std::size_t s = 0; s < table.size(); ++s) {
+void GpuProgram::upload(IdSpan<SlotId, void* const> table) {
+    for (SlotId s : table_.ids()) {
         if (bytes(s) == 0) continue;
         switch (program_.slots[s].kind) {
             case Slot::Kind::Input:
@@ -133,8 +130,8 @@ void GpuProgram::upload(std::span<void* const> table) {
     constants_ready_ = true;
 }
 
-void GpuProgram::download(std::span<void* const> table) {
-    for (std::size_t s = 0; s < table.size(); ++s) {
+void GpuProgram::download(IdSpan<SlotId, void* const> table) {
+    for (SlotId s : table_.ids()) {
         const Slot::Kind kind = program_.slots[s].kind;
         const bool back =
             kind == Slot::Kind::Output || (kind == Slot::Kind::Shared && written_[s] != 0);
@@ -142,18 +139,17 @@ void GpuProgram::download(std::span<void* const> table) {
     }
 }
 
-loops::Failure GpuProgram::run(std::span<void*> table) {
+loops::Failure GpuProgram::run(IdSpan<SlotId, void*> table) {
     return run(table, {});
 }
 
-loops::Failure GpuProgram::run(std::span<void*> table,
-                               const std::function<bool(std::size_t)>& after_step) {
+loops::Failure GpuProgram::run(IdSpan<SlotId, void*> table,
+                               const std::function<bool(StepId)>& after_step) {
     upload(table);
-    std::function<bool(std::size_t)> watched;
+    std::function<bool(StepId)> watched;
     if (after_step)
-        watched = [&](std::size_t step) {
-            for (int slot : program_.steps[step].slots()) {
-                const auto s = static_cast<std::size_t>(slot);
+        watched = [&](StepId step) {
+            for (SlotId s : program_.steps[step].slots()) {
                 // What has no memory on the host, nobody looks at.
                 if (bytes(s) > 0 && table[s] && program_.slots[s].kind != Slot::Kind::Constant)
                     driver_->copy_out(table[s], table_[s], bytes(s));
@@ -165,14 +161,14 @@ loops::Failure GpuProgram::run(std::span<void*> table,
     return failed;
 }
 
-loops::Failure GpuProgram::launch(const KernelStep& step, int kernel,
-                                  std::span<void* const> table) {
-    const LaunchEntry& e = entries_[static_cast<std::size_t>(kernel)];
+loops::Failure GpuProgram::launch(const KernelStep& step, LaunchId kernel,
+                                  IdSpan<SlotId, void* const> table) {
+    const LaunchEntry& e = entries_[kernel];
     if (e.grid[0] * e.grid[1] * e.grid[2] == 0) return {};
     std::vector<void*> arguments;
-    for (int slot : step.slots) arguments.push_back(at(table, slot));
+    for (SlotId slot : step.slots) arguments.push_back(at(table, slot));
     if (e.status) arguments.push_back(status_);
-    module_->launch(first_ + static_cast<std::size_t>(kernel), arguments);
+    module_->launch(first_ + kernel.index(), arguments);
     if (!e.status) return {};
     Status status;
     driver_->copy_out(&status, status_, sizeof status);
@@ -188,16 +184,16 @@ bool GpuProgram::is_true(const void* flag) {
 }
 
 loops::Failure GpuProgram::run_loop(const LoopStep& loop, const Steps& body,
-                                    std::span<void* const> table) {
+                                    IdSpan<SlotId, void* const> table) {
     for (const Carried& c : loop.carried)
         copy(at(table, c.buffer), at(table, c.initial),
              static_cast<std::size_t>(c.depth * c.row_bytes));
     std::int64_t ran = 0;
     for (bool done = false; ran < loop.trips && !done; ++ran) {
-        const std::vector<void*> inner =
+        const IdVector<SlotId, void*> inner =
             body_table(loop.body[0], loop.windows, loop.workspace, table, ran);
         if (const loops::Failure f = run_steps(loop.body[0], body, inner, {}); f.failed) return f;
-        done = loop.until >= 0 && is_true(at(table, loop.until));
+        done = loop.until && is_true(at(table, loop.until));
     }
     for (const Stacked& s : loop.stacked)
         for (std::int64_t k = std::max<std::int64_t>(ran, 1); k < loop.trips && ran > 0; ++k)
@@ -205,43 +201,40 @@ loops::Failure GpuProgram::run_loop(const LoopStep& loop, const Steps& body,
                  at(table, s.slot, (s.first + k - 1) * s.row_bytes),
                  static_cast<std::size_t>(s.row_bytes));
     for (const Carried& c : loop.carried)
-        for (std::int64_t i = 0; c.last >= 0 && i < c.depth; ++i)
+        for (std::int64_t i = 0; c.last && i < c.depth; ++i)
             copy(at(table, c.last, i * c.row_bytes),
                  at(table, c.buffer, (ran + i) % (c.depth + 1) * c.row_bytes),
                  static_cast<std::size_t>(c.row_bytes));
-    if (loop.count >= 0) driver_->copy_in(at(table, loop.count), &ran, sizeof ran);
+    if (loop.count) driver_->copy_in(at(table, loop.count), &ran, sizeof ran);
     return {};
 }
 
 loops::Failure GpuProgram::run_branch(const BranchStep& branch, const std::vector<Steps>& bodies,
-                                      std::span<void* const> table) {
+                                      IdSpan<SlotId, void* const> table) {
     const std::size_t which = is_true(at(table, branch.condition)) ? 0 : 1;
-    const std::vector<void*> inner =
+    const IdVector<SlotId, void*> inner =
         body_table(branch.bodies[which], branch.windows[which], branch.workspace, table, 0);
     return run_steps(branch.bodies[which], bodies[which], inner, {});
 }
 
 // The function runs on the host, on copies.
 loops::Failure GpuProgram::call(const CallStep& call, const Program& program,
-                                std::span<void* const> table) {
-    std::vector<std::vector<std::byte>> host(program.slots.size());
-    std::vector<void*> pointers(program.slots.size());
-    const auto room = [&](int slot) {
-        const auto s = static_cast<std::size_t>(slot);
+                                IdSpan<SlotId, void* const> table) {
+    IdVector<SlotId, std::vector<std::byte>> host(program.slots.size());
+    IdVector<SlotId, void*> pointers(program.slots.size());
+    const auto room = [&](SlotId s) {
         host[s].resize(std::max<std::size_t>(program.slots[s].bytes(), 1));
         pointers[s] = host[s].data();
-        return s;
     };
-    for (int slot : call.inputs) {
-        const std::size_t s = room(slot);
+    for (SlotId s : call.inputs) {
+        room(s);
         if (program.slots[s].bytes())
             driver_->copy_out(pointers[s], table[s], program.slots[s].bytes());
     }
-    for (int slot : call.outputs) room(slot);
+    for (SlotId s : call.outputs) room(s);
     const loops::Failure failed = run_call(call, program, pointers);
     if (failed.failed) return failed;
-    for (int slot : call.outputs) {
-        const auto s = static_cast<std::size_t>(slot);
+    for (SlotId s : call.outputs) {
         if (program.slots[s].bytes())
             driver_->copy_in(table[s], pointers[s], program.slots[s].bytes());
     }
@@ -249,14 +242,12 @@ loops::Failure GpuProgram::call(const CallStep& call, const Program& program,
 }
 
 loops::Failure GpuProgram::run_steps(const Program& program, const Steps& steps,
-                                     std::span<void* const> table,
-                                     const std::function<bool(std::size_t)>& after_step) {
+                                     IdSpan<SlotId, void* const> table,
+                                     const std::function<bool(StepId)>& after_step) {
     using Clock = std::chrono::steady_clock;
     const bool timed = &program == &program_ && !ticks_.empty();
-    const auto slot_bytes = [&](int s) {
-        return program.slots[static_cast<std::size_t>(s)].bytes();
-    };
-    for (std::size_t k = 0; k < program.steps.size(); ++k) {
+    const auto slot_bytes = [&](SlotId s) { return program.slots[s].bytes(); };
+    for (StepId k : program.steps.ids()) {
         const auto start = timed ? Clock::now() : Clock::time_point();
         loops::Failure failed;
         std::visit(

@@ -20,47 +20,50 @@ class GpuProgram final : public LoadedProgram {
     GpuProgram(const Program& program, const Source& source, std::shared_ptr<GpuDriver> driver,
                std::shared_ptr<GpuModule> module, std::size_t first);
 
-    loops::Failure run(std::span<void*> table) override;
-    loops::Failure run(std::span<void*> table,
-                       const std::function<bool(std::size_t step)>& after_step) override;
-    std::span<const std::int64_t> ticks() const override { return ticks_; }
+    loops::Failure run(IdSpan<SlotId, void*> table) override;
+    loops::Failure run(IdSpan<SlotId, void*> table,
+                       const std::function<bool(StepId step)>& after_step) override;
+    IdSpan<StepId, const std::int64_t> ticks() const override { return ticks_; }
 
   private:
     // The kernels that a program's steps launch, and its bodies'.
     struct Steps {
-        std::vector<int> kernels;
-        std::vector<std::vector<Steps>> bodies;
+        IdVector<StepId, LaunchId> kernels;
+        IdVector<StepId, std::vector<Steps>> bodies;
     };
     static Steps steps_of(const Program& program, const Source& source, std::size_t& next);
     void allocate();
     void find_written(const Program& program, const Steps& steps);
-    void upload(std::span<void* const> table);
-    void download(std::span<void* const> table);
-    std::size_t bytes(std::size_t slot) const { return program_.slots[slot].bytes(); }
+    void upload(IdSpan<SlotId, void* const> table);
+    void download(IdSpan<SlotId, void* const> table);
+    std::size_t bytes(SlotId slot) const { return program_.slots[slot].bytes(); }
 
     loops::Failure run_steps(const Program& program, const Steps& steps,
-                             std::span<void* const> table,
-                             const std::function<bool(std::size_t step)>& after_step);
-    loops::Failure launch(const KernelStep& step, int kernel, std::span<void* const> table);
-    loops::Failure run_loop(const LoopStep& loop, const Steps& body, std::span<void* const> table);
+                             IdSpan<SlotId, void* const> table,
+                             const std::function<bool(StepId step)>& after_step);
+    loops::Failure launch(const KernelStep& step, LaunchId kernel,
+                          IdSpan<SlotId, void* const> table);
+    loops::Failure run_loop(const LoopStep& loop, const Steps& body,
+                            IdSpan<SlotId, void* const> table);
     loops::Failure run_branch(const BranchStep& branch, const std::vector<Steps>& bodies,
-                              std::span<void* const> table);
-    loops::Failure call(const CallStep& call, const Program& program, std::span<void* const> table);
+                              IdSpan<SlotId, void* const> table);
+    loops::Failure call(const CallStep& call, const Program& program,
+                        IdSpan<SlotId, void* const> table);
     bool is_true(const void* flag);
     void copy(void* to, const void* from, std::size_t n);
 
     const Program& program_;
-    std::vector<LaunchEntry> entries_;
+    IdVector<LaunchId, LaunchEntry> entries_;
     std::shared_ptr<GpuDriver> driver_;
     std::shared_ptr<GpuModule> module_;
     std::size_t first_ = 0;
     Steps steps_;
     std::vector<DeviceMemory> memory_;
-    std::vector<void*> table_;   // one pointer of the device a slot
-    std::vector<char> written_;  // by slot: shared variables that some step may change
+    IdVector<SlotId, void*> table_;   // pointers of the device
+    IdVector<SlotId, char> written_;  // shared variables that some step may change
     void* status_ = nullptr;
     bool constants_ready_ = false;
-    std::vector<std::int64_t> ticks_;
+    IdVector<StepId, std::int64_t> ticks_;
 };
 
 }  // namespace arete::cuda

@@ -40,7 +40,7 @@ class EmulatorModule final : public cuda::GpuModule {
     EmulatorModule(const EmulatorDriver& driver, const cuda::Source& source,
                    std::string_view object)
         : driver_(driver),
-          kernels_(source.kernels),
+          kernels_(source.kernels.begin(), source.kernels.end()),
           library_(object),
           fibers_(driver.options_.order, driver.options_.portable) {
         for (const cuda::LaunchEntry& k : kernels_)

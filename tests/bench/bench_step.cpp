@@ -63,8 +63,7 @@ SharedData random_data(std::int64_t rows) {
     Array y(DType::I32, {rows});
     const auto order = random.permutation(rows);
     for (std::int64_t i = 0; i < rows; ++i)
-        y.data<std::int32_t>()[i] =
-            static_cast<std::int32_t>(order[static_cast<std::size_t>(i)] % kClasses);
+        y.data<std::int32_t>()[i] = static_cast<std::int32_t>(order[i] % kClasses);
     return shared_data(random.uniform({rows, kSide * kSide}, 0, 1), y, "random");
 }
 

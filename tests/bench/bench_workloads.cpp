@@ -69,7 +69,7 @@ struct Ready {
         o.options = options;
         if (w.kind != WorkKind::Forward) {
             std::vector<Expr> wrt;
-            for (int k : w.wrt) wrt.push_back(in[static_cast<std::size_t>(k)]);
+            for (int k : w.wrt) wrt.push_back(in[k]);
             const std::vector<Expr> slopes = grad(o.outputs[0], wrt);
             for (std::size_t k = 0; k < wrt.size(); ++k)
                 if (w.kind == WorkKind::Gradient)

@@ -30,7 +30,7 @@ struct Chain {
     Kernel kernel;
     int lanes = 1;
     std::int64_t count = 1;
-    int in = -1, out = -1, acc = -1;
+    loops::BufferId in, out, acc;
 
     Chain(const char* name, const Machine& m, std::int64_t accumulators, std::int64_t elements)
         : lanes(lanes_of(m)), count(accumulators) {
@@ -59,13 +59,12 @@ struct Chain {
         verify(kernel);
         Program program;
         program.name = kernel.name;
-        for (const int k : {0, 1})
-            program.slots.push_back({k ? Slot::Kind::Output : Slot::Kind::Input, 0, 0, DType::F32,
-                                     kernel.buffers[static_cast<std::size_t>(k)].sizes,
-                                     kernel.buffers[static_cast<std::size_t>(k)].name});
+        for (const BufferId k : {in, out})
+            program.slots.push_back({k == out ? Slot::Kind::Output : Slot::Kind::Input, 0, 0,
+                                     DType::F32, kernel.buffers[k].sizes, kernel.buffers[k].name});
         KernelStep run;
         run.kernel = kernel;
-        run.slots = {0, 1};
+        run.slots = {SlotId(0), SlotId(1)};
         Step step;
         step.action = std::move(run);
         program.steps.push_back(std::move(step));

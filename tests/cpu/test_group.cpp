@@ -58,9 +58,9 @@ std::vector<Array> run(const Compiled& c, const Case& of, bool scheduled) {
     const Program& p = c.program;
     Generator random(5);
     std::map<std::pair<Slot::Kind, int>, Array> named;  // arena slots by slot, others by number
-    auto key = [&](int slot) {
-        const Slot& s = p.slots[static_cast<std::size_t>(slot)];
-        return std::pair(s.kind, s.kind == Slot::Kind::Arena ? slot : s.number);
+    auto key = [&](SlotId slot) {
+        const Slot& s = p.slots[slot];
+        return std::pair(s.kind, s.kind == Slot::Kind::Arena ? slot.number() : s.number);
     };
     std::vector<Array> memory;
     for (const Expr& e : of.inputs) {
@@ -70,18 +70,18 @@ std::vector<Array> run(const Compiled& c, const Case& of, bool scheduled) {
             a.data<std::int32_t>()[i] = static_cast<std::int32_t>(i % 7);
         memory.push_back(a);
     }
-    for (const Slot& s : p.slots) {
+    for (SlotId k : p.slots.ids()) {
+        const Slot& s = p.slots[k];
         Array a(s.dtype, s.sizes);
         std::memset(a.raw(), 0xff, a.bytes());
         const auto n = static_cast<std::size_t>(s.number);
         if (s.kind == Slot::Kind::Input) a = memory[n];
         if (s.kind == Slot::Kind::Shared) a = c.shared[n].node().storage->host_value().copy();
         if (s.kind == Slot::Kind::Constant) a = c.constants[n];
-        named.emplace(key(static_cast<int>(&s - p.slots.data())), a);
+        named.emplace(key(k), a);
     }
-    std::vector<void*> table;
-    for (std::size_t slot = 0; slot < p.slots.size(); ++slot)
-        table.push_back(named.at(key(static_cast<int>(slot))).raw());
+    IdVector<SlotId, void*> table;
+    for (SlotId slot : p.slots.ids()) table.push_back(named.at(key(slot)).raw());
     using Loops = ProgramInterpreter::Loops;
     // Blocks do not meet, and their order does not matter.
     const ProgramInterpreter interpreter(p, scheduled ? Loops::Scheduled : Loops::Nests,
@@ -148,9 +148,8 @@ TEST_CASE("groups: cross-entropy, forward and backward, is one pass over the log
     const Program p = check({{x, y}, {cost, grad(cost, {x})[0]}, {}});
     int passes = 0;
     for (const Step& s : p.steps)
-        for (int slot : s.slots())
-            passes += p.slots[static_cast<std::size_t>(slot)].kind == Slot::Kind::Input &&
-                      p.slots[static_cast<std::size_t>(slot)].number == 0;
+        for (SlotId slot : s.slots())
+            passes += p.slots[slot].kind == Slot::Kind::Input && p.slots[slot].number == 0;
     CHECK(passes == 1);
     CHECK(kernel_count(p) == 2);  // that one, which checks the labels, too, and the mean
 }
@@ -215,16 +214,15 @@ TEST_CASE("groups: a sum over images is cut where nothing else needs what is sum
     const auto stored = [](const Program& q) {
         std::size_t most = 0;
         for (const Step& s : q.steps)
-            for (int slot : s.slots())
-                if (const Slot& of = q.slots[static_cast<std::size_t>(slot)];
-                    of.kind == Slot::Kind::Arena)
+            for (SlotId slot : s.slots())
+                if (const Slot& of = q.slots[slot]; of.kind == Slot::Kind::Arena)
                     most = std::max(most, of.bytes());
         return most;
     };
     // Every value has its place in the graph.
     const Compiled c = compiled(step, true, little);
     std::size_t nodes = 0;
-    for (std::size_t k = 0; k < c.program.steps.size(); ++k) {
+    for (StepId k : c.program.steps.ids()) {
         for (const auto& values : {stored_by(c, k), read_by(c, k)})
             for (const SlotValue& v : values) CHECK_FALSE(v.value.empty());
         for (const auto& node : nodes_of_step(c, k))
@@ -250,10 +248,7 @@ TEST_CASE("groups: one pass over a weight forms the data gradient and the update
     REQUIRE(s.parts.size() == 2);
     auto writes_w = [&](const Part& part) {
         for (const Access& a : accesses(part.nest))
-            if (a.write &&
-                p.slots[static_cast<std::size_t>(part.slots[static_cast<std::size_t>(a.buffer)])]
-                        .kind == Slot::Kind::Shared)
-                return true;
+            if (a.write && p.slots[part.slots[a.buffer]].kind == Slot::Kind::Shared) return true;
         return false;
     };
     CHECK(!writes_w(s.parts[0]));
@@ -278,9 +273,9 @@ TEST_CASE("groups: small nests run in a row; a shared variable changes after all
     const Program p = check({{x, y}, {cost}, {{w, w - 0.1f * grad(cost, {w})[0]}}});
     CHECK(kernel_count(p) == 2);
     REQUIRE(p.steps.size() == 2);
-    CHECK(p.steps[0].checks());
-    CHECK(!p.steps[1].checks());
-    CHECK(p.steps[1].kernel()->boundary.find("checked before a shared variable changes") !=
+    CHECK(p.steps[StepId(0)].checks());
+    CHECK(!p.steps[StepId(1)].checks());
+    CHECK(p.steps[StepId(1)].kernel()->boundary.find("checked before a shared variable changes") !=
           std::string::npos);
 }
 
@@ -288,19 +283,19 @@ TEST_CASE("groups: the verifier sees what parts must not share") {
     const auto x = matrix<float>("x", {64, 1500});
     Program p = compiled({{x}, {softmax(x)}, {}}, true, wide_vectors()).program;
     REQUIRE(p.steps.at(0).kernel());
-    REQUIRE(p.steps[0].kernel()->blocks == 64);
+    REQUIRE(p.steps[StepId(0)].kernel()->blocks == 64);
     Program broken = p;
-    broken.steps[0].kernel()->parts[1].axis = {};
+    broken.steps[StepId(0)].kernel()->parts[1].axis = {};
     CHECK(message_of([&] { verify_groups(broken); }).find("other blocks") != std::string::npos);
     broken = p;
     // A part that reads its operand from one row further on.
-    loops::Nest& nest = broken.steps[0].kernel()->parts.back().nest;
+    loops::Nest& nest = broken.steps[StepId(0)].kernel()->parts.back().nest;
     for (loops::Instr& i : nest.values)
         if (i.op == loops::Op::Load) i.index = i.index + Index(1);
     CHECK(message_of([&] { verify_groups(broken); }).find("shared across blocks") !=
           std::string::npos);
     broken = p;
-    broken.steps.push_back(broken.steps[0]);
+    broken.steps.push_back(broken.steps[StepId(0)]);
     CHECK(message_of([&] { verify_groups(broken); }).find("scratch of two kernels") !=
           std::string::npos);
 }
@@ -308,7 +303,7 @@ TEST_CASE("groups: the verifier sees what parts must not share") {
 TEST_CASE("slices: bounds under a guard") {
     loops::Nest n;
     n.name = "shifted";
-    const int in = n.add_buffer({"in", DType::F32, {6, 5, 8}});
+    const loops::BufferId in = n.add_buffer({"in", DType::F32, {6, 5, 8}});
     const loops::Var i = n.add_var("i", 6), x = n.add_var("x", 12), k = n.add_var("k", 5);
     n.axes = {i, x};
     n.reduce_axes = {k};

@@ -161,8 +161,7 @@ TEST_CASE("growing graphs: what joins many arrays is stored piece by piece") {
                             const std::int64_t at = axis == 0   ? (k * rows + r) * columns + c
                                                     : axis == 1 ? (r * many + k) * columns + c
                                                                 : (r * columns + c) * many + k;
-                            const float x =
-                                values[static_cast<std::size_t>(k)].data<float>()[r * columns + c];
+                            const float x = values[k].data<float>()[r * columns + c];
                             const float want = k % 3 == 0 ? x + 1 : k % 3 == 1 ? x : 7.0f;
                             total += static_cast<double>(want);
                             wrong += out[0].data<float>()[at] != want;

@@ -65,18 +65,15 @@ std::vector<Machine> machines() {
 std::string check(const std::string& what, const Expr& root) {
     const Expr e = expand_composites({{root}})[0];
     INFO(what);
-    LoweredNest l = lower_nest(
-        {&e, 1}, [](const Expr& x) { return x.node().is_leaf(); }, "kernel");
+    LoweredNest l = lower_nest({&e, 1}, [](const Expr& x) { return x.node().is_leaf(); }, "kernel");
     loops::expand_math(l.nest);
     loops::verify(l.nest);
-    const std::size_t parameters = l.nest.buffers.size();
     // Outputs are poisoned, so that what is not written shows.
-    std::vector<Array> arrays;
+    IdVector<loops::BufferId, Array> arrays;
     Generator random(3);
-    std::vector<bool> written(parameters, false);
-    for (const loops::StoreTo& s : l.nest.stores)
-        written[static_cast<std::size_t>(s.buffer)] = true;
-    for (std::size_t k = 0; k < parameters; ++k) {
+    IdVector<loops::BufferId, char> written(l.nest.buffers.size());
+    for (const loops::StoreTo& s : l.nest.stores) written[s.buffer] = 1;
+    for (loops::BufferId k : l.nest.buffers.ids()) {
         const loops::Buffer& b = l.nest.buffers[k];
         if (const Array* c = constant_value(l.buffers[k]))
             arrays.push_back(c->copy());
@@ -88,14 +85,14 @@ std::string check(const std::string& what, const Expr& root) {
     }
     const auto result = [&](const loops::Kernel& kernel, const loops::InterpretOptions& how = {}) {
         loops::verify(kernel);
-        std::vector<Array> mine;
-        std::vector<void*> pointers(kernel.buffers.size(), nullptr);
-        for (std::size_t k = 0; k < parameters; ++k) {
+        IdVector<loops::BufferId, Array> mine;
+        IdVector<loops::BufferId, void*> pointers(kernel.buffers.size(), nullptr);
+        for (loops::BufferId k : l.nest.buffers.ids()) {
             mine.push_back(arrays[k].copy());
             pointers[k] = mine.back().raw();
         }
         CHECK(!loops::interpret(kernel, pointers, how).failed);
-        for (std::size_t k = 0; k < parameters; ++k)
+        for (loops::BufferId k : l.nest.buffers.ids())
             if (!written[k]) CHECK(mine[k].equals(arrays[k]));
         return mine;
     };
@@ -109,7 +106,7 @@ std::string check(const std::string& what, const Expr& root) {
         // Iterations of parallel loops do not meet, and their order does not matter.
         const auto again =
             result(schedule(l.nest, m), {.order = loops::Order::Shuffled, .conflicts = true});
-        for (std::size_t k = 0; k < parameters; ++k) {
+        for (loops::BufferId k : l.nest.buffers.ids()) {
             if (!written[k]) continue;
             const double allowed = is_float(got[k].dtype()) ? 1e-5 : 0;
             CHECK_MESSAGE(difference(got[k], expected[k]) <= allowed, got[k].str(), " expected ",
@@ -119,7 +116,7 @@ std::string check(const std::string& what, const Expr& root) {
     }
     const loops::Nest collapsed = collapse_axes(l.nest);
     const auto got = result(loops::naive(collapsed));
-    for (std::size_t k = 0; k < parameters; ++k)
+    for (loops::BufferId k : l.nest.buffers.ids())
         if (written[k]) CHECK(got[k].equals(expected[k]));
     return comments;
 }
@@ -182,8 +179,7 @@ TEST_CASE("schedule: contractions") {
 namespace {
 
 std::string comment_of(const Expr& e, const Machine& machine) {
-    LoweredNest l = lower_nest(
-        {&e, 1}, [](const Expr& x) { return x.node().is_leaf(); }, "kernel");
+    LoweredNest l = lower_nest({&e, 1}, [](const Expr& x) { return x.node().is_leaf(); }, "kernel");
     return schedule(l.nest, machine).comment;
 }
 
@@ -326,8 +322,8 @@ TEST_CASE("schedule: blocks for the caches") {
     const Expr filters = tensor4<float>("w", {40, 20, 5, 5}),
                gradient = tensor4<float>("g", {256, 40, 8, 8});
     const Expr columns = apply(*find_op("conv2d_columns"), {filters, gradient}, {}, {});
-    const LoweredNest product = lower_nest(
-        {&columns, 1}, [](const Expr& e) { return e.node().is_leaf(); }, "kernel");
+    const LoweredNest product =
+        lower_nest({&columns, 1}, [](const Expr& e) { return e.node().is_leaf(); }, "kernel");
     const loops::Nest block = take_block(product.nest, product.nest.axes[0], 128);
     const loops::Var around(block.extents.size() - 1);
     CHECK(schedule(block, wide, around).comment.find("blocks of") == std::string::npos);

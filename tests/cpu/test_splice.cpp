@@ -56,16 +56,16 @@ TEST_CASE("splice: a step of nests with parameters that none of them reads") {
     for (int k = 0; k < 4; ++k)
         program.slots.push_back({Slot::Kind::Input, k, 0, DType::F64, {8}, "a"});
     KernelStep step;
-    step.slots = {0, 1, 2};
+    step.slots = {SlotId(0), SlotId(1), SlotId(2)};
     for (int k = 0; k < 2; ++k) {
         Part p;
         p.nest.name = "n";
         for (int b = 0; b < 3; ++b) p.nest.add_buffer({"b", DType::F64, {8}});
         const loops::Var i = p.nest.add_var("i", 8);
         p.nest.axes = {i};
-        const loops::Value v = p.nest.load(0, Index::var(i)) + 1.0;
-        p.nest.stores.push_back({2, Index::var(i), v.id, {}});
-        p.slots = {k, 3, k + 1};
+        const loops::Value v = p.nest.load(loops::BufferId(0), Index::var(i)) + 1.0;
+        p.nest.stores.push_back({loops::BufferId(2), Index::var(i), v.id, {}});
+        p.slots = {SlotId(k), SlotId(3), SlotId(k + 1)};
         step.parts.push_back(std::move(p));
     }
     Machine m;
@@ -73,7 +73,7 @@ TEST_CASE("splice: a step of nests with parameters that none of them reads") {
     const loops::Kernel kernel = schedule(step, program, m);
     loops::verify(kernel);
     std::vector<double> a(8, 1), b(8, 0), c(8, 0);
-    std::vector<void*> pointers{a.data(), b.data(), c.data()};
+    IdVector<loops::BufferId, void*> pointers{a.data(), b.data(), c.data()};
     pointers.resize(kernel.buffers.size(), nullptr);
     CHECK_FALSE(loops::interpret(kernel, pointers).failed);
     CHECK(b == std::vector<double>(8, 2));
@@ -81,6 +81,6 @@ TEST_CASE("splice: a step of nests with parameters that none of them reads") {
 
     // One that is read is an error of the compiler, told as such.
     KernelStep wrong = step;
-    wrong.slots = {1, 2};
+    wrong.slots = {SlotId(1), SlotId(2)};
     CHECK_THROWS_AS((void)schedule(wrong, program, m), InternalError);
 }

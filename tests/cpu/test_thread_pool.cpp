@@ -22,7 +22,7 @@ void run(ThreadPool& pool, std::int64_t chunks, F& f) {
 
 void check_each_once(ThreadPool& pool, std::int64_t chunks) {
     std::vector<std::atomic<int>> counts(static_cast<std::size_t>(chunks));
-    auto body = [&](std::int64_t i) { ++counts[static_cast<std::size_t>(i)]; };
+    auto body = [&](std::int64_t i) { ++counts[i]; };
     run(pool, chunks, body);
     int wrong = 0;
     for (const auto& c : counts) wrong += c.load() != 1;

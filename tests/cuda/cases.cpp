@@ -140,13 +140,13 @@ std::optional<Case> with_choice(const Case& c, std::size_t n, const std::string&
     return out;
 }
 
-Outcome run(const Case& c, const std::function<loops::Failure(std::span<void*>)>& f) {
+Outcome run(const Case& c, const std::function<loops::Failure(IdSpan<SlotId, void*>)>& f) {
     const Program& p = c.program();
-    std::vector<Array> own;
+    IdVector<SlotId, Array> own;
     own.reserve(p.slots.size());
-    std::vector<void*> table;
-    std::vector<std::size_t> results, variables(c.shared.size());
-    for (std::size_t s = 0; s < p.slots.size(); ++s) {
+    IdVector<SlotId, void*> table;
+    std::vector<SlotId> results, variables(c.shared.size());
+    for (SlotId s : p.slots.ids()) {
         const Slot& slot = p.slots[s];
         const auto n = static_cast<std::size_t>(slot.number);
         switch (slot.kind) {
@@ -172,8 +172,8 @@ Outcome run(const Case& c, const std::function<loops::Failure(std::span<void*>)>
     }
     Outcome out;
     out.failure = f(table);
-    for (std::size_t s : results) out.values.push_back(own[s]);
-    for (std::size_t s : variables) out.values.push_back(own[s]);
+    for (SlotId s : results) out.values.push_back(own[s]);
+    for (SlotId s : variables) out.values.push_back(own[s]);
     return out;
 }
 

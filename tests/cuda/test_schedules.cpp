@@ -157,8 +157,7 @@ namespace {
 bool move_store(std::vector<loops::Stmt>& body, const loops::Kernel& k, loops::Space space,
                 std::int64_t by) {
     for (loops::Stmt& s : body) {
-        if (auto* to = s.get_if<loops::StoreTo>();
-            to && k.buffers[static_cast<std::size_t>(to->buffer)].space == space) {
+        if (auto* to = s.get_if<loops::StoreTo>(); to && k.buffers[to->buffer].space == space) {
             to->index = to->index + loops::Index(by);
             return true;
         }

@@ -72,7 +72,7 @@ TEST_CASE("rows with infinities: softmax and its relatives are what their formul
             for (std::int64_t r = 0; r < rows; ++r)
                 for (std::int64_t k = 0; k < 3; ++k) {
                     const auto at = static_cast<std::size_t>(place(r, k));
-                    given[at] = cases[r].x[static_cast<std::size_t>(k)];
+                    given[at] = cases[r].x[k];
                     weighed[at] = static_cast<double>(k + 1);
                 }
             const Array values = Array(given, sizes).astype(t);
@@ -95,14 +95,13 @@ TEST_CASE("rows with infinities: softmax and its relatives are what their formul
                     if (stable) out = all;
                     return out;
                 };
-                const auto compare = [&](const std::vector<Expr>& what, const Row Case::*row) {
+                const auto compare = [&](const std::vector<Expr>& what, const Row Case::* row) {
                     for (const Array& got : run(what))
                         for (std::int64_t r = 0; r < rows; ++r)
                             for (std::int64_t k = 0; k < 3; ++k) {
                                 CAPTURE(r);
                                 CAPTURE(k);
-                                check(got, place(r, k),
-                                      (cases[r].*row)[static_cast<std::size_t>(k)], t);
+                                check(got, place(r, k), (cases[r].*row)[k], t);
                             }
                 };
                 const auto gradients = [&](std::vector<Expr> of, bool weights) {
@@ -126,16 +125,15 @@ TEST_CASE("rows with infinities: softmax and its relatives are what their formul
 TEST_CASE("huge and infinite elements: logarithms of differences keep what is left of 1 or of 0") {
     for (const DType t : {DType::F32, DType::F64})
         for (const Mode mode : {Mode::fast_run, Mode::interpret}) {
-            const Array rows = Array(Row{16777217, 1, 16777217, 1e30, 1e30, -1e30, 5, 5, -inf},
-                                     Sizes{3, 3})
-                                   .astype(t);
+            const Array rows =
+                Array(Row{16777217, 1, 16777217, 1e30, 1e30, -1e30, 5, 5, -inf}, Sizes{3, 3})
+                    .astype(t);
             const Expr x = tensor(t, 2, "x", {3, 3});
             for (const Expr& e : {log(1 - softmax(x)), log1p(-softmax(x))}) {
                 const Array got = function({.inputs = {x}, .outputs = {e}, .mode = mode})
                                       .call(std::vector<Array>{rows})[0];
                 const Row want{-half, 0, -half, -half, -half, 0, -half, -half, 0};
-                for (std::int64_t i = 0; i < 9; ++i)
-                    check(got, i, want[static_cast<std::size_t>(i)], t);
+                for (std::int64_t i = 0; i < 9; ++i) check(got, i, want[i], t);
             }
             const Expr u = tensor(t, 1, "u", {4}), v = tensor(t, 1, "v", {4});
             const auto of = [&](const Expr& e, const Row& a, const Row& b) {
@@ -151,8 +149,7 @@ TEST_CASE("huge and infinite elements: logarithms of differences keep what is le
             for (const auto& [i, want] : {std::pair{0, -inf}, {1, -inf}, {2, inf}, {3, 1.0}})
                 check(apart, i, want, t);
             // exp(u - exp(u)) is 0 at both infinities.
-            const Array density =
-                of(log(exp(u - exp(u))), {-inf, inf, 0, 1e4}, {0, 0, 0, 0});
+            const Array density = of(log(exp(u - exp(u))), {-inf, inf, 0, 1e4}, {0, 0, 0, 0});
             for (const auto& [i, want] : {std::pair{0, -inf}, {1, -inf}, {2, -1.0}, {3, -inf}})
                 check(density, i, want, t);
         }

@@ -145,9 +145,8 @@ TEST_CASE("a program from the cache names the lines of its errors, and profiles"
     for (std::string& message : messages) {
         const auto w = shared(zeros<float>({5, 3}), "w");
         const Function f = build(options, w, true);
-        message = message_of([&] {
-            f(zeros<float>({2, 5}), Array(std::vector<std::int64_t>{1, 4}));
-        });
+        message =
+            message_of([&] { f(zeros<float>({2, 5}), Array(std::vector<std::int64_t>{1, 4})); });
         CHECK(w.get_value().equals(zeros<float>({5, 3})));
         f(zeros<float>({2, 5}), Array(std::vector<std::int64_t>{1, 3}));
         bool named = false;
@@ -315,7 +314,7 @@ TEST_CASE("a cache that has grown too large loses what was not used for longest"
     CHECK(folder.files().size() == 9);
     trim_cache(folder.path, 8 * size - 1);  // down to five
     CHECK(folder.files().size() == 6);
-    for (int k = 0; k < 7; ++k) CHECK(fs::exists(old[static_cast<std::size_t>(k)]) == (k >= 3));
+    for (int k = 0; k < 7; ++k) CHECK(fs::exists(old[k]) == (k >= 3));
     CHECK(fs::exists(foreign));
     CHECK(run(options).from_cache == 1);
     trim_cache(folder.path, 0);

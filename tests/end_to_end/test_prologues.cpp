@@ -153,9 +153,9 @@ TEST_CASE("prologues: behind relu only the forward pass needs a mask of dropout"
             now = rewrite(now, phase);
         const Graph graph(now);
         std::vector<std::size_t> readers;
-        for (std::size_t i = 0; i < graph.size(); ++i)
+        for (NodeId i : graph.ids())
             if (graph.nodes()[i]->op->has(Trait::Random)) {
-                const std::vector<int>& casts = graph.users(static_cast<int>(i));
+                const std::vector<NodeId>& casts = graph.users(i);
                 readers.push_back(casts.size() == 1 ? graph.users(casts[0]).size() : 99);
             }
         return readers;

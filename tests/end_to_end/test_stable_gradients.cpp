@@ -228,21 +228,12 @@ std::vector<View> views(std::int64_t n) {
     return {{"slice", [](E e) { return e(0); }},
             {"rows", [n](E e) { return reshape(e(slice(0, 1)), {n}); }},
             {"transpose", [](E e) { return e.T()(all, 0); }},
-            {"reshape",
-             [n](E e) {
-                 return reshape(e, {2, 1, n})(0, 0);
-             }},
+            {"reshape", [n](E e) { return reshape(e, {2, 1, n})(0, 0); }},
             {"reversed twice",
              [](E e) { return e(all, slice(none, none, -1))(0, slice(none, none, -1)); }},
-            {"broadcast",
-             [n](E e) {
-                 return broadcast_to(e, {3, 2, n})(1, 0);
-             }},
+            {"broadcast", [n](E e) { return broadcast_to(e, {3, 2, n})(1, 0); }},
             {"take", [n](E e) { return e(0)(arange(n)); }},
-            {"dimshuffle",
-             [](E e) {
-                 return dimshuffle(e, {0, 'x', 1})(0, 0);
-             }},
+            {"dimshuffle", [](E e) { return dimshuffle(e, {0, 'x', 1})(0, 0); }},
             {"wider", [](E e) { return cast(e, DType::F64)(0); }}};
 }
 
@@ -368,7 +359,7 @@ TEST_CASE("stable gradients: softmax and its logarithm behind views, written out
             const L want = log_total(&x[0]) - x[1] + log_total(&x[4]) - x[6];
             CHECK(std::fabs(got[0].as_double() - static_cast<double>(want)) <= 8 * eps * 300);
             for (int k = 0; k < 8; ++k) {
-                const L p = std::exp(x[static_cast<std::size_t>(k)] - log_total(&x[k / 4 * 4]));
+                const L p = std::exp(x[k] - log_total(&x[k / 4 * 4]));
                 const L slope = p - (k == 1 || k == 6);
                 CAPTURE(k);
                 CHECK(std::fabs(static_cast<double>(got[1].as_double(k) - slope)) <=
@@ -385,14 +376,13 @@ TEST_CASE("stable gradients: a gradient is asked for at what a rule would pass o
     const std::vector<double> zs{-40, 0.5, 40}, ys{0, 0.25, 1};
     const auto got = f(Array(zs), Array(ys));
     for (int k = 0; k < 3; ++k) {
-        const L s = sigma(zs[static_cast<std::size_t>(k)]),
-                q = sigma(-zs[static_cast<std::size_t>(k)]);
-        const L yk = ys[static_cast<std::size_t>(k)];
+        const L s = sigma(zs[k]), q = sigma(-zs[k]);
+        const L yk = ys[k];
         const L by_p = -yk / s + (yk == 1 ? 0 : (1 - yk) / q), by_z = s - yk;
         CAPTURE(k);
         CHECK(got[0].as_double(k) == doctest::Approx(static_cast<double>(by_p)).epsilon(1e-12));
         for (const int which : {1, 2})
-            CHECK(got[static_cast<std::size_t>(which)].as_double(k) ==
+            CHECK(got[which].as_double(k) ==
                   doctest::Approx(static_cast<double>(yk == 1 ? -q : by_z)).epsilon(1e-12));
     }
     // No gradient flows through what is to be constant, although a rule would join it with the
@@ -421,10 +411,9 @@ TEST_CASE("softmax and its kin along an axis without elements") {
                              logsumexp(x, 1), grad(sum(logsumexp(x, 0)), x)}});
             const auto got = f(zeros(t, {0, 2}));
             for (const int k : {0, 1}) {
-                REQUIRE(got[static_cast<std::size_t>(k)].size() == 2);
+                REQUIRE(got[k].size() == 2);
                 for (int i = 0; i < 2; ++i)
-                    CHECK(got[static_cast<std::size_t>(k)].as_double(i) ==
-                          -std::numeric_limits<double>::infinity());
+                    CHECK(got[k].as_double(i) == -std::numeric_limits<double>::infinity());
             }
             CHECK(got[2].shape() == Sizes{0, 2});
             CHECK(got[3].shape() == Sizes{0, 2});

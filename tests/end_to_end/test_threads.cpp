@@ -149,7 +149,7 @@ TEST_CASE("threads: a fully-connected net in training") {
         const Expr cost =
             mean(categorical_crossentropy(p, y)) + 1e-4f * (sum(sqr(w1)) + sum(sqr(w2)));
         std::vector<std::int32_t> labels(200);
-        for (int k = 0; k < 200; ++k) labels[static_cast<std::size_t>(k)] = k % 10;
+        for (int k = 0; k < 200; ++k) labels[k] = k % 10;
         return train_steps({w1, b1, w2, b2}, cost, {x, y},
                            {random.normal({200, 300}, 0, 1), labels}, options);
     });
@@ -168,7 +168,7 @@ TEST_CASE("threads: a convolutional net in training, with dropout") {
         const Expr flat = flatten(h, 2) * stream.bernoulli({32, 512}, 0.5);
         const Expr cost = mean(categorical_crossentropy(softmax(dot(flat, w2)), y));
         std::vector<std::int32_t> labels(32);
-        for (int k = 0; k < 32; ++k) labels[static_cast<std::size_t>(k)] = k % 10;
+        for (int k = 0; k < 32; ++k) labels[k] = k % 10;
         return train_steps({w1, b1, w2}, cost, {x, y},
                            {random.normal({32, 3, 20, 20}, 0, 1), labels}, options);
     });

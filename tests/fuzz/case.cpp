@@ -57,8 +57,7 @@ Sizes sizes_of(const Expr& e, const std::vector<Expr>& inputs, const std::vector
         const Dim bound = d.bind([&](DimSymbol s) -> std::optional<Dim> {
             for (std::size_t k = 0; k < inputs.size(); ++k) {
                 if (inputs[k].node().id != s.variable) continue;
-                return s.axis < 0 ? Dim(values[k].as_int())
-                                  : Dim(values[k].shape()[static_cast<std::size_t>(s.axis)]);
+                return s.axis < 0 ? Dim(values[k].as_int()) : Dim(values[k].shape()[s.axis]);
             }
             return std::nullopt;
         });

@@ -14,7 +14,7 @@ int axis_of(Drawer& d, const Item& x) {
     return d.below(x.rank());
 }
 std::int64_t extent(const Item& x, int axis) {
-    return x.sizes[static_cast<std::size_t>(axis)];
+    return x.sizes[axis];
 }
 
 Axes some_axes(Drawer& d, const Item& x) {
@@ -47,8 +47,7 @@ Expr reduction(Drawer& d) {
 }
 
 SliceArg slice_of(Drawer& d, std::int64_t n) {
-    const std::int64_t step = std::vector<std::int64_t>{
-        1, 1, 2, 3, 7, -1, -1, -2, -5}[static_cast<std::size_t>(d.below(9))];
+    const std::int64_t step = std::vector<std::int64_t>{1, 1, 2, 3, 7, -1, -1, -2, -5}[d.below(9)];
     const auto bound = [&]() -> Bound {
         if (d.once_in(3)) return none;
         const std::int64_t b = d.below(2 * n + 3) - n - 1;
@@ -115,9 +114,7 @@ Expr movement(Drawer& d) {
         case 0: {
             std::vector<int> order;
             for (int k = 0; k < x.rank(); ++k) order.push_back(k);
-            for (int k = x.rank(); k > 1; --k)
-                std::swap(order[static_cast<std::size_t>(k - 1)],
-                          order[static_cast<std::size_t>(d.below(k))]);
+            for (int k = x.rank(); k > 1; --k) std::swap(order[k - 1], order[d.below(k)]);
             return transpose(x.e, order);
         }
         case 1: return flatten(x.e, 1 + d.below(x.rank() + 1));
@@ -130,15 +127,13 @@ Expr movement(Drawer& d) {
             Shape shape = x.e.shape();
             const std::int64_t n = extent(x, k);
             if (d.once_in(2) && k + 1 < x.rank()) {
-                shape[static_cast<std::size_t>(k)] =
-                    shape[static_cast<std::size_t>(k)] * shape[static_cast<std::size_t>(k) + 1];
+                shape[k] = shape[k] * shape[static_cast<std::size_t>(k) + 1];
                 shape.erase(shape.begin() + k + 1);
                 return reshape(x.e, shape);
             }
             for (const std::int64_t by : {2, 3, 4, 5, 7})
                 if (n > 0 && n % by == 0 && !d.once_in(3)) {
-                    shape[static_cast<std::size_t>(k)] =
-                        floordiv(shape[static_cast<std::size_t>(k)], by);
+                    shape[k] = floordiv(shape[k], by);
                     shape.insert(shape.begin() + k + d.below(2), Dim(by));
                     break;
                 }
@@ -147,8 +142,7 @@ Expr movement(Drawer& d) {
         case 5: {
             Shape shape = x.e.shape();
             for (int k = 0; k < x.rank(); ++k)
-                if (extent(x, k) == 1 && x.e.shape()[static_cast<std::size_t>(k)].is_const())
-                    shape[static_cast<std::size_t>(k)] = Dim(d.size());
+                if (extent(x, k) == 1 && x.e.shape()[k].is_const()) shape[k] = Dim(d.size());
             if (d.once_in(2)) shape.insert(shape.begin(), Dim(1 + d.below(4)));
             return broadcast_to(x.e, shape);
         }
@@ -182,7 +176,7 @@ Expr joined(Drawer& d) {
         case 1:
             for (int p = 0; p < 2 + d.below(3); ++p) {
                 Sizes sizes = x.sizes;
-                sizes[static_cast<std::size_t>(k)] = d.below(5);
+                sizes[k] = d.below(5);
                 parts.emplace_back(p == 1 ? x.e : d.fit(d.any(), sizes));
             }
             return concatenate(parts, k);
@@ -261,9 +255,7 @@ Expr with_literal(Drawer& d) {
             case 8: return e > v;
             case 9: return eq(e, v);
             case 10: return where(e > v, e, v);
-            case 11:
-                return pow(e, std::vector<double>{-1, 0, 0.5, 2, 3, -2,
-                                                  1.5}[static_cast<std::size_t>(d.below(7))]);
+            case 11: return pow(e, std::vector<double>{-1, 0, 0.5, 2, 3, -2, 1.5}[d.below(7)]);
             case 12: return mod(e, v);
             default: return floordiv(e, v);
         }

@@ -79,7 +79,7 @@ Expr with_documented_ties(const Expr& cost, Binding& leaves) {
         next += 2;
         const Axes axes(node->attrs.template get<Ints>("axes"));
         Sizes kept = x.sizes;
-        for (std::int64_t k : axes.list) kept[static_cast<std::size_t>(k)] = 1;
+        for (std::int64_t k : axes.list) kept[k] = 1;
         const auto leaf = [&](DType t, const Sizes& sizes) {
             return tensor(t, static_cast<int>(sizes.size()), "", sizes);
         };
@@ -192,8 +192,7 @@ std::optional<std::string> off_slope(const Case& c, const GradientOf& g, std::ui
         for (std::size_t l = 1; l < nearest; ++l) {
             long double sum = 0;
             for (std::int64_t k = 0; k < gradient.size(); ++k)
-                sum += rounded.values[0].f[static_cast<std::size_t>(k) * lanes + l] *
-                       direction[static_cast<std::size_t>(k)];
+                sum += rounded.values[0].f[static_cast<std::size_t>(k) * lanes + l] * direction[k];
             low = std::min(low, sum);
             high = std::max(high, sum);
         }

@@ -97,11 +97,8 @@ Drawer::Drawer(std::uint64_t seed, const DrawOptions& options)
             : once_in(8) ? options.elements * 6
                          : options.elements;
     if (large) sizes_.push_back(one_of(larger_sizes));
-    style_ =
-        options.floats_only
-            ? Plain
-            : std::vector<int>{
-                  Plain, Plain, Plain, Few, Few, Corners, Wild}[static_cast<std::size_t>(below(7))];
+    style_ = options.floats_only ? Plain : std::vector<int>{Plain, Plain,   Plain, Few,
+                                                            Few,   Corners, Wild}[below(7)];
     main_ = options.floats_only || once_in(2) ? DType::F64 : DType::F32;
 }
 
@@ -243,9 +240,7 @@ Item Drawer::beside(const Item& x) {
         bool fits = true;
         std::int64_t elements = 1;
         for (int k = 1; k <= std::max(i.rank(), x.rank()); ++k) {
-            const auto at = [&](const Item& t) {
-                return k > t.rank() ? 1 : t.sizes[static_cast<std::size_t>(t.rank() - k)];
-            };
+            const auto at = [&](const Item& t) { return k > t.rank() ? 1 : t.sizes[t.rank() - k]; };
             fits = fits && (at(i) == at(x) || at(i) == 1 || at(x) == 1);
             elements *= at(i) == 1 ? at(x) : at(i);
         }

@@ -38,7 +38,7 @@ class Drawer {
     double uniform(double low, double high);
     template <class T>
     const T& one_of(const std::vector<T>& all) {
-        return all[static_cast<std::size_t>(below(static_cast<std::int64_t>(all.size())))];
+        return all[below(static_cast<std::int64_t>(all.size()))];
     }
 
     std::int64_t size();

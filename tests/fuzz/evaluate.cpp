@@ -33,7 +33,8 @@ bool reads_values(const Index& e) {
 /// One nest, walked as it is written.
 class Walk {
   public:
-    Walk(const Nest& nest, std::vector<Wide*> buffers, Arithmetic& arithmetic, std::int64_t& work)
+    Walk(const Nest& nest, IdVector<loops::BufferId, Wide*> buffers, Arithmetic& arithmetic,
+         std::int64_t& work)
         : nest_(nest),
           buffers_(std::move(buffers)),
           arithmetic_(arithmetic),
@@ -100,7 +101,7 @@ class Walk {
 
     void load(ValueId id, const Instr& instr) {
         Slot& out = slots_[id];
-        const Wide& from = *buffers_[static_cast<std::size_t>(instr.target)];
+        const Wide& from = *buffers_[instr.buffer];
         const Slot* guard = instr.op == loops::Op::LoadIf ? &slots_[instr.args[0]] : nullptr;
         out.wild = guard ? guard->wild : Mask{0};
         out.faint = 0;
@@ -137,17 +138,15 @@ class Walk {
                     out.wild = out.faint = 0;
                     out.inexact = false;
                     continue;
-                case loops::Op::Acc:
-                    out = totals_[static_cast<std::size_t>(instr.target)];
-                    continue;
+                case loops::Op::Acc: out = totals_[instr.acc]; continue;
                 default: break;
             }
             std::array<const Slot*, 3> args{};
             std::array<const Instr*, 3> of{};
             for (int a = 0; a < loops::arity(instr.op); ++a) {
-                const ValueId k = instr.args[static_cast<std::size_t>(a)];
-                args[static_cast<std::size_t>(a)] = &slots_[k];
-                of[static_cast<std::size_t>(a)] = &nest_.values[k];
+                const ValueId k = instr.args[a];
+                args[a] = &slots_[k];
+                of[a] = &nest_.values[k];
             }
             arithmetic_.apply(instr, args, of, out);
         }
@@ -162,7 +161,7 @@ class Walk {
         terms_.assign(nest_.accumulators.size(), {});
         if (!nest_.accumulators.empty()) reduce_axis(0);
         totals_.clear();
-        for (std::size_t a = 0; a < terms_.size(); ++a) {
+        for (loops::AccId a : terms_.ids()) {
             const loops::Accumulator& acc = nest_.accumulators[a];
             const Instr& element = nest_.values[acc.element];
             totals_.push_back(arithmetic_.fold(acc.reduction, element, terms_[a]));
@@ -181,12 +180,12 @@ class Walk {
             return;
         }
         compute(elements_);
-        for (std::size_t a = 0; a < terms_.size(); ++a)
+        for (loops::AccId a : terms_.ids())
             terms_[a].push_back(slots_[nest_.accumulators[a].element]);
     }
 
     void store(const loops::StoreTo& s) {
-        Wide& to = *buffers_[static_cast<std::size_t>(s.buffer)];
+        Wide& to = *buffers_[s.buffer];
         const bool same = !reads_values(s.index);
         std::int64_t address = at(s.index, 0);
         Slot value = slots_[s.value];
@@ -226,15 +225,15 @@ class Walk {
     }
 
     const Nest& nest_;
-    std::vector<Wide*> buffers_;
+    IdVector<loops::BufferId, Wide*> buffers_;
     Arithmetic& arithmetic_;
     std::int64_t& work_;
     loops::Box vars_;
     IdVector<ValueId, Slot> slots_;
     IdVector<ValueId, char> per_lane_;
     std::vector<ValueId> elements_, results_;
-    std::vector<std::vector<Slot>> terms_;
-    std::vector<Slot> totals_;
+    IdVector<loops::AccId, std::vector<Slot>> terms_;
+    IdVector<loops::AccId, Slot> totals_;
     Mask failed_ = 0;
 };
 
@@ -322,7 +321,7 @@ namespace {
 using Values = std::unordered_map<const Node*, std::vector<Wide>>;
 
 const Wide& value_of(const Values& values, const Expr& e) {
-    return values.at(&e.node())[static_cast<std::size_t>(e.output())];
+    return values.at(&e.node())[e.output()];
 }
 
 // Copies elements [from, from + n) of one tensor to those of another, in the lanes of a mask.
@@ -369,11 +368,10 @@ class Evaluator {
             result.push_back(blank(root.dtype(), concrete(root.shape())));
             const LoweredNest lowered = lower_nest(
                 {&root, 1}, [](const Expr&) { return true; }, std::string(node->op->name));
-            std::vector<Wide*> buffers;
+            IdVector<loops::BufferId, Wide*> buffers;
             for (const Expr& b : lowered.buffers)
-                buffers.push_back(
-                    same(b, root) ? &result.back()
-                                  : &values.at(&b.node())[static_cast<std::size_t>(b.output())]);
+                buffers.push_back(same(b, root) ? &result.back()
+                                                : &values.at(&b.node())[b.output()]);
             failed_ =
                 static_cast<Mask>(failed_ | Walk(lowered.nest, buffers, arithmetic_, work_).run());
             if (node->inputs.size() == 2 && !noise_.exact)
@@ -531,8 +529,7 @@ Evaluation evaluate(std::span<const Expr> outputs, const Binding& leaves, const 
     }
     Evaluation out;
     out.failed = evaluator.failed();
-    for (const Expr& e : bound)
-        out.values.push_back(values.at(&e.node())[static_cast<std::size_t>(e.output())]);
+    for (const Expr& e : bound) out.values.push_back(values.at(&e.node())[e.output()]);
     return out;
 }
 

@@ -281,8 +281,7 @@ void Arithmetic::floats(const Instr& instr, std::span<const Slot* const> args,
         if (own) continue;
         // Beyond the range of long doubles nothing is known.
         bool finite = true;
-        for (int a = 0; a < arity; ++a)
-            finite = finite && std::isfinite(args[static_cast<std::size_t>(a)]->f[l]);
+        for (int a = 0; a < arity; ++a) finite = finite && std::isfinite(args[a]->f[l]);
         const auto bit = static_cast<Mask>(1 << l);
         if (finite && std::isinf(out.f[l]) &&
             (op == Op::Exp || op == Op::Expm1 || op == Op::Mul || op == Op::Add || op == Op::Sub ||

@@ -85,7 +85,7 @@ std::string dim(const Dim& d, const Case& c) {
             for (std::size_t k = 0; k < c.inputs.size(); ++k) {
                 if (c.inputs[k].node().id != s.variable) continue;
                 if (s.axis < 0) return Dim(c.values[k].as_int());
-                if (number) return Dim(c.values[k].shape()[static_cast<std::size_t>(s.axis)]);
+                if (number) return Dim(c.values[k].shape()[s.axis]);
                 return Dim::symbol(s, fmt::format("x{}.shape()[{}]", k, s.axis));
             }
             return std::nullopt;

@@ -109,7 +109,7 @@ Slot Arithmetic::fold(Reduction r, const Instr& element, std::span<const Slot> t
                                                        : Op::Min,
                                 t, v, x);
                 } else {
-                    const std::int64_t best = terms[static_cast<std::size_t>(v)].i[l];
+                    const std::int64_t best = terms[v].i[l];
                     if (r == Reduction::ArgMax ? x > best : x < best)
                         v = static_cast<std::int64_t>(k);
                 }

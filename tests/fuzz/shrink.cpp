@@ -291,8 +291,7 @@ class Shrinker {
         const auto number = [&](const Dim& d) {
             return d.bind([&](DimSymbol s) -> std::optional<Dim> {
                 if (s.variable != old.node().id) return std::nullopt;
-                return s.axis < 0 ? Dim(value.as_int())
-                                  : Dim(value.shape()[static_cast<std::size_t>(s.axis)]);
+                return s.axis < 0 ? Dim(value.as_int()) : Dim(value.shape()[s.axis]);
             });
         };
         Case c = rebuilt(

@@ -60,8 +60,7 @@ long double erfc_hazard_slope(long double x, int order) {
         for (int j = 0; j <= n; ++j) {
             const int rest = n - j;
             const long double slope = rest == 0 ? 2 * x : rest == 1 ? 2 : 0;
-            next += binomial * h[static_cast<std::size_t>(j)] *
-                    (h[static_cast<std::size_t>(rest)] - slope);
+            next += binomial * h[j] * (h[rest] - slope);
             binomial = binomial * rest / (j + 1);
         }
         h.push_back(next);

@@ -33,7 +33,7 @@ struct Case {
 inline bool close(const Array& got, const Values& expected, double tolerance) {
     if (got.size() != static_cast<std::int64_t>(expected.size())) return false;
     for (std::int64_t i = 0; i < got.size(); ++i) {
-        const double a = got.as_double(i), b = expected[static_cast<std::size_t>(i)];
+        const double a = got.as_double(i), b = expected[i];
         if (a == b || (std::isnan(a) && std::isnan(b))) continue;
         if (!(std::fabs(a - b) <= tolerance * (1 + std::fabs(b)))) return false;
     }

@@ -246,7 +246,7 @@ TEST_CASE("sums: variance of small noise on a large offset" *
                     const long double d = static_cast<long double>(p[i]) - m;
                     s += d * d;
                 }
-                right[static_cast<std::size_t>(row)] = s / static_cast<long double>(n);
+                right[row] = s / static_cast<long double>(n);
             }
             INFO("noise ", noise, " on ", n);
             CHECK(worst_error(on_all_levels({x}, var(x, 1), {v}), right, right) < 4 * f32_unit);
@@ -304,8 +304,7 @@ TEST_CASE("sums: products of matrices with a long inner axis" *
             first.assign(right.begin(), right.begin() + 1);
             CHECK(worst_error(on_all_levels({x, z}, dot(x(0), z(slice(0, n))), {a, row}), first,
                               first) <= bound);
-            for (std::int64_t i = 0; i < rows; ++i)
-                last.push_back(right[static_cast<std::size_t>(i * columns)]);
+            for (std::int64_t i = 0; i < rows; ++i) last.push_back(right[i * columns]);
             CHECK(worst_error(on_all_levels({x, z}, dot(x, z(slice(0, n))), {a, row}), last,
                               last) <= bound);
         }

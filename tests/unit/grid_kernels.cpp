@@ -24,7 +24,7 @@ std::int64_t quotient_up(std::int64_t a, std::int64_t b) {
 
 // sums[at] += sums[at + distance] for threads number < distance, from `distance` down to 1, a
 // barrier before each.
-void add_tree(GridKernel& g, std::vector<Stmt>& body, Barriers& barriers, int sums,
+void add_tree(GridKernel& g, std::vector<Stmt>& body, Barriers& barriers, BufferId sums,
               const Index& first, const Index& number, std::int64_t distance, Scope scope) {
     Kernel& k = g.kernel;
     for (; distance >= 1; distance /= 2) {
@@ -37,7 +37,7 @@ void add_tree(GridKernel& g, std::vector<Stmt>& body, Barriers& barriers, int su
 
 }  // namespace
 
-int GridKernel::input(std::string name, Sizes sizes) {
+BufferId GridKernel::input(std::string name, Sizes sizes) {
     std::vector<float> values;
     for (std::int64_t i = 0; i < count(sizes); ++i)
         values.push_back(static_cast<float>((i * 7 + 3) % 11 - 4));
@@ -45,16 +45,16 @@ int GridKernel::input(std::string name, Sizes sizes) {
     return kernel.add_buffer({std::move(name), DType::F32, std::move(sizes)});
 }
 
-int GridKernel::output(std::string name, Sizes sizes) {
+BufferId GridKernel::output(std::string name, Sizes sizes) {
     inputs.emplace_back(static_cast<std::size_t>(count(sizes)), -1.0F);
     return kernel.add_buffer({std::move(name), DType::F32, std::move(sizes)});
 }
 
-int GridKernel::shared(std::string name, Sizes sizes) {
+BufferId GridKernel::shared(std::string name, Sizes sizes) {
     return kernel.add_buffer({std::move(name), DType::F32, std::move(sizes), Space::Shared});
 }
 
-int GridKernel::registers(std::string name, Sizes sizes) {
+BufferId GridKernel::registers(std::string name, Sizes sizes) {
     return kernel.add_buffer({std::move(name), DType::F32, std::move(sizes), Space::Register});
 }
 
@@ -78,8 +78,8 @@ GridKernel transposition(std::int64_t rows, std::int64_t columns, int left_out) 
     GridKernel g("transposition");
     Kernel& k = g.kernel;
     Barriers barriers(left_out);
-    const int in = g.input("in", {rows, columns}), out = g.output("out", {columns, rows});
-    const int kept = g.shared("tile", {tile * (tile + 1)});
+    const BufferId in = g.input("in", {rows, columns}), out = g.output("out", {columns, rows});
+    const BufferId kept = g.shared("tile", {tile * (tile + 1)});
     const Var bx = k.add_var("bx", quotient_up(columns, tile)),
               by = k.add_var("by", quotient_up(rows, tile)), tx = k.add_var("tx", tile),
               ty = k.add_var("ty", tile);
@@ -107,8 +107,8 @@ GridKernel tree_reduction(std::int64_t n, int left_out) {
     Kernel& k = g.kernel;
     Barriers barriers(left_out);
     const std::int64_t blocks = quotient_up(n, threads);
-    const int in = g.input("in", {n}), out = g.output("out", {blocks});
-    const int sums = g.shared("sums", {threads});
+    const BufferId in = g.input("in", {n}), out = g.output("out", {blocks});
+    const BufferId sums = g.shared("sums", {threads});
     const Var b = k.add_var("b", blocks), t = k.add_var("t", threads);
     const Index i = Index::var(b) * threads + Index::var(t);
     std::vector<Stmt> body{
@@ -125,8 +125,8 @@ GridKernel warp_reduction(int left_out) {
     GridKernel g("warps");
     Kernel& k = g.kernel;
     Barriers barriers(left_out);
-    const int in = g.input("in", {4 * lanes}), out = g.output("out", {4});
-    const int sums = g.shared("sums", {2 * lanes});
+    const BufferId in = g.input("in", {4 * lanes}), out = g.output("out", {4});
+    const BufferId sums = g.shared("sums", {2 * lanes});
     const Var b = k.add_var("b", 2), w = k.add_var("w", 2), lane = k.add_var("lane", lanes);
     const Index l = Index::var(lane), warp = Index::var(b) * 2 + Index::var(w),
                 first = Index::var(w) * lanes;
@@ -143,10 +143,11 @@ GridKernel matrix_product(std::int64_t m, std::int64_t n, std::int64_t k_size, i
     GridKernel g("product");
     Kernel& k = g.kernel;
     Barriers barriers(left_out);
-    const int a = g.input("a", {m, k_size}), b = g.input("b", {k_size, n}),
-              c = g.output("c", {m, n});
-    const int tile_a = g.shared("tile_a", {tile, tile}), tile_b = g.shared("tile_b", {tile, tile});
-    const int acc = g.registers("acc", {1});
+    const BufferId a = g.input("a", {m, k_size}), b = g.input("b", {k_size, n}),
+                   c = g.output("c", {m, n});
+    const BufferId tile_a = g.shared("tile_a", {tile, tile}),
+                   tile_b = g.shared("tile_b", {tile, tile});
+    const BufferId acc = g.registers("acc", {1});
     const Var bx = k.add_var("bx", quotient_up(n, tile)),
               by = k.add_var("by", quotient_up(m, tile)), tx = k.add_var("tx", tile),
               ty = k.add_var("ty", tile), part = k.add_var("part", quotient_up(k_size, tile)),
@@ -185,10 +186,10 @@ GridKernel two_phases(std::int64_t n, int left_out) {
     GridKernel g("phases");
     Kernel& k = g.kernel;
     Barriers barriers(left_out);
-    const int in = g.input("in", {n}), partial = g.output("partial", {blocks}),
-              out = g.output("out", {1});
-    const int sums = g.shared("sums", {threads});
-    const int acc = g.registers("acc", {1});
+    const BufferId in = g.input("in", {n}), partial = g.output("partial", {blocks}),
+                   out = g.output("out", {1});
+    const BufferId sums = g.shared("sums", {threads});
+    const BufferId acc = g.registers("acc", {1});
     const std::int64_t steps = quotient_up(n, blocks * threads);
     const Var b = k.add_var("b", blocks), t = k.add_var("t", threads), s = k.add_var("s", steps),
               p = k.add_var("p", blocks);
@@ -219,8 +220,8 @@ GridKernel reversed_pieces(std::int64_t n, int left_out) {
     GridKernel g("pieces");
     Kernel& k = g.kernel;
     Barriers barriers(left_out);
-    const int in = g.input("in", {n}), out = g.output("out", {n});
-    const int piece = g.shared("piece", {size});
+    const BufferId in = g.input("in", {n}), out = g.output("out", {n});
+    const BufferId piece = g.shared("piece", {size});
     const Var b = k.add_var("b", quotient_up(n, size)), t = k.add_var("t", threads),
               from = k.add_var("from", lanes), to = k.add_var("to", lanes),
               rest = k.add_var("rest", lanes);

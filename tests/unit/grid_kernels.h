@@ -22,10 +22,10 @@ struct GridKernel {
     explicit GridKernel(std::string name) { kernel.name = std::move(name); }
 
     /// A parameter of small integers, whose sums and products are exact, or of -1.
-    int input(std::string name, Sizes sizes);
-    int output(std::string name, Sizes sizes);
-    int shared(std::string name, Sizes sizes);
-    int registers(std::string name, Sizes sizes);
+    loops::BufferId input(std::string name, Sizes sizes);
+    loops::BufferId output(std::string name, Sizes sizes);
+    loops::BufferId shared(std::string name, Sizes sizes);
+    loops::BufferId registers(std::string name, Sizes sizes);
     /// The loops of the grid, outermost first, around the program of a thread.
     void head(const std::vector<Head>& loops, std::vector<loops::Stmt> body);
 
@@ -67,7 +67,7 @@ inline bool has(const std::string& text, const std::string& part) {
 
 /// out[t] = 1 in blocks of 8 threads, with room for variations.
 struct Variation : GridKernel {
-    int out;
+    loops::BufferId out;
     loops::Var b, t, s;
     Variation() : GridKernel("odd") {
         out = output("out", {8});

@@ -23,7 +23,7 @@ struct Formed {
         std::vector<Value> in;
         for (const char* name : {"a", "b", "c"})
             in.push_back(nest.load(nest.add_buffer({name, DType::F32, {4}}), Index::var(i)));
-        const int out = nest.add_buffer({"out", DType::F32, {4}});
+        const BufferId out = nest.add_buffer({"out", DType::F32, {4}});
         const Value v = f(in[0], in[1], in[2]);
         nest.stores.push_back({out, Index::var(i), v.id, std::nullopt});
         form_fma(nest);

@@ -111,7 +111,7 @@ TEST_CASE("fusion: values of the same loops over the same elements are one group
     const auto x = matrix<float>("x", {64, 100}), y = matrix<float>("y", {64, 100});
     const Fused both = fused({sum(x, 1), sum(sqr(x) * y, 1), max(x, 1)});
     CHECK(both.groups() == 1);
-    CHECK(both.fusion.groups[0].roots.size() == 3);
+    CHECK(both.fusion.groups[GroupId(0)].roots.size() == 3);
     CHECK(fused({sum(x), prod(x)}).groups() == 1);
     CHECK(fused({x + y, x * y, tanh(y)}).groups() == 1);
     // A position comes with the extreme, but keeps sums from having lanes.
@@ -261,9 +261,8 @@ TEST_CASE("fusion: a layer is one kernel, softmax and its cost a few") {
         if (!s.kernel()) continue;
         for (const Part& part : s.kernel()->parts)
             for (const loops::StoreTo& store : part.nest.stores) {
-                const int slot = part.slots[static_cast<std::size_t>(store.buffer)];
-                written =
-                    written || p.slots[static_cast<std::size_t>(slot)].kind == Slot::Kind::Shared;
+                const SlotId slot = part.slots[store.buffer];
+                written = written || p.slots[slot].kind == Slot::Kind::Shared;
             }
     }
     CHECK(written);

@@ -19,14 +19,14 @@ struct Planted {
     explicit Planted(std::vector<Expr> outputs)
         : keep(outputs), graph(std::move(outputs)), fusion(fuse(graph, keep)) {}
 
-    std::size_t id(const Expr& e) const { return static_cast<std::size_t>(graph.id(e)); }
-    std::size_t group(const Expr& e) const {
-        std::size_t k = 0;
+    NodeId id(const Expr& e) const { return graph.id(e); }
+    GroupId group(const Expr& e) const {
+        GroupId k(0);
         while (!same(fusion.groups.at(k).roots.at(0), e)) ++k;
         return k;
     }
     void inline_value(const Expr& e) {
-        fusion.groups.erase(fusion.groups.begin() + static_cast<std::ptrdiff_t>(group(e)));
+        fusion.groups.erase(fusion.groups.begin() + group(e).number());
         fusion.is_stored[id(e)] = 0;
         fusion.reasons[id(e)].clear();
     }
@@ -74,16 +74,18 @@ TEST_CASE("fusion verifier: what is stored is stored once, with a reason, before
     const Layer layer;
     says(layer.with([&](Planted& p) { p.fusion.groups.erase(p.fusion.groups.begin()); }),
          "which no group before it stores");
-    says(layer.with([&](Planted& p) { std::swap(p.fusion.groups[0], p.fusion.groups[1]); }),
+    says(layer.with([&](Planted& p) {
+        std::swap(p.fusion.groups[GroupId(0)], p.fusion.groups[GroupId(1)]);
+    }),
          "which no group before it stores");
-    says(layer.with([&](Planted& p) { p.fusion.groups.push_back(p.fusion.groups[1]); }),
+    says(layer.with([&](Planted& p) { p.fusion.groups.push_back(p.fusion.groups[GroupId(1)]); }),
          "groups 1 and 3 store");
     says(layer.with([&](Planted& p) { p.fusion.groups.pop_back(); }),
          "neither stored nor computed");
     says(layer.with([&](Planted& p) { p.fusion.groups.emplace_back(); }), "stores nothing");
-    says(layer.with([&](Planted& p) { p.fusion.groups[2].roots = {layer.w}; }),
+    says(layer.with([&](Planted& p) { p.fusion.groups[GroupId(2)].roots = {layer.w}; }),
          "which is not stored by a kernel");
-    says(layer.with([&](Planted& p) { p.fusion.groups[2].roots = {layer.product}; }),
+    says(layer.with([&](Planted& p) { p.fusion.groups[GroupId(2)].roots = {layer.product}; }),
          "which is not stored by a kernel");
     says(layer.with([&](Planted& p) { p.fusion.reasons[p.id(layer.h)].clear(); }),
          "is stored without a reason");

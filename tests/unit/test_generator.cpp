@@ -47,7 +47,8 @@ TEST_CASE("generator: the seed decides everything") {
     CHECK(!Generator(1).normal({100}, 0, 1).equals(Generator(2).normal({100}, 0, 1)));
     Generator g(1);
     CHECK(!g.normal({100}, 0, 1).equals(g.normal({100}, 0, 1)));
-    CHECK(!Generator(1).uniform({100}, 0, 1).equals(Generator(1ull << 32 | 1).uniform({100}, 0, 1)));
+    CHECK(
+        !Generator(1).uniform({100}, 0, 1).equals(Generator(1ull << 32 | 1).uniform({100}, 0, 1)));
 }
 
 TEST_CASE("generator: moments and bounds") {
@@ -73,10 +74,9 @@ TEST_CASE("generator: a permutation has every number once and favours none") {
     auto order = g.permutation(1000);
     CHECK(!std::is_sorted(order.begin(), order.end()));
     std::sort(order.begin(), order.end());
-    for (std::int64_t i = 0; i < 1000; ++i) CHECK(order[static_cast<std::size_t>(i)] == i);
+    for (std::int64_t i = 0; i < 1000; ++i) CHECK(order[i] == i);
 
     std::array<int, 5> firsts{};
-    for (int round = 0; round < 10000; ++round)
-        ++firsts[static_cast<std::size_t>(g.permutation(5)[0])];
+    for (int round = 0; round < 10000; ++round) ++firsts[g.permutation(5)[0]];
     for (const int count : firsts) CHECK(std::abs(count - 2000) < 200);
 }

@@ -26,8 +26,8 @@ TEST_CASE("graph: every node comes after its inputs, once, and knows its users")
     const Expr h = tanh(dot(x, w)), y = h * h + sum(h);
     const Graph g({y, h, y});
     CHECK(g.outputs().size() == 3);
-    for (int i = 0; i < static_cast<int>(g.size()); ++i) {
-        const Node& n = *g.nodes()[static_cast<std::size_t>(i)];
+    for (NodeId i : g.ids()) {
+        const Node& n = *g.nodes()[i];
         CHECK(g.id(n) == i);
         for (const Expr& e : n.inputs) {
             CHECK(g.id(e) < i);

@@ -30,7 +30,7 @@ std::vector<InterpretOptions> all_orders() {
 /// What is in the last parameter after a run.
 std::vector<float> run(const GridKernel& k, const InterpretOptions& options) {
     std::vector<std::vector<float>> memory = k.inputs;
-    std::vector<void*> pointers;
+    IdVector<BufferId, void*> pointers;
     for (std::vector<float>& m : memory) pointers.push_back(m.data());
     const Failure f = interpret(k.kernel, pointers, options);
     CHECK(!f.failed);
@@ -59,7 +59,7 @@ void check_left_out(const std::function<GridKernel(int)>& make, int barriers,
             CAPTURE(message);
             CHECK(has(message, k.kernel.name + ": thread "));
             CHECK(has(message, "no barrier is between them"));
-            const auto& [a, b] = statements.at(static_cast<std::size_t>(left_out));
+            const auto& [a, b] = statements.at(left_out);
             CHECK(has(message, "'" + a));
             CHECK(has(message, "'" + b));
         }
@@ -75,7 +75,7 @@ TEST_CASE("grids: a transposition through padded shared memory") {
         std::vector<float> expected;
         for (std::int64_t c = 0; c < columns; ++c)
             for (std::int64_t r = 0; r < rows; ++r)
-                expected.push_back(k.inputs[0][static_cast<std::size_t>(r * columns + c)]);
+                expected.push_back(k.inputs[0][r * columns + c]);
         check_all_orders(k, expected);
     }
     check_left_out([](int left_out) { return transposition(7, 13, left_out); }, 1,
@@ -86,8 +86,7 @@ TEST_CASE("grids: a tree reduction") {
     for (const std::int64_t n : {1, 31, 32, 33, 1000}) {
         const GridKernel k = tree_reduction(n);
         std::vector<float> expected(k.inputs.back().size());
-        for (std::int64_t i = 0; i < n; ++i)
-            expected[static_cast<std::size_t>(i / 32)] += k.inputs[0][static_cast<std::size_t>(i)];
+        for (std::int64_t i = 0; i < n; ++i) expected[i / 32] += k.inputs[0][i];
         check_all_orders(k, expected);
         check_left_out([&](int left_out) { return tree_reduction(n, left_out); }, 5,
                        {{"sums[t] = %", "sums[t] = %"},
@@ -122,9 +121,7 @@ TEST_CASE("grids: a tiled product of matrices") {
         for (std::int64_t i = 0; i < m; ++i)
             for (std::int64_t j = 0; j < n; ++j)
                 for (std::int64_t l = 0; l < k; ++l)
-                    expected[static_cast<std::size_t>(i * n + j)] +=
-                        g.inputs[0][static_cast<std::size_t>(i * k + l)] *
-                        g.inputs[1][static_cast<std::size_t>(l * n + j)];
+                    expected[i * n + j] += g.inputs[0][i * k + l] * g.inputs[1][l * n + j];
         check_all_orders(g, expected);
     }
     // The second one keeps the next tile from overwriting this one.
@@ -161,7 +158,7 @@ TEST_CASE("grids: threads that load vectors") {
 TEST_CASE("grids: threads and blocks that write one element") {
     for (const bool of_blocks : {false, true}) {
         GridKernel k("clash");
-        const int out = k.output("out", {1});
+        const BufferId out = k.output("out", {1});
         const Var b = k.kernel.add_var("b", of_blocks ? 2 : 1),
                   t = k.kernel.add_var("t", of_blocks ? 1 : 2);
         k.head({{LoopKind::Grid, b, 0}, {LoopKind::Block, t, 0}},
@@ -178,8 +175,8 @@ TEST_CASE("grids: threads and blocks that write one element") {
 
 TEST_CASE("grids: shared memory belongs to a block, and begins unwritten") {
     GridKernel k("unwritten");
-    const int out = k.output("out", {2});
-    const int kept = k.shared("kept", {1});
+    const BufferId out = k.output("out", {2});
+    const BufferId kept = k.shared("kept", {1});
     const Var b = k.kernel.add_var("b", 2), t = k.kernel.add_var("t", 1);
     const Value first = eq(k.kernel.index(Index::var(b)), 0);
     k.head({{LoopKind::Grid, b, 0}, {LoopKind::Block, t, 0}},
@@ -196,8 +193,8 @@ TEST_CASE("grids: shared memory belongs to a block, and begins unwritten") {
 
 TEST_CASE("grids: a failing check is told, whatever the order") {
     GridKernel k("checked");
-    const int in = k.input("in", {12});
-    const int out = k.output("out", {12});
+    const BufferId in = k.input("in", {12});
+    const BufferId out = k.output("out", {12});
     const Var b = k.kernel.add_var("b", 3), t = k.kernel.add_var("t", 4);
     const Index i = Index::var(b) * 4 + Index::var(t);
     const Value v = k.kernel.load(in, i);
@@ -236,7 +233,7 @@ TEST_CASE("grids: threads that do not all come to a barrier") {
 TEST_CASE("grids: all dimensions, and blocks without threads of their own") {
     // out[i] counts through the blocks and threads of three dimensions each.
     GridKernel k("dimensions");
-    const int out = k.output("out", {2 * 3 * 2 * 2 * 2 * 3});
+    const BufferId out = k.output("out", {2 * 3 * 2 * 2 * 2 * 3});
     std::vector<Var> v;
     for (const std::int64_t extent : {2, 3, 2, 2, 2, 3})
         v.push_back(k.kernel.add_var("v" + std::to_string(v.size()), extent));
@@ -259,7 +256,7 @@ TEST_CASE("grids: all dimensions, and blocks without threads of their own") {
     CHECK(l.block_size == std::array<std::int64_t, 3>{3, 2, 2});
 
     GridKernel alone("alone");
-    const int single = alone.output("out", {5});
+    const BufferId single = alone.output("out", {5});
     const Var b = alone.kernel.add_var("b", 5);
     alone.head(
         {{LoopKind::Grid, b, 0}},

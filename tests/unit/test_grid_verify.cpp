@@ -69,9 +69,9 @@ TEST_CASE("verify: barriers stand where all threads of their scope come") {
               "odd: 'barrier of the block' in 'vector<4> for s in 0..3:'"));
 
     // What is read: of memory that all see at one place, or not.
-    const int flags = v.kernel.add_buffer({"flags", DType::Bool, {8}}),
-              own = v.kernel.add_buffer({"own", DType::Bool, {8}, Space::Private}),
-              kept = v.kernel.add_buffer({"kept", DType::Bool, {8}, Space::Shared});
+    const BufferId flags = v.kernel.add_buffer({"flags", DType::Bool, {8}}),
+                   own = v.kernel.add_buffer({"own", DType::Bool, {8}, Space::Private}),
+                   kept = v.kernel.add_buffer({"kept", DType::Bool, {8}, Space::Shared});
     CHECK(under(v.kernel.load(flags, 3), Scope::Grid) == "no error");
     CHECK(under(v.kernel.load(flags, Index::var(v.b)), Scope::Block) == "no error");
     CHECK(has(under(v.kernel.load(flags, Index::var(v.t)), Scope::Block), "answer differently"));
@@ -79,7 +79,7 @@ TEST_CASE("verify: barriers stand where all threads of their scope come") {
     CHECK(under(v.kernel.load(kept, 3), Scope::Block) == "no error");
     CHECK(has(under(v.kernel.load(kept, 3), Scope::Grid), "answer differently"));
     // At an address that is read.
-    const int places = v.kernel.add_buffer({"places", DType::I64, {8}});
+    const BufferId places = v.kernel.add_buffer({"places", DType::I64, {8}});
     const Value place = v.kernel.load(places, Index::var(v.t));
     CHECK(has(under(v.kernel.load(flags, Index::value(place.id)), Scope::Block),
               "answer differently"));
@@ -149,7 +149,7 @@ TEST_CASE("verify: what a machine can launch") {
 
 TEST_CASE("verify: addresses of shared memory, and under conditions") {
     Variation v;
-    const int kept = v.shared("kept", {8});
+    const BufferId kept = v.shared("kept", {8});
     const Value one = v.kernel.constant(DType::F32, 1.0);
     const auto write = [&](const Index& at) { return StoreTo{kept, at, one.id, {}}; };
     CHECK(v.of({write(Index::var(v.t))}) == "no error");
@@ -198,8 +198,8 @@ TEST_CASE("keys: dimensions, scopes, spaces and conditions tell kernels apart") 
 
 TEST_CASE("interpret: iterations of a parallel loop that meet") {
     GridKernel k("meeting");
-    const int in = k.input("in", {6}), out = k.output("out", {6});
-    const int own = k.registers("own", {1});
+    const BufferId in = k.input("in", {6}), out = k.output("out", {6});
+    const BufferId own = k.registers("own", {1});
     const Var i = k.kernel.add_var("i", 6), j = k.kernel.add_var("j", 6);
     const Index at = Index::var(i);
     const auto found = [&](std::vector<Stmt> body, Order order) {
@@ -242,8 +242,8 @@ TEST_CASE("interpret: iterations of a parallel loop that meet") {
 TEST_CASE("interpret: what an iteration keeps is gone in the next") {
     // own is written by the first iteration alone; the others must not see it.
     GridKernel k("kept");
-    const int out = k.output("out", {3});
-    const int own = k.registers("own", {1});
+    const BufferId out = k.output("out", {3});
+    const BufferId own = k.registers("own", {1});
     const Var i = k.kernel.add_var("i", 3);
     const Value first = eq(k.kernel.index(Index::var(i)), 0);
     k.kernel.body = {

@@ -136,9 +136,7 @@ TEST_CASE("index: random expressions keep their value, and stay in their range")
             switch (below(4)) {
                 case 0:
                     e = e + var(v) * c;
-                    expected = [=](const auto& at) {
-                        return before(at) + c * at[static_cast<std::size_t>(v)];
-                    };
+                    expected = [=](const auto& at) { return before(at) + c * at[v]; };
                     break;
                 case 1:
                     e = floordiv(e, d, extents);

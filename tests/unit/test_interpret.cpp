@@ -16,7 +16,7 @@ namespace {
 /// out[i] = in[i] + 1 over n elements, with room for variations.
 struct Example {
     Nest nest;
-    int in = -1, out = -1;
+    BufferId in, out;
     Var i;
 
     explicit Example(std::int64_t n, DType t = DType::F32) {
@@ -69,13 +69,13 @@ TEST_CASE("interpret: reductions of every kind, of NaN too") {
             INFO(std::string(name(r)));
             Nest nest;
             nest.name = "reduce";
-            const int in = nest.add_buffer({"in", DType::F32, {5}});
+            const BufferId in = nest.add_buffer({"in", DType::F32, {5}});
             const DType t = position ? DType::I32 : DType::F32;
-            const int out = nest.add_buffer({"out", t, {}});
+            const BufferId out = nest.add_buffer({"out", t, {}});
             const Var j = nest.add_var("j", 5);
             nest.reduce_axes = {j};
             nest.accumulators = {{r, nest.load(in, Index::var(j)).id, t}};
-            nest.stores.push_back({out, 0, nest.acc(0, t).id, std::nullopt});
+            nest.stores.push_back({out, 0, nest.acc(AccId(0), t).id, std::nullopt});
             verify(nest);
             std::vector<float> x = inputs[which];
             float f = -7;
@@ -115,7 +115,7 @@ TEST_CASE("interpret: the first failing check is told, and nothing is stored aft
 
 TEST_CASE("interpret: stores that combine") {
     Example e(6, DType::F64);
-    const int sums = e.nest.add_buffer({"sums", DType::F64, {2}});
+    const BufferId sums = e.nest.add_buffer({"sums", DType::F64, {2}});
     e.nest.sequential = true;
     const Index half = mod(Index::var(e.i), 2, e.nest.extents);
     e.nest.stores.push_back({sums, half, e.nest.load(e.in, Index::var(e.i)).id, Reduction::Sum});
@@ -146,7 +146,7 @@ TEST_CASE("verify: addresses that can leave their buffer") {
 
 TEST_CASE("verify: types") {
     Example e(4);
-    const int wide = e.nest.add_buffer({"wide", DType::F64, {4}});
+    const BufferId wide = e.nest.add_buffer({"wide", DType::F64, {4}});
     e.nest.stores.push_back(
         {wide, Index::var(e.i), e.nest.load(e.in, Index::var(e.i)).id, std::nullopt});
     CHECK(has(internal_error([&] { verify(e.nest); }), "store of another type to wide"));
@@ -173,7 +173,7 @@ TEST_CASE("verify: types") {
     Instr load;
     load.op = Op::Load;
     load.dtype = DType::F64;
-    load.target = h.in;
+    load.buffer = h.in;
     load.index = Index::var(h.i);
     h.store(cast(h.nest.append(load), DType::F32), Index::var(h.i));
     CHECK(has(internal_error([&] { verify(h.nest); }), "load of another type"));
@@ -183,7 +183,7 @@ TEST_CASE("verify: accumulators and loops out of place") {
     Example e(4);
     const Var j = e.nest.add_var("j", 3);
     e.nest.reduce_axes = {j};
-    const Value first = e.nest.acc(0, DType::F32);
+    const Value first = e.nest.acc(AccId(0), DType::F32);
     e.nest.accumulators = {{Reduction::Sum, e.nest.load(e.in, Index::var(j)).id, DType::F32},
                            {Reduction::Sum, (first + 1).id, DType::F32}};
     e.store(first, Index::var(e.i));

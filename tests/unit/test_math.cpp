@@ -68,7 +68,7 @@ std::vector<T> run(Op op, const std::vector<T>& x, const std::vector<T>& y) {
     std::vector<Value> args;
     for (int k = 0; k < arity(op); ++k)
         args.push_back(nest.load(nest.add_buffer({k == 0 ? "x" : "y", t, {n}}), Index::var(i)));
-    int out = nest.add_buffer({"out", t, {n}});
+    BufferId out = nest.add_buffer({"out", t, {n}});
     nest.stores.push_back({out, Index::var(i), nest.make(op, t, args).id, {}});
     expand_math(nest);
     CHECK_FALSE(has_transcendental(nest));
@@ -298,16 +298,16 @@ TEST_CASE("expand_math keeps the rest of a nest") {
     Var i = nest.add_var("i", m), j = nest.add_var("j", n);
     nest.axes = {i};
     nest.reduce_axes = {j};
-    int x = nest.add_buffer({"x", DType::F64, {m, n}});
-    int at = nest.add_buffer({"at", DType::I64, {m}});
-    int out = nest.add_buffer({"out", DType::F64, {m}});
+    BufferId x = nest.add_buffer({"x", DType::F64, {m, n}});
+    BufferId at = nest.add_buffer({"at", DType::I64, {m}});
+    BufferId out = nest.add_buffer({"out", DType::F64, {m}});
     Value element = exp(nest.load(x, Index::var(i) * n + Index::var(j)));
     nest.accumulators.push_back({Reduction::Sum, element.id, DType::F64});
     Value where = nest.load(at, Index::var(i));
     Value picked = nest.load(x, Index::var(i) * n + Index::value(where.id));
     Value ok = ge(where, 0.0) & lt(where, static_cast<double>(n));
     nest.checks.push_back({ok.id, 3, Index::var(i)});
-    Value result = log(nest.acc(0, DType::F64)) - picked;
+    Value result = log(nest.acc(AccId(0), DType::F64)) - picked;
     nest.stores.push_back({out, Index::var(i), result.id, {}});
     verify(nest);
 
@@ -336,8 +336,8 @@ TEST_CASE("a nest without transcendental functions stays as it is") {
     nest.name = "plain";
     Var i = nest.add_var("i", 4);
     nest.axes = {i};
-    int x = nest.add_buffer({"x", DType::F32, {4}});
-    int out = nest.add_buffer({"out", DType::F32, {4}});
+    BufferId x = nest.add_buffer({"x", DType::F32, {4}});
+    BufferId out = nest.add_buffer({"out", DType::F32, {4}});
     nest.stores.push_back({out, Index::var(i), (nest.load(x, Index::var(i)) + 1.0).id, {}});
     std::string before = to_string(nest);
     expand_math(nest);

@@ -29,20 +29,18 @@ KeepOrRecompute random_problem(std::mt19937& random, int n) {
     std::vector<std::vector<char>> reads(static_cast<std::size_t>(n));
     p.values.resize(static_cast<std::size_t>(n));
     for (int i = n - 1; i >= 0; --i) {
-        Value& v = p.values[static_cast<std::size_t>(i)];
+        Value& v = p.values[i];
         v.given = draw(random, 0, 4) == 0;
         v.store = draw(random, 0, 9) == 0 ? KeepOrRecompute::never : draw(random, 1, 40);
         v.compute = draw(random, 0, 9) == 0 && v.store != KeepOrRecompute::never
                         ? KeepOrRecompute::never
                         : draw(random, 0, 60);
         for (int u = i + 1; u < n; ++u)
-            if (!p.values[static_cast<std::size_t>(u)].given && draw(random, 0, 2) == 0)
-                v.readers.push_back(u);
+            if (!p.values[u].given && draw(random, 0, 2) == 0) v.readers.push_back(u);
         for (int k = 0; k < kernels; ++k) {
             bool through = false;
             for (int u : v.readers)
-                for (const auto& l : p.values[static_cast<std::size_t>(u)].loads)
-                    through |= l.kernel == k;
+                for (const auto& l : p.values[u].loads) through |= l.kernel == k;
             const bool always = draw(random, 0, 5) == 0;
             if (through || always) v.loads.push_back({k, draw(random, 1, 20), always});
         }
@@ -63,15 +61,14 @@ std::int64_t least(const KeepOrRecompute& p) {
 
 /// What a set of stored values costs: what all kernels load and store, and their arithmetic.
 /// Values are vectors of one length.
-std::int64_t cost_of(const Graph& g, const std::vector<char>& stored) {
+std::int64_t cost_of(const Graph& g, const IdVector<NodeId, char>& stored) {
     std::int64_t total = 0;
-    for (std::size_t i = 0; i < g.size(); ++i) {
+    for (NodeId i : g.ids()) {
         const Node& node = *g.nodes()[i];
         if (node.is_leaf() || !stored[i]) continue;
         const Expr root(g.nodes()[i]);
-        LoweredNest nest = lower_nest(
-            {&root, 1}, [&](const Expr& e) { return stored[static_cast<std::size_t>(g.id(e))]; },
-            "n");
+        LoweredNest nest =
+            lower_nest({&root, 1}, [&](const Expr& e) { return stored[g.id(e)]; }, "n");
         const std::int64_t n = elements(node);
         total += FusionCosts{}.nest;
         for (const Expr& e : nest.buffers)
@@ -95,9 +92,9 @@ Choice choose(const std::vector<Expr>& outputs) {
     c.graph = std::make_unique<Graph>(outputs);
     c.fusion = choose_stored(*c.graph, outputs);
     c.cost = c.least = cost_of(*c.graph, c.fusion.is_stored);
-    std::vector<char> stored(c.graph->size());
-    std::vector<std::size_t> open;
-    for (std::size_t i = 0; i < stored.size(); ++i) {
+    IdVector<NodeId, char> stored(c.graph->size());
+    std::vector<NodeId> open;
+    for (NodeId i : stored.ids()) {
         const Node& node = *c.graph->nodes()[i];
         stored[i] =
             node.is_leaf() || std::any_of(outputs.begin(), outputs.end(),
@@ -119,9 +116,8 @@ std::vector<Expr> random_outputs(std::mt19937& random) {
     for (int k = 0; k < 3; ++k) values.push_back(vector<float>("x", shape));
     values.push_back(vector<std::uint8_t>("u", shape));
     const auto any = [&] {
-        const Expr e = values[static_cast<std::size_t>(
-            draw(random, std::max(0, static_cast<int>(values.size()) - 5),
-                 static_cast<int>(values.size()) - 1))];
+        const Expr e = values[draw(random, std::max(0, static_cast<int>(values.size()) - 5),
+                                   static_cast<int>(values.size()) - 1)];
         return e.dtype() == DType::F32 ? e : cast(e, DType::F32) * 0.5f;
     };
     for (int k = 0; k < 7; ++k) switch (draw(random, 0, 5)) {

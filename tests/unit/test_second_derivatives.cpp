@@ -41,42 +41,41 @@ TEST_CASE("group order: merges exactly what does not need each other") {
         std::mt19937 random(seed);
         const int n = static_cast<int>(2 + random() % 12);
         std::vector<int> group(static_cast<std::size_t>(n));
-        for (int k = 0; k < n; ++k) group[static_cast<std::size_t>(k)] = k;
+        for (int k = 0; k < n; ++k) group[k] = k;
         GroupOrder order(static_cast<std::size_t>(n));
         std::vector<std::pair<int, int>> edges;
         for (int to = 1; to < n; ++to)
             for (int from = 0; from < to; ++from)
                 if (random() % 4 == 0) {
                     edges.emplace_back(from, to);
-                    order.add_edge(from, to);
+                    order.add_edge(GroupId(from), GroupId(to));
                 }
-        const auto of = [&](int k) { return group[static_cast<std::size_t>(k)]; };
+        const auto of = [&](int k) { return group[k]; };
         // Whether one group leads to another, by trying until nothing changes.
         const auto leads = [&](int a, int b) {
             std::vector<char> met(static_cast<std::size_t>(n), 0);
-            met[static_cast<std::size_t>(a)] = 1;
+            met[a] = 1;
             for (bool more = true; more;) {
                 more = false;
                 for (const auto& [from, to] : edges)
-                    if (met[static_cast<std::size_t>(of(from))] &&
-                        !met[static_cast<std::size_t>(of(to))]) {
-                        met[static_cast<std::size_t>(of(to))] = 1;
+                    if (met[of(from)] && !met[of(to)]) {
+                        met[of(to)] = 1;
                         more = true;
                     }
             }
-            return met[static_cast<std::size_t>(b)] != 0;
+            return met[b] != 0;
         };
         for (int tries = 0; tries < 30; ++tries) {
             const int a = of(static_cast<int>(random() % static_cast<unsigned>(n))),
                       b = of(static_cast<int>(random() % static_cast<unsigned>(n)));
             if (a == b) continue;
             const bool may = !leads(a, b) && !leads(b, a);
-            CHECK(order.independent(a, b) == may);
+            CHECK(order.independent(GroupId(a), GroupId(b)) == may);
             if (!may) continue;
-            order.merge(a, b);
+            order.merge(GroupId(a), GroupId(b));
             for (int& g : group)
                 if (g == b) g = a;
-            for (int k = 0; k < n; ++k) CHECK(order.find(k) == of(k));
+            for (int k = 0; k < n; ++k) CHECK(order.find(GroupId(k)) == GroupId(of(k)));
         }
     }
 }

@@ -20,8 +20,8 @@ namespace {
 /// The one nest of a program that consists of nothing else.
 loops::Nest only_nest(const Program& p) {
     REQUIRE(p.steps.size() == 1);
-    REQUIRE(p.steps[0].kernel());
-    return p.steps[0].kernel()->parts.at(0).nest;
+    REQUIRE(p.steps[StepId(0)].kernel());
+    return p.steps[StepId(0)].kernel()->parts.at(0).nest;
 }
 
 std::int64_t iterations(const loops::Nest& n, const std::vector<loops::Var>& vars) {
@@ -99,7 +99,7 @@ TEST_CASE("no rule needed: a mean divides its sum in the sum's kernel") {
     const auto x = matrix<float>("x", {16, 8});
     const loops::Nest n = only_nest(program({x}, {mean(x, 1)}));
     REQUIRE(n.accumulators.size() == 1);
-    CHECK(n.accumulators[0].reduction == loops::Reduction::Mean);
+    CHECK(n.accumulators.front().reduction == loops::Reduction::Mean);
     CHECK(n.values.size() == 2);  // a load, and the result
 }
 

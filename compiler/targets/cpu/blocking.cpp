@@ -31,14 +31,13 @@ std::vector<Var> default_order(const Nest& nest, const Tiling& t) {
         for (const auto* all : {&nest.axes, &nest.reduce_axes})
             for (Var v : *all)
                 if (i.index.uses(v)) n *= nest.extents[v];
-        return std::min(n, nest.buffers[static_cast<std::size_t>(i.target)].elements());
+        return std::min(n, nest.buffers[i.buffer].elements());
     };
     auto weight = [&](Var v) -> std::int64_t {
         if (nest.accumulators.empty()) return t.is_vector(v) ? 0 : 1;
         std::int64_t largest = 0;
         for (const Instr& i : nest.values)
-            if (i.target >= 0 && i.op != Op::Acc && i.index.uses(v))
-                largest = std::max(largest, walked(i));
+            if (i.buffer && i.index.uses(v)) largest = std::max(largest, walked(i));
         return largest;
     };
     std::stable_sort(axes.begin(), axes.end(), [&](Var a, Var b) { return weight(a) > weight(b); });

@@ -20,13 +20,13 @@ std::int64_t even_steps(std::int64_t trips, std::int64_t most) {
 
 }  // namespace
 
-DType Emitter::type_of_sum(std::size_t a) const {
+DType Emitter::type_of_sum(AccId a) const {
     const Accumulator& acc = nest_.accumulators[a];
     if (in_parts(a) && order_.exact) return DType::F64;
     return nest_.values[acc.element].dtype;
 }
 
-DType Emitter::type_of_part(std::size_t a) const {
+DType Emitter::type_of_part(AccId a) const {
     const Accumulator& acc = nest_.accumulators[a];
     const Instr& element = nest_.values[acc.element];
     // A mean of numbers that are read may be representable where the sum of a few is not.
@@ -35,16 +35,16 @@ DType Emitter::type_of_part(std::size_t a) const {
     return element.dtype;
 }
 
-Emitter::Statements Emitter::add_part(int best, const Index& slot, int sum, int error,
-                                      const Index& at) {
+Emitter::Statements Emitter::add_part(BufferId best, const Index& slot, BufferId sum,
+                                      BufferId error, const Index& at) {
     Value part = k_.load(best, slot);
-    if (error >= 0) return add_exactly(k_, part, sum, error, at);
+    if (error) return add_exactly(k_, part, sum, error, at);
     const Value old = k_.load(sum, at);
     if (part.dtype() != old.dtype()) part = cast(part, old.dtype());
     return {StoreTo{sum, at, (old + part).id, {}}};
 }
 
-Emitter::Statements Emitter::reduce(const std::vector<Local>& locals) {
+Emitter::Statements Emitter::reduce(const Locals& locals) {
     if (!in_chains()) return reduce_axis(0, locals);
     // The innermost loop of which a chain does not hold all iterations.
     std::int64_t additions = 1;
@@ -68,23 +68,23 @@ Emitter::Statements Emitter::reduce(const std::vector<Local>& locals) {
     return out;
 }
 
-Emitter::Statements Emitter::begin_parts(const std::vector<Local>& locals) {
+Emitter::Statements Emitter::begin_parts(const Locals& locals) {
     const bool partial = t_.lanes > 1 && t_.over_reduction;
-    std::vector<Local> parts(locals.size());
-    for (std::size_t a = 0; a < locals.size(); ++a)
+    Locals parts(locals.size());
+    for (AccId a : locals.ids())
         if (in_parts(a)) parts[a].best = locals[a].best;
     return over_elements([&](const Index& slot) { return initialise(parts, slot, partial); });
 }
 
-Emitter::Statements Emitter::end_parts(const std::vector<Local>& locals) {
+Emitter::Statements Emitter::end_parts(const Locals& locals) {
     const bool waits = phase_ == Phase::Accumulate;
     const auto add = [&](const Index& slot) {
         const Index at = waits ? waiting_tile_ * waiting_slots_ + slot : slot;
         Statements s;
-        for (std::size_t a = 0; a < locals.size(); ++a) {
+        for (AccId a : locals.ids()) {
             if (!in_parts(a)) continue;
-            const int sum = waits ? waiting_[a] : locals[a].sum,
-                      error = waits ? waiting_errors_[a] : locals[a].error;
+            const BufferId sum = waits ? waiting_[a] : locals[a].sum,
+                           error = waits ? waiting_errors_[a] : locals[a].error;
             append(s, add_part(locals[a].best, slot, sum, error, at));
         }
         return s;
@@ -97,7 +97,7 @@ Emitter::Statements Emitter::end_parts(const std::vector<Local>& locals) {
     });
 }
 
-Emitter::Statements Emitter::update_pairs(const std::vector<Local>& locals) {
+Emitter::Statements Emitter::update_pairs(const Locals& locals) {
     const std::int64_t elements = block_elements(block_size_), lanes = t_.lanes,
                        whole = elements / lanes, rest = elements % lanes;
     Statements out;
@@ -124,13 +124,12 @@ Emitter::Statements Emitter::update_pairs(const std::vector<Local>& locals) {
     return out;
 }
 
-Emitter::Statements Emitter::fold_group(const std::vector<Local>& locals, const Index& slot,
-                                        std::int64_t count,
+Emitter::Statements Emitter::fold_group(const Locals& locals, const Index& slot, std::int64_t count,
                                         const std::function<void(std::int64_t)>& go_to,
                                         const Index& lane, std::int64_t active) {
     Statements out;
-    for (std::size_t a = 0; a < locals.size(); ++a) {
-        if (locals[a].best < 0) continue;
+    for (AccId a : locals.ids()) {
+        if (!locals[a].best) continue;
         if (!is_float_sum(nest_.accumulators[a])) {
             for (std::int64_t k = 0; k < count; ++k) {
                 go_to(k);
@@ -147,14 +146,14 @@ Emitter::Statements Emitter::fold_group(const std::vector<Local>& locals, const 
             if (active >= 0 && active < t_.lanes)
                 element = select(lt(k_.index(lane), k_.constant(DType::I64, active)), element,
                                  literal(element, 0));
-            if (k_.buffers[static_cast<std::size_t>(locals[a].best)].dtype != element.dtype())
+            if (k_.buffers[locals[a].best].dtype != element.dtype())
                 element = cast(element, DType::F64);
             elements.push_back(element);
         }
         for (std::size_t apart = 1; apart < elements.size(); apart *= 2)
             for (std::size_t k = 0; k + apart < elements.size(); k += 2 * apart)
                 elements[k] = elements[k] + elements[k + apart];
-        const int part = locals[a].best;
+        const BufferId part = locals[a].best;
         if (in_elements()) {
             out.push_back(StoreTo{part, slot, elements[0].id, {}});
             append(out, add_part(part, slot, locals[a].sum, locals[a].error, slot));

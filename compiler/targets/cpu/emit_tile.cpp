@@ -21,11 +21,11 @@ Emitter::Statements Emitter::emit_tile() {
     bool partial = t_.lanes > 1 && t_.over_reduction;
     const bool at_once = short_window();
     parts_ = order_.in_parts && !at_once;
-    std::vector<Local> locals(nest_.accumulators.size());
-    for (std::size_t a = 0; a < locals.size(); ++a) {
-        if (best_of(nest_, static_cast<int>(a)) != static_cast<int>(a)) continue;
+    Locals locals(nest_.accumulators.size());
+    for (AccId a : locals.ids()) {
+        if (best_of(nest_, a) != a) continue;
         const Accumulator& acc = nest_.accumulators[a];
-        std::string n = std::to_string(a);
+        std::string n = std::to_string(a.number());
         Local& l = locals[a];
         const std::int64_t elements = partial ? slots * t_.lanes : slots;
         const DType wide = type_of_sum(a);
@@ -37,7 +37,7 @@ Emitter::Statements Emitter::emit_tile() {
             l.where = k_.add_buffer({"arg" + n, DType::I32, {slots}, Space::Register});
         const std::int64_t folded = (slots + 2 * t_.lanes - 1) / t_.lanes * t_.lanes;
         if (partial) l.total = k_.add_buffer({"sum" + n, wide, {folded}, Space::Register});
-        if (partial && l.error >= 0)
+        if (partial && l.error)
             l.total_error = k_.add_buffer({"sum_error" + n, wide, {folded}, Space::Register});
     }
     Statements out;
@@ -56,8 +56,7 @@ Emitter::Statements Emitter::emit_tile() {
     if (partial) append(out, combine_lanes(locals));
     auto results = [&](const Index& slot) {
         Cloner clone = cloner();
-        for (std::size_t a = 0; a < locals.size(); ++a)
-            clone.accs.push_back(result(locals, a, slot));
+        for (AccId a : locals.ids()) clone.accs.push_back(result(locals, a, slot));
         return clone;
     };
     auto finish = [&](const Index& slot) {
@@ -85,13 +84,13 @@ Emitter::Statements Emitter::emit_tile() {
         append(out, over_elements([&](const Index& slot) {
                    Cloner clone = results(slot);
                    const ValueId value = clone.store(nest_.stores[0]).value;
-                   return Statements{StoreTo{locals[0].best, slot, value, {}}};
+                   return Statements{StoreTo{locals.front().best, slot, value, {}}};
                }));
         append(out, over_elements([&](const Index& slot) {
                    StoreTo store = nest_.stores[0];
                    Cloner clone = cloner();
                    store.index = clone.index(store.index);
-                   store.value = k_.load(locals[0].best, slot).id;
+                   store.value = k_.load(locals.front().best, slot).id;
                    return Statements{store};
                }));
         return out;
@@ -120,40 +119,39 @@ bool Emitter::long_finish() const {
 
 // Lanes that are stored far apart would be taken out of their vectors one by one, in a copy of the
 // code for each.
-bool Emitter::scatters(const std::vector<Local>& locals) const {
+bool Emitter::scatters(const Locals& locals) const {
     constexpr std::int64_t few = 4;
     // More than a few instructions are better done for all lanes at once.
     constexpr std::size_t short_work = 12;
     if (needed(nest_, stored(nest_)).size() > short_work) return false;
     return lanes_are_spatial() && tile_count() * block_elements(block_size_) > few * t_.lanes &&
-           std::all_of(locals.begin(), locals.end(),
-                       [&](const Local& l) {
-                           return l.best >= 0 && l.where < 0 && (l.sum < 0 || !order_.exact);
-                       }) &&
+           std::all_of(
+               locals.begin(), locals.end(),
+               [&](const Local& l) { return l.best && !l.where && (!l.sum || !order_.exact); }) &&
            std::any_of(nest_.stores.begin(), nest_.stores.end(), [&](const StoreTo& s) {
                return std::abs(s.index.coefficient(t_.inner)) > few;
            });
 }
 
 // By loops, from a copy of the accumulators, which so stay in registers while they add up.
-Emitter::Statements Emitter::store_one_by_one(const std::vector<Local>& locals) {
+Emitter::Statements Emitter::store_one_by_one(const Locals& locals) {
     const std::int64_t elements = block_elements(block_size_),
                        padded = (elements + t_.lanes - 1) / t_.lanes * t_.lanes;
-    std::vector<int> results;
+    IdVector<AccId, BufferId> results;
     for (const Local& l : locals) {
-        const Buffer& best = k_.buffers[static_cast<std::size_t>(l.best)];
+        const Buffer& best = k_.buffers[l.best];
         results.push_back(k_.add_buffer(
             {"results" + std::to_string(results.size()), best.dtype, best.sizes, Space::Register}));
     }
     Statements out = over_elements([&](const Index& slot) {
         Statements s;
-        for (std::size_t a = 0; a < locals.size(); ++a)
+        for (AccId a : locals.ids())
             s.push_back(StoreTo{results[a], slot, k_.load(locals[a].all(), slot).id, {}});
         return s;
     });
     const auto finish = [&](const Index& slot) {
         Cloner clone = cloner();
-        for (int r : results) clone.accs.push_back(k_.load(r, slot));
+        for (BufferId r : results) clone.accs.push_back(k_.load(r, slot));
         return stores(clone);
     };
     const std::function<Statements(std::size_t, const Index&, const Index&)> tiles =
@@ -181,34 +179,31 @@ Emitter::Statements Emitter::store_one_by_one(const std::vector<Local>& locals) 
     return out;
 }
 
-bool Emitter::stores_wait(const std::vector<Local>& locals) const {
+bool Emitter::stores_wait(const Locals& locals) const {
     if (!lanes_are_spatial() || block_elements(block_size_) % t_.lanes == 0 || tile_count() == 1 ||
-        nest_.stores.size() != 1 || locals.size() != 1 || locals[0].where >= 0 ||
+        nest_.stores.size() != 1 || locals.size() != 1 || locals.front().where ||
         !nest_.checks.empty())
         return false;
     const StoreTo& s = nest_.stores[0];
     const ValueId root = s.value;
     const std::vector<ValueId> ids = needed(nest_, {&root, 1});
-    return !s.combine &&
-           k_.buffers[static_cast<std::size_t>(s.buffer)].dtype ==
-               k_.buffers[static_cast<std::size_t>(locals[0].best)].dtype &&
-           (locals[0].sum < 0 || !order_.exact) &&
+    return !s.combine && k_.buffers[s.buffer].dtype == k_.buffers[locals.front().best].dtype &&
+           (!locals.front().sum || !order_.exact) &&
            std::any_of(ids.begin(), ids.end(), [&](ValueId id) {
                const Instr& i = nest_.values[id];
                return i.op == Op::Load && i.index == s.index;  // the new value may take its place
            });
 }
 
-Emitter::Statements Emitter::initialise(const std::vector<Local>& locals, const Index& slot,
-                                        bool partial) {
+Emitter::Statements Emitter::initialise(const Locals& locals, const Index& slot, bool partial) {
     Statements s;
-    for (std::size_t a = 0; a < locals.size(); ++a) {
+    for (AccId a : locals.ids()) {
         const Local& l = locals[a];
-        if (l.best < 0) continue;
-        DType t = k_.buffers[static_cast<std::size_t>(l.all())].dtype;
+        if (!l.best) continue;
+        DType t = k_.buffers[l.all()].dtype;
         Value start = identity_value(k_, nest_.accumulators[a].reduction, t);
-        const auto set = [&](int buffer) {
-            if (buffer < 0) return;
+        const auto set = [&](BufferId buffer) {
+            if (!buffer) return;
             if (!partial) {
                 s.push_back(StoreTo{buffer, slot, start.id, {}});
                 return;
@@ -219,22 +214,22 @@ Emitter::Statements Emitter::initialise(const std::vector<Local>& locals, const 
         };
         set(l.all());
         set(l.error);
-        if (l.where >= 0)
+        if (l.where)
             s.push_back(StoreTo{l.where, slot, k_.constant(DType::I32, std::int64_t{0}).id, {}});
     }
     return s;
 }
 
-Emitter::Statements Emitter::exchange(const std::vector<Local>& locals, bool partial, bool back) {
+Emitter::Statements Emitter::exchange(const Locals& locals, bool partial, bool back) {
     auto move = [&](const Index& slot) {
         Statements s;
         const Index place = waiting_tile_ * waiting_slots_ + slot;
-        const auto swap = [&](int here, int waiting) {
-            if (here < 0) return;
+        const auto swap = [&](BufferId here, BufferId waiting) {
+            if (!here) return;
             s.push_back(back ? StoreTo{waiting, place, k_.load(here, slot).id, {}}
                              : StoreTo{here, slot, k_.load(waiting, place).id, {}});
         };
-        for (std::size_t a = 0; a < locals.size(); ++a) {
+        for (AccId a : locals.ids()) {
             // Chains are added to the sums where they wait.
             if (in_chains() && in_parts(a) && phase_ == Phase::Accumulate) continue;
             swap(locals[a].all(), waiting_[a]);
@@ -250,25 +245,25 @@ Emitter::Statements Emitter::exchange(const std::vector<Local>& locals, bool par
     });
 }
 
-Emitter::Statements Emitter::combine_lanes(const std::vector<Local>& locals) {
+Emitter::Statements Emitter::combine_lanes(const Locals& locals) {
     Statements s;
-    for (std::size_t a = 0; a < locals.size(); ++a)
+    for (AccId a : locals.ids())
         s.push_back(FoldLanes{locals[a].all(), locals[a].total, tile_count(), t_.lanes,
                               nest_.accumulators[a].reduction, locals[a].error,
                               locals[a].total_error});
     return s;
 }
 
-Value Emitter::result(const std::vector<Local>& locals, std::size_t a, const Index& slot) {
+Value Emitter::result(const Locals& locals, AccId a, const Index& slot) {
     const Local& l = locals[a];
-    if (l.where >= 0) return k_.load(l.where, slot);
-    const Local& shared = locals[static_cast<std::size_t>(best_of(nest_, static_cast<int>(a)))];
-    const bool partial = shared.total >= 0;
+    if (l.where) return k_.load(l.where, slot);
+    const Local& shared = locals[best_of(nest_, a)];
+    const bool partial = static_cast<bool>(shared.total);
     const Value sum = k_.load(partial ? shared.total : shared.all(), slot);
     const Accumulator& acc = nest_.accumulators[a];
     const bool mean = acc.reduction == Reduction::Mean;
     const std::int64_t count = reduced_elements(nest_);
-    if (shared.error < 0) {
+    if (!shared.error) {
         const Value all = mean ? sum / static_cast<double>(count) : sum;
         return all.dtype() == acc.dtype ? all : cast(all, acc.dtype);
     }
@@ -289,7 +284,7 @@ bool Emitter::short_window() const {
     return written_out(steps, needed(nest_, elements).size());
 }
 
-Emitter::Statements Emitter::window(const std::vector<Local>& locals, const Index& slot) {
+Emitter::Statements Emitter::window(const Locals& locals, const Index& slot) {
     std::int64_t steps = 1;
     for (Var v : nest_.reduce_axes) steps *= extent(v);
     auto go_to = [&](std::int64_t step) {
@@ -299,11 +294,11 @@ Emitter::Statements Emitter::window(const std::vector<Local>& locals, const Inde
         }
     };
     Statements out;
-    std::vector<Local> one_by_one = locals;
-    for (std::size_t a = 0; a < locals.size(); ++a) {
+    Locals one_by_one = locals;
+    for (AccId a : locals.ids()) {
         const Accumulator& acc = nest_.accumulators[a];
         const DType t = nest_.values[acc.element].dtype;
-        if (locals[a].best < 0 || locals[a].where >= 0 || !is_float(t) ||
+        if (!locals[a].best || locals[a].where || !is_float(t) ||
             (acc.reduction != Reduction::Max && acc.reduction != Reduction::Min))
             continue;
         std::vector<Value> elements;
@@ -314,7 +309,7 @@ Emitter::Statements Emitter::window(const std::vector<Local>& locals, const Inde
             elements.push_back(clone.value(acc.element));
         }
         out.push_back(StoreTo{locals[a].best, slot, extreme(acc.reduction, elements).id, {}});
-        one_by_one[a].best = -1;
+        one_by_one[a].best = {};
     }
     append(out, initialise(one_by_one, slot, false));
     for (std::int64_t step = 0; step < steps; ++step) {
@@ -336,7 +331,7 @@ Value Emitter::extreme(Reduction reduction, const std::vector<Value>& elements) 
     return select(numbers, best, nan);
 }
 
-Emitter::Statements Emitter::reduce_axis(std::size_t position, const std::vector<Local>& locals) {
+Emitter::Statements Emitter::reduce_axis(std::size_t position, const Locals& locals) {
     if (position == nest_.reduce_axes.size()) return update(locals);
     Var v = nest_.reduce_axes[position];
     if (chain_steps_ > 0 && position == chain_at_) {
@@ -375,12 +370,10 @@ Emitter::Statements Emitter::reduce_axis(std::size_t position, const std::vector
                   });
 }
 
-Emitter::Statements Emitter::update(const std::vector<Local>& locals) {
+Emitter::Statements Emitter::update(const Locals& locals) {
     if (t_.lanes == 1 || !t_.over_reduction)
         return over_elements([&](const Index& slot) {
-            if (in_elements())
-                return fold_group(
-                    locals, slot, 1, [](std::int64_t) {}, 0, -1);
+            if (in_elements()) return fold_group(locals, slot, 1, [](std::int64_t) {}, 0, -1);
             return fold(locals, slot, 0, -1);
         });
     if (order_.pairs) return update_pairs(locals);
@@ -431,17 +424,16 @@ bool Emitter::multiplies_lanes(const Instr& product) const {
            });
 }
 
-Emitter::Statements Emitter::fold(const std::vector<Local>& locals, const Index& slot,
-                                  const Index& lane, std::int64_t active) {
+Emitter::Statements Emitter::fold(const Locals& locals, const Index& slot, const Index& lane,
+                                  std::int64_t active) {
     Statements out;
-    for (std::size_t a = 0; a < locals.size(); ++a)
-        append(out, fold_one(locals, a, slot, lane, active));
+    for (AccId a : locals.ids()) append(out, fold_one(locals, a, slot, lane, active));
     return out;
 }
 
-Emitter::Statements Emitter::fold_one(const std::vector<Local>& locals, std::size_t a,
-                                      const Index& slot, const Index& lane, std::int64_t active) {
-    if (locals[a].best < 0) return {};
+Emitter::Statements Emitter::fold_one(const Locals& locals, AccId a, const Index& slot,
+                                      const Index& lane, std::int64_t active) {
+    if (!locals[a].best) return {};
     Cloner clone = cloner();
     read_panels(clone);
     Index position;

@@ -74,12 +74,15 @@ Emitter::Statements Emitter::emit_blocks(std::size_t position) {
     waiting_.clear();
     waiting_errors_.clear();
     parts_ = order_.in_parts;
-    for (std::size_t a = 0; a < nest_.accumulators.size(); ++a) {
+    for (AccId a : nest_.accumulators.ids()) {
         const DType t = type_of_sum(a);
         const Value start = identity_value(k_, nest_.accumulators[a].reduction, t);
         const auto wait = [&](const std::string& name) {
-            const int buffer = k_.add_buffer(
-                {name + std::to_string(a), t, {tiles * waiting_slots_}, Space::Private, true});
+            const BufferId buffer = k_.add_buffer({name + std::to_string(a.number()),
+                                                   t,
+                                                   {tiles * waiting_slots_},
+                                                   Space::Private,
+                                                   true});
             append(out, repeat("w", tiles * waiting_slots_ / t_.lanes, t_.lanes, 0,
                                LoopKind::Serial, [&](const Index& at) {
                                    return over_vectors(
@@ -90,7 +93,7 @@ Emitter::Statements Emitter::emit_blocks(std::size_t position) {
             return buffer;
         };
         waiting_.push_back(wait("waiting"));
-        waiting_errors_.push_back(keeps_errors(a) ? wait("waiting_error") : -1);
+        waiting_errors_.push_back(keeps_errors(a) ? wait("waiting_error") : BufferId());
     }
     waiting_tile_ = Index(0);
     const Range all = range(b_.cut);

@@ -142,26 +142,27 @@ class Emitter {
     // Runs body for each element slot of the tile, vectors included where the lanes are spatial.
     Statements over_elements(const std::function<Statements(const Index& slot)>& body);
 
-    // Buffers of an accumulator; best is -1 where it shares another's. Where a sum adds up in
+    // Buffers of an accumulator; none is best where it shares another's. Where a sum adds up in
     // parts, best holds one of them, `sum` those before it, and `error` what rounding lost, if it
     // is kept. Of lanes that are partial sums, total and total_error are what they fold into.
     struct Local {
-        int best = -1, where = -1, sum = -1, error = -1, total = -1, total_error = -1;
-        int all() const { return sum >= 0 ? sum : best; }
+        BufferId best, where, sum, error, total, total_error;
+        BufferId all() const { return sum ? sum : best; }
     };
+    using Locals = IdVector<AccId, Local>;
 
     Statements emit_tile();
 
     // A masked load that overlaps the vector of a masked store shortly before has to wait for it,
     // even where no element is shared: rows updated in place, with lanes to spare, are all computed
     // before the first is stored.
-    bool scatters(const std::vector<Local>& locals) const;
-    Statements store_one_by_one(const std::vector<Local>& locals);
-    bool stores_wait(const std::vector<Local>& locals) const;
+    bool scatters(const Locals& locals) const;
+    Statements store_one_by_one(const Locals& locals);
+    bool stores_wait(const Locals& locals) const;
 
     // Operands copied into panels for the loops from here on (packing.cpp).
     struct Panel {
-        int buffer = -1;
+        BufferId buffer;
         std::vector<std::pair<Var, Range>> axes;  // of its rows, outermost first
         Range lanes;                              // what it holds of the lanes' axis
         std::int64_t block = 1;                   // lanes of a row, padded; more are a panel beside
@@ -189,47 +190,48 @@ class Emitter {
     void read_panels(Cloner& clone);
 
     // Accumulators of one element.
-    Statements initialise(const std::vector<Local>& locals, const Index& slot, bool partial);
+    Statements initialise(const Locals& locals, const Index& slot, bool partial);
 
     // Accumulators from where they wait, or back there.
-    Statements exchange(const std::vector<Local>& locals, bool partial, bool back);
+    Statements exchange(const Locals& locals, bool partial, bool back);
 
-    Statements combine_lanes(const std::vector<Local>& locals);
+    Statements combine_lanes(const Locals& locals);
 
     // The result of accumulator a.
-    Value result(const std::vector<Local>& locals, std::size_t a, const Index& slot);
+    Value result(const Locals& locals, AccId a, const Index& slot);
 
-    Statements reduce_axis(std::size_t position, const std::vector<Local>& locals);
+    Statements reduce_axis(std::size_t position, const Locals& locals);
 
     // Do the accumulator's elements add up in parts, in the tile that is being made?
-    bool in_parts(std::size_t a) const { return parts_ && is_float_sum(nest_.accumulators[a]); }
+    bool in_parts(AccId a) const { return parts_ && is_float_sum(nest_.accumulators[a]); }
     bool in_chains() const { return parts_ && order_.chain > 0; }
     bool in_elements() const { return parts_ && order_.chain == 0; }
 
     // Of what type a sum's parts are added up, and of what type elements are, for one part.
-    DType type_of_sum(std::size_t a) const;
-    DType type_of_part(std::size_t a) const;
-    bool keeps_errors(std::size_t a) const {
+    DType type_of_sum(AccId a) const;
+    DType type_of_part(AccId a) const;
+    bool keeps_errors(AccId a) const {
         return in_parts(a) && order_.exact && nest_.accumulators[a].dtype == DType::F64;
     }
 
     // Adds best[slot], a part, to a sum and its errors, if there are any.
-    Statements add_part(int best, const Index& slot, int sum, int error, const Index& at);
+    Statements add_part(BufferId best, const Index& slot, BufferId sum, BufferId error,
+                        const Index& at);
 
     // All loops of the reduction.
-    Statements reduce(const std::vector<Local>& locals);
+    Statements reduce(const Locals& locals);
 
     // Sets the parts of sums to zero.
-    Statements begin_parts(const std::vector<Local>& locals);
+    Statements begin_parts(const Locals& locals);
 
     // Adds the parts to the sums: to those that wait, where the reduction is cut.
-    Statements end_parts(const std::vector<Local>& locals);
+    Statements end_parts(const Locals& locals);
 
     // Of lanes that are partial sums, the vectors of a block, added pairwise.
-    Statements update_pairs(const std::vector<Local>& locals);
+    Statements update_pairs(const Locals& locals);
 
     // `count` steps for one element of the tile; go_to sets the axes to one of them.
-    Statements fold_group(const std::vector<Local>& locals, const Index& slot, std::int64_t count,
+    Statements fold_group(const Locals& locals, const Index& slot, std::int64_t count,
                           const std::function<void(std::int64_t)>& go_to, const Index& lane,
                           std::int64_t active);
 
@@ -238,7 +240,7 @@ class Emitter {
     // steps load in common is loaded once.
     bool short_window() const;
     bool long_finish() const;
-    Statements window(const std::vector<Local>& locals, const Index& slot);
+    Statements window(const Locals& locals, const Index& slot);
 
     // The largest or smallest of a few floats, NaN where there is one. NaNs are looked for by
     // themselves: two comparisons an element, one of which serves two, instead of three in a row.
@@ -262,15 +264,15 @@ class Emitter {
     Statements result_prefetches();
 
     // One step of the reduction for every element of the tile.
-    Statements update(const std::vector<Local>& locals);
+    Statements update(const Locals& locals);
 
     bool multiplies_lanes(const Instr& product) const;
 
     // active >= 0: lanes from `active` on must leave their partial sum as it is.
-    Statements fold(const std::vector<Local>& locals, const Index& slot, const Index& lane,
+    Statements fold(const Locals& locals, const Index& slot, const Index& lane,
                     std::int64_t active);
-    Statements fold_one(const std::vector<Local>& locals, std::size_t a, const Index& slot,
-                        const Index& lane, std::int64_t active);
+    Statements fold_one(const Locals& locals, AccId a, const Index& slot, const Index& lane,
+                        std::int64_t active);
 
     const Nest& nest_;
     const Tiling& t_;
@@ -288,10 +290,10 @@ class Emitter {
     Phase phase_ = Phase::Whole;
     std::vector<Panel> panels_;  // as t_.packed
     bool packed_ = false;
-    std::vector<int> waiting_;         // scratch buffers, by accumulator
-    std::vector<int> waiting_errors_;  // the same of what rounding lost, or -1
-    std::int64_t waiting_slots_ = 0;   // elements of it a tile
-    Index waiting_tile_;               // number of the tile among those that wait
+    IdVector<AccId, BufferId> waiting_;         // scratch buffers
+    IdVector<AccId, BufferId> waiting_errors_;  // the same of what rounding lost, if it is kept
+    std::int64_t waiting_slots_ = 0;            // elements of it a tile
+    Index waiting_tile_;                        // number of the tile among those that wait
     Index block_start_;
     std::int64_t block_size_ = 1;
     std::vector<Index> tile_start_;

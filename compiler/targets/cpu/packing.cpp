@@ -25,8 +25,7 @@ std::int64_t round_up(std::int64_t n, std::int64_t to) {
 // Lanes that lie side by side, in rows of a long reduction that have few places in a cache.
 bool rows_collide(const Nest& nest, const Instr& load, Var lanes) {
     constexpr std::int64_t period = 4096, shared = 1024, many = 64;
-    const auto size = static_cast<std::int64_t>(
-        size_of(nest.buffers[static_cast<std::size_t>(load.target)].dtype));
+    const auto size = static_cast<std::int64_t>(size_of(nest.buffers[load.buffer].dtype));
     return load.index.coefficient(lanes) == 1 &&
            std::any_of(nest.reduce_axes.begin(), nest.reduce_axes.end(), [&](Var v) {
                const std::int64_t apart = load.index.coefficient(v) * size;
@@ -38,7 +37,7 @@ bool rows_collide(const Nest& nest, const Instr& load, Var lanes) {
 bool fits_panel(const Nest& nest, const Instr& load) {
     if (load.op != Op::Load) return false;
     if (std::any_of(nest.stores.begin(), nest.stores.end(),
-                    [&](const StoreTo& s) { return s.buffer == load.target; }))
+                    [&](const StoreTo& s) { return s.buffer == load.buffer; }))
         return false;
     // A panel covers what the loops walk: where the walk goes by values, that is not known.
     for (Var v : nest.extents.ids())
@@ -121,10 +120,10 @@ Nest with_panels(const Nest& nest, const Tiling& t) {
         };
         append(nest.reduce_axes);
         append(nest.axes);
-        Buffer b = nest.buffers[static_cast<std::size_t>(i.target)];
+        Buffer b = nest.buffers[i.buffer];
         b.sizes = {round_up(stride * lanes, t.block)};
         i.index = at;
-        i.target = out.add_buffer(std::move(b));
+        i.buffer = out.add_buffer(std::move(b));
     }
     return out;
 }
@@ -158,13 +157,13 @@ Emitter::Statements Emitter::pack() {
         p.rows = 1;
         for (const auto& [v, range] : p.axes) p.rows *= range.size;
         const std::int64_t elements = p.rows * round_up(p.lanes.size, p.block);
-        if (p.buffer < 0)
+        if (!p.buffer)
             p.buffer = k_.add_buffer({"panel" + std::to_string(k),
-                                      nest_.buffers[static_cast<std::size_t>(load.target)].dtype,
+                                      nest_.buffers[load.buffer].dtype,
                                       {elements},
                                       Space::Private,
                                       true});
-        std::int64_t& size = k_.buffers[static_cast<std::size_t>(p.buffer)].sizes[0];
+        std::int64_t& size = k_.buffers[p.buffer].sizes[0];
         size = std::max(size, elements);
         append(out, fill(p, load));
     }
@@ -248,7 +247,7 @@ Emitter::Statements Emitter::fill(const Panel& p, const Instr& load) {
             return over_vectors(n, [&](const Index& at, const Index&, std::int64_t) {
                 var(t_.inner) = lanes.start + lane + at;
                 Cloner clone = cloner();
-                const Value element = k_.load(load.target, clone.index(load.index));
+                const Value element = k_.load(load.buffer, clone.index(load.index));
                 return Statements{StoreTo{p.buffer, place(block, lane + at), element.id, {}}};
             });
         });
@@ -262,7 +261,7 @@ Emitter::Statements Emitter::fill(const Panel& p, const Instr& load) {
                     const std::int64_t stride = p.block * run.stride;
                     Cloner clone = cloner();
                     TransposeTile t;
-                    t.from = load.target;
+                    t.from = load.buffer;
                     t.at = clone.index(load.index);
                     t.from_stride = load.index.coefficient(t_.inner);
                     t.to = p.buffer;

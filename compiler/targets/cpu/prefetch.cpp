@@ -15,7 +15,7 @@ Emitter::Statements Emitter::prefetches(Var v) {
     for (ValueId id : nest_.values.ids()) {
         const Instr& i = nest_.values[id];
         if (!walks_far(nest_, t_, i, v) || t_.packs(id)) continue;
-        const Buffer& b = nest_.buffers[static_cast<std::size_t>(i.target)];
+        const Buffer& b = nest_.buffers[i.buffer];
         const auto size = static_cast<std::int64_t>(size_of(b.dtype));
         bool values = false;
         i.index.for_each_value([&](ValueId) { values = true; });
@@ -25,7 +25,7 @@ Emitter::Statements Emitter::prefetches(Var v) {
         for (std::int64_t p = 0; p < block_size_; p += line) {
             set_vector_axes(block_start_, p);
             Cloner clone = cloner();
-            out.push_back(PrefetchAt{i.target,
+            out.push_back(PrefetchAt{i.buffer,
                                      clone.index(i.index) + Index(i.index.coefficient(v) * ahead),
                                      blocks ? 2 : 1});
         }
@@ -38,7 +38,7 @@ Emitter::Statements Emitter::row_prefetches() {
     if (!t_.over_reduction || t_.outer) return out;
     for (const Instr& i : nest_.values) {
         if (i.op != Op::Load || i.index.coefficient(t_.inner) != 1) continue;
-        const Buffer& b = nest_.buffers[static_cast<std::size_t>(i.target)];
+        const Buffer& b = nest_.buffers[i.buffer];
         const auto size = static_cast<std::int64_t>(size_of(b.dtype));
         bool values = false;
         i.index.for_each_value([&](ValueId) { values = true; });
@@ -67,7 +67,7 @@ Emitter::Statements Emitter::row_prefetches() {
             for (std::int64_t p = 0; p < block_size_; p += t_.lanes) {
                 set_vector_axes(block_start_, p);
                 Cloner clone = cloner();
-                out.push_back(PrefetchAt{i.target, clone.index(i.index), 2});
+                out.push_back(PrefetchAt{i.buffer, clone.index(i.index), 2});
             }
         }
     }
@@ -80,7 +80,7 @@ Emitter::Statements Emitter::block_prefetches() {
     for (const Instr& i : nest_.values) {
         if (i.op != Op::Load || i.index.coefficient(t_.inner) != 1) continue;
         if (t_.outer && i.index.coefficient(t_.outer) != extent(t_.inner)) continue;
-        const Buffer& b = nest_.buffers[static_cast<std::size_t>(i.target)];
+        const Buffer& b = nest_.buffers[i.buffer];
         const auto size = static_cast<std::int64_t>(size_of(b.dtype));
         const std::int64_t line = std::max<std::int64_t>(1, 64 / size);
         const std::int64_t lines = (block_elements(block_size_) + line - 1) / line;
@@ -120,7 +120,7 @@ Emitter::Statements Emitter::block_prefetches() {
         for (std::int64_t row = 0; row < rows; ++row)
             for (std::int64_t q = 0; q < each; ++q)
                 out.push_back(PrefetchAt{
-                    i.target, next + Index(row * stride + q * line) + repeat_number * (each * line),
+                    i.buffer, next + Index(row * stride + q * line) + repeat_number * (each * line),
                     2});
     }
     return out;
@@ -133,7 +133,7 @@ Emitter::Statements Emitter::result_prefetches() {
     if (!lanes_are_spatial() || steps > short_sum) return {};
     std::vector<StoreTo> large;
     for (const StoreTo& s : nest_.stores) {
-        const Buffer& b = nest_.buffers[static_cast<std::size_t>(s.buffer)];
+        const Buffer& b = nest_.buffers[s.buffer];
         bool values = false;
         s.index.for_each_value([&](ValueId) { values = true; });
         const bool replaces =

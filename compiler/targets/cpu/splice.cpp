@@ -22,8 +22,8 @@ class Splicer {
 
     Kernel run() {
         k_.name = step_.name();
-        for (int slot : step_.slots) add_buffer(slot, false);
-        for (int slot : step_.scratch) add_buffer(slot, true);
+        for (SlotId slot : step_.slots) add_buffer(slot, false);
+        for (SlotId slot : step_.scratch) add_buffer(slot, true);
         Var block;
         if (step_.blocks > 1) block = k_.add_var("block", step_.blocks);
         if (block) block_ = Index::var(block);
@@ -43,28 +43,29 @@ class Splicer {
     }
 
   private:
-    void add_buffer(int slot, bool scratch) {
-        const Slot& s = program_.slots[static_cast<std::size_t>(slot)];
+    void add_buffer(SlotId slot, bool scratch) {
+        const Slot& s = program_.slots[slot];
         Buffer b{s.name, s.dtype, s.sizes, scratch ? Space::Private : Space::Parameter};
         if (scratch) b.sizes = {count(s.sizes) / step_.blocks};
         slots_.push_back(slot);
         k_.add_buffer(std::move(b));
     }
 
-    // The kernel's buffer for a slot. -1 for one that no part reads or writes: a nest keeps the
+    // The kernel's buffer for a slot. None for one that no part reads or writes: a nest keeps the
     // parameter of a value that simplifying its code has left without a use, the kernel does not.
-    int parameter(int slot) const {
-        const auto at = std::find(slots_.begin(), slots_.end(), slot);
-        return at == slots_.end() ? -1 : static_cast<int>(at - slots_.begin());
+    BufferId parameter(SlotId slot) const {
+        for (BufferId b : slots_.ids())
+            if (slots_[b] == slot) return b;
+        return {};
     }
 
     // Parts run one after the other: what one of them no longer needs serves the next, so that the
     // stack holds the panels of one part, not of all. Small locals are registers.
-    int add_local(const Part& p, Buffer local, const std::vector<int>& in_use) {
+    BufferId add_local(const Part& p, Buffer local, const IdVector<BufferId, BufferId>& in_use) {
         constexpr std::int64_t large = 4096;
         if (local.elements() >= large)
-            for (int b : large_locals_) {
-                Buffer& old = k_.buffers[static_cast<std::size_t>(b)];
+            for (BufferId b : large_locals_) {
+                Buffer& old = k_.buffers[b];
                 if (old.dtype != local.dtype || old.space != local.space ||
                     std::find(in_use.begin(), in_use.end(), b) != in_use.end())
                     continue;
@@ -73,7 +74,7 @@ class Splicer {
             }
         const bool keep = local.elements() >= large;
         local.name = fmt::format("{}_{}", p.nest.name, local.name);
-        const int added = k_.add_buffer(std::move(local));
+        const BufferId added = k_.add_buffer(std::move(local));
         if (keep) large_locals_.push_back(added);
         return added;
     }
@@ -89,15 +90,15 @@ class Splicer {
         Cloner clone(from, k_);
         clone.vars.resize(from.extents.size());
         if (cut) clone.vars[Var(0)] = block_;
-        for (std::size_t b = 0; b < from.buffers.size(); ++b) {
+        for (BufferId b : from.buffers.ids()) {
             Index shift;
             if (!from.buffers[b].is_parameter()) {
                 clone.buffers.push_back(add_local(p, from.buffers[b], clone.buffers));
             } else {
-                const int to = parameter(p.slots.at(b));
+                const BufferId to = parameter(p.slots.at(b));
                 clone.buffers.push_back(to);
-                if (to >= 0 && !k_.buffers[static_cast<std::size_t>(to)].is_parameter())
-                    shift = block_ * -k_.buffers[static_cast<std::size_t>(to)].elements();
+                if (to && !k_.buffers[to].is_parameter())
+                    shift = block_ * -k_.buffers[to].elements();
             }
             clone.shift.push_back(shift);
         }
@@ -107,59 +108,57 @@ class Splicer {
     }
 
     Stmt statement(const Stmt& s, Cloner& clone, const Kernel& from) {
-        return std::visit(
-            Cases{[&](const Loop& l) -> Stmt {
-                      const Var v = l.var;
-                      const Var own = k_.add_var(from.var_names[v], from.extents[v]);
-                      clone.vars[v] = Index::var(own);
-                      std::vector<Stmt> body;
-                      for (const Stmt& inner : l.body)
-                          body.push_back(statement(inner, clone, from));
-                      // The loop over blocks is the one that is cut over threads.
-                      const LoopKind kind =
-                          l.kind == LoopKind::Parallel ? LoopKind::Serial : l.kind;
-                      return Loop{own, kind, std::move(body), l.lanes, l.dimension};
-                  },
-                  [&](const If& i) -> Stmt {
-                      std::vector<Stmt> body;
-                      for (const Stmt& inner : i.body)
-                          body.push_back(statement(inner, clone, from));
-                      return If{clone.value(i.condition).id, std::move(body)};
-                  },
-                  [](const Barrier& b) -> Stmt { return b; },
-                  [&](const StoreTo& store) -> Stmt { return clone.store(store); },
-                  [&](const CheckThat& check) -> Stmt { return clone.check(check); },
-                  [&](FoldLanes f) -> Stmt {
-                      f.from = clone.buffer(f.from);
-                      f.to = clone.buffer(f.to);
-                      if (f.from_error >= 0) {
-                          f.from_error = clone.buffer(f.from_error);
-                          f.to_error = clone.buffer(f.to_error);
-                      }
-                      return f;
-                  },
-                  [&](TransposeTile t) -> Stmt {
-                      t.at = clone.index(t.at) + clone.shift[static_cast<std::size_t>(t.from)];
-                      t.from = clone.buffer(t.from);
-                      t.place = clone.index(t.place);
-                      t.to = clone.buffer(t.to);
-                      return t;
-                  },
-                  [&](PrefetchAt p) -> Stmt {
-                      p.index =
-                          clone.index(p.index) + clone.shift[static_cast<std::size_t>(p.buffer)];
-                      p.buffer = clone.buffer(p.buffer);
-                      return p;
-                  }},
-            s);
+        return std::visit(Cases{[&](const Loop& l) -> Stmt {
+                                    const Var v = l.var;
+                                    const Var own = k_.add_var(from.var_names[v], from.extents[v]);
+                                    clone.vars[v] = Index::var(own);
+                                    std::vector<Stmt> body;
+                                    for (const Stmt& inner : l.body)
+                                        body.push_back(statement(inner, clone, from));
+                                    // The loop over blocks is the one that is cut over threads.
+                                    const LoopKind kind =
+                                        l.kind == LoopKind::Parallel ? LoopKind::Serial : l.kind;
+                                    return Loop{own, kind, std::move(body), l.lanes, l.dimension};
+                                },
+                                [&](const If& i) -> Stmt {
+                                    std::vector<Stmt> body;
+                                    for (const Stmt& inner : i.body)
+                                        body.push_back(statement(inner, clone, from));
+                                    return If{clone.value(i.condition).id, std::move(body)};
+                                },
+                                [](const Barrier& b) -> Stmt { return b; },
+                                [&](const StoreTo& store) -> Stmt { return clone.store(store); },
+                                [&](const CheckThat& check) -> Stmt { return clone.check(check); },
+                                [&](FoldLanes f) -> Stmt {
+                                    f.from = clone.buffer(f.from);
+                                    f.to = clone.buffer(f.to);
+                                    if (f.from_error) {
+                                        f.from_error = clone.buffer(f.from_error);
+                                        f.to_error = clone.buffer(f.to_error);
+                                    }
+                                    return f;
+                                },
+                                [&](TransposeTile t) -> Stmt {
+                                    t.at = clone.index(t.at) + clone.shift[t.from];
+                                    t.from = clone.buffer(t.from);
+                                    t.place = clone.index(t.place);
+                                    t.to = clone.buffer(t.to);
+                                    return t;
+                                },
+                                [&](PrefetchAt p) -> Stmt {
+                                    p.index = clone.index(p.index) + clone.shift[p.buffer];
+                                    p.buffer = clone.buffer(p.buffer);
+                                    return p;
+                                }},
+                          s);
     }
 
     const KernelStep& step_;
     const Program& program_;
     const Machine& machine_;
     Kernel k_;
-    std::vector<int> slots_;  // by buffer of the kernel, scratch included
-    std::vector<int> large_locals_;
+    IdVector<BufferId, SlotId> slots_;  // of the kernel's buffers, scratch included
+    std::vector<BufferId> large_locals_;
     Index block_;
 };
 

@@ -29,7 +29,7 @@ std::optional<std::pair<Nest, Nest>> split_remainder(const Nest& nest, const Til
         return {};
     std::size_t widest = 4;
     for (const StoreTo& s : nest.stores)
-        widest = std::max(widest, size_of(nest.buffers[static_cast<std::size_t>(s.buffer)].dtype));
+        widest = std::max(widest, size_of(nest.buffers[s.buffer].dtype));
     const auto lanes =
         static_cast<std::int64_t>(static_cast<std::size_t>(machine.vector_bytes) / widest);
     // What full vectors would take.

@@ -52,7 +52,7 @@ TileCost::TileCost(const Nest& nest, const Machine& machine) : nest_(nest), m_(m
     // Lanes follow the widest type that is stored or accumulated; bytes are computed wider.
     std::size_t widest = 4;
     for (const StoreTo& s : nest.stores)
-        widest = std::max(widest, size_of(nest.buffers[static_cast<std::size_t>(s.buffer)].dtype));
+        widest = std::max(widest, size_of(nest.buffers[s.buffer].dtype));
     for (const Accumulator& a : nest.accumulators)
         widest = std::max(widest, size_of(nest.values[a.element].dtype));
     lanes_ = static_cast<int>(static_cast<std::size_t>(m_.vector_bytes) / widest);
@@ -284,15 +284,11 @@ double TileCost::work_of_vector(const Tiling& t, std::int64_t vectors) const {
         double distinct = 0;
         for (std::int64_t v = 0; v < vectors; ++v) {
             auto same = [&](std::int64_t u) {
-                if (!at.empty() &&
-                    !(at[static_cast<std::size_t>(u)] == at[static_cast<std::size_t>(v)]))
-                    return false;
+                if (!at.empty() && !(at[u] == at[v])) return false;
                 bool equal = true;
                 auto compare = [&](ValueId arg) {
                     const auto it = first.find(arg);
-                    equal =
-                        equal && (it == first.end() || it->second[static_cast<std::size_t>(u)] ==
-                                                           it->second[static_cast<std::size_t>(v)]);
+                    equal = equal && (it == first.end() || it->second[u] == it->second[v]);
                 };
                 for (ValueId a : operands(i)) compare(a);
                 i.index.for_each_value(compare);

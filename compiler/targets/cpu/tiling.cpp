@@ -203,7 +203,7 @@ std::string to_string(const Tiling& t, const Nest& nest) {
         out += fmt::format("; tile {} by {}", name(tile.axis), tile.size);
     for (ValueId id : t.packed) {
         const Instr& i = nest.values[id];
-        out += "; packs " + nest.buffers[static_cast<std::size_t>(i.target)].name;
+        out += "; packs " + nest.buffers[i.buffer].name;
     }
     return out + fmt::format("; about {:.0f} cycles", t.cycles);
 }

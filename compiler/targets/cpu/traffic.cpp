@@ -166,7 +166,7 @@ std::int64_t Traffic::values_of(const Index::Term& term) {
 }
 
 double Traffic::footprint(const Instr& load, const Box& box, bool occupied) const {
-    const Buffer& b = nest_.buffers[static_cast<std::size_t>(load.target)];
+    const Buffer& b = nest_.buffers[load.buffer];
     const auto size = static_cast<std::int64_t>(size_of(b.dtype));
     const std::map<std::int64_t, std::int64_t> counts = directions(load, box);
     const auto run = counts.find(1);
@@ -226,8 +226,7 @@ double Traffic::slowness(const Instr& load, const Blocking& b) const {
     constexpr double not_asked = 3;
     if (!asks_ahead(b)) return not_asked;
     const Box box = block_of(b);
-    const auto size = static_cast<std::int64_t>(
-        size_of(nest_.buffers[static_cast<std::size_t>(load.target)].dtype));
+    const auto size = static_cast<std::int64_t>(size_of(nest_.buffers[load.buffer].dtype));
     const double bytes = static_cast<double>(box[t_.inner] * size),
                  pieces = 1 + 0.25 * static_cast<double>(long_run) / bytes;
     return std::clamp(pieces, footprint(load, box) < enough_ahead ? 1.5 : 1, not_asked);
@@ -243,7 +242,7 @@ Box Traffic::block_of(const Blocking& b) const {
 }
 
 Machine as_found_by(const Program& program, const Machine& machine) {
-    std::vector<std::int64_t> walked(program.slots.size(), 0);
+    IdVector<SlotId, std::int64_t> walked(program.slots.size(), 0);
     for (const arete::Step& s : program.steps) {
         if (!s.kernel()) continue;
         for (const Part& p : s.kernel()->parts)
@@ -252,10 +251,9 @@ Machine as_found_by(const Program& program, const Machine& machine) {
                 for (const auto* axes : {&p.nest.axes, &p.nest.reduce_axes})
                     for (Var v : *axes)
                         if (varies(p.nest, *a.index, v)) n *= p.nest.extents[v];
-                const Buffer& b = p.nest.buffers[static_cast<std::size_t>(a.buffer)];
+                const Buffer& b = p.nest.buffers[a.buffer];
                 const auto bytes = static_cast<std::int64_t>(size_of(b.dtype));
-                auto& most =
-                    walked[static_cast<std::size_t>(p.slots[static_cast<std::size_t>(a.buffer)])];
+                auto& most = walked[p.slots[a.buffer]];
                 most = std::max(most, std::min(n, b.elements()) * bytes);
             }
     }
@@ -270,8 +268,7 @@ bool walks_far(const Nest& nest, const Tiling& t, const Instr& load, Var axis) {
     if (!load.index.uses(t.inner) || load.index.uses_nested(axis)) return false;
     for (const Tiling::Tile& x : t.tiles)
         if (load.index.uses(x.axis)) return false;
-    const auto size = static_cast<std::int64_t>(
-        size_of(nest.buffers[static_cast<std::size_t>(load.target)].dtype));
+    const auto size = static_cast<std::int64_t>(size_of(nest.buffers[load.buffer].dtype));
     return std::abs(load.index.coefficient(axis)) * size >= long_run && t.block * size < long_run;
 }
 

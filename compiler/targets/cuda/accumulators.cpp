@@ -39,14 +39,14 @@ Chains chains_of(const Nest& nest, std::int64_t steps, bool alone) {
     return {false, std::min(steps, reuses_operand(nest) ? of_products : of_others)};
 }
 
-int Accumulators::add(const char* what, std::size_t number, DType t, Space space,
-                      std::int64_t size) {
+BufferId Accumulators::add(const char* what, AccId number, DType t, Space space,
+                           std::int64_t size) {
     return k_.add_buffer({fmt::format("{}{}", what, number), t, {size}, space});
 }
 
 Accumulators::Accumulators(const Nest& nest, Kernel& kernel, Chains chains)
     : nest_(nest), k_(kernel), chains_(chains) {
-    for (std::size_t i = 0; i < nest.accumulators.size(); ++i) {
+    for (AccId i : nest.accumulators.ids()) {
         const Accumulator& a = nest.accumulators[i];
         const DType t = nest.values[a.element].dtype;
         State& s = states_.emplace_back();
@@ -65,13 +65,13 @@ bool Accumulators::in_chains() const {
 
 std::vector<Stmt> Accumulators::start() {
     std::vector<Stmt> out;
-    for (std::size_t i = 0; i < states_.size(); ++i) {
+    for (AccId i : states_.ids()) {
         const State& s = states_[i];
-        const DType t = k_.buffers[static_cast<std::size_t>(s.best)].dtype;
+        const DType t = k_.buffers[s.best].dtype;
         const Value first = identity_value(k_, nest_.accumulators[i].reduction, t);
         out.push_back(StoreTo{s.best, 0, first.id, {}});
-        if (s.error >= 0) out.push_back(StoreTo{s.error, 0, first.id, {}});
-        if (s.where >= 0)
+        if (s.error) out.push_back(StoreTo{s.error, 0, first.id, {}});
+        if (s.where)
             out.push_back(StoreTo{s.where, 0, k_.constant(DType::I32, std::int64_t{0}).id, {}});
     }
     return out;
@@ -79,7 +79,7 @@ std::vector<Stmt> Accumulators::start() {
 
 std::vector<Stmt> Accumulators::start_chain() {
     std::vector<Stmt> out;
-    for (std::size_t i = 0; i < states_.size(); ++i)
+    for (AccId i : states_.ids())
         if (const Accumulator& a = nest_.accumulators[i]; chained(a))
             out.push_back(StoreTo{states_[i].chain, 0, k_.constant(a.dtype, 0.0).id, {}});
     return out;
@@ -96,14 +96,14 @@ std::vector<Stmt> Accumulators::to_total(const State& s, const Accumulator& a, V
 
 std::vector<Stmt> Accumulators::fold(Cloner& clone, const Index& position) {
     std::vector<Stmt> out;
-    for (std::size_t i = 0; i < states_.size(); ++i) {
+    for (AccId i : states_.ids()) {
         const State& s = states_[i];
         const Accumulator& a = nest_.accumulators[i];
         const Value element = clone.value(a.element);
         if (!exact(a)) {
             append(out, accumulate(k_, a.reduction, element, s.best, s.where, 0, position));
         } else if (chained(a)) {
-            append(out, accumulate(k_, Reduction::Sum, element, s.chain, -1, 0, position));
+            append(out, accumulate(k_, Reduction::Sum, element, s.chain, {}, 0, position));
         } else if (a.dtype == DType::F32) {
             append(out, to_total(s, a, element));
         } else {
@@ -116,7 +116,7 @@ std::vector<Stmt> Accumulators::fold(Cloner& clone, const Index& position) {
 
 std::vector<Stmt> Accumulators::end_chain() {
     std::vector<Stmt> out;
-    for (std::size_t i = 0; i < states_.size(); ++i)
+    for (AccId i : states_.ids())
         if (const Accumulator& a = nest_.accumulators[i]; chained(a))
             append(out, to_total(states_[i], a, k_.load(states_[i].chain, 0)));
     return out;
@@ -132,11 +132,11 @@ Value Accumulators::result(const Accumulator& a, Value best, Value error, Value 
     return mean ? rounded_mean(best, error, count) : rounded_sum(best, error);
 }
 
-std::vector<Value> Accumulators::results() {
-    std::vector<Value> out;
-    for (std::size_t i = 0; i < states_.size(); ++i) {
+IdVector<AccId, Value> Accumulators::results() {
+    IdVector<AccId, Value> out;
+    for (AccId i : states_.ids()) {
         const State& s = states_[i];
-        const auto value = [&](int buffer) { return buffer < 0 ? Value{} : k_.load(buffer, 0); };
+        const auto value = [&](BufferId buffer) { return !buffer ? Value{} : k_.load(buffer, 0); };
         out.push_back(result(nest_.accumulators[i], value(s.best), value(s.error), value(s.where)));
     }
     return out;
@@ -144,12 +144,12 @@ std::vector<Value> Accumulators::results() {
 
 std::vector<Stmt> Accumulators::share(std::int64_t threads, const Index& own) {
     std::vector<Stmt> out;
-    for (std::size_t i = 0; i < states_.size(); ++i) {
+    for (AccId i : states_.ids()) {
         State& s = states_[i];
-        const auto to_shared = [&](int from, const char* what) {
-            if (from < 0) return -1;
-            const DType t = k_.buffers[static_cast<std::size_t>(from)].dtype;
-            const int to = add(what, i, t, Space::Shared, threads);
+        const auto to_shared = [&](BufferId from, const char* what) -> BufferId {
+            if (!from) return {};
+            const DType t = k_.buffers[from].dtype;
+            const BufferId to = add(what, i, t, Space::Shared, threads);
             out.push_back(StoreTo{to, own, k_.load(from, 0).id, {}});
             return to;
         };
@@ -182,30 +182,30 @@ std::vector<Stmt> Accumulators::fold_extreme(const State& s, Reduction r, const 
 
 std::vector<Stmt> Accumulators::fold_shared(const Index& own, const Index& other) {
     std::vector<Stmt> out;
-    for (std::size_t i = 0; i < states_.size(); ++i) {
+    for (AccId i : states_.ids()) {
         const State& s = states_[i];
         const Accumulator& a = nest_.accumulators[i];
         const Value term = k_.load(s.shared_best, other);
         if (finds_position(a.reduction)) {
             append(out, fold_extreme(s, a.reduction, own, other));
-        } else if (s.shared_error >= 0) {
+        } else if (s.shared_error) {
             out.push_back(
                 StoreTo{s.shared_error, own, k_.load(s.shared_error, other).id, Reduction::Sum});
             append(out, add_exactly(k_, term, s.shared_best, s.shared_error, own));
         } else if (exact(a)) {
             out.push_back(StoreTo{s.shared_best, own, term.id, Reduction::Sum});
         } else {
-            append(out, accumulate(k_, a.reduction, term, s.shared_best, -1, own, 0));
+            append(out, accumulate(k_, a.reduction, term, s.shared_best, {}, own, 0));
         }
     }
     return out;
 }
 
-std::vector<Value> Accumulators::shared_results(const Index& at) {
-    std::vector<Value> out;
-    for (std::size_t i = 0; i < states_.size(); ++i) {
+IdVector<AccId, Value> Accumulators::shared_results(const Index& at) {
+    IdVector<AccId, Value> out;
+    for (AccId i : states_.ids()) {
         const State& s = states_[i];
-        const auto value = [&](int buffer) { return buffer < 0 ? Value{} : k_.load(buffer, at); };
+        const auto value = [&](BufferId buffer) { return !buffer ? Value{} : k_.load(buffer, at); };
         out.push_back(result(nest_.accumulators[i], value(s.shared_best), value(s.shared_error),
                              value(s.shared_where)));
     }

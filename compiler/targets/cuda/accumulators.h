@@ -31,7 +31,7 @@ class Accumulators {
     std::vector<Stmt> start_chain();
     std::vector<Stmt> end_chain();
     /// The results of this thread alone, for Cloner::accs.
-    std::vector<Value> results();
+    IdVector<AccId, Value> results();
 
     /// The same in memory that a block shares: adds buffers of so many threads, and puts the
     /// thread's own results to its place there.
@@ -39,22 +39,22 @@ class Accumulators {
     /// Folds what is at `other` into what is at `own`.
     std::vector<Stmt> fold_shared(const Index& own, const Index& other);
     /// The results that are at a place.
-    std::vector<Value> shared_results(const Index& at);
+    IdVector<AccId, Value> shared_results(const Index& at);
 
   private:
-    // Buffers, -1 where there is none.
+    // Buffers, where there are such.
     struct State {
-        int best = -1;   // the value so far
-        int where = -1;  // the position of it
-        int error = -1;  // what rounding lost of it
-        int chain = -1;  // the sum of the chain
-        int shared_best = -1, shared_where = -1, shared_error = -1;
+        BufferId best;   // the value so far
+        BufferId where;  // the position of it
+        BufferId error;  // what rounding lost of it
+        BufferId chain;  // the sum of the chain
+        BufferId shared_best, shared_where, shared_error;
     };
     bool exact(const Accumulator& a) const { return is_float_sum(a) && !chains_.plain; }
     bool chained(const Accumulator& a) const {
         return exact(a) && a.reduction == Reduction::Sum && chains_.length > 1;
     }
-    int add(const char* what, std::size_t number, DType t, Space space, std::int64_t size);
+    BufferId add(const char* what, AccId number, DType t, Space space, std::int64_t size);
     std::vector<Stmt> to_total(const State& s, const Accumulator& a, Value term);
     std::vector<Stmt> fold_extreme(const State& s, Reduction r, const Index& own,
                                    const Index& other);
@@ -63,7 +63,7 @@ class Accumulators {
     const Nest& nest_;
     Kernel& k_;
     Chains chains_;
-    std::vector<State> states_;
+    IdVector<AccId, State> states_;
 };
 
 }  // namespace arete::cuda

@@ -27,7 +27,7 @@ bool is_check(const Stmt& s) {
 bool is_barrier(const Stmt& s) {
     return s.get_if<Barrier>() != nullptr;
 }
-bool stores(const std::vector<Stmt>& body, int buffer) {
+bool stores(const std::vector<Stmt>& body, BufferId buffer) {
     return std::any_of(body.begin(), body.end(), [&](const Stmt& s) {
         if (const auto* to = s.get_if<StoreTo>()) return to->buffer == buffer;
         if (const auto* l = s.get_if<Loop>()) return stores(l->body, buffer);
@@ -54,9 +54,8 @@ class KernelPrinter {
         e.shared_bytes = shared_bytes_;
         e.barriers = has(k_.body, is_barrier);
         e.status = has(k_.body, is_check);
-        for (std::size_t b = 0; b < k_.buffers.size(); ++b)
-            if (k_.buffers[b].is_parameter())
-                e.writes += stores(k_.body, static_cast<int>(b)) ? '1' : '0';
+        for (BufferId b : k_.buffers.ids())
+            if (k_.buffers[b].is_parameter()) e.writes += stores(k_.body, b) ? '1' : '0';
         return e;
     }
 
@@ -81,12 +80,12 @@ class KernelPrinter {
         out_ += fmt::format("// {}{}{}\n", k_.name, lines_.empty() ? "" : ": ", lines_);
         if (!k_.comment.empty()) out_ += fmt::format("// {}\n", k_.comment);
         std::vector<std::string> parameters;
-        for (std::size_t b = 0; b < k_.buffers.size(); ++b) {
+        for (BufferId b : k_.buffers.ids()) {
             const Buffer& buffer = k_.buffers[b];
             if (!buffer.is_parameter()) continue;
-            parameters.push_back(fmt::format(
-                "{}{}* __restrict__ {}", stores(k_.body, static_cast<int>(b)) ? "" : "const ",
-                memory_type(buffer.dtype), values_.buffer_name(static_cast<int>(b))));
+            parameters.push_back(fmt::format("{}{}* __restrict__ {}",
+                                             stores(k_.body, b) ? "" : "const ",
+                                             memory_type(buffer.dtype), values_.buffer_name(b)));
         }
         if (has(k_.body, is_check)) parameters.push_back("arete_status* status");
         out_ += fmt::format("extern \"C\" __global__ void __launch_bounds__({})\n{}({}) {{\n",
@@ -110,9 +109,9 @@ class KernelPrinter {
     }
 
     void buffers() {
-        for (std::size_t b = 0; b < k_.buffers.size(); ++b) {
+        for (BufferId b : k_.buffers.ids()) {
             const Buffer& buffer = k_.buffers[b];
-            const std::string name = values_.buffer_name(static_cast<int>(b));
+            const std::string name = values_.buffer_name(b);
             const std::int64_t n = buffer.elements();
             switch (buffer.space) {
                 case Space::Parameter: break;
@@ -187,7 +186,7 @@ class KernelPrinter {
 
     void store(const StoreTo& to, const std::string& value) {
         const std::string at = values_.address(to.buffer, to.index);
-        const DType t = k_.buffers[static_cast<std::size_t>(to.buffer)].dtype;
+        const DType t = k_.buffers[to.buffer].dtype;
         if (!to.combine) return line(fmt::format("{} = {};", at, value));
         const Op op = *to.combine == Reduction::Sum || *to.combine == Reduction::Mean ? Op::Add
                       : *to.combine == Reduction::Prod                                ? Op::Mul
@@ -218,14 +217,14 @@ class ProgramPrinter {
   private:
     void steps(const Program& program) {
         for (const Step& s : program.steps) {
-            out_.steps.push_back(s.kernel() ? kernel(*s.kernel(), s.lines) : -1);
+            out_.steps.push_back(s.kernel() ? kernel(*s.kernel(), s.lines) : LaunchId());
             for (const Program& body : s.bodies()) steps(body);
         }
     }
 
-    int kernel(const KernelStep& step, std::string_view lines) {
+    LaunchId kernel(const KernelStep& step, std::string_view lines) {
         const std::string key = loops::key(step.kernel);
-        const auto [it, fresh] = known_.try_emplace(key, static_cast<int>(out_.kernels.size()));
+        const auto [it, fresh] = known_.try_emplace(key, out_.kernels.size());
         if (!fresh) return it->second;
         const std::string name =
             fmt::format("{}_k{}_{}", prefix_, it->second, identifier(step.kernel.name));
@@ -236,7 +235,7 @@ class ProgramPrinter {
     }
 
     std::string prefix_;
-    std::unordered_map<std::string, int> known_;
+    std::unordered_map<std::string, LaunchId> known_;
     Source out_;
 };
 

@@ -77,9 +77,9 @@ std::string_view suffix(DType t) {
 }
 
 // Which buffers does some statement write?
-void written(const std::vector<Stmt>& body, std::vector<bool>& out) {
+void written(const std::vector<Stmt>& body, IdVector<BufferId, char>& out) {
     for (const Stmt& s : body) {
-        if (const auto* to = s.get_if<StoreTo>()) out[static_cast<std::size_t>(to->buffer)] = true;
+        if (const auto* to = s.get_if<StoreTo>()) out[to->buffer] = 1;
         if (const auto* l = s.get_if<Loop>()) written(l->body, out);
         if (const auto* i = s.get_if<If>()) written(i->body, out);
     }
@@ -92,12 +92,11 @@ bool is_parenthesised(const std::string& s) {
 }  // namespace
 
 ValuePrinter::ValuePrinter(const Kernel& kernel) : k_(kernel), fixed_(kernel.values.size(), 1) {
-    std::vector<bool> changes(k_.buffers.size(), false);
+    IdVector<BufferId, char> changes(k_.buffers.size(), 0);
     written(k_.body, changes);
     for (ValueId id : k_.values.ids()) {
         const Instr& i = k_.values[id];
-        if ((i.op == Op::Load || i.op == Op::LoadIf) && changes[static_cast<std::size_t>(i.target)])
-            fixed_[id] = 0;
+        if ((i.op == Op::Load || i.op == Op::LoadIf) && changes[i.buffer]) fixed_[id] = 0;
         for (ValueId a : operands(i))
             if (!fixed_[a]) fixed_[id] = 0;
         i.index.for_each_value([&](ValueId v) {
@@ -112,9 +111,8 @@ void ValuePrinter::close() {
     scopes_.pop_back();
 }
 
-std::string ValuePrinter::buffer_name(int buffer) const {
-    return fmt::format("{}_{}", identifier(k_.buffers[static_cast<std::size_t>(buffer)].name),
-                       buffer);
+std::string ValuePrinter::buffer_name(BufferId buffer) const {
+    return fmt::format("{}_{}", identifier(k_.buffers[buffer].name), buffer);
 }
 
 std::string ValuePrinter::var_name(Var v) const {
@@ -190,8 +188,8 @@ std::string ValuePrinter::index(const Index& e) const {
     return is_parenthesised(out) && out.front() != '(' ? out : "(" + out + ")";
 }
 
-std::string ValuePrinter::address(int buffer, const Index& e) const {
-    const Buffer& b = k_.buffers[static_cast<std::size_t>(buffer)];
+std::string ValuePrinter::address(BufferId buffer, const Index& e) const {
+    const Buffer& b = k_.buffers[buffer];
     if (b.space == Space::Register && b.elements() == 1) return buffer_name(buffer);
     std::string at = index(e);
     if (at.front() == '(' && e.terms().size() + (e.constant() != 0) > 0 && at.back() == ')' &&
@@ -368,8 +366,8 @@ std::string ValuePrinter::narrow(ValueId id) const {
 std::string ValuePrinter::expression(ValueId id) const {
     const Instr& i = k_.values[id];
     const auto loaded = [&] {
-        const std::string at = address(i.target, i.index);
-        const Buffer& b = k_.buffers[static_cast<std::size_t>(i.target)];
+        const std::string at = address(i.buffer, i.index);
+        const Buffer& b = k_.buffers[i.buffer];
         return b.dtype == DType::Bool ? fmt::format("({} != 0)", at) : at;
     };
     switch (form(i.op)) {

@@ -28,7 +28,7 @@ class ValuePrinter {
                                     std::vector<std::string>& lines);
     /// An index whose values have been asked for.
     std::string index(const loops::Index& e) const;
-    std::string address(int buffer, const loops::Index& e) const;
+    std::string address(loops::BufferId buffer, const loops::Index& e) const;
     /// `op` of two values of a type.
     std::string binary(loops::Op op, DType t, DType operands, const std::string& a,
                        const std::string& b) const;
@@ -37,7 +37,7 @@ class ValuePrinter {
     void open() { scopes_.emplace_back(); }
     void close();
 
-    std::string buffer_name(int buffer) const;
+    std::string buffer_name(loops::BufferId buffer) const;
     std::string var_name(loops::Var v) const;
 
   private:

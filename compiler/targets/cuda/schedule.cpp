@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <unordered_map>
 
 #include <fmt/format.h>
 
@@ -127,7 +128,7 @@ void add_teams(const Nest& nest, const Work& w, const Card& card, std::vector<Ca
 void add_tiles(const Nest& nest, const Work& w, const Card& card, std::vector<Candidate>& out) {
     const std::optional<Product> p = as_product(nest);
     if (!p || p->m < 4 || p->n < 4 || p->k < 4) return;
-    const DType type = nest.accumulators[0].dtype;
+    const DType type = nest.accumulators.front().dtype;
     static constexpr Tile tiles[] = {{16, 16, 8, 8, 8}, {16, 16, 4, 8, 8},  {16, 16, 4, 4, 16},
                                      {8, 16, 4, 4, 16}, {16, 8, 4, 4, 16},  {8, 8, 4, 4, 16},
                                      {8, 8, 2, 4, 16},  {16, 16, 2, 2, 16}, {8, 16, 2, 2, 16},
@@ -167,10 +168,9 @@ Kernel schedule(const Nest& nest, const Card& card) {
 
 namespace {
 
-void rename_buffers(std::vector<Stmt>& body, const std::vector<int>& first) {
+void rename_buffers(std::vector<Stmt>& body, const IdVector<BufferId, BufferId>& first) {
     for (Stmt& s : body) {
-        if (auto* to = s.get_if<StoreTo>())
-            to->buffer = first[static_cast<std::size_t>(to->buffer)];
+        if (auto* to = s.get_if<StoreTo>()) to->buffer = first[to->buffer];
         if (auto* l = s.get_if<Loop>()) rename_buffers(l->body, first);
         if (auto* i = s.get_if<If>()) rename_buffers(i->body, first);
     }
@@ -178,17 +178,14 @@ void rename_buffers(std::vector<Stmt>& body, const std::vector<int>& first) {
 
 }  // namespace
 
-void merge_aliases(Kernel& kernel, std::span<const int> slots) {
-    std::vector<int> first;
-    for (std::size_t b = 0; b < kernel.buffers.size(); ++b) {
-        const auto same = b < slots.size()
-                              ? std::find(slots.begin(), slots.end(), slots[b]) - slots.begin()
-                              : static_cast<std::ptrdiff_t>(b);
-        first.push_back(static_cast<int>(same));
-    }
+void merge_aliases(Kernel& kernel, const IdVector<BufferId, SlotId>& slots) {
+    IdVector<BufferId, BufferId> first;
+    std::unordered_map<SlotId, BufferId> known;
+    for (BufferId b : kernel.buffers.ids())
+        first.push_back(slots.contains(b) ? known.try_emplace(slots[b], b).first->second : b);
     for (ValueId id : kernel.values.ids())
         if (Instr& i = kernel.values[id]; i.op == Op::Load || i.op == Op::LoadIf)
-            i.target = first[static_cast<std::size_t>(i.target)];
+            i.buffer = first[i.buffer];
     rename_buffers(kernel.body, first);
 }
 

@@ -4,6 +4,7 @@
 #include <functional>
 #include <vector>
 
+#include "compiler/program/program.h"
 #include "compiler/targets/cuda/forms.h"
 
 namespace arete::cuda {
@@ -23,7 +24,7 @@ Kernel schedule(const Nest& nest, const Card& card);
 
 /// Parameters that are one memory become one: the first of them is read and written for all, as a
 /// printer may take others for memory of their own. `slots` says which memory, by parameter.
-void merge_aliases(Kernel& kernel, std::span<const int> slots);
+void merge_aliases(Kernel& kernel, const IdVector<BufferId, SlotId>& slots);
 
 /// Microseconds that the nest's kernel is expected to take, its launch included.
 double estimated_us(const Nest& nest, const Card& card);

@@ -38,8 +38,10 @@ Source source_from(std::string_view bytes) {
         k.writes.erase(0, 1);
     }
     for (std::size_t i = 0; i < steps; ++i) {
-        in >> out.steps.emplace_back();
-        if (out.steps.back() >= static_cast<int>(kernels) || out.steps.back() < -1) bad();
+        int kernel = -1;
+        in >> kernel;
+        if (kernel >= static_cast<int>(kernels) || kernel < -1) bad();
+        out.steps.emplace_back(kernel);
     }
     if (!in || in.get() != '\n') bad();
     out.text = std::string(bytes.substr(static_cast<std::size_t>(in.tellg())));

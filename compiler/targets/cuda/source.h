@@ -22,12 +22,15 @@ struct LaunchEntry {
     friend bool operator==(const LaunchEntry&, const LaunchEntry&) = default;
 };
 
+/// A kernel of a source, by its number in Source::kernels.
+using LaunchId = Id<struct LaunchTag>;
+
 /// A program's kernels as CUDA C++ without the prelude, and how its steps launch them.
 struct Source {
     std::string text;
-    std::vector<LaunchEntry> kernels;
-    /// By step, those of bodies behind the step that owns them: the kernel it launches, or -1.
-    std::vector<int> steps;
+    IdVector<LaunchId, LaunchEntry> kernels;
+    /// By step, those of bodies behind the step that owns them: the kernel it launches, if any.
+    std::vector<LaunchId> steps;
 
     friend bool operator==(const Source&, const Source&) = default;
 };

@@ -87,7 +87,7 @@ std::string CudaTarget::translate(const Program& program, const Translation& wat
 }
 
 std::vector<Listing> CudaTarget::listings(const Program& program) const {
-    std::vector<std::string> steps;
+    IdVector<StepId, std::string> steps;
     for (const Step& s : program.steps) {
         std::string text;
         if (s.kernel()) text = cuda::print_kernel(*s.kernel(), s.lines, "kernel");

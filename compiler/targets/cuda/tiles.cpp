@@ -29,7 +29,7 @@ class GuardedCloner {
             const Instr& i = nest_.values[id];
             if (i.op != Op::Load && i.op != Op::LoadIf) continue;
             const Value own = i.op == Op::LoadIf ? guard_ & clone_.value(i.args[0]) : guard_;
-            clone_.replace(id, k_.load_if(own, i.target, clone_.index(i.index)));
+            clone_.replace(id, k_.load_if(own, i.buffer, clone_.index(i.index)));
         }
         const Value v = clone_.value(root);
         const Op op = k_.values[v.id].op;
@@ -50,7 +50,7 @@ struct Factor {
     std::int64_t size;   // of all of these axes
     std::int64_t width;  // of the tile
     Index first;         // of the block's tile
-    int shared = -1;
+    BufferId shared;
 };
 
 class Tiler {
@@ -59,7 +59,7 @@ class Tiler {
         : nest_(nest),
           p_(p),
           t_(t),
-          type_(nest.accumulators[0].dtype),
+          type_(nest.accumulators.front().dtype),
           k_(kernel_for(nest, fmt::format("{} x {} results a block of {} threads, {} x {} a "
                                           "thread, {} of the sums at a time",
                                           t.rows(), t.columns(), t.threads(), t.each_m, t.each_n,
@@ -94,10 +94,10 @@ class Tiler {
 
   private:
     // Rows of a tile begin in another bank each.
-    int shared(const char* what, const Factor& f) {
+    BufferId shared(const char* what, const Factor& f) {
         return k_.add_buffer({what, type_, {t_.depth * (f.width + 1)}, Space::Shared});
     }
-    int registers(const char* what, DType t, std::int64_t size) {
+    BufferId registers(const char* what, DType t, std::int64_t size) {
         return k_.add_buffer({what, t, {size}, Space::Register});
     }
 
@@ -115,7 +115,7 @@ class Tiler {
         from_a_ = registers("from_a", type_, t_.each_m);
         from_b_ = registers("from_b", type_, t_.each_n);
         std::vector<Stmt> out;
-        out.push_back(cleared(totals_ >= 0 ? totals_ : sums_, lost_));
+        out.push_back(cleared(totals_ ? totals_ : sums_, lost_));
         const Var tile = k_.add_var("tile", tiles_each);
         if (parts <= 1) {
             if (parts == 1)
@@ -123,7 +123,7 @@ class Tiler {
         } else {
             const Var part = k_.add_var("part", parts);
             std::vector<Stmt> body;
-            body.push_back(cleared(sums_, -1));
+            body.push_back(cleared(sums_, {}));
             body.push_back(Loop{tile, LoopKind::Serial,
                                 one_tile(a, b, Index::var(part) * tiles_each + Index::var(tile))});
             body.push_back(added_up());
@@ -134,21 +134,21 @@ class Tiler {
     }
 
     // Zeros in all elements of one or two registers.
-    Stmt cleared(int buffer, int second) {
-        const Buffer& b = k_.buffers[static_cast<std::size_t>(buffer)];
+    Stmt cleared(BufferId buffer, BufferId second) {
+        const Buffer& b = k_.buffers[buffer];
         const Value zero = k_.constant(b.dtype, 0.0);
         const Var i = k_.add_var("i", b.elements());
         std::vector<Stmt> body{StoreTo{buffer, Index::var(i), zero.id, {}}};
-        if (second >= 0) body.push_back(StoreTo{second, Index::var(i), zero.id, {}});
+        if (second) body.push_back(StoreTo{second, Index::var(i), zero.id, {}});
         return Loop{i, LoopKind::Unrolled, std::move(body)};
     }
 
     // The sums of a chain go to the totals.
     Stmt added_up() {
-        const DType total = k_.buffers[static_cast<std::size_t>(totals_)].dtype;
+        const DType total = k_.buffers[totals_].dtype;
         const Var i = k_.add_var("i", t_.each_m * t_.each_n);
         const Value sum = k_.load(sums_, Index::var(i));
-        if (lost_ >= 0)
+        if (lost_)
             return Loop{i, LoopKind::Unrolled, add_exactly(k_, sum, totals_, lost_, Index::var(i))};
         return Loop{i,
                     LoopKind::Unrolled,
@@ -164,7 +164,7 @@ class Tiler {
         const Var d = k_.add_var("d", t_.depth), i = k_.add_var("i", t_.each_m),
                   j = k_.add_var("j", t_.each_n), m = k_.add_var("m", t_.each_m),
                   n = k_.add_var("n", t_.each_n);
-        const auto fetch = [&](int to, const Factor& f, Var v, const Index& first,
+        const auto fetch = [&](BufferId to, const Factor& f, Var v, const Index& first,
                                std::int64_t step) {
             const Index at = Index::var(d) * (f.width + 1) + first + Index::var(v) * step;
             return Loop{
@@ -224,8 +224,8 @@ class Tiler {
         spread(nest_, p_.rows, row, k_, clone.vars);
         spread(nest_, p_.columns, column, k_, clone.vars);
         const Index own = Index::var(i) * t_.each_n + Index::var(j);
-        Value sum = k_.load(totals_ >= 0 ? totals_ : sums_, own);
-        if (lost_ >= 0) sum = rounded_sum(sum, k_.load(lost_, own));
+        Value sum = k_.load(totals_ ? totals_ : sums_, own);
+        if (lost_) sum = rounded_sum(sum, k_.load(lost_, own));
         clone.accs = {sum.dtype() == type_ ? sum : cast(sum, type_)};
         const Value inside = both(below(k_, row, p_.m), below(k_, column, p_.n));
         return Loop{i,
@@ -242,14 +242,14 @@ class Tiler {
     std::int64_t blocks_m_ = 1;
     IdVector<Var, Index> vars_;  // those that all threads of a block share
     Index tm_, tn_;
-    int sums_ = -1, totals_ = -1, lost_ = -1, from_a_ = -1, from_b_ = -1;
+    BufferId sums_, totals_, lost_, from_a_, from_b_;
 };
 
 }  // namespace
 
 std::optional<Product> as_product(const Nest& nest) {
     if (nest.sequential || nest.accumulators.size() != 1) return std::nullopt;
-    const Accumulator& acc = nest.accumulators[0];
+    const Accumulator& acc = nest.accumulators.front();
     if (acc.reduction != Reduction::Sum || !is_float(acc.dtype)) return std::nullopt;
     const Instr& product = nest.values[acc.element];
     if (product.op != Op::Mul) return std::nullopt;

@@ -72,8 +72,8 @@ void load(const std::string& bytes) {
     // Whatever it is, it is whole: slots and steps that exist.
     const Program& p = entry->compiled.program;
     for (const Step& s : p.steps)
-        for (const int slot : s.slots())
-            if (slot < 0 || static_cast<std::size_t>(slot) >= p.slots.size()) std::abort();
+        for (const SlotId slot : s.slots())
+            if (!p.slots.contains(slot)) std::abort();
 }
 
 }  // namespace

@@ -93,10 +93,7 @@ Address RegionPrinter::address(const Index& e) {
                     out.constant += k * exact(inner.constant);
                 } else if (!inner.base && !inner.vector) {
                     add_lanes(
-                        [&](std::int64_t l) {
-                            return exact(inner.constant + inner.lanes[static_cast<std::size_t>(l)]);
-                        },
-                        k);
+                        [&](std::int64_t l) { return exact(inner.constant + inner.lanes[l]); }, k);
                 } else {
                     // Arithmetic at run time. A negative dividend is lifted by a multiple of the
                     // divisor, so that the quotient is a floor.
@@ -239,8 +236,7 @@ llvm::Value* RegionPrinter::load_joined(llvm::Type* element, llvm::Value* pointe
         Address whole = a;
         for (std::int64_t l = 0; l < lanes_; ++l) {
             const std::int64_t q = std::min(from + l, all - 1);
-            whole.lanes[static_cast<std::size_t>(l)] =
-                offsets[static_cast<std::size_t>(q / step)] - before + q % step;
+            whole.lanes[l] = offsets[q / step] - before + q % step;
         }
         const auto active = static_cast<std::size_t>(std::min<std::int64_t>(lanes_, all - from));
         if (runs({whole.lanes.data(), active}).size() > 2) return nullptr;
@@ -277,8 +273,7 @@ llvm::Value* RegionPrinter::load_pattern(llvm::Type* element, llvm::Value* point
         llvm::Value* v = nullptr;
         std::int64_t lane = 0;
         for (std::int64_t length : parts) {
-            llvm::Value* run =
-                load_run(element, at(offsets[static_cast<std::size_t>(lane)]), length);
+            llvm::Value* run = load_run(element, at(offsets[lane]), length);
             if (!v) {
                 v = run;
             } else {
@@ -305,7 +300,7 @@ llvm::Value* RegionPrinter::load_pattern(llvm::Type* element, llvm::Value* point
         std::vector<int> pick;
         bool any = false;
         for (int l = 0; l < lanes_; ++l) {
-            std::int64_t o = l < active_ ? offsets[static_cast<std::size_t>(l)] - from : -1;
+            std::int64_t o = l < active_ ? offsets[l] - from : -1;
             bool here = o >= 0 && o < length;
             any = any || here;
             pick.push_back(!v     ? (here ? static_cast<int>(o) : -1)
@@ -321,13 +316,13 @@ llvm::Value* RegionPrinter::load_pattern(llvm::Type* element, llvm::Value* point
 
 llvm::Value* RegionPrinter::load(const Instr& i) {
     llvm::Type* element = memory_type(i.dtype);
-    llvm::Value* pointer = pointers_[static_cast<std::size_t>(i.target)];
+    llvm::Value* pointer = pointers_[i.buffer];
     Address a = address(i.index);
     if (a.uniform())
         return from_memory(load_scalar(element, b_.CreateGEP(element, pointer, scalar_address(a))),
                            i.dtype);
     if (a.vector) return from_memory(gather(element, pointer, a), i.dtype);
-    const loops::Buffer& buffer = k_.buffers[static_cast<std::size_t>(i.target)];
+    const loops::Buffer& buffer = k_.buffers[i.buffer];
     const std::int64_t kept = active_;
     if (buffer.takes_whole_vectors()) active_ = lanes_;
     llvm::Value* v = load_pattern(element, pointer, a, buffer.elements());
@@ -378,7 +373,7 @@ void RegionPrinter::stay_inside(const Instr& i, llvm::Value* guard, Address& a) 
         low += *first;
         high += *last;
     }
-    const std::int64_t elements = k_.buffers[static_cast<std::size_t>(i.target)].elements();
+    const std::int64_t elements = k_.buffers[i.buffer].elements();
     const std::int64_t inside = low >= 0 && high < elements ? 0 : -low;
     a.base = b_.CreateSelect(guard, a.base, b_.getInt64(static_cast<std::uint64_t>(inside)));
 }
@@ -389,7 +384,7 @@ void RegionPrinter::stay_inside(const Instr& i, llvm::Value* guard, Address& a) 
 // loop may be storing to.
 llvm::Value* RegionPrinter::reach(const Instr& i, const Address& a, std::int64_t lane,
                                   std::int64_t length) {
-    const std::int64_t elements = k_.buffers[static_cast<std::size_t>(i.target)].elements();
+    const std::int64_t elements = k_.buffers[i.buffer].elements();
     llvm::Value* start = scalar_address(a);
     if (!a.base || inside(a, lane, lane + length, elements)) return start;
     auto number = [&](std::int64_t v) { return b_.getInt64(static_cast<std::uint64_t>(v)); };
@@ -401,7 +396,7 @@ llvm::Value* RegionPrinter::reach(const Instr& i, const Address& a, std::int64_t
 // Where the guard is false a scalar load reads a zero of our own, and vector lanes are masked off.
 llvm::Value* RegionPrinter::load_if(const Instr& i) {
     llvm::Type* element = memory_type(i.dtype);
-    llvm::Value* pointer = pointers_[static_cast<std::size_t>(i.target)];
+    llvm::Value* pointer = pointers_[i.buffer];
     llvm::Value* guard = value(i.args[0]);
     Address a = address(i.index);
     if (a.uniform() && !guard->getType()->isVectorTy()) {
@@ -431,7 +426,7 @@ llvm::Value* RegionPrinter::load_if(const Instr& i) {
             for (std::int64_t length : parts) {
                 // The run where its lanes are, the vector's other lanes off.
                 Address b = a;
-                b.constant += a.lanes[static_cast<std::size_t>(lane)] - lane;
+                b.constant += a.lanes[lane] - lane;
                 std::vector<llvm::Constant*> here;
                 for (std::int64_t l = 0; l < lanes_; ++l)
                     here.push_back(b_.getInt1(l >= lane && l < lane + length));
@@ -455,10 +450,10 @@ llvm::Value* RegionPrinter::load_if(const Instr& i) {
 }
 
 void RegionPrinter::store(const loops::StoreTo& s) {
-    const loops::Buffer& buffer = k_.buffers[static_cast<std::size_t>(s.buffer)];
+    const loops::Buffer& buffer = k_.buffers[s.buffer];
     const DType t = buffer.dtype;
     llvm::Type* element = memory_type(t);
-    llvm::Value* pointer = pointers_[static_cast<std::size_t>(s.buffer)];
+    llvm::Value* pointer = pointers_[s.buffer];
     llvm::Value* v = value(s.value);
     Address a = address(s.index);
     if (!a.uniform()) {
@@ -479,13 +474,13 @@ void RegionPrinter::store(const loops::StoreTo& s) {
 void RegionPrinter::store_lanes(const loops::StoreTo& s, const Address& a, llvm::Value* v,
                                 bool whole) {
     llvm::Type* element = v->getType()->getScalarType();
-    llvm::Value* pointer = pointers_[static_cast<std::size_t>(s.buffer)];
+    llvm::Value* pointer = pointers_[s.buffer];
     llvm::Align align(module_.getDataLayout().getTypeAllocSize(element));
     const std::int64_t active = whole ? lanes_ : active_;
     if (!a.vector) {
         auto at = [&](std::int64_t lane) {
             Address b = a;
-            b.constant += a.lanes[static_cast<std::size_t>(lane)];
+            b.constant += a.lanes[lane];
             return b_.CreateGEP(element, pointer, scalar_address(b));
         };
         std::vector<std::int64_t> parts = runs({a.lanes.data(), static_cast<std::size_t>(active)});

@@ -36,14 +36,14 @@ void RegionPrinter::fold(const loops::FoldLanes& f) {
         llvm::Value* sum = nullptr;
         llvm::Value* error = nullptr;
     };
-    const DType t = k_.buffers[static_cast<std::size_t>(f.from)].dtype;
-    const bool exact = f.from_error >= 0;
+    const DType t = k_.buffers[f.from].dtype;
+    const bool exact = static_cast<bool>(f.from_error);
     auto* type = llvm::FixedVectorType::get(memory_type(t), static_cast<unsigned>(f.lanes));
-    auto at = [&](int buffer, std::int64_t element) {
-        return b_.CreateGEP(memory_type(t), pointers_[static_cast<std::size_t>(buffer)],
+    auto at = [&](loops::BufferId buffer, std::int64_t element) {
+        return b_.CreateGEP(memory_type(t), pointers_[buffer],
                             b_.getInt64(static_cast<std::uint64_t>(element)));
     };
-    auto loaded = [&](int buffer, std::int64_t element) {
+    auto loaded = [&](loops::BufferId buffer, std::int64_t element) {
         return from_memory(load_scalar(type, at(buffer, element)), t);
     };
     auto combined = [&](const Pair& a, const Pair& c) {
@@ -99,18 +99,16 @@ void RegionPrinter::fold(const loops::FoldLanes& f) {
 // In step d = 1, 2, 4, ... rows whose numbers differ in bit d exchange the halves of their lanes
 // that do: then row r, lane c holds what row c, lane r did.
 void RegionPrinter::transpose(const loops::TransposeTile& t) {
-    llvm::Type* element = memory_type(k_.buffers[static_cast<std::size_t>(t.from)].dtype);
+    llvm::Type* element = memory_type(k_.buffers[t.from].dtype);
     llvm::Align align(module_.getDataLayout().getTypeAllocSize(element));
-    auto at = [&](int buffer, const Index& e, std::int64_t offset) {
-        return b_.CreateGEP(element, pointers_[static_cast<std::size_t>(buffer)],
-                            scalar_address(address(e + Index(offset))));
+    auto at = [&](loops::BufferId buffer, const Index& e, std::int64_t offset) {
+        return b_.CreateGEP(element, pointers_[buffer], scalar_address(address(e + Index(offset))));
     };
     lanes_ = t.lanes;
     auto* type = llvm::FixedVectorType::get(element, static_cast<unsigned>(lanes_));
     std::vector<llvm::Value*> rows(static_cast<std::size_t>(t.lanes), llvm::PoisonValue::get(type));
     for (std::int64_t r = 0; r < t.rows; ++r)
-        rows[static_cast<std::size_t>(r)] =
-            load_run(element, at(t.from, t.at, r * t.from_stride), t.columns);
+        rows[r] = load_run(element, at(t.from, t.at, r * t.from_stride), t.columns);
     for (int d = 1; d < t.lanes; d *= 2) {
         std::vector<int> first, second;
         for (int l = 0; l < t.lanes; ++l) {
@@ -120,16 +118,14 @@ void RegionPrinter::transpose(const loops::TransposeTile& t) {
         }
         for (int r = 0; r < t.lanes; ++r) {
             if (r & d) continue;
-            llvm::Value *&a = rows[static_cast<std::size_t>(r)],
-                        *&c = rows[static_cast<std::size_t>(r + d)];
+            llvm::Value *&a = rows[r], *&c = rows[r + d];
             llvm::Value* low = b_.CreateShuffleVector(a, c, first);
             c = b_.CreateShuffleVector(a, c, second);
             a = low;
         }
     }
     for (std::int64_t c = 0; c < t.columns; ++c)
-        b_.CreateAlignedStore(rows[static_cast<std::size_t>(c)], at(t.to, t.place, c * t.to_stride),
-                              align);
+        b_.CreateAlignedStore(rows[c], at(t.to, t.place, c * t.to_stride), align);
     lanes_ = 0;
 }
 

@@ -35,7 +35,8 @@ class ProgramPrinter {
         context_ = step_->getArg(1);
         b_.SetInsertPoint(llvm::BasicBlock::Create(*impl_.context, "entry", step_));
         now_ = frame(program_, step_->getArg(0));
-        for (number_ = 0; number_ < program_.steps.size(); ++number_) {
+        for (StepId k : program_.steps.ids()) {
+            number_ = k;
             llvm::Value* start = program_.profile ? ticks() : nullptr;
             one_step(program_.steps[number_]);
             if (start) add_ticks(start, number_);
@@ -68,31 +69,30 @@ class ProgramPrinter {
         return {&program, table, both};
     }
 
-    llvm::Value* slot(llvm::IRBuilder<>& b, llvm::Value* table, int number) {
-        llvm::Value* at =
-            b.CreateConstInBoundsGEP1_64(b.getPtrTy(), table, static_cast<std::uint64_t>(number));
+    llvm::Value* slot(llvm::IRBuilder<>& b, llvm::Value* table, std::size_t number) {
+        llvm::Value* at = b.CreateConstInBoundsGEP1_64(b.getPtrTy(), table, number);
         return b.CreateLoad(b.getPtrTy(), at);
     }
 
     llvm::Value* ticks() { return b_.CreateIntrinsic(llvm::Intrinsic::readcyclecounter, {}, {}); }
 
-    void add_ticks(llvm::Value* start, std::size_t step) {
+    void add_ticks(llvm::Value* start, StepId step) {
         constexpr std::uint64_t field = offsetof(StepContext, ticks) / sizeof(void*);
         llvm::Value* sums = b_.CreateLoad(
             b_.getPtrTy(), b_.CreateConstInBoundsGEP1_64(b_.getPtrTy(), context_, field));
-        llvm::Value* at = b_.CreateConstInBoundsGEP1_64(b_.getInt64Ty(), sums, step);
+        llvm::Value* at = b_.CreateConstInBoundsGEP1_64(b_.getInt64Ty(), sums, step.index());
         llvm::Value* spent = b_.CreateSub(ticks(), start);
         b_.CreateStore(b_.CreateAdd(b_.CreateLoad(b_.getInt64Ty(), at), spent), at);
     }
 
     // Calls StepContext::after_step, and ends the program where it asks for that.
-    void tell_observer(std::size_t step) {
+    void tell_observer(StepId step) {
         constexpr std::uint64_t field = offsetof(StepContext, after_step) / sizeof(void*);
         llvm::Value* after = b_.CreateLoad(
             b_.getPtrTy(), b_.CreateConstInBoundsGEP1_64(b_.getPtrTy(), context_, field));
         auto* type =
             llvm::FunctionType::get(b_.getInt64Ty(), {b_.getPtrTy(), b_.getInt64Ty()}, false);
-        llvm::Value* end = b_.CreateCall(type, after, {context_, b_.getInt64(step)});
+        llvm::Value* end = b_.CreateCall(type, after, {context_, b_.getInt64(step.index())});
         auto* stop = llvm::BasicBlock::Create(*impl_.context, "observed", step_);
         auto* next = llvm::BasicBlock::Create(*impl_.context, "next", step_);
         b_.CreateCondBr(b_.CreateICmpEQ(end, b_.getInt64(0)), next, stop);
@@ -101,7 +101,7 @@ class ProgramPrinter {
         b_.SetInsertPoint(next);
     }
 
-    llvm::Value* slot(int number) { return slot(b_, now_.table, number); }
+    llvm::Value* slot(SlotId s) { return slot(b_, now_.table, s.index()); }
     llvm::Value* at_byte(llvm::Value* pointer, std::int64_t byte) {
         return byte == 0 ? pointer
                          : b_.CreateConstInBoundsGEP1_64(b_.getInt8Ty(), pointer,
@@ -118,9 +118,7 @@ class ProgramPrinter {
     }
 
     void one_step(const Step& step) {
-        const auto bytes = [&](int n) {
-            return now_.program->slots[static_cast<std::size_t>(n)].bytes();
-        };
+        const auto bytes = [&](SlotId n) { return now_.program->slots[n].bytes(); };
         std::visit(Cases{[&](const KernelStep& k) { run_kernel(k, step.lines); },
                          [&](const CopyStep& c) {
                              copy(slot(c.to), slot(c.from), static_cast<std::int64_t>(bytes(c.to)));
@@ -141,19 +139,19 @@ class ProgramPrinter {
         now_ = outer;
     }
 
-    void set_slot(const Frame& inner, int number, llvm::Value* pointer) {
-        b_.CreateStore(pointer, b_.CreateConstInBoundsGEP1_64(b_.getPtrTy(), inner.table,
-                                                              static_cast<std::uint64_t>(number)));
+    void set_slot(const Frame& inner, SlotId s, llvm::Value* pointer) {
+        b_.CreateStore(pointer,
+                       b_.CreateConstInBoundsGEP1_64(b_.getPtrTy(), inner.table, s.index()));
     }
 
     // A body's table, its arena in the workspace. Bound slots are still to be set.
-    Frame body_frame(const Program& body, int workspace) {
+    Frame body_frame(const Program& body, SlotId workspace) {
         const Frame inner = frame(body, on_stack(body.slots.size(), "body_table"));
         llvm::Value* arena = nullptr;
-        for (std::size_t s = 0; s < body.slots.size(); ++s) {
+        for (SlotId s : body.slots.ids()) {
             if (body.slots[s].kind != Slot::Kind::Arena) continue;
             if (!arena) arena = slot(workspace);
-            set_slot(inner, static_cast<int>(s), at_byte(arena, body.slots[s].offset));
+            set_slot(inner, s, at_byte(arena, body.slots[s].offset));
         }
         return inner;
     }
@@ -166,8 +164,8 @@ class ProgramPrinter {
         const auto finish = [&](llvm::Value* ran) {
             if (!loop.stacked.empty()) repeat_last_rows(loop, ran);
             for (const Carried& c : loop.carried)
-                if (c.last >= 0) copy_ring(c, ran);
-            if (loop.count >= 0) b_.CreateStore(ran, slot(loop.count));
+                if (c.last) copy_ring(c, ran);
+            if (loop.count) b_.CreateStore(ran, slot(loop.count));
         };
         if (loop.trips == 0) return finish(int64(0));
         const Frame inner = body_frame(loop.body[0], loop.workspace);
@@ -184,7 +182,7 @@ class ProgramPrinter {
             else
                 moving.push_back({&w, base, nullptr});
         }
-        llvm::Value* until = loop.until >= 0 ? slot(loop.until) : nullptr;
+        llvm::Value* until = loop.until ? slot(loop.until) : nullptr;
         llvm::BasicBlock *before = b_.GetInsertBlock(), *trip = block("trip"), *end = block("end");
         b_.CreateBr(trip);
         b_.SetInsertPoint(trip);
@@ -312,32 +310,25 @@ class ProgramPrinter {
 
     // Of parameters that are only stored to, and nowhere before some element, that element: moved
     // out of the kernel, which is the same for all pieces of an array then. In bytes, by buffer.
-    static std::vector<std::int64_t> take_starts(loops::Kernel& kernel) {
-        std::vector<std::int64_t> starts(kernel.buffers.size(), 0);
-        std::vector<char> stays(kernel.buffers.size(), 0);
-        std::vector<std::vector<loops::StoreTo*>> stores(kernel.buffers.size());
+    static IdVector<loops::BufferId, std::int64_t> take_starts(loops::Kernel& kernel) {
+        IdVector<loops::BufferId, std::int64_t> starts(kernel.buffers.size(), 0);
+        IdVector<loops::BufferId, char> stays(kernel.buffers.size(), 0);
+        IdVector<loops::BufferId, std::vector<loops::StoreTo*>> stores(kernel.buffers.size());
         const std::function<void(std::vector<loops::Stmt>&)> collect =
             [&](std::vector<loops::Stmt>& body) {
                 for (loops::Stmt& s : body)
                     std::visit(Cases{[&](loops::Loop& l) { collect(l.body); },
-                                     [&](loops::StoreTo& to) {
-                                         stores[static_cast<std::size_t>(to.buffer)].push_back(&to);
-                                     },
+                                     [&](loops::StoreTo& to) { stores[to.buffer].push_back(&to); },
                                      [&](loops::If& i) { collect(i.body); }, [](loops::Barrier&) {},
                                      [](loops::CheckThat&) {}, [](loops::FoldLanes&) {},
-                                     [&](loops::PrefetchAt& at) {
-                                         stays[static_cast<std::size_t>(at.buffer)] = 1;
-                                     },
-                                     [&](loops::TransposeTile& t) {
-                                         stays[static_cast<std::size_t>(t.from)] = 1;
-                                     }},
+                                     [&](loops::PrefetchAt& at) { stays[at.buffer] = 1; },
+                                     [&](loops::TransposeTile& t) { stays[t.from] = 1; }},
                                s);
             };
         collect(kernel.body);
         for (const loops::Instr& i : kernel.values)
-            if (i.op == loops::Op::Load || i.op == loops::Op::LoadIf)
-                stays[static_cast<std::size_t>(i.target)] = 1;
-        for (std::size_t b = 0; b < starts.size(); ++b) {
+            if (i.op == loops::Op::Load || i.op == loops::Op::LoadIf) stays[i.buffer] = 1;
+        for (loops::BufferId b : starts.ids()) {
             loops::Buffer& buffer = kernel.buffers[b];
             if (!buffer.is_parameter() || stays[b] || stores[b].empty()) continue;
             loops::Range all{buffer.elements(), -1};
@@ -358,8 +349,8 @@ class ProgramPrinter {
                                         llvm::Value* context, const KernelStep& s,
                                         llvm::Value* begin, llvm::Value* end) {
         std::vector<llvm::Value*> args;
-        for (std::size_t k = 0; k < s.slots.size(); ++k) {
-            args.push_back(slot(b, table, s.slots[k]));
+        for (loops::BufferId k : s.slots.ids()) {
+            args.push_back(slot(b, table, s.slots[k].index()));
             if (const auto start = static_cast<std::uint64_t>(starts_[k]))
                 args.back() = b.CreateConstInBoundsGEP1_64(b.getInt8Ty(), args.back(), start);
         }
@@ -404,8 +395,8 @@ class ProgramPrinter {
     llvm::Value* context_ = nullptr;
     Frame now_;
     std::int64_t calls_ = 0;
-    std::size_t number_ = 0;            // of the step being printed, which bodies are part of
-    std::vector<std::int64_t> starts_;  // by parameter of the step being printed, in bytes
+    StepId number_;  // of the step being printed, which bodies are part of
+    IdVector<loops::BufferId, std::int64_t> starts_;  // of the step being printed, in bytes
     std::unordered_map<std::string, std::vector<Region>> printed_;
 };
 

@@ -72,7 +72,7 @@ Region RegionPrinter::print(std::span<const Stmt> statements, const std::string&
     set_attributes(*function_);
     for (unsigned i = 0; i < pointers; ++i) {
         function_->addParamAttr(i, llvm::Attribute::NoAlias);
-        function_->getArg(i)->setName(k_.buffers[i].name);
+        function_->getArg(i)->setName(k_.buffers[loops::BufferId(i)].name);
     }
     context_ = function_->getArg(static_cast<unsigned>(pointers));
     b_.SetInsertPoint(llvm::BasicBlock::Create(b_.getContext(), "entry", function_));
@@ -127,9 +127,8 @@ InternalError RegionPrinter::only_on_gpus(std::string_view what) const {
 }
 
 void RegionPrinter::prefetch(const loops::PrefetchAt& p) {
-    llvm::Value* at = b_.CreateGEP(
-        memory_type(k_.buffers[static_cast<std::size_t>(p.buffer)].dtype),
-        pointers_[static_cast<std::size_t>(p.buffer)], scalar_address(address(p.index)));
+    llvm::Value* at = b_.CreateGEP(memory_type(k_.buffers[p.buffer].dtype), pointers_[p.buffer],
+                                   scalar_address(address(p.index)));
     // A read of data; LLVM's locality is 3 for the first cache, 2 for the second.
     b_.CreateIntrinsic(
         llvm::Intrinsic::prefetch, {at->getType()},
@@ -253,7 +252,7 @@ std::vector<llvm::Value*> RegionPrinter::operands(const Instr& i) {
     std::vector<llvm::Value*> args;
     bool vector = false;
     for (int k = 0; k < loops::arity(i.op); ++k) {
-        args.push_back(value(i.args[static_cast<std::size_t>(k)]));
+        args.push_back(value(i.args[k]));
         vector = vector || args.back()->getType()->isVectorTy();
     }
     if (vector)

@@ -107,7 +107,7 @@ class RegionPrinter {
     llvm::Value* context_ = nullptr;
     llvm::AllocaInst* zeros_ = nullptr;     // what a guarded load reads where it must not read
     std::vector<llvm::AllocaInst*> rooms_;  // of rare calls' operands
-    std::vector<llvm::Value*> pointers_;    // by buffer
+    IdVector<loops::BufferId, llvm::Value*> pointers_;  // by buffer
     IdVector<loops::Var, Bound> bound_;
     int lanes_ = 0;  // of the vector loop being printed, 0 outside
     std::int64_t active_ = 0;

@@ -18,19 +18,19 @@ void add(std::string& key, double value) {
 }
 
 // The step whose kernel a function is: names start with "k<step>_"; nothing for others.
-std::optional<std::size_t> step_of(std::string_view name) {
+std::optional<StepId> step_of(std::string_view name) {
     if (name.size() < 3 || name[0] != 'k') return std::nullopt;
     std::size_t number = 0, i = 1;
     for (; i < name.size() && name[i] >= '0' && name[i] <= '9'; ++i)
         number = 10 * number + static_cast<std::size_t>(name[i] - '0');
     if (i == 1 || i == name.size() || name[i] != '_') return std::nullopt;
-    return number;
+    return StepId(number);
 }
 
 // The text of each LLVM function, or of each function of an assembly listing, by step.
-std::vector<std::string> by_step(const std::string& text, bool assembly, std::size_t steps) {
-    std::vector<std::string> out(steps);
-    std::optional<std::size_t> now;
+IdVector<StepId, std::string> by_step(const std::string& text, bool assembly, std::size_t steps) {
+    IdVector<StepId, std::string> out(steps);
+    std::optional<StepId> now;
     std::size_t at = 0;
     while (at < text.size()) {
         std::size_t end = text.find('\n', at);
@@ -49,7 +49,7 @@ std::vector<std::string> by_step(const std::string& text, bool assembly, std::si
             const std::size_t name = line.find('@');
             now = name == std::string_view::npos ? std::nullopt : step_of(line.substr(name + 1));
         }
-        if (now && *now < steps) out[*now] += std::string(line) + "\n";
+        if (now && out.contains(*now)) out[*now] += std::string(line) + "\n";
         if (!assembly && line == "}") now.reset();
     }
     return out;

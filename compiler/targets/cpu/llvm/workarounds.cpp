@@ -324,15 +324,15 @@ class Products {
     // The same value out of instructions that nobody looks into, a register at a time.
     static llvm::Value* hidden(llvm::IRBuilder<>& b, llvm::Value* v) {
         constexpr int most = 8;  // lanes of 64 bits
-        const int n = static_cast<int>(
-            llvm::cast<llvm::FixedVectorType>(v->getType())->getNumElements());
+        const int n =
+            static_cast<int>(llvm::cast<llvm::FixedVectorType>(v->getType())->getNumElements());
         if (n == most) return through(b, v);
         llvm::Value* out = llvm::PoisonValue::get(v->getType());
         for (int from = 0; from < n; from += most) {
             std::vector<int> take(most, -1), spread(static_cast<std::size_t>(n), -1), place;
             for (int l = 0; l < most && from + l < n; ++l) {
-                take[static_cast<std::size_t>(l)] = from + l;
-                spread[static_cast<std::size_t>(from + l)] = l;
+                take[l] = from + l;
+                spread[from + l] = l;
             }
             for (int l = 0; l < n; ++l) place.push_back(l / most == from / most ? n + l : l);
             llvm::Value* part = through(b, b.CreateShuffleVector(v, take));
@@ -342,8 +342,8 @@ class Products {
     }
     static llvm::Value* through(llvm::IRBuilder<>& b, llvm::Value* v) {
         llvm::Type* t = v->getType();
-        return b.CreateCall(llvm::InlineAsm::get(llvm::FunctionType::get(t, {t}, false), "",
-                                                 "=v,0", /*hasSideEffects=*/false),
+        return b.CreateCall(llvm::InlineAsm::get(llvm::FunctionType::get(t, {t}, false), "", "=v,0",
+                                                 /*hasSideEffects=*/false),
                             {v});
     }
 
