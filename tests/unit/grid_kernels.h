@@ -67,7 +67,7 @@ inline bool has(const std::string& text, const std::string& part) {
 
 /// out[t] = 1 in blocks of 8 threads, with room for variations.
 struct Variation : GridKernel {
-    int out;
+    loops::BufferId out;
     loops::Var b, t, s;
     Variation() : GridKernel("odd") {
         out = output("out", {8});
