@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "compiler/graph/graph.h"
+#include "compiler/ops/checkpoint.h"
 #include "compiler/ops/elementwise.h"
 #include "compiler/ops/movement.h"
 #include "compiler/ops/rows.h"
@@ -14,7 +15,9 @@ namespace {
 
 class Scan {
   public:
-    Scan(const ScanOptions& options, Loc loc) : o_(options), loc_(loc), first_id_(next_id()) {}
+    // `every`: steps of a chunk; 0: there are no chunks.
+    Scan(const ScanOptions& options, Loc loc, int every = 0)
+        : o_(options), loc_(loc), every_(every), first_id_(next_id()) {}
 
     ScanResult run() {
         if (!o_.fn) fail<GraphError>(loc_, "scan: there is no function for the steps");
@@ -127,6 +130,9 @@ class Scan {
             if (e.empty()) fail<GraphError>(loc_, "scan: an output of the steps is empty");
         if (step.outputs.empty() && step.updates.empty())
             fail<GraphError>(loc_, "scan: the steps compute nothing");
+        if (!step.until.empty() && every_ > 0)
+            fail<GraphError>(at_line(step.until),
+                             "scan_checkpoints: a loop in chunks cannot end by a condition");
         if (!step.until.empty() && step.until.rank() != 0)
             fail<GraphError>(at_line(step.until), "scan: the condition must be a scalar: {}",
                              describe(step.until, "this one"));
@@ -213,6 +219,7 @@ class Scan {
         for (std::size_t k = 0; k + (until ? 1 : 0) < rest.size(); ++k) builder_->output(rest[k]);
         if (until) builder_->until(rest.back());
         const std::vector<Expr> made = builder_->build();
+        if (every_ > 0) return checkpoints(step, of_update, made[0].node());
         ScanResult out;
         std::size_t plain = 0;
         for (std::size_t k = 0; k < step.outputs.size(); ++k) {
@@ -234,12 +241,28 @@ class Scan {
         return out;
     }
 
+    ScanResult checkpoints(const StepResult& step, const std::vector<int>& of_update,
+                           const Node& loop) const {
+        const CheckpointedScan made = checkpointed_scan(loop, every_);
+        ScanResult out;
+        std::size_t plain = 0;
+        for (std::size_t k = 0; k < step.outputs.size(); ++k) {
+            const int state = k < states_.size() ? states_[k].number : -1;
+            out.outputs.push_back(state < 0 ? made.outputs[plain++] : made.states[state]);
+        }
+        for (std::size_t k = 0; k < step.updates.size(); ++k)
+            out.updates.emplace_back(step.updates[k].variable,
+                                     arete::at(made.last[of_update[k]](-1), step.updates[k].loc));
+        return out;
+    }
+
     struct State {
         int number = -1;  // of the builder; -1: not fed back
         TensorType row;
     };
     const ScanOptions& o_;
     const Loc loc_;
+    const int every_;
     const std::uint64_t first_id_;  // variables that fn makes have greater ones
     ScanBuilder* builder_ = nullptr;
     std::vector<State> states_;       // by output
@@ -272,6 +295,16 @@ std::vector<Expr> last_values(const ScanOptions& options, Loc loc) {
 
 ScanResult scan(const ScanOptions& options, const char* file, int line) {
     return Scan(options, {file, line}).run();
+}
+
+ScanResult scan_checkpoints(const ScanOptions& options, int every, const char* file, int line) {
+    const Loc loc{file, line};
+    if (every < 1)
+        fail<GraphError>(loc, "scan_checkpoints: {} steps a chunk: there must be at least one",
+                         every);
+    if (options.truncate_gradient != -1)
+        fail<GraphError>(loc, "scan_checkpoints: truncate_gradient is not for loops in chunks");
+    return Scan(options, loc, every).run();
 }
 
 std::vector<Expr> map(const ScanFunction& fn, const std::vector<Sequence>& sequences,

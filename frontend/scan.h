@@ -93,6 +93,14 @@ struct ScanResult {
 ScanResult scan(const ScanOptions& options, const char* file = __builtin_FILE(),
                 int line = __builtin_LINE());
 
+/// Theano's scan_checkpoints: the same loop in chunks of `every` steps. Each output has one row for
+/// each chunk, that of its last step (the last chunk may be shorter), and a gradient keeps the
+/// states between chunks only, and computes the steps of a chunk once more when it gets there: with
+/// `every` near the square root of the number n of steps, memory for 2 sqrt(n) steps instead of n.
+/// A GraphError where there is `until` or truncate_gradient.
+ScanResult scan_checkpoints(const ScanOptions& options, int every = 10,
+                            const char* file = __builtin_FILE(), int line = __builtin_LINE());
+
 /// The rows of `sequences` through fn, one step a row: the outputs' rows.
 std::vector<Expr> map(const ScanFunction& fn, const std::vector<Sequence>& sequences,
                       const std::vector<Operand>& non_sequences = {},

@@ -6,6 +6,7 @@
 
 #include "compiler/fuse/lower.h"
 #include "compiler/ops/branch.h"
+#include "compiler/ops/checkpoint.h"
 #include "compiler/ops/leaves.h"
 #include "compiler/ops/scan.h"
 #include "compiler/rewrite/specialize_shapes.h"
@@ -111,6 +112,12 @@ std::vector<Array> run_ifelse(const Node& node, const ValueOf& value_of) {
     return run_region(node.regions[yes ? 0 : 1], values);
 }
 
+std::vector<Array> run_recompute(const Node& node, const ValueOf& value_of) {
+    std::vector<Array> values;
+    for (const Expr& e : node.inputs) values.push_back(value_of(e));
+    return run_region(node.regions[0], values);
+}
+
 std::vector<Array> run_host(const Node& node, const ValueOf& value_of) {
     std::vector<Array> inputs, outputs;
     for (const Expr& e : node.inputs) inputs.push_back(value_of(e));
@@ -127,6 +134,7 @@ std::vector<Array> run_host(const Node& node, const ValueOf& value_of) {
 std::vector<Array> apply_op(const std::shared_ptr<const Node>& node, const ValueOf& value_of) {
     if (node->op == &scan_op.info) return run_scan(*node, value_of);
     if (node->op == &ifelse_op.info) return run_ifelse(*node, value_of);
+    if (node->op == &recompute_op.info) return run_recompute(*node, value_of);
     if (def(*node).host) return run_host(*node, value_of);
     std::vector<Array> result;
     for (std::size_t k = 0; k < node->types.size(); ++k) {

@@ -7,6 +7,7 @@
 #include <unordered_set>
 
 #include "compiler/ops/branch.h"
+#include "compiler/ops/checkpoint.h"
 #include "compiler/ops/elementwise.h"
 #include "compiler/ops/families.h"
 #include "compiler/ops/indexing.h"
@@ -318,21 +319,25 @@ std::vector<Expr> ScanBuilder::build() {
 }
 
 Expr advanced_counter(const Expr& counter, const Graph& graph) {
+    // From loop to loop, where one goes on with what another has left.
+    Expr now = counter;
     for (const auto& node : graph.nodes()) {
         if (node->op != &scan_op.info) continue;
         const ScanForm f(*node);
         for (std::size_t j = 0; j < f.states.size(); ++j) {
             if (!f.states[j].counter) continue;
-            const Node& initial = node->inputs[f.state_input(j)].node();
-            if (!initial.is_leaf() && same(initial.inputs[0], counter))
-                return Expr(node, static_cast<int>(j))(-1);
+            Expr initial = node->inputs[f.state_input(j)];
+            while (!same(initial, now) && !initial.node().is_leaf() &&
+                   initial.node().op->has(Trait::View))
+                initial = initial.node().inputs[0];
+            if (same(initial, now)) now = Expr(node, static_cast<int>(j));
         }
     }
-    return {};
+    return same(now, counter) ? Expr() : now(-1);
 }
 
 std::span<const OpDef* const> control_ops() {
-    static constexpr std::array rows = {&scan_op, &ifelse_op};
+    static constexpr std::array rows = {&scan_op, &ifelse_op, &checkpoint_op, &recompute_op};
     return rows;
 }
 

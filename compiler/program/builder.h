@@ -203,6 +203,7 @@ class ProgramBuilder {
     CallStep call_step(const LoweredStep& own);
     BranchStep branch_step(LoweredStep& own);
     LoopStep loop_step(LoweredStep& own);
+    LoopStep recompute_step(LoweredStep& own);
 
     // What each slot stands for, for those who watch programs run.
     void tell_values();

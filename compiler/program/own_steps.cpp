@@ -1,5 +1,6 @@
 // Steps that run bodies, and calls of the host.
 #include "compiler/ops/branch.h"
+#include "compiler/ops/checkpoint.h"
 #include "compiler/ops/scan.h"
 #include "compiler/program/builder.h"
 
@@ -12,6 +13,8 @@ void ProgramBuilder::emit_own(LoweredStep& own) {
         step.action = loop_step(own);
     else if (own.node->op == &ifelse_op.info)
         step.action = branch_step(own);
+    else if (own.node->op == &recompute_op.info)
+        step.action = recompute_step(own);
     else
         step.action = call_step(own);
     for (const Program& body : step.bodies()) {
@@ -78,6 +81,22 @@ BranchStep ProgramBuilder::branch_step(LoweredStep& own) {
             [&](std::size_t p) -> Window { return {{}, slot_of(node->inputs[p + 1])}; },
             [&](std::size_t r) -> Window { return {{}, results[r]}; }));
     return branch;
+}
+
+// A loop of one trip, whose windows are the whole values.
+LoopStep ProgramBuilder::recompute_step(LoweredStep& own) {
+    const std::shared_ptr<const Node>& node = own.node;
+    LoopStep loop;
+    loop.label = std::string(node->op->name);
+    loop.trips = 1;
+    std::vector<SlotId> results;
+    for (const Expr& e : outputs_of(node)) results.push_back(slot_of(e));
+    loop.workspace = add_arena_slot(DType::U8, {0}, "workspace of " + loop.label);
+    loop.body.push_back(body_program(
+        own.bodies[0], loop.label, loop.windows,
+        [&](std::size_t p) -> Window { return {{}, slot_of(node->inputs[p])}; },
+        [&](std::size_t r) -> Window { return {{}, results[r]}; }));
+    return loop;
 }
 
 namespace {

@@ -6,6 +6,7 @@
 #include <unordered_set>
 
 #include "compiler/ops/branch.h"
+#include "compiler/ops/checkpoint.h"
 #include "compiler/ops/elementwise.h"
 #include "compiler/ops/leaves.h"
 #include "compiler/ops/movement.h"
@@ -322,11 +323,44 @@ bool merge_one(std::vector<Expr>& roots) {
     return false;
 }
 
-// Loops and branches, inputs first.
+// Loops, branches and what computes again, inputs first.
 std::vector<std::shared_ptr<const Node>> control_of(const Graph& graph) {
     std::vector<std::shared_ptr<const Node>> out;
     for (const auto& n : graph.nodes())
-        if (is_loop(*n) || n->op == &ifelse_op.info) out.push_back(n);
+        if (is_loop(*n) || n->op == &ifelse_op.info || n->op == &recompute_op.info)
+            out.push_back(n);
+    return out;
+}
+
+// Results that nothing reads go, and inputs that they alone needed.
+Pairs improve_recompute(const Graph& graph, const std::shared_ptr<const Node>& node) {
+    std::unordered_set<int> read;
+    const auto note = [&](const Expr& e) {
+        if (&e.node() == node.get()) read.insert(e.output());
+    };
+    for (NodeId u : graph.users(graph.id(*node)))
+        for (const Expr& e : graph.nodes()[u]->inputs) note(e);
+    for (const Expr& e : graph.outputs()) note(e);
+    const Region& old = node->regions[0];
+    Region now;
+    std::vector<Expr> inputs;
+    Pairs out;
+    for (std::size_t k = 0; k < old.results.size(); ++k) {
+        if (!read.count(static_cast<int>(k))) continue;
+        out.emplace_back(Expr(node, static_cast<int>(k)), Expr());
+        now.results.push_back(old.results[k]);
+    }
+    const Graph body(now.results);
+    for (std::size_t k = 0; k < old.params.size(); ++k) {
+        if (!body.contains(old.params[k].node())) continue;
+        now.params.push_back(old.params[k]);
+        inputs.push_back(node->inputs[k]);
+    }
+    if (now.results.size() == old.results.size() && now.params.size() == old.params.size())
+        return {};
+    const std::vector<Expr> made =
+        apply_all(recompute_op, std::move(inputs), {}, node->loc(), {std::move(now)});
+    for (std::size_t k = 0; k < out.size(); ++k) out[k].second = made[k];
     return out;
 }
 
@@ -387,6 +421,8 @@ std::vector<Expr> simplify_control(std::vector<Expr> outputs) {
             Pairs pairs;
             if (is_loop(*node)) {
                 pairs = Improver(graph, node).run();
+            } else if (node->op == &recompute_op.info) {
+                pairs = improve_recompute(graph, node);
             } else {
                 if (!done_bodies.insert(body_of(*node)).second) continue;
                 if (!values) values.emplace(graph);

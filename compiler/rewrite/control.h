@@ -17,8 +17,8 @@ namespace arete {
 /// - a product of a sequence's rows with what does not change is one product before the loop;
 /// - sums over the steps of products, or of reductions of rows that are kept, are one product or
 ///   reduction behind the loop.
-/// The last two are Theano's scan_pushout. Branches: see branches.h. Regions inside regions come
-/// first.
+/// The last two are Theano's scan_pushout. Branches: see branches.h. Of a `recompute` the results
+/// that nothing reads go, and the inputs that only they needed. Regions inside regions come first.
 std::vector<Expr> simplify_control(std::vector<Expr> outputs);
 
 }  // namespace arete

@@ -146,8 +146,16 @@ void lesson_10() {
     };
     auto r = scan(doubling);
     auto g = function({.inputs = {limit}, .outputs = {r.outputs[0](-1), r.steps}});
-    fmt::print("{} after {} steps\n", g(1000)[0].item<float>(), g(1000)[1].as_int());  // 1024 after 10
+    fmt::print("{} after {} steps\n", g(1000)[0].item<float>(),
+               g(1000)[1].as_int());  // 1024 after 10
     // [end]
+
+    // [region checkpoint]
+    auto block = [&](const Expr& h) { return tanh(dot(tanh(dot(h, w)), w)); };
+    auto deep = checkpoint(block)(checkpoint(block)(rows));
+    auto slope = grad(sum(deep), w);  // computes each block once more, from what went into it
+    // [end]
+    function({.inputs = {rows, w}, .outputs = {slope}})(ones<float>({3, 2}), ones<float>({2, 2}));
 
     // [region ifelse]
     auto c = scalar<float>("c");

@@ -7,6 +7,7 @@
 
 #include "compiler/fuse/lower.h"
 #include "compiler/ops/branch.h"
+#include "compiler/ops/checkpoint.h"
 #include "compiler/ops/leaves.h"
 #include "compiler/ops/operand.h"
 #include "compiler/ops/scan.h"
@@ -362,6 +363,7 @@ class Evaluator {
     std::vector<Wide> run(const std::shared_ptr<const Node>& node, Values& values) {
         if (node->op == &scan_op.info) return loop(*node, values);
         if (node->op == &ifelse_op.info) return branch(*node, values);
+        if (node->op == &recompute_op.info) return recomputed(*node, values);
         std::vector<Wide> result;
         for (std::size_t k = 0; k < node->types.size(); ++k) {
             const Expr root(node, static_cast<int>(k));
@@ -400,6 +402,12 @@ class Evaluator {
         std::vector<Wide> out;
         for (const Expr& e : r.results) out.push_back(value_of(values, e));
         return out;
+    }
+
+    std::vector<Wide> recomputed(const Node& node, const Values& values) {
+        std::vector<Wide> params;
+        for (const Expr& e : node.inputs) params.push_back(value_of(values, e));
+        return region(node.regions[0], params);
     }
 
     // Lanes may go different ways.

@@ -6,6 +6,7 @@
 #include "compiler/ops/activations.h"
 #include "compiler/ops/bits.h"
 #include "compiler/ops/branch.h"
+#include "compiler/ops/checkpoint.h"
 #include "compiler/ops/convolution.h"
 #include "compiler/ops/custom.h"
 #include "compiler/ops/elementary.h"
