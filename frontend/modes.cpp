@@ -9,6 +9,7 @@
 #include "compiler/graph/pp.h"
 #include "compiler/ops/leaves.h"
 #include "compiler/program/inspect.h"
+#include "compiler/program/interpret.h"
 #include "runtime/shared_value.h"
 
 namespace arete {
@@ -171,6 +172,36 @@ void run_interpreted(const WatchedRun& run) {
     }
 }
 
+namespace {
+
+// Where in a loop or branch a bad value was made first: its bodies run once more, watched, in the
+// interpreter, on what the step has read. Empty where none is found.
+std::string made_inside(const Executable& e, StepId step) {
+    const Program& program = e.compiled().program;
+    if (program.steps[step].bodies().empty()) return {};
+    IdVector<SlotId, void*> table;
+    for (SlotId s : program.slots.ids()) table.push_back(e.slot(s));
+    std::string found;
+    ProgramInterpreter(program).run_watched(step, table, [&](const BodyStep& at) {
+        const Step& s = at.body.steps[at.step];
+        for (SlotId slot : stored_slots(s)) {
+            const Slot& to = at.body.slots[slot];
+            const Array value(to.dtype, to.sizes,
+                              std::shared_ptr<void>(at.table[slot], [](void*) {}));
+            const std::string bad = bad_value(value);
+            if (bad.empty()) continue;
+            found = fmt::format("; first in iteration {}: {} in the result of {} '{}' of the body",
+                                fmt::join(at.trips, ", "), bad, s.kind(), s.name());
+            if (!s.lines.empty()) found += ", which computes " + s.lines;
+            return false;
+        }
+        return true;
+    });
+    return found;
+}
+
+}  // namespace
+
 void run_nan_guard(const WatchedRun& run) {
     const Compiled& compiled = run.executable.compiled();
     const Snapshot before(run.graph);
@@ -188,9 +219,9 @@ void run_nan_guard(const WatchedRun& run) {
                     operands +=
                         fmt::format("; its operand '{}' has {}", v.value.node().name, worse);
             }
-            fail<NanGuardError>(stored.value.loc(), "function '{}': {} in the result of {}{}{}",
-                                run.graph.name, bad, kernel_text(s, step, stored.value), operands,
-                                lines_text(s));
+            fail<NanGuardError>(stored.value.loc(), "function '{}': {} in the result of {}{}{}{}",
+                                run.graph.name, bad, kernel_text(s, step, stored.value),
+                                made_inside(run.executable, step), operands, lines_text(s));
         }
     });
 }

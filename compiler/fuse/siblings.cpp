@@ -191,7 +191,8 @@ class Merger {
         item.reads = innermost_reads(*item.nest);
     }
     LoweredNest lower(std::span<const Expr> roots) const {
-        return lower_nest(roots, [this](const Expr& e) { return f_.stored(e); }, "siblings");
+        return lower_nest(
+            roots, [this](const Expr& e) { return f_.stored(e); }, "siblings");
     }
 
     bool merge(GroupId one, GroupId other) {

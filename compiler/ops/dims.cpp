@@ -21,8 +21,7 @@ std::optional<Dim> convert(const Expr& e, bool allow_opaque) {
     const std::string_view op = n.op->name;
     if (op == "shape") return n.inputs[0].shape()[n.attrs.get<std::int64_t>("axis")];
     auto operand = [&](std::size_t i) { return convert(n.inputs[i], allow_opaque); };
-    // Bytes wrap early: what is cast to them is not its operand, and their sums are not those of
-    // sizes.
+    // Bytes wrap early: what is cast to them is not its operand, and their sums are not those of sizes.
     if (e.dtype() == DType::U8) return otherwise();
     if (op == "cast" || op == "stop_gradient") {
         auto a = operand(0);

@@ -217,16 +217,16 @@ Expr qr_gradient(const Expr& q, const Expr& r, const Expr& gq, const Expr& gr) {
 std::vector<Expr> pullback_qr(const PullbackArgs& a) {
     const Expr &q = a.y[0], &r = a.y[1];
     const Expr gq = or_zeros(a.g[0], q), gr = or_zeros(a.g[1], r);
-    const Dim &m = r.shape()[0], &n = r.shape()[1];
-    if (m == n) return {qr_gradient(q, r, gq, gr)};
-    if (!m.is_const() || !n.is_const())
-        fail<GraphError>(a.node.loc(), "grad: the sizes of what qr takes must be known: {}",
-                         a.x[0].type().str());
-    // A wide matrix is a square one, and columns beside it that q turns.
-    const std::int64_t k = m.value();
-    const Expr beside = a.x[0](all, slice(k, none)), gbeside = gr(all, slice(k, none));
-    const Expr square = qr_gradient(q, r(all, slice(0, k)), gq + dot(beside, turned(gbeside)),
-                                    gr(all, slice(0, k)));
+    const Dim &k = r.shape()[0], &n = r.shape()[1];
+    if (k == n) return {qr_gradient(q, r, gq, gr)};
+    // A wide matrix is a square one, and columns beside it that q turns: none of another matrix,
+    // which may turn out only when sizes are known.
+    const auto columns = [&](const Expr& of, const Dim& first, const Dim& count) {
+        return slice_window(of, {0, first}, {1, 1}, {of.shape()[0], count}, a.node.loc());
+    };
+    const Expr beside = columns(a.x[0], k, n - k), gbeside = columns(gr, k, n - k);
+    const Expr square =
+        qr_gradient(q, columns(r, 0, k), gq + dot(beside, turned(gbeside)), columns(gr, 0, k));
     return {concatenate({square, dot(q, gbeside)}, 1)};
 }
 

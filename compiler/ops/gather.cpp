@@ -207,10 +207,14 @@ std::vector<Sample> advanced_index_samples() {
     using X = std::span<const Expr>;
     return {{"picked by label",
              {{{6, 10}}, {{6}, 0, 9, true}},
-             [](X x) { return advanced_index(x[0], {arange(6), x[1]}); }},
+             [](X x) {
+                 return advanced_index(x[0], {arange(6), x[1]});
+             }},
             {"pairs",
              {{{4, 5, 3}}, {{7}, -4, 3, true}, {{7}, 0, 4, true}},
-             [](X x) { return advanced_index(x[0], {x[1], x[2]}); }},
+             [](X x) {
+                 return advanced_index(x[0], {x[1], x[2]});
+             }},
             {"outer", {{{4, 5}}, {{3, 1}, 0, 3, true}, {{2}, 0, 4, true}}, [](X x) {
                  return advanced_index(x[0], {x[1], x[2]});
              }}};

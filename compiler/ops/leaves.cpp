@@ -111,8 +111,7 @@ Expr Operand::beside(DType t, std::string_view op) const {
     if (!literal_) return expr();
     const DType d = literal_->dtype_beside(t);
     if (!literal_->fits(d))
-        fail<GraphError>(loc,
-                         "{}{}the literal {} is out of the range of {}, which it takes beside {}",
+        fail<GraphError>(loc, "{}{}the literal {} is out of the range of {}, which it takes beside {}",
                          op, op.empty() ? "" : ": ", literal_->str(), name(d), name(t));
     return constant(literal_->as(d), loc.file, loc.line);
 }

@@ -172,13 +172,17 @@ template <Expr (*Build)(const Operand&, const Axes&, bool), int Low = -20, int H
 std::vector<Sample> reduction_samples() {
     auto input = [](Sizes sizes) { return SampleInput{std::move(sizes), Low / 10.0, High / 10.0}; };
     using X = std::span<const Expr>;
-    return {
-        {"all", {input({3, 5})}, [](X x) { return Build(x[0], {}, false); }, Smooth},
-        {"rows", {input({4, 9})}, [](X x) { return Build(x[0], 0, false); }, Smooth},
-        {"columns", {input({4, 17})}, [](X x) { return Build(x[0], -1, true); }, Smooth},
-        {"vector", {input({37})}, [](X x) { return Build(x[0], {}, true); }, Smooth},
-        {"two axes", {input({3, 4, 5})}, [](X x) { return Build(x[0], {0, 2}, false); }, Smooth},
-        {"one element", {input({1, 7})}, [](X x) { return Build(x[0], 0, false); }, Smooth}};
+    return {{"all", {input({3, 5})}, [](X x) { return Build(x[0], {}, false); }, Smooth},
+            {"rows", {input({4, 9})}, [](X x) { return Build(x[0], 0, false); }, Smooth},
+            {"columns", {input({4, 17})}, [](X x) { return Build(x[0], -1, true); }, Smooth},
+            {"vector", {input({37})}, [](X x) { return Build(x[0], {}, true); }, Smooth},
+            {"two axes",
+             {input({3, 4, 5})},
+             [](X x) {
+                 return Build(x[0], {0, 2}, false);
+             },
+             Smooth},
+            {"one element", {input({1, 7})}, [](X x) { return Build(x[0], 0, false); }, Smooth}};
 }
 
 std::vector<Sample> mean_samples() {

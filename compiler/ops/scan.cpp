@@ -9,6 +9,7 @@
 #include "compiler/ops/branch.h"
 #include "compiler/ops/checkpoint.h"
 #include "compiler/ops/elementwise.h"
+#include "compiler/ops/branch.h"
 #include "compiler/ops/families.h"
 #include "compiler/ops/indexing.h"
 #include "compiler/ops/leaves.h"

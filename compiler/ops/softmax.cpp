@@ -174,7 +174,11 @@ std::vector<Sample> logsumexp_samples() {
     using X = std::span<const Expr>;
     return {{"rows", {{{5, 10}}}, [](X x) { return logsumexp(x[0]); }},
             {"everything", {{{7, 3}}}, [](X x) { return logsumexp(x[0], Axes()); }},
-            {"two axes, kept", {{{3, 4, 5}}}, [](X x) { return logsumexp(x[0], {0, 2}, true); }},
+            {"two axes, kept",
+             {{{3, 4, 5}}},
+             [](X x) {
+                 return logsumexp(x[0], {0, 2}, true);
+             }},
             {"large", {{{4, 9}, 80, 100}}, [](X x) { return logsumexp(x[0], 0); }}};
 }
 

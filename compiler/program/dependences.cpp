@@ -37,7 +37,9 @@ Dependences::Dependences(const Program& program) {
                          [&](const FillStep& f) { own[f.to].written = true; },
                          [&](const LoopStep& l) { own = uses_of(arete::uses(l)); },
                          [&](const BranchStep& b) { own = uses_of(arete::uses(b)); },
-                         [&](const CallStep& c) { own = uses_of({c.inputs, c.outputs}); }},
+                         [&](const CallStep& c) {
+                             own = uses_of({c.inputs, c.outputs});
+                         }},
                    s.action);
         bool changes_shared = false;
         for (const auto& [number, use] : own) {

@@ -14,7 +14,27 @@ bool has_slot(const std::vector<SlotValue>& list, SlotId slot) {
                        [&](const SlotValue& v) { return v.slot == slot; });
 }
 
-// The slots that a step stores values of the graph to, each once; none of copies and fills.
+bool stores_to(const Step& step, SlotId slot) {
+    const std::vector<SlotId> all = stored_slots(step);
+    return std::find(all.begin(), all.end(), slot) != all.end();
+}
+
+// The kernels that store a slot: several where it is made piece by piece. Ascending.
+std::vector<StepId> makers(const Compiled& compiled, SlotId slot) {
+    std::vector<StepId> out;
+    for (StepId k : compiled.program.steps.ids())
+        if (stores_to(compiled.program.steps[k], slot)) out.push_back(k);
+    return out;
+}
+
+bool is_made_later(const Compiled& compiled, StepId step, SlotId slot) {
+    for (StepId k : compiled.program.steps.ids())
+        if (k > step && stores_to(compiled.program.steps[k], slot)) return true;
+    return false;
+}
+
+}  // namespace
+
 std::vector<SlotId> stored_slots(const Step& step) {
     std::vector<SlotId> out;
     const auto add = [&](SlotId slot) {
@@ -38,27 +58,6 @@ std::vector<SlotId> stored_slots(const Step& step) {
                step.action);
     return out;
 }
-
-bool stores_to(const Step& step, SlotId slot) {
-    const std::vector<SlotId> all = stored_slots(step);
-    return std::find(all.begin(), all.end(), slot) != all.end();
-}
-
-// The kernels that store a slot: several where it is made piece by piece. Ascending.
-std::vector<StepId> makers(const Compiled& compiled, SlotId slot) {
-    std::vector<StepId> out;
-    for (StepId k : compiled.program.steps.ids())
-        if (stores_to(compiled.program.steps[k], slot)) out.push_back(k);
-    return out;
-}
-
-bool is_made_later(const Compiled& compiled, StepId step, SlotId slot) {
-    for (StepId k : compiled.program.steps.ids())
-        if (k > step && stores_to(compiled.program.steps[k], slot)) return true;
-    return false;
-}
-
-}  // namespace
 
 std::vector<SlotValue> stored_by(const Compiled& compiled, StepId step) {
     std::vector<SlotValue> out;

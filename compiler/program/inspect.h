@@ -14,6 +14,9 @@ struct SlotValue {
     Expr value;
 };
 
+/// The slots that a step stores values of the graph to, each once; none of copies and fills.
+std::vector<SlotId> stored_slots(const Step& step);
+
 /// What step `step` stores, each slot once; nothing for copies and fills, and of bodies what the
 /// step as a whole stores. What several kernels make, piece by piece, the last of them stores,
 /// which has read what they all read.

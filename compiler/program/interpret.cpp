@@ -69,8 +69,24 @@ loops::Failure ProgramInterpreter::run_kernels(StepId step,
     return failed;
 }
 
+// The steps of a body, with whoever watches called behind each.
+loops::Failure ProgramInterpreter::run_body(const ProgramInterpreter& body,
+                                            IdSpan<SlotId, void* const> table, Watch* watch,
+                                            std::int64_t trip) const {
+    if (!watch) return body.run(table);
+    watch->trips.push_back(trip);
+    for (StepId k : body.program_.steps.ids()) {
+        if (const loops::Failure f = body.run_one(k, table, watch); f.failed) return f;
+        if (watch->ended) return {};
+        watch->ended = !watch->after({body.program_, k, table, watch->trips});
+        if (watch->ended) return {};
+    }
+    watch->trips.pop_back();
+    return {};
+}
+
 loops::Failure ProgramInterpreter::run_loop(StepId step, const LoopStep& loop,
-                                            IdSpan<SlotId, void* const> table) const {
+                                            IdSpan<SlotId, void* const> table, Watch* watch) const {
     for (const Carried& c : loop.carried)
         copy(at(table, c.buffer), at(table, c.initial),
              static_cast<std::size_t>(c.depth * c.row_bytes));
@@ -78,7 +94,9 @@ loops::Failure ProgramInterpreter::run_loop(StepId step, const LoopStep& loop,
     std::int64_t ran = 0;
     for (bool done = false; ran < loop.trips && !done; ++ran) {
         fill_table(inner, loop.body[0], loop.windows, loop.workspace, table, ran);
-        if (const loops::Failure f = bodies_[step][0].run(inner); f.failed) return f;
+        if (const loops::Failure f = run_body(bodies_[step][0], inner, watch, ran); f.failed)
+            return f;
+        if (watch && watch->ended) return {};
         done = loop.until && *static_cast<const std::uint8_t*>(at(table, loop.until)) != 0;
     }
     for (const Stacked& s : loop.stacked)
@@ -96,32 +114,44 @@ loops::Failure ProgramInterpreter::run_loop(StepId step, const LoopStep& loop,
 }
 
 loops::Failure ProgramInterpreter::run_branch(StepId step, const BranchStep& branch,
-                                              IdSpan<SlotId, void* const> table) const {
+                                              IdSpan<SlotId, void* const> table,
+                                              Watch* watch) const {
     const bool yes = *static_cast<const std::uint8_t*>(at(table, branch.condition)) != 0;
     const std::size_t which = yes ? 0 : 1;
     IdVector<SlotId, void*> inner;
     fill_table(inner, branch.bodies[which], branch.windows[which], branch.workspace, table, 0);
-    return bodies_[step][which].run(inner);
+    return run_body(bodies_[step][which], inner, watch, 0);
+}
+
+loops::Failure ProgramInterpreter::run_one(StepId k, IdSpan<SlotId, void* const> table,
+                                           Watch* watch) const {
+    loops::Failure failed;
+    std::visit(
+        Cases{[&](const KernelStep&) { failed = run_kernels(k, table); },
+              [&](const CopyStep& c) { copy(at(table, c.to), at(table, c.from), bytes(c.to)); },
+              [&](const FillStep& f) {
+                  if (bytes(f.to)) std::memset(at(table, f.to), 0, bytes(f.to));
+              },
+              [&](const LoopStep& l) { failed = run_loop(k, l, table, watch); },
+              [&](const BranchStep& b) { failed = run_branch(k, b, table, watch); },
+              [&](const CallStep& c) { failed = run_call(c, program_, table); }},
+        program_.steps[k].action);
+    return failed;
 }
 
 loops::Failure ProgramInterpreter::run(IdSpan<SlotId, void* const> table,
                                        const std::function<bool(StepId)>& after_step) const {
     for (StepId k : program_.steps.ids()) {
-        loops::Failure failed;
-        std::visit(
-            Cases{[&](const KernelStep&) { failed = run_kernels(k, table); },
-                  [&](const CopyStep& c) { copy(at(table, c.to), at(table, c.from), bytes(c.to)); },
-                  [&](const FillStep& f) {
-                      if (bytes(f.to)) std::memset(at(table, f.to), 0, bytes(f.to));
-                  },
-                  [&](const LoopStep& l) { failed = run_loop(k, l, table); },
-                  [&](const BranchStep& b) { failed = run_branch(k, b, table); },
-                  [&](const CallStep& c) { failed = run_call(c, program_, table); }},
-            program_.steps[k].action);
-        if (failed.failed) return failed;
+        if (const loops::Failure failed = run_one(k, table, nullptr); failed.failed) return failed;
         if (after_step && !after_step(k)) break;
     }
     return {};
+}
+
+void ProgramInterpreter::run_watched(StepId step, IdSpan<SlotId, void* const> table,
+                                     const AfterBodyStep& after) const {
+    Watch watch{after, {}, false};
+    (void)run_one(step, table, &watch);
 }
 
 }  // namespace arete

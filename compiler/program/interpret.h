@@ -9,6 +9,15 @@
 
 namespace arete {
 
+/// A step of a body that has run.
+struct BodyStep {
+    const Program& body;
+    StepId step;
+    IdSpan<SlotId, void* const> table;  ///< of the body
+    /// Of the loops and branches around it, outermost first; of a branch 0.
+    std::span<const std::int64_t> trips;
+};
+
 /// Runs a program's steps one after another, its kernels in the loop interpreter.
 class ProgramInterpreter {
   public:
@@ -26,17 +35,32 @@ class ProgramInterpreter {
     loops::Failure run(IdSpan<SlotId, void* const> table,
                        const std::function<bool(StepId step)>& after_step = {}) const;
 
+    using AfterBodyStep = std::function<bool(const BodyStep&)>;
+    /// Runs one step that has bodies, on the table of the program. `after` is called behind each
+    /// step of them, at any depth, and ends the run by returning false.
+    void run_watched(StepId step, IdSpan<SlotId, void* const> table,
+                     const AfterBodyStep& after) const;
+
   private:
+    // Who watches bodies, and where they are.
+    struct Watch {
+        const AfterBodyStep& after;
+        std::vector<std::int64_t> trips;
+        bool ended = false;
+    };
     // A kernel and the slots of its parameters.
     struct Run {
         loops::Kernel kernel;
         IdVector<loops::BufferId, SlotId> slots;
     };
+    loops::Failure run_one(StepId step, IdSpan<SlotId, void* const> table, Watch* watch) const;
+    loops::Failure run_body(const ProgramInterpreter& body, IdSpan<SlotId, void* const> table,
+                            Watch* watch, std::int64_t trip) const;
     loops::Failure run_kernels(StepId step, IdSpan<SlotId, void* const> table) const;
-    loops::Failure run_loop(StepId step, const LoopStep& loop,
-                            IdSpan<SlotId, void* const> table) const;
+    loops::Failure run_loop(StepId step, const LoopStep& loop, IdSpan<SlotId, void* const> table,
+                            Watch* watch) const;
     loops::Failure run_branch(StepId step, const BranchStep& branch,
-                              IdSpan<SlotId, void* const> table) const;
+                              IdSpan<SlotId, void* const> table, Watch* watch) const;
     std::size_t bytes(SlotId slot) const { return program_.slots[slot].bytes(); }
 
     const Program& program_;

@@ -98,7 +98,9 @@ std::vector<SlotId> Step::slots() const {
                             [](const FillStep& f) { return std::vector{f.to}; },
                             [](const LoopStep& l) { return all_of(uses(l)); },
                             [](const BranchStep& b) { return all_of(uses(b)); },
-                            [](const CallStep& c) { return all_of({c.inputs, c.outputs}); }},
+                            [](const CallStep& c) {
+                                return all_of({c.inputs, c.outputs});
+                            }},
                       action);
 }
 

@@ -242,38 +242,42 @@ std::span<const Rule> softmax_rules() {
         {"softmax_grad_of_picked", "the same for g/s[i], put where s[i] was read",
          op("softmax_grad", any('s'), some('h', "gradient of a view", is_placing)),
          [](const Match& m) { return grad_of_picked(m, m['h']); }},
-        {"softmax_grad_of_sum", "softmax_grad is linear: terms divided by s are taken apart",
-         op("softmax_grad", any('s'), op("add", any('a'), any('b'))), grad_of_terms<operator+ >},
-        {"softmax_grad_of_difference", "the same for a difference",
-         op("softmax_grad", any('s'), op("sub", any('a'), any('b'))),
-         grad_of_terms<static_cast<Expr (*)(const Operand&, const Operand&)>(operator-)>},
-        {"argmax_softmax",
-         "softmax keeps the order: argmax(softmax(x)) = argmax(x), but for the place of a NaN",
-         op("argmax", named('s', "softmax", any('x'))), reduced_x, along_one_axis},
-        {"argmax_log_softmax", "argmax(log_softmax(x)) = argmax(x)",
-         op("argmax", named('s', "log_softmax", any('x'))), reduced_x, along_one_axis},
-        {"argmax_increasing", "argmax(f(x)) = argmax(x) for increasing f",
-         op("argmax", some('f', "increasing", is_increasing, any('x'))), reduced_x},
+        {
+            "softmax_grad_of_sum",
+            "softmax_grad is linear: terms divided by s are taken apart",
+            op("softmax_grad", any('s'), op("add", any('a'), any('b'))),
+            grad_of_terms < operator+> },
+            {"softmax_grad_of_difference", "the same for a difference",
+             op("softmax_grad", any('s'), op("sub", any('a'), any('b'))),
+             grad_of_terms<static_cast<Expr (*)(const Operand&, const Operand&)>(operator-)>},
+            {"argmax_softmax",
+             "softmax keeps the order: argmax(softmax(x)) = argmax(x), but for the place of a NaN",
+             op("argmax", named('s', "softmax", any('x'))), reduced_x, along_one_axis},
+            {"argmax_log_softmax", "argmax(log_softmax(x)) = argmax(x)",
+             op("argmax", named('s', "log_softmax", any('x'))), reduced_x, along_one_axis},
+            {"argmax_increasing", "argmax(f(x)) = argmax(x) for increasing f",
+             op("argmax", some('f', "increasing", is_increasing, any('x'))), reduced_x},
 
-        {"log_one_minus_softmax",
-         "log(1 - softmax(x)): the sum of the others, where one is the largest",
-         op("log", op("sub", num(1), any('s'))), log_one_minus_softmax},
-        {"log1p_minus_softmax", "log1p(-softmax(x)), the same", op("log1p", op("neg", any('s'))),
-         log_one_minus_softmax},
+            {"log_one_minus_softmax",
+             "log(1 - softmax(x)): the sum of the others, where one is the largest",
+             op("log", op("sub", num(1), any('s'))), log_one_minus_softmax},
+            {"log1p_minus_softmax", "log1p(-softmax(x)), the same",
+             op("log1p", op("neg", any('s'))), log_one_minus_softmax},
 
-        // sums of exponentials
-        {"log_sum_exp", "log(sum(exp(x))) = log(sum(exp(x - max(x)))) + max(x)",
-         op("log", named('t', "sum", exp_of('x'))),
-         [](const Match& m) {
-             return logsumexp(get(m, 'x'), axes_of(m['t']), attrs(m['t']).get<bool>("keepdims"));
-         }},
-        {"exp_over_sum", "exp(x) / sum(exp(x)) = softmax(x)",
-         op("div", named('e', "exp", any('x')), any('t')), softmax_of_exps},
-        {"log_sum_exp_grad", "g / sum(exp(x)) * exp(x) = g * softmax(x)",
-         op("mul", any('v'), named('e', "exp", any('x'))), log_sum_exp_grad},
-        {"minus_log_sum_exp", "x - log(sum(exp(x))) = log(softmax(x))",
-         op("sub", any('x'), any('t')), log_softmax_by_difference},
-    };
+            // sums of exponentials
+            {"log_sum_exp", "log(sum(exp(x))) = log(sum(exp(x - max(x)))) + max(x)",
+             op("log", named('t', "sum", exp_of('x'))),
+             [](const Match& m) {
+                 return logsumexp(get(m, 'x'), axes_of(m['t']),
+                                  attrs(m['t']).get<bool>("keepdims"));
+             }},
+            {"exp_over_sum", "exp(x) / sum(exp(x)) = softmax(x)",
+             op("div", named('e', "exp", any('x')), any('t')), softmax_of_exps},
+            {"log_sum_exp_grad", "g / sum(exp(x)) * exp(x) = g * softmax(x)",
+             op("mul", any('v'), named('e', "exp", any('x'))), log_sum_exp_grad},
+            {"minus_log_sum_exp", "x - log(sum(exp(x))) = log(softmax(x))",
+             op("sub", any('x'), any('t')), log_softmax_by_difference},
+        };
     return table;
 }
 

@@ -65,7 +65,8 @@ std::vector<Machine> machines() {
 std::string check(const std::string& what, const Expr& root) {
     const Expr e = expand_composites({{root}})[0];
     INFO(what);
-    LoweredNest l = lower_nest({&e, 1}, [](const Expr& x) { return x.node().is_leaf(); }, "kernel");
+    LoweredNest l = lower_nest(
+        {&e, 1}, [](const Expr& x) { return x.node().is_leaf(); }, "kernel");
     loops::expand_math(l.nest);
     loops::verify(l.nest);
     // Outputs are poisoned, so that what is not written shows.
@@ -179,7 +180,8 @@ TEST_CASE("schedule: contractions") {
 namespace {
 
 std::string comment_of(const Expr& e, const Machine& machine) {
-    LoweredNest l = lower_nest({&e, 1}, [](const Expr& x) { return x.node().is_leaf(); }, "kernel");
+    LoweredNest l = lower_nest(
+        {&e, 1}, [](const Expr& x) { return x.node().is_leaf(); }, "kernel");
     return schedule(l.nest, machine).comment;
 }
 
@@ -322,8 +324,8 @@ TEST_CASE("schedule: blocks for the caches") {
     const Expr filters = tensor4<float>("w", {40, 20, 5, 5}),
                gradient = tensor4<float>("g", {256, 40, 8, 8});
     const Expr columns = apply(*find_op("conv2d_columns"), {filters, gradient}, {}, {});
-    const LoweredNest product =
-        lower_nest({&columns, 1}, [](const Expr& e) { return e.node().is_leaf(); }, "kernel");
+    const LoweredNest product = lower_nest(
+        {&columns, 1}, [](const Expr& e) { return e.node().is_leaf(); }, "kernel");
     const loops::Nest block = take_block(product.nest, product.nest.axes[0], 128);
     const loops::Var around(block.extents.size() - 1);
     CHECK(schedule(block, wide, around).comment.find("blocks of") == std::string::npos);

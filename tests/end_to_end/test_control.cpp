@@ -220,3 +220,26 @@ TEST_CASE("linear algebra: what LAPACK cannot factorise is an error, corners") {
     CHECK(difference(r[1], x) < 1e-12);
     CHECK(difference(r[2], f64({1, 0, 0, 0, 1, 0, 0, 0, 1}, {3, 3})) < 1e-12);
 }
+
+TEST_CASE("linear algebra: the gradient of qr of sizes that are known when it is called") {
+    // q r is the matrix itself, whatever its shape; of the factors by themselves what known sizes
+    // give.
+    const auto x = matrix<double>("x");
+    const auto gradients = [](const Expr& m) {
+        const Qr d = qr(m);
+        return std::vector<Expr>{grad(sum(sqr(dot(d.q, d.r))), m),
+                                 grad(sum(exp(d.r) * 0.1) + sum(d.q * d.q * d.q), m)};
+    };
+    const std::vector<Expr> late = gradients(x);
+    for (const Sizes& sizes : {Sizes{4, 2}, Sizes{2, 4}, Sizes{3, 3}, Sizes{1, 3}, Sizes{3, 1}}) {
+        CAPTURE(sizes[0]);
+        CAPTURE(sizes[1]);
+        const Array value = Generator(7).uniform(sizes, 0.5, 2).astype(DType::F64);
+        const auto known = matrix<double>("known", {sizes[0], sizes[1]});
+        const std::vector<Array> want = function({.inputs = {known}, .outputs = gradients(known)})
+                                            .call(std::vector<Array>{value});
+        Array twice = value.copy();
+        for (std::int64_t k = 0; k < twice.size(); ++k) twice.data<double>()[k] *= 2;
+        check_all({x}, late, {value}, {twice, want[1]}, 1e-9);
+    }
+}

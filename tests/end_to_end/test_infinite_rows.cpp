@@ -95,7 +95,7 @@ TEST_CASE("rows with infinities: softmax and its relatives are what their formul
                     if (stable) out = all;
                     return out;
                 };
-                const auto compare = [&](const std::vector<Expr>& what, const Row Case::* row) {
+                const auto compare = [&](const std::vector<Expr>& what, const Row Case::*row) {
                     for (const Array& got : run(what))
                         for (std::int64_t r = 0; r < rows; ++r)
                             for (std::int64_t k = 0; k < 3; ++k) {
@@ -125,9 +125,9 @@ TEST_CASE("rows with infinities: softmax and its relatives are what their formul
 TEST_CASE("huge and infinite elements: logarithms of differences keep what is left of 1 or of 0") {
     for (const DType t : {DType::F32, DType::F64})
         for (const Mode mode : {Mode::fast_run, Mode::interpret}) {
-            const Array rows =
-                Array(Row{16777217, 1, 16777217, 1e30, 1e30, -1e30, 5, 5, -inf}, Sizes{3, 3})
-                    .astype(t);
+            const Array rows = Array(Row{16777217, 1, 16777217, 1e30, 1e30, -1e30, 5, 5, -inf},
+                                     Sizes{3, 3})
+                                   .astype(t);
             const Expr x = tensor(t, 2, "x", {3, 3});
             for (const Expr& e : {log(1 - softmax(x)), log1p(-softmax(x))}) {
                 const Array got = function({.inputs = {x}, .outputs = {e}, .mode = mode})
@@ -149,7 +149,8 @@ TEST_CASE("huge and infinite elements: logarithms of differences keep what is le
             for (const auto& [i, want] : {std::pair{0, -inf}, {1, -inf}, {2, inf}, {3, 1.0}})
                 check(apart, i, want, t);
             // exp(u - exp(u)) is 0 at both infinities.
-            const Array density = of(log(exp(u - exp(u))), {-inf, inf, 0, 1e4}, {0, 0, 0, 0});
+            const Array density =
+                of(log(exp(u - exp(u))), {-inf, inf, 0, 1e4}, {0, 0, 0, 0});
             for (const auto& [i, want] : {std::pair{0, -inf}, {1, -inf}, {2, -1.0}, {3, -inf}})
                 check(density, i, want, t);
         }

@@ -320,3 +320,47 @@ TEST_CASE("modes: debug takes operands that nobody looks at beside others withou
     CHECK(h(zeros<float>({0}), std::int64_t{1})[0].equals(zeros<float>({4})));
     CHECK(h(zeros<float>({0}), std::int64_t{1})[1].equals(zeros<float>({4})));
 }
+
+TEST_CASE("modes: nan_guard tells the iteration of a loop, and the kernel of its body") {
+    const auto x = scalar<float>("x");
+    ScanOptions o;
+    o.n_steps = 8;
+    o.outputs_info = {x};
+    const int line = __LINE__ + 1;
+    o.fn = [](const std::vector<Expr>& a) -> StepResult { return log(a[0] - 1) * 2; };
+    const auto message = [&](const Expr& y, Mode mode, float value) {
+        const Function f = function({.inputs = {x}, .outputs = {y}, .mode = mode});
+        try {
+            f(value);
+        } catch (const NanGuardError& e) {
+            return std::string(e.what());
+        }
+        return std::string("no error");
+    };
+    const Expr y = scan(o).outputs[0];
+    // 2 log(9), 2.4; 2 log(1.4), 0.7; the logarithm of a negative number.
+    const std::string is = message(y, Mode::nan_guard, 4.3F);
+    CAPTURE(is);
+    CHECK(is.find("'scan'") != std::string::npos);
+    CHECK(is.find("first in iteration 2: a NaN") != std::string::npos);
+    CHECK(is.find("kernel 'log") != std::string::npos);
+    CHECK(is.find(fmt::format("test_modes.cpp:{}", line)) != std::string::npos);
+    CHECK(message(y, Mode::fast_run, 4.3F) == "no error");
+    // A loop in a loop, and in a branch.
+    ScanOptions outer;
+    outer.n_steps = 3;
+    outer.outputs_info = {x};
+    outer.fn = [&](const std::vector<Expr>& a) -> StepResult {
+        ScanOptions inner = o;
+        inner.n_steps = 2;
+        inner.outputs_info = {a[0]};
+        return scan(inner).outputs[0](-1);
+    };
+    const Expr nested = scan(outer).outputs[0];
+    const std::string deep = message(nested, Mode::nan_guard, 4.3F);
+    CAPTURE(deep);
+    CHECK(deep.find("first in iteration 1, 0: a NaN") != std::string::npos);
+    const std::string branch = message(ifelse(x > 0, nested, nested * 2 + 1), Mode::nan_guard, 4.3F);
+    CAPTURE(branch);
+    CHECK(branch.find("a NaN") != std::string::npos);
+}

@@ -145,8 +145,9 @@ TEST_CASE("a program from the cache names the lines of its errors, and profiles"
     for (std::string& message : messages) {
         const auto w = shared(zeros<float>({5, 3}), "w");
         const Function f = build(options, w, true);
-        message =
-            message_of([&] { f(zeros<float>({2, 5}), Array(std::vector<std::int64_t>{1, 4})); });
+        message = message_of([&] {
+            f(zeros<float>({2, 5}), Array(std::vector<std::int64_t>{1, 4}));
+        });
         CHECK(w.get_value().equals(zeros<float>({5, 3})));
         f(zeros<float>({2, 5}), Array(std::vector<std::int64_t>{1, 3}));
         bool named = false;

@@ -228,12 +228,21 @@ std::vector<View> views(std::int64_t n) {
     return {{"slice", [](E e) { return e(0); }},
             {"rows", [n](E e) { return reshape(e(slice(0, 1)), {n}); }},
             {"transpose", [](E e) { return e.T()(all, 0); }},
-            {"reshape", [n](E e) { return reshape(e, {2, 1, n})(0, 0); }},
+            {"reshape",
+             [n](E e) {
+                 return reshape(e, {2, 1, n})(0, 0);
+             }},
             {"reversed twice",
              [](E e) { return e(all, slice(none, none, -1))(0, slice(none, none, -1)); }},
-            {"broadcast", [n](E e) { return broadcast_to(e, {3, 2, n})(1, 0); }},
+            {"broadcast",
+             [n](E e) {
+                 return broadcast_to(e, {3, 2, n})(1, 0);
+             }},
             {"take", [n](E e) { return e(0)(arange(n)); }},
-            {"dimshuffle", [](E e) { return dimshuffle(e, {0, 'x', 1})(0, 0); }},
+            {"dimshuffle",
+             [](E e) {
+                 return dimshuffle(e, {0, 'x', 1})(0, 0);
+             }},
             {"wider", [](E e) { return cast(e, DType::F64)(0); }}};
 }
 

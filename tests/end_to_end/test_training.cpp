@@ -88,8 +88,7 @@ TEST_CASE("training: accuracies, the best epoch and predictions agree") {
 TEST_CASE("training: L2 regularisation adds its term and shrinks the weights") {
     const Data data;
     const NetRow& row = *find_net("shallow");
-    const Network plain = build_net(row, 10, {.seed = 1}),
-                  decayed = build_net(row, 10, {.seed = 1});
+    const Network plain = build_net(row, 10, {.seed = 1}), decayed = build_net(row, 10, {.seed = 1});
     const Function a = plain.train_function(data.training, 0.1, {});
     const Function b = decayed.train_function(data.training, 0.1, {.lmbda = 5});
     double squares = 0;
@@ -119,11 +118,9 @@ TEST_CASE("networks: what is wrong is said") {
     CHECK_THROWS_AS(Network({SoftmaxLayer({.n_in = 784, .n_out = 10, .p_dropout = 1})}, 10),
                     ArgumentError);
     CHECK_THROWS_WITH_AS(
-        Network({ConvPoolLayer({.image_shape = {20, 1, 28, 28}, .filter_shape = {20, 1, 5, 5}})},
-                10),
-        "ConvPoolLayer: image_shape is for mini-batches of 20, the network's have 10",
-        ArgumentError);
+        Network({ConvPoolLayer({.image_shape = {20, 1, 28, 28}, .filter_shape = {20, 1, 5, 5}})}, 10),
+        "ConvPoolLayer: image_shape is for mini-batches of 20, the network's have 10", ArgumentError);
     CHECK_THROWS_AS(shared_data(data.arrays.train_x, data.arrays.test_y, "d"), ArgumentError);
-    CHECK_THROWS_AS(build_net(*find_net("shallow"), 2000, {}).train_function(data.test, 0.1, {}),
-                    ArgumentError);
+    CHECK_THROWS_AS(
+        build_net(*find_net("shallow"), 2000, {}).train_function(data.test, 0.1, {}), ArgumentError);
 }

@@ -101,17 +101,23 @@ TEST_CASE("masks of gradients go through views, broadcasts and sums") {
          {0, 0.5},
          {0, -0.25}},
         {"one number for all, none chosen",
-         [](X x) { return where(bools({false, false}), sqrt(x(0)), 0); },
+         [](X x) {
+             return where(bools({false, false}), sqrt(x(0)), 0);
+         },
          {0},
          {0},
          {0}},
         {"one number for all, one chosen",
-         [](X x) { return where(bools({false, true}), 3 * sqrt(x(0)), 0); },
+         [](X x) {
+             return where(bools({false, true}), 3 * sqrt(x(0)), 0);
+         },
          {4},
          {0.75},
          {-3.0 / 32}},
         {"a row for all, columns chosen",
-         [](X x) { return where(bools({false, true}), log(x) * numbers({1, 2, 3, 4}, {2, 2}), 0); },
+         [](X x) {
+             return where(bools({false, true}), log(x) * numbers({1, 2, 3, 4}, {2, 2}), 0);
+         },
          {0, 2},
          {0, 3},
          {0, -1.5}},
@@ -202,7 +208,9 @@ TEST_CASE("masks of gradients go through products of matrices and softmax") {
          {1, 2, NaN, -inf},
          {1 - p, -q, 0, 0}},
         {"logsumexp",
-         [](X x) { return where(bools({true, false}), logsumexp(matrix_of(x), 1), 0); },
+         [](X x) {
+             return where(bools({true, false}), logsumexp(matrix_of(x), 1), 0);
+         },
          {1, 2, NaN, inf},
          {p, q, 0, 0},
          {0, 0, 0, 0}},
@@ -224,7 +232,9 @@ TEST_CASE("what nothing reads has gradient 0") {
         {"slice", [](X x) { return log(x)(slice(1, none)); }, {0, 2}, {0, 0.5}, {0, -0.25}},
         {"index", [](X x) { return log(x)(1); }, {0, 2}, {0, 0.5}, {0, -0.25}},
         {"take",
-         [](X x) { return take(log(x), Array(std::vector<std::int64_t>{1, 1})); },
+         [](X x) {
+             return take(log(x), Array(std::vector<std::int64_t>{1, 1}));
+         },
          {0, 2},
          {0, 1},
          {0, -0.5}},
@@ -246,12 +256,16 @@ TEST_CASE("what nothing reads has gradient 0") {
          {0, -0.25, -1.0 / 16, 0}},
         {"max", [](X x) { return max(log(x)); }, {0, 2}, {0, 0.5}, {0, -0.25}},
         {"max-pooling",
-         [](X x) { return pool2d(log(reshape(x, {1, 1, 2, 2})), {2, 2}); },
+         [](X x) {
+             return pool2d(log(reshape(x, {1, 1, 2, 2})), {2, 2});
+         },
          {0, 4, 2, 0},
          {0, 0.25, 0, 0},
          {0, -1.0 / 16, 0, 0}},
         {"max-pooling of windows that overlap",
-         [](X x) { return pool2d(log(reshape(x, {1, 4})), {1, 2}, {.stride = {1, 1}}); },
+         [](X x) {
+             return pool2d(log(reshape(x, {1, 4})), {1, 2}, {.stride = {1, 1}});
+         },
          {0, 0.5, 4, 2},
          {0, 2, 0.5, 0},
          {0, -4, -1.0 / 8, 0}},

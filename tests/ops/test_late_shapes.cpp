@@ -268,8 +268,9 @@ TEST_CASE("late shapes: products, where sizes have to agree") {
     CHECK(message_of([&] {
               call({1, 2, 5}, {4, 5, 3});
           }).find("batched_dot: numbers of matrices") != std::string::npos);
-    CHECK(message_of([&] { call({4, 2, 1}, {4, 5, 3}); }).find("batched_dot: inner sizes") !=
-          std::string::npos);
+    CHECK(message_of([&] {
+              call({4, 2, 1}, {4, 5, 3});
+          }).find("batched_dot: inner sizes") != std::string::npos);
     // The gradient alone does not compute the product, and refuses all the same.
     const auto a = matrix<double>("a"), b = matrix<double>("b");
     const int line = __LINE__ + 1;
@@ -277,8 +278,9 @@ TEST_CASE("late shapes: products, where sizes have to agree") {
     const Function only = function({.inputs = {a, b}, .outputs = {ga}});
     CHECK(only(full(Sizes{2, 3}, 1.0), full(Sizes{3, 4}, 2.0))[0].equals(full(Sizes{2, 3}, 8.0)));
     for (const std::int64_t inner : {1, 2}) {
-        const std::string m =
-            message_of([&] { only(full(Sizes{2, 3}, 1.0), full(Sizes{inner, 4}, 2.0)); });
+        const std::string m = message_of([&] {
+            only(full(Sizes{2, 3}, 1.0), full(Sizes{inner, 4}, 2.0));
+        });
         CHECK(m.find(fmt::format("test_late_shapes.cpp:{}: ", line)) == 0);
     }
     // Biases of a convolution.

@@ -47,8 +47,7 @@ TEST_CASE("generator: the seed decides everything") {
     CHECK(!Generator(1).normal({100}, 0, 1).equals(Generator(2).normal({100}, 0, 1)));
     Generator g(1);
     CHECK(!g.normal({100}, 0, 1).equals(g.normal({100}, 0, 1)));
-    CHECK(
-        !Generator(1).uniform({100}, 0, 1).equals(Generator(1ull << 32 | 1).uniform({100}, 0, 1)));
+    CHECK(!Generator(1).uniform({100}, 0, 1).equals(Generator(1ull << 32 | 1).uniform({100}, 0, 1)));
 }
 
 TEST_CASE("generator: moments and bounds") {

@@ -373,7 +373,9 @@ Emitter::Statements Emitter::reduce_axis(std::size_t position, const Locals& loc
 Emitter::Statements Emitter::update(const Locals& locals) {
     if (t_.lanes == 1 || !t_.over_reduction)
         return over_elements([&](const Index& slot) {
-            if (in_elements()) return fold_group(locals, slot, 1, [](std::int64_t) {}, 0, -1);
+            if (in_elements())
+                return fold_group(
+                    locals, slot, 1, [](std::int64_t) {}, 0, -1);
             return fold(locals, slot, 0, -1);
         });
     if (order_.pairs) return update_pairs(locals);

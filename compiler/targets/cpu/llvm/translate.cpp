@@ -90,8 +90,8 @@ std::string CpuTarget::translate(const Program& program, const Translation& watc
     if (watch.dumps(Stage::Llvm)) watch.dump("llvm", "ll", module.ir());
     start = Clock::now();
     // One text for people, one piece for one core; otherwise parts.
-    const int cores =
-        watch.threads > 0 ? watch.threads : static_cast<int>(std::thread::hardware_concurrency());
+    const int cores = watch.threads > 0 ? watch.threads
+                                        : static_cast<int>(std::thread::hardware_concurrency());
     std::vector<LlvmModule> parts;
     if (dumps || cores < 2)
         parts.push_back(std::move(module));

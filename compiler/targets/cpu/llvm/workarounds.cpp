@@ -324,8 +324,8 @@ class Products {
     // The same value out of instructions that nobody looks into, a register at a time.
     static llvm::Value* hidden(llvm::IRBuilder<>& b, llvm::Value* v) {
         constexpr int most = 8;  // lanes of 64 bits
-        const int n =
-            static_cast<int>(llvm::cast<llvm::FixedVectorType>(v->getType())->getNumElements());
+        const int n = static_cast<int>(
+            llvm::cast<llvm::FixedVectorType>(v->getType())->getNumElements());
         if (n == most) return through(b, v);
         llvm::Value* out = llvm::PoisonValue::get(v->getType());
         for (int from = 0; from < n; from += most) {
@@ -342,8 +342,8 @@ class Products {
     }
     static llvm::Value* through(llvm::IRBuilder<>& b, llvm::Value* v) {
         llvm::Type* t = v->getType();
-        return b.CreateCall(llvm::InlineAsm::get(llvm::FunctionType::get(t, {t}, false), "", "=v,0",
-                                                 /*hasSideEffects=*/false),
+        return b.CreateCall(llvm::InlineAsm::get(llvm::FunctionType::get(t, {t}, false), "",
+                                                 "=v,0", /*hasSideEffects=*/false),
                             {v});
     }
 
