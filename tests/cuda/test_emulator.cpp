@@ -53,7 +53,7 @@ Printed printed(const std::vector<Case>& cases) {
         const cuda::Source& s = out.sources.emplace_back(cuda::print(c.program()));
         out.first.push_back(out.all.kernels.size());
         out.all.text += s.text;
-        out.all.kernels.insert(out.all.kernels.end(), s.kernels.begin(), s.kernels.end());
+        for (const cuda::LaunchEntry& k : s.kernels) out.all.kernels.push_back(k);
     }
     return out;
 }

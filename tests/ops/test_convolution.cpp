@@ -212,7 +212,7 @@ TEST_CASE("addresses of convolutions in groups are sums, with what follows in on
     REQUIRE(fusion.groups.size() == 1);
     const std::string nest = loops::to_string(
         lower_nest(
-            fusion.groups[0].roots, [&](const Expr& e) { return fusion.stored(e); }, "groups")
+            fusion.groups.front().roots, [&](const Expr& e) { return fusion.stored(e); }, "groups")
             .nest);
     CHECK_MESSAGE(nest.find("select.f32") != std::string::npos, nest);
     CHECK_MESSAGE(nest.find(")/") == std::string::npos, nest);
