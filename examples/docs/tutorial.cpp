@@ -146,8 +146,7 @@ void lesson_10() {
     };
     auto r = scan(doubling);
     auto g = function({.inputs = {limit}, .outputs = {r.outputs[0](-1), r.steps}});
-    fmt::print("{} after {} steps\n", g(1000)[0].item<float>(),
-               g(1000)[1].as_int());  // 1024 after 10
+    fmt::print("{} after {} steps\n", g(1000)[0].item<float>(), g(1000)[1].as_int());  // 1024 after 10
     // [end]
 
     // [region checkpoint]
