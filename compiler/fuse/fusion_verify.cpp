@@ -28,7 +28,11 @@ std::vector<int> computed(const Fusion& fusion, std::span<const Expr> roots) {
 class Verifier {
   public:
     Verifier(const Fusion& fusion, std::span<const Expr> keep)
-        : f_(fusion), g_(*fusion.graph), group_of_(g_.size()), home_(g_.size(), -1) {
+        : f_(fusion),
+          g_(*fusion.graph),
+          in_scatters_(read_in_scatters(g_)),
+          group_of_(g_.size()),
+          home_(g_.size(), -1) {
         ARETE_CHECK(f_.is_stored.size() == g_.size() && f_.reasons.size() == g_.size(),
                     "fuse: {} nodes of {}", f_.is_stored.size(), g_.size());
         for (std::size_t i = 0; i < g_.size(); ++i) group_of_[i].assign(node(i).types.size(), -1);
@@ -70,7 +74,8 @@ class Verifier {
                     str(i));
         for (int u : g_.users(static_cast<int>(i)))
             for (Trait t : {Trait::Scatters, Trait::Step})
-                ARETE_CHECK(!g_.nodes()[static_cast<std::size_t>(u)]->op->has(t),
+                ARETE_CHECK((t == Trait::Scatters && in_scatters_[i]) ||
+                                !g_.nodes()[static_cast<std::size_t>(u)]->op->has(t),
                             "fuse: {}, which a scatter or a step reads, is not stored", str(i));
     }
 
@@ -163,6 +168,7 @@ class Verifier {
 
     const Fusion& f_;
     const Graph& g_;
+    const std::vector<char> in_scatters_;
     std::vector<std::vector<int>> group_of_;  // that stores an output of a node
     std::vector<int> home_;                   // a group that computes a node
 };

@@ -87,7 +87,7 @@ class ProgramBuilder {
     // Whether any of `goals` needs what work `from` does, at any distance.
     bool leads_to(int from, std::vector<int> goals);
 
-    bool writes(const LoweredNest& l, int buffer) const {
+    static bool writes(const LoweredNest& l, int buffer) {
         return std::any_of(l.nest.stores.begin(), l.nest.stores.end(),
                            [&](const loops::StoreTo& s) { return s.buffer == buffer; });
     }
@@ -108,6 +108,11 @@ class ProgramBuilder {
     }
 
     void add_dependences();
+
+    void add_reader(const Expr& e, int work) {
+        readers_[e].push_back(work);
+        for (int p : producers(e)) add_edge(p, work);
+    }
 
     // All checks come before whatever changes a shared variable: they come before this, which does
     // nothing, and it comes before the changes.
@@ -143,8 +148,18 @@ class ProgramBuilder {
     bool may_write_in_place(int group, const Expr& value, const Expr& s);
 
     void place_updates();
+    bool update_in_place(const Expr& variable, const Expr& value);
 
     void place_outputs();
+
+    // A scatter may write the memory of what it writes to a copy of: nobody needs that afterwards.
+    bool may_scatter_onto(int group);
+    void scatter_onto(int group, int slot);
+    void place_scatters();
+
+    // The group that stores a value, -1 where several do or none.
+    int only_producer(const Expr& e) const;
+    std::vector<int> other_readers(const Expr& e, int work) const;
 
     // Every reader of an old value, output copies included, runs before its variable changes; and
     // a call that fails a check must not have changed anything.

@@ -106,7 +106,7 @@ class Grouper {
         for (int before : d_.after[static_cast<std::size_t>(i)])
             first = std::max(first, group_of_[static_cast<std::size_t>(before)]);
         std::string boundary;
-        if (is_kernel(static_cast<std::size_t>(i)) && !part(i).nest.sequential) {
+        if (is_kernel(static_cast<std::size_t>(i)) && !part(i).nest.partial) {
             find_linked(i);
             const int end = static_cast<int>(groups_.size());
             const int from = std::max(first, end - static_cast<int>(look_back));
@@ -137,7 +137,7 @@ class Grouper {
     bool can_hold(const Group& g) {
         const Member& m = g.members[0];
         return g.members.size() < most_parts && is_kernel(static_cast<std::size_t>(m.step)) &&
-               !part(m.step).nest.sequential;
+               !part(m.step).nest.partial;
     }
 
     // What a check passes on is clamped to what it allows, so a kernel may use it before the
@@ -494,7 +494,7 @@ class Grouper {
     }
 
     bool moves_to_reader(int number, int i) {
-        if (!is_kernel(static_cast<std::size_t>(i)) || part(i).nest.sequential) return false;
+        if (!is_kernel(static_cast<std::size_t>(i)) || part(i).nest.partial) return false;
         int first = static_cast<int>(groups_.size());
         for (int k : waits_for_[static_cast<std::size_t>(i)])
             first = std::min(first, group_of_[static_cast<std::size_t>(k)]);

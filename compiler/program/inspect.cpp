@@ -68,7 +68,7 @@ std::vector<SlotValue> stored_by(const Compiled& compiled, std::size_t step) {
         const Expr& value =
             updated.empty() ? compiled.slot_values[static_cast<std::size_t>(slot)] : updated;
         // A loop's workspace is no value of the graph.
-        if (value.empty() && !compiled.program.steps[step].kernel()) continue;
+        if (value.empty()) continue;
         out.push_back({slot, value});
     }
     return out;
@@ -89,6 +89,11 @@ std::vector<SlotValue> read_by(const Compiled& compiled, std::size_t step) {
                 const std::vector<int> more = compiled.program.steps[maker].slots();
                 slots.insert(slots.end(), more.begin(), more.end());
             }
+    // What a scatter writes to began as a copy.
+    for (std::size_t before = 0; before < step; ++before)
+        if (const auto* c = std::get_if<CopyStep>(&compiled.program.steps[before].action);
+            c && has_slot(stored, c->to))
+            slots.push_back(c->from);
     for (int slot : slots) {
         if (has_slot(out, slot)) continue;
         const auto n = static_cast<std::size_t>(slot);
@@ -99,7 +104,8 @@ std::vector<SlotValue> read_by(const Compiled& compiled, std::size_t step) {
         bool changed = false;
         for (std::size_t before = 0; !compiled.new_values[n].empty() && before < step; ++before)
             changed = changed || has_slot(stored_by(compiled, before), slot);
-        out.push_back({slot, changed ? compiled.new_values[n] : compiled.slot_values[n]});
+        const Expr& value = changed ? compiled.new_values[n] : compiled.slot_values[n];
+        if (!value.empty()) out.push_back({slot, value});
     }
     return out;
 }
@@ -205,8 +211,8 @@ std::string text_of(const Program& p, const std::string& indent) {
         const Slot& s = p.slots[i];
         std::string where =
             s.kind == Slot::Kind::Arena ? fmt::format("+{}", s.offset) : std::to_string(s.number);
-        out += fmt::format("{}slot {}: {} {} {} {}\n", indent, i, name(s.kind),
-                           where, type_name(s.dtype, s.sizes), s.name);
+        out += fmt::format("{}slot {}: {} {} {} {}\n", indent, i, name(s.kind), where,
+                           type_name(s.dtype, s.sizes), s.name);
     }
     for (const Step& s : p.steps) {
         out += fmt::format("{}{} {}({})\n", indent, s.kind(), s.name(), fmt::join(s.slots(), ", "));

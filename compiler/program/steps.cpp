@@ -1,6 +1,7 @@
 #include "compiler/program/steps.h"
 
 #include "compiler/fuse/kernel_name.h"
+#include "compiler/ops/subtensor.h"
 #include "compiler/program/builder.h"
 #include "compiler/program/memory.h"
 
@@ -26,6 +27,7 @@ void ProgramBuilder::run() {
     add_barrier();
     place_updates();
     place_outputs();
+    place_scatters();
     order_checks_before_writes();
     emit();
     if (!around_) tell_values();
@@ -53,23 +55,21 @@ void ProgramBuilder::add_dependences() {
         const LoweredNest& l = groups_[g];
         for (std::size_t b = 0; b < l.buffers.size(); ++b) {
             if (writes(l, static_cast<int>(b))) continue;
-            readers_[l.buffers[b]].push_back(static_cast<int>(g));
-            for (int p : producers(l.buffers[b])) add_edge(p, static_cast<int>(g));
+            add_reader(l.buffers[b], static_cast<int>(g));
         }
+        // What a scatter writes to begins as a copy, unless it is that.
+        if (!l.onto.empty()) add_reader(l.onto, static_cast<int>(g));
     }
     for (std::size_t w = 0; w < works_.size(); ++w) {
         if (works_[w].own_step < 0) continue;
-        for (const Expr& e : own_step(works_[w]).node->inputs) {
-            readers_[e].push_back(static_cast<int>(w));
-            for (int p : producers(e)) add_edge(p, static_cast<int>(w));
-        }
+        for (const Expr& e : own_step(works_[w]).node->inputs) add_reader(e, static_cast<int>(w));
     }
 }
 
 bool ProgramBuilder::may_write_in_place(int group, const Expr& value, const Expr& s) {
     if (works_[static_cast<std::size_t>(group)].group < 0) return false;
     LoweredNest& l = groups_[static_cast<std::size_t>(group)];
-    if (l.zero_first) return false;
+    if (l.zero_first || (!l.onto.empty() && !same(l.onto, s))) return false;
     auto loads = [&](loops::ValueId id, const Expr& variable) {
         const loops::Instr& i = l.nest.values[id];
         return (i.op == loops::Op::Load || i.op == loops::Op::LoadIf) &&
@@ -82,7 +82,9 @@ bool ProgramBuilder::may_write_in_place(int group, const Expr& value, const Expr
     if (own == stores.end()) return false;
     std::vector<loops::ValueId> inside;
     for (const loops::Accumulator& a : l.nest.accumulators) inside.push_back(a.element);
-    // Inside a reduction every element of s may be read for each result.
+    // Inside a reduction every element of s may be read for each result, and where a scatter's
+    // places are read from, all of them.
+    if (l.nest.partial) own->index.for_each_value([&](loops::ValueId v) { inside.push_back(v); });
     for (loops::ValueId id : needed(l.nest, inside))
         if (loads(id, s)) return false;
     bool last = true;  // no later store reads s
@@ -101,22 +103,94 @@ bool ProgramBuilder::may_write_in_place(int group, const Expr& value, const Expr
     return true;
 }
 
+int ProgramBuilder::only_producer(const Expr& e) const {
+    const std::span<const int> all = producers(e);
+    return all.size() == 1 ? all[0] : -1;
+}
+
+std::vector<int> ProgramBuilder::other_readers(const Expr& e, int work) const {
+    std::vector<int> out = readers(e);
+    std::erase(out, work);
+    return out;
+}
+
+bool ProgramBuilder::may_scatter_onto(int group) {
+    const LoweredNest& l = groups_[static_cast<std::size_t>(group)];
+    const int maker = only_producer(l.onto);
+    if (maker < 0 || works_[static_cast<std::size_t>(maker)].group < 0 || find_place(l.onto))
+        return false;
+    const auto kept = [&](const Expr& e) { return same(e, l.onto); };
+    if (std::any_of(outputs_.begin(), outputs_.end(), kept) ||
+        std::any_of(updates_.begin(), updates_.end(),
+                    [&](const auto& u) { return kept(u.second); }))
+        return false;
+    for (const loops::Instr& i : l.nest.values) {
+        const bool load = i.op == loops::Op::Load || i.op == loops::Op::LoadIf;
+        if (load && same(l.buffers[static_cast<std::size_t>(i.target)], l.onto) &&
+            !(i.index == l.nest.stores[0].index))
+            return false;
+    }
+    return !leads_to(group, other_readers(l.onto, group));
+}
+
+void ProgramBuilder::scatter_onto(int group, int slot) {
+    const Expr& onto = groups_[static_cast<std::size_t>(group)].onto;
+    for (int w : other_readers(onto, group)) add_edge(w, group);
+    place(onto, slot);
+}
+
+bool ProgramBuilder::update_in_place(const Expr& variable, const Expr& value) {
+    // Scatters onto scatters: all of them write the variable if the first one may.
+    std::vector<int> chain;
+    for (Expr e = value;;) {
+        const int group = only_producer(e);
+        if (group < 0 || find_place(e)) return false;
+        chain.push_back(group);
+        if (works_[static_cast<std::size_t>(group)].group < 0) return false;
+        const Expr& onto = groups_[static_cast<std::size_t>(group)].onto;
+        if (onto.empty() || same(onto, variable)) {
+            if (!may_write_in_place(group, e, variable)) return false;
+            break;
+        }
+        // Whoever looks at each value must find it.
+        if (program_.observed || !may_scatter_onto(group)) return false;
+        e = onto;
+    }
+    const int first = chain.back();
+    const std::vector<int> before = before_change(variable, first);
+    if (leads_to(first, before)) return false;
+    const int slot = shared_slot(variable);
+    for (int w : before) add_edge(w, first);
+    place(value, slot);
+    chain.pop_back();
+    for (int group : chain) {
+        // The edges that have come may close a circle with these, which are then a copy's.
+        ARETE_CHECK(may_scatter_onto(group), "{}: scatters in a circle", program_.name);
+        scatter_onto(group, slot);
+    }
+    writers_.emplace_back(variable, first);
+    return true;
+}
+
+// What dies where a scatter writes to a copy of it is written itself.
+void ProgramBuilder::place_scatters() {
+    if (program_.observed) return;
+    for (std::size_t g = groups_.size(); g-- > 0;) {
+        const LoweredNest& l = groups_[g];
+        const int group = static_cast<int>(g);
+        if (l.onto.empty() || l.onto.node().is_leaf() || !may_scatter_onto(group)) continue;
+        const Expr& result = l.buffers[static_cast<std::size_t>(l.nest.stores[0].buffer)];
+        scatter_onto(group, slot_of(result));
+    }
+}
+
 void ProgramBuilder::place_updates() {
     for (std::size_t k = 0; k < updates_.size(); ++k) {
         const auto& [variable, value] = updates_[k];
         if (same(variable, value)) continue;
         const int slot = shared_slot(variable);
         // What is made piece by piece would need as many last readers.
-        const int group = producers(value).size() == 1 ? producers(value)[0] : -1;
-        if (group >= 0 && !find_place(value) && may_write_in_place(group, value, variable)) {
-            const std::vector<int> before = before_change(variable, group);
-            if (!leads_to(group, before)) {
-                for (int w : before) add_edge(w, group);
-                place(value, slot);
-                writers_.emplace_back(variable, group);
-                continue;
-            }
-        }
+        if (update_in_place(variable, value)) continue;
         // Another variable's old value must be set aside before that variable changes.
         if (is_shared(value)) {
             int aside = add_slot({Slot::Kind::Arena, -1, 0, value.dtype(), concrete(value.shape()),
@@ -213,10 +287,10 @@ void ProgramBuilder::emit() {
         KernelStep kernel;
         for (const Expr& b : g.buffers) kernel.slots.push_back(slot_of(b));
         store_in_place(kernel.slots, g.nest);
-        if (g.zero_first) {
-            const auto target = static_cast<std::size_t>(g.nest.stores[0].buffer);
-            add_step(FillStep{kernel.slots[target]}, bytes_of(kernel.slots[target]));
-        }
+        const int target = kernel.slots[static_cast<std::size_t>(g.nest.stores[0].buffer)];
+        if (g.zero_first) add_step(FillStep{target}, bytes_of(target));
+        if (const int onto = g.onto.empty() ? target : slot_of(g.onto); onto != target)
+            add_step(CopyStep{onto, target}, 2 * bytes_of(target));
         kernel.checks = !g.checks.empty();
         // Codes of checks are positions in the program's list, whatever kernel they end up in.
         for (loops::CheckThat& c : g.nest.checks) c.code += static_cast<int>(out_.checks.size());
@@ -243,7 +317,11 @@ void ProgramBuilder::tell_values() {
     for (const Place& p : places_) {
         const auto slot = static_cast<std::size_t>(p.slot);
         const bool update = program_.slots[slot].kind == Slot::Kind::Shared && !is_shared(p.value);
-        (update ? out_.new_values : out_.slot_values)[slot] = p.value;
+        // Beyond what is read of it such a value is whatever was there.
+        if (undefined_elsewhere(p.value)) continue;
+        // Of scatters onto scatters the last one's value stays, which was placed first.
+        Expr& value = (update ? out_.new_values : out_.slot_values)[slot];
+        if (value.empty()) value = p.value;
     }
 }
 
@@ -264,8 +342,12 @@ void ProgramBuilder::measure(const LoweredNest& l, Step& step) {
     step.flops =
         outside * (flops(stored(n)) +
                    inside * (flops(accumulated(n)) + static_cast<double>(n.accumulators.size())));
-    for (const loops::Buffer& b : n.buffers)
-        step.bytes += static_cast<double>(b.elements()) * static_cast<double>(size_of(b.dtype));
+    for (std::size_t k = 0; k < n.buffers.size(); ++k) {
+        const loops::Buffer& b = n.buffers[k];
+        double elements = static_cast<double>(b.elements());
+        if (n.partial && writes(l, static_cast<int>(k))) elements = std::min(elements, outside);
+        step.bytes += elements * static_cast<double>(size_of(b.dtype));
+    }
     for (Loc loc : l.lines) step.lines += (step.lines.empty() ? "" : " ") + loc.str();
 }
 

@@ -132,4 +132,27 @@ TEST_CASE("op errors: products, losses and optimisers") {
     refuses(__LINE__, [&] { rmsprop({w}, {Expr()}, 0.1); }, "rmsprop: the gradient of w is f32[3] is empty");
     refuses(__LINE__, [&] { adagrad({w}, {w}, v); }, "adagrad: the rate must be a scalar: v is f32[4]");
 }
+
+TEST_CASE("op errors: copies with other elements") {
+    const auto x = matrix<float>("x", {4, 3}), y = matrix<float>("y", {3, 4});
+    const auto v = vector<float>("v", {5});
+    const auto d = vector<double>("d", {3});
+    const auto n = vector<std::int64_t>("n", {2});
+    const auto i = vector<std::int64_t>("i", {5});
+    const auto b = vector<bool>("b", {3});
+    refuses(__LINE__, [&] { set_subtensor(x, {0}, v); }, "set_subtensor: v is f32[5] cannot be broadcast to [3]");
+    refuses(__LINE__, [&] { inc_subtensor(x(all, i), y); }, "inc_subtensor: y is f32[3,4] cannot be broadcast to [4,5]");
+    refuses(__LINE__, [&] { inc_subtensor(x + 1, 1); }, "inc_subtensor: needs the result of an index x(...), not this is f32[4,3]");
+    refuses(__LINE__, [&] { set_subtensor(i, {0}, d(0)); }, "set_subtensor: the value is f64[] for i is i64[5]");
+    refuses(__LINE__, [&] { inc_subtensor(b, {0}, true); }, "inc_subtensor: needs numbers: b is bool[3]");
+    refuses(__LINE__, [&] { set_subtensor(x, {4}, 1); }, "index: 4 is out of range for axis 0 of size 4");
+    refuses(__LINE__, [&] { set_subtensor(x, {0, 0, 0}, 1); }, "index: 3 indices, but x is f32[4,3]");
+    refuses(__LINE__, [&] { set_subtensor(x, {n, i}, 1); }, "index: index arrays cannot be broadcast together: [2], [5]");
+    refuses(__LINE__, [&] { set_subtensor(n, {0}, std::int64_t{1} << 40) + set_subtensor(b, {0}, 7); }, "set_subtensor: the value is i32[] for b is bool[3]");
+    refuses(__LINE__, [&] { scatter_elements(x, i, v); }, "scatter_elements: ranks differ: x is f32[4,3], i is i64[5], v is f32[5]");
+    refuses(__LINE__, [&] { scatter_elements(v, n, v); }, "scatter_elements: n is i64[2] and v is f32[5] for v is f32[5]");
+    refuses(__LINE__, [&] { scatter_elements(v, i, v, 1); }, "scatter_elements: axis 1 of a tensor of rank 1");
+    refuses(__LINE__, [&] { scatter_nd(x, i, v); }, "scatter_nd: the last axis of the indices must be as long as there are indices, at most the rank: x is f32[4,3], i is i64[5]");
+    refuses(__LINE__, [&] { grad(sum(update_subtensor(Scatter::mul, v(n), d(slice(0, 2)))), v); }, "mul_subtensor: products of values that an index array may bring to one place have no gradient here");
+}
 // clang-format on

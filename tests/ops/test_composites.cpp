@@ -53,9 +53,41 @@ Expr padded(X x, PadMode mode, std::vector<std::pair<std::int64_t, std::int64_t>
     return pad(x[0], widths, mode);
 }
 
+// Copies with other elements, in each of the ways.
+void add_updates(std::map<std::string, Composite>& table) {
+    constexpr std::pair<const char*, Scatter> ways[] = {{"set", Scatter::set},
+                                                        {"add", Scatter::add},
+                                                        {"mul", Scatter::mul},
+                                                        {"max", Scatter::max},
+                                                        {"min", Scatter::min}};
+    for (const auto& [name, how] : ways) {
+        const auto add = [&](const char* what, auto build) {
+            table[fmt::format("{} {}", name, what)] = of(build);
+        };
+        const auto to = [how = how](const Expr& part, const Expr& v) {
+            return update_subtensor(how, part, v);
+        };
+        add("slices", [to](X x) { return to(x[0](slice(3, 0, -2), slice(none, none, 2)), x[1]); });
+        add("element", [to](X x) { return to(x[0](-1, 2), x[1]); });
+        add("rows", [to](X x) { return to(x[0](x[2]), x[1]); });
+        add("number for rows", [to](X x) { return to(x[0](x[2]), x[1]); });
+        add("pairs", [to](X x) { return to(x[0](x[3], x[2]), x[1]); });
+        add("behind", [to](X x) { return to(x[0](all, x[2], 1), x[1]); });
+        add("apart", [to](X x) { return to(x[0](x[2], slice(none, none, 2), x[2]), x[1]); });
+        add("middle", [to](X x) { return to(x[0](all, x[3], x[2]), x[1]); });
+        add("elements", [how = how](X x) { return scatter_elements(x[0], x[2], x[1], 0, how); });
+        add("elements along rows",
+            [how = how](X x) { return scatter_elements(x[0], x[2], x[1], 1, how); });
+        table[fmt::format("{} places", name)] =
+            known([how = how](X x) { return scatter_nd(x[0], x[2], x[1], how); });
+        add("integers", [to](X x) { return to(x[0](x[2]), x[1]); });
+        add("of nothing", [to](X x) { return to(x[0](x[2]), x[1]); });
+    }
+}
+
 const std::map<std::string, Composite>& composites() {
     constexpr double inf = std::numeric_limits<double>::infinity();
-    static const std::map<std::string, Composite> table{
+    static std::map<std::string, Composite> table{
         {"i0", of([](X x) { return i0(x[0]); })},
         {"i1", of([](X x) { return i1(x[0]); })},
         {"lgamma below 0", of([](X x) { return lgamma(x[0]); })},
@@ -66,9 +98,7 @@ const std::map<std::string, Composite>& composites() {
         {"lcm", stepwise([](X x) { return lcm(x[0], x[1]); })},
         {"stddev", of([](X x) { return stddev(x[0]); })},
         {"stddev 0", of([](X x) { return stddev(x[0], 0); })},
-        {"stddev kept", of([](X x) {
-             return stddev(x[0], {0, 2}, true);
-         })},
+        {"stddev kept", of([](X x) { return stddev(x[0], {0, 2}, true); })},
         {"norm 0", stepwise([](X x) { return norm(x[0], 0, 1); })},
         {"norm 1", stepwise([](X x) { return norm(x[0], 1, 1); })},
         {"norm 2", of([](X x) { return norm(x[0], 2, 1); })},
@@ -106,24 +136,16 @@ const std::map<std::string, Composite>& composites() {
         {"cummin", of([](X x) { return cummin(x[0], 1); })},
         {"split", several([](X x) { return split(x[0], 3); })},
         {"split 1", several([](X x) { return split(x[0], 2, 1); })},
-        {"split sizes", several([](X x) {
-             return split(x[0], {1, 3, 2});
-         })},
-        {"tile", of([](X x) {
-             return tile(x[0], {2, 3});
-         })},
-        {"tile more", of([](X x) {
-             return tile(x[0], {2, 1, 2});
-         })},
+        {"split sizes", several([](X x) { return split(x[0], {1, 3, 2}); })},
+        {"tile", of([](X x) { return tile(x[0], {2, 3}); })},
+        {"tile more", of([](X x) { return tile(x[0], {2, 1, 2}); })},
         {"tile less", of([](X x) { return tile(x[0], {2}); })},
         {"repeat", of([](X x) { return repeat(x[0], 3); })},
         {"repeat 0", of([](X x) { return repeat(x[0], 2, 0); })},
         {"repeat -1", of([](X x) { return repeat(x[0], 2, -1); })},
         {"flip", of([](X x) { return flip(x[0]); })},
         {"flip 1", of([](X x) { return flip(x[0], {1}); })},
-        {"flip 0 -1", of([](X x) {
-             return flip(x[0], {0, -1});
-         })},
+        {"flip 0 -1", of([](X x) { return flip(x[0], {0, -1}); })},
         {"flip of none", of([](X x) { return flip(x[0]); })},
         {"roll", of([](X x) { return roll(x[0], 3); })},
         {"roll 1", of([](X x) { return roll(x[0], -2, 1); })},
@@ -131,51 +153,22 @@ const std::map<std::string, Composite>& composites() {
         {"roll two", of([](X x) {
              return roll(x[0], std::vector<std::int64_t>{1, -2}, std::vector<int>{0, 1});
          })},
-        {"pad", of([](X x) {
-             return pad(x[0], {{1, 2}, {0, 3}});
-         })},
-        {"pad value", of([](X x) {
-             return pad(x[0], {{2, 0}, {1, 1}}, PadMode::constant, 7.5);
-         })},
-        {"pad edge", of([](X x) {
-             return padded(x, PadMode::edge, {{1, 3}, {2, 2}});
-         })},
-        {"pad reflect", of([](X x) {
-             return padded(x, PadMode::reflect, {{1, 3}, {2, 2}});
-         })},
-        {"pad symmetric", of([](X x) {
-             return padded(x, PadMode::symmetric, {{1, 3}, {2, 2}});
-         })},
-        {"pad wrap", of([](X x) {
-             return padded(x, PadMode::wrap, {{1, 3}, {2, 2}});
-         })},
-        {"pad edge far", of([](X x) {
-             return padded(x, PadMode::edge, {{7, 8}});
-         })},
-        {"pad reflect far", of([](X x) {
-             return padded(x, PadMode::reflect, {{7, 8}});
-         })},
-        {"pad symmetric far", of([](X x) {
-             return padded(x, PadMode::symmetric, {{7, 8}});
-         })},
-        {"pad wrap far", of([](X x) {
-             return padded(x, PadMode::wrap, {{7, 8}});
-         })},
-        {"pad edge one", of([](X x) {
-             return padded(x, PadMode::edge, {{2, 1}, {1, 1}});
-         })},
-        {"pad reflect one", of([](X x) {
-             return padded(x, PadMode::reflect, {{2, 1}, {1, 1}});
-         })},
-        {"pad symmetric one", of([](X x) {
-             return padded(x, PadMode::symmetric, {{2, 1}, {1, 1}});
-         })},
-        {"pad wrap one", of([](X x) {
-             return padded(x, PadMode::wrap, {{2, 1}, {1, 1}});
-         })},
-        {"pad cube", of([](X x) {
-             return padded(x, PadMode::edge, {{1, 0}, {0, 1}, {2, 0}});
-         })},
+        {"pad", of([](X x) { return pad(x[0], {{1, 2}, {0, 3}}); })},
+        {"pad value", of([](X x) { return pad(x[0], {{2, 0}, {1, 1}}, PadMode::constant, 7.5); })},
+        {"pad edge", of([](X x) { return padded(x, PadMode::edge, {{1, 3}, {2, 2}}); })},
+        {"pad reflect", of([](X x) { return padded(x, PadMode::reflect, {{1, 3}, {2, 2}}); })},
+        {"pad symmetric", of([](X x) { return padded(x, PadMode::symmetric, {{1, 3}, {2, 2}}); })},
+        {"pad wrap", of([](X x) { return padded(x, PadMode::wrap, {{1, 3}, {2, 2}}); })},
+        {"pad edge far", of([](X x) { return padded(x, PadMode::edge, {{7, 8}}); })},
+        {"pad reflect far", of([](X x) { return padded(x, PadMode::reflect, {{7, 8}}); })},
+        {"pad symmetric far", of([](X x) { return padded(x, PadMode::symmetric, {{7, 8}}); })},
+        {"pad wrap far", of([](X x) { return padded(x, PadMode::wrap, {{7, 8}}); })},
+        {"pad edge one", of([](X x) { return padded(x, PadMode::edge, {{2, 1}, {1, 1}}); })},
+        {"pad reflect one", of([](X x) { return padded(x, PadMode::reflect, {{2, 1}, {1, 1}}); })},
+        {"pad symmetric one",
+         of([](X x) { return padded(x, PadMode::symmetric, {{2, 1}, {1, 1}}); })},
+        {"pad wrap one", of([](X x) { return padded(x, PadMode::wrap, {{2, 1}, {1, 1}}); })},
+        {"pad cube", of([](X x) { return padded(x, PadMode::edge, {{1, 0}, {0, 1}, {2, 0}}); })},
         {"diag", of([](X x) { return diag(x[0]); })},
         {"diag 2", of([](X x) { return diag(x[0], 2); })},
         {"diag -1", of([](X x) { return diag(x[0], -1); })},
@@ -193,30 +186,18 @@ const std::map<std::string, Composite>& composites() {
         {"triu -1", of([](X x) { return triu(x[0], -1); })},
         {"swapaxes", of([](X x) { return swapaxes(x[0], 0, -1); })},
         {"moveaxis", of([](X x) { return moveaxis(x[0], {0}, {-1}); })},
-        {"moveaxis two", of([](X x) {
-             return moveaxis(x[0], {0, 2}, {1, 0});
-         })},
-        {"meshgrid", several([](X x) {
-             return meshgrid({x[0], x[1]});
-         })},
-        {"meshgrid ij", several([](X x) {
-             return meshgrid({x[0], x[1]}, Grid::ij);
-         })},
+        {"moveaxis two", of([](X x) { return moveaxis(x[0], {0, 2}, {1, 0}); })},
+        {"meshgrid", several([](X x) { return meshgrid({x[0], x[1]}); })},
+        {"meshgrid ij", several([](X x) { return meshgrid({x[0], x[1]}, Grid::ij); })},
         {"one_hot", stepwise([](X x) { return one_hot(x[0], 4, DType::F64); })},
         {"eye", of([](X) { return eye(3, {}, 0, DType::F64); })},
         {"eye 2", of([](X) { return eye(3, 5, 1, DType::F64); })},
-        {"ones", of([](X) {
-             return ones({2, 3}, DType::F64);
-         })},
-        {"zeros", of([](X) {
-             return zeros({2, 0}, DType::F64);
-         })},
+        {"ones", of([](X) { return ones({2, 3}, DType::F64); })},
+        {"zeros", of([](X) { return zeros({2, 0}, DType::F64); })},
         {"linspace", of([](X) { return linspace(Array(-1.5), Array(2.0), 8); })},
         {"linspace open", of([](X) { return linspace(Array(0.0), Array(1.0), 5, false); })},
         {"linspace one", of([](X) { return linspace(Array(3.0), Array(9.0), 1); })},
-        {"tensordot", of([](X x) {
-             return tensordot(x[0], x[1], {1, 2}, {1, 0});
-         })},
+        {"tensordot", of([](X x) { return tensordot(x[0], x[1], {1, 2}, {1, 0}); })},
         {"tensordot 1", of([](X x) { return tensordot(x[0], x[1], 1); })},
         {"tensordot 0", of([](X x) { return tensordot(x[0], x[1], 0); })},
         {"inner", of([](X x) { return inner(x[0], x[1]); })},
@@ -238,6 +219,7 @@ const std::map<std::string, Composite>& composites() {
         {"kl_divergence", stepwise([](X x) { return kl_divergence(x[0], x[1]); })},
         {"smooth_labels", of([](X x) { return smooth_labels(x[0], 0.1); })},
     };
+    if (!table.count("set rows")) add_updates(table);
     return table;
 }
 
@@ -372,9 +354,8 @@ TEST_CASE("composites: ops that change the gradient alone") {
         const Expr cost = sum(sqr(y) * 2) + sum(x);
         std::string found;
         for (const Mode mode : {Mode::fast_run, Mode::fast_compile, Mode::interpret}) {
-            const auto got =
-                function({.inputs = {x}, .outputs = {y, grad(cost, x)}, .mode = mode})
-                    .call(std::array{at});
+            const auto got = function({.inputs = {x}, .outputs = {y, grad(cost, x)}, .mode = mode})
+                                 .call(std::array{at});
             CHECK(difference(got[0], at) == 0);
             if (!found.empty()) CHECK(got[1].str() == found);
             found = got[1].str();

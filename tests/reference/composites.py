@@ -194,5 +194,44 @@ case("kl_divergence", [sparse, other], sc.rel_entr(sparse, other))
 hot = np.eye(5)[[1, 0, 4, 2]]
 case("smooth_labels", [hot], hot * 0.9 + 0.1 / 5)
 
+# ---- copies with other elements
+HOW = {"set": None, "add": np.add, "mul": np.multiply, "max": np.maximum, "min": np.minimum}
+
+
+def written(a, place, values, how):
+    out = a.copy()
+    if how == "set":
+        out[place] = values  # the last of equal places stays
+    else:
+        HOW[how].at(out, place, values)
+    return out
+
+
+rows_at, columns_at = np.array([1, -1, 1, 0, 1]), np.array([[0], [4], [-5]])
+deep_at = np.array([0, 3, 0, -1])
+for how in HOW:
+    v1, v2 = normal(2, 3), normal(5, 5)
+    case(f"{how} slices", [x, v1], written(x, np.s_[3:0:-2, ::2], v1, how))
+    case(f"{how} element", [x, v1[0, 0]], written(x, np.s_[-1, 2], v1[0, 0], how))
+    case(f"{how} rows", [x, v2, rows_at], written(x, rows_at, v2, how))
+    case(f"{how} number for rows", [x, v1[0, 1], rows_at], written(x, rows_at, v1[0, 1], how))
+    case(f"{how} pairs", [x, v2[:3, :4], columns_at, deep_at], written(x, (deep_at, columns_at), v2[:3, :4], how))
+    v3, v4 = normal(3, 4), normal(3, 3, 4)
+    case(f"{how} behind", [cube, v3, deep_at], written(cube, np.s_[:, deep_at, 1], v3, how))
+    case(f"{how} apart", [cube, v3[:, :2], rows_at[:3]],
+         written(cube, (rows_at[:3], slice(None, None, 2), rows_at[:3]), v3[:, :2], how))
+    case(f"{how} middle", [cube, v4, columns_at, deep_at],
+         written(cube, (slice(None), deep_at, columns_at), v4, how))
+    elements = np.array([[0, -1, 2, 2], [0, 1, 2, -2]])
+    along = np.broadcast_to(np.arange(4), elements.shape)
+    case(f"{how} elements", [x, v2[:2, :4], elements], written(x, (elements, along), v2[:2, :4], how))
+    case(f"{how} elements along rows", [x, v2[:2, :4], elements],
+         written(x, (np.broadcast_to(np.arange(2)[:, None], elements.shape), elements), v2[:2, :4], how))
+    where_to = np.array([[1, 2], [-1, 0], [1, 2], [0, -4]])
+    case(f"{how} places", [cube, v2[:4], where_to], written(cube, tuple(where_to.T), v2[:4], how))
+    whole = integers(5, 5)
+    case(f"{how} integers", [ints, whole, rows_at], written(ints, rows_at, whole, how))
+    case(f"{how} of nothing", [empty, empty, np.zeros(0, np.int64)], empty)
+
 text = "# Results of functions made of several ops; written by composites.py, which says what the lines are.\n"
 (pathlib.Path(__file__).resolve().parent / "composites.txt").write_text(text + "\n".join(CASES) + "\n")

@@ -4,6 +4,7 @@
 #include "compiler/core/error.h"
 #include "compiler/targets/cpu/blocking.h"
 #include "compiler/targets/cpu/emitter.h"
+#include "compiler/targets/cpu/sequential.h"
 #include "compiler/targets/cpu/split.h"
 
 namespace arete {
@@ -41,7 +42,7 @@ Plan plan(const Nest& nest, const Machine& machine) {
 }  // namespace
 
 Kernel schedule(const Nest& nest, const Machine& machine, Var block) {
-    if (nest.sequential) return naive(nest);
+    if (nest.sequential) return schedule_sequential(collapse_axes(nest), machine);
     std::vector<Nest> parts{collapse_axes(nest)};
     std::vector<Plan> plans{plan(parts[0], machine)};
     if (auto split = split_remainder(parts[0], plans[0].tiling, machine)) {

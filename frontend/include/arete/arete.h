@@ -21,6 +21,7 @@
 #include "compiler/ops/softmax.h"
 #include "compiler/ops/special.h"
 #include "compiler/ops/statistics.h"
+#include "compiler/ops/subtensor.h"
 #include "compiler/ops/tensordot.h"
 #include "frontend/derivatives.h"
 #include "frontend/function.h"
