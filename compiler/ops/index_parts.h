@@ -32,7 +32,7 @@ Expr apply_windows(const Expr& x, const std::vector<Window>& windows, Loc loc);
 
 /// Every element of a part of x by its place: one index an axis of x, all broadcast together over
 /// `shape`, of which index arrays span the first `block` axes.
-struct Places {
+struct PartPlaces {
     std::vector<Expr> index;
     Shape shape;
     std::int64_t block = 0;
@@ -40,13 +40,13 @@ struct Places {
 };
 
 /// What a scatter of values at places does, as one node; values have the shape of the places.
-Expr update_at(Scatter how, const Expr& x, const Places& places, const Expr& values, Loc loc);
+Expr update_at(Scatter how, const Expr& x, const PartPlaces& places, const Expr& values, Loc loc);
 /// x + scale * (values added up at places); scale is a scalar.
-Expr add_scaled_at(const Expr& x, const Places& places, const Expr& values, const Expr& scale,
+Expr add_scaled_at(const Expr& x, const PartPlaces& places, const Expr& values, const Expr& scale,
                    Loc loc);
 /// The places that take(x, index, axis) reads, and its result with the axes of the index first.
-Places places_of_take(const Shape& x, const Expr& index, std::int64_t axis, Loc loc);
+PartPlaces places_of_take(const Shape& x, const Expr& index, std::int64_t axis, Loc loc);
 /// The places that index arrays on the first axes of x read.
-Places places_of_arrays(const Shape& x, std::span<const Expr> index, Loc loc);
+PartPlaces places_of_arrays(const Shape& x, std::span<const Expr> index, Loc loc);
 
 }  // namespace arete

@@ -136,14 +136,14 @@ bool is_distinct(const Attrs& attrs) {
 }
 
 // What is at the places of e.
-Expr gather(const Expr& e, std::span<const Expr> index, const Shape& shape, Loc loc) {
+Expr read_at(const Expr& e, std::span<const Expr> index, const Shape& shape, Loc loc) {
     std::vector<Expr> inputs{e};
     inputs.insert(inputs.end(), index.begin(), index.end());
     return broadcast_to(at(apply(advanced_index_op, std::move(inputs), {}, loc), loc), shape);
 }
 
 // The first `block` axes of what is broadcast to shape, as one.
-Expr rows_of(const Expr& index, const Shape& shape, std::size_t block, Loc loc) {
+Expr block_rows(const Expr& index, const Shape& shape, std::size_t block, Loc loc) {
     Shape own = index.shape(),
           first(shape.begin(), shape.begin() + static_cast<std::ptrdiff_t>(block));
     // Behind the block an index array has axes of size 1 only.
@@ -153,8 +153,8 @@ Expr rows_of(const Expr& index, const Shape& shape, std::size_t block, Loc loc) 
     return reshape(at(e, loc), Shape{size_of(first)});
 }
 
-// Places that index arrays name, numbered: equal ones have equal numbers. One for each row of the
-// block; `size` becomes how many numbers there are.
+// PartPlaces that index arrays name, numbered: equal ones have equal numbers. One for each row of
+// the block; `size` becomes how many numbers there are.
 Expr keys(std::span<const Expr> x, std::span<const Expr> index, const Attrs& attrs,
           const Shape& shape, Dim& size, Loc loc) {
     const auto block = static_cast<std::size_t>(attrs.get<std::int64_t>("block"));
@@ -162,7 +162,7 @@ Expr keys(std::span<const Expr> x, std::span<const Expr> index, const Attrs& att
     size = 1;
     for (std::int64_t axis : attrs.get<Ints>("arrays")) {
         const Dim& n = x[0].shape()[static_cast<std::size_t>(axis)];
-        Expr one = rows_of(index[static_cast<std::size_t>(axis)], shape, block, loc);
+        Expr one = block_rows(index[static_cast<std::size_t>(axis)], shape, block, loc);
         // The size as an expression: it may be a symbol still.
         if (!key.empty())
             one = at(at(key, loc) * at(count_up(n, loc).shape(0), loc), loc) + at(one, loc);
@@ -236,7 +236,7 @@ std::vector<Expr> expand_inc(const Node& node) {
                                     places_in_sums, reshape(at(v, loc), rows), loc);
     const Expr sum_of_place = apply(advanced_index_op, {sums, owner}, {}, loc);
     const Expr sum = reshape(at(sum_of_place, loc), v.shape());
-    const Expr old = gather(x, index, v.shape(), loc);
+    const Expr old = read_at(x, index, v.shape(), loc);
     const Expr now = scale.empty() ? narrow(at(cast(at(old, loc), DType::F64), loc) + at(sum, loc))
                                    : at(old, loc) + at(scaled(narrow(sum)), loc);
     return {scatter_onto(Scatter::set, x, index, now, false, loc)};
@@ -257,7 +257,7 @@ struct Update {
           index(indices_of(args.x)),
           v(args.x[static_cast<std::size_t>(args.x[0].rank()) + 1]) {}
 
-    Expr at_places(const Expr& e) const { return gather(e, index, v.shape(), a.node.loc()); }
+    Expr at_places(const Expr& e) const { return read_at(e, index, v.shape(), a.node.loc()); }
     // The same op, or another one, at the same places.
     Expr written(const OpDef& op, const Expr& x, const Expr& values) const {
         std::vector<Expr> inputs{x};
@@ -379,7 +379,7 @@ std::vector<Sample> update_samples() {
 
 std::vector<Sample> scaled_samples() {
     const auto build = [](X x) {
-        const Places places = places_of_take(x[0].shape(), checked_index(x[2], 30, {}), 0, {});
+        const PartPlaces places = places_of_take(x[0].shape(), checked_index(x[2], 30, {}), 0, {});
         return add_scaled_at(x[0], places, x[1], x[3], {});
     };
     return {{"rows", {{{30, 2}}, {{6, 2}}, {{6}, 0, 4, true}, {{}}}, build, true, true},
@@ -474,7 +474,7 @@ const OpDef& row_of(Scatter how) {
 }
 
 // e along axis k of `rank` axes.
-Expr along(const Expr& e, std::size_t k, std::size_t rank, Loc loc) {
+Expr on_axis(const Expr& e, std::size_t k, std::size_t rank, Loc loc) {
     Shape shape(rank - k, 1);
     shape[0] = e.shape()[0];
     return reshape(at(e, loc), shape);
@@ -529,7 +529,7 @@ Expr update(Scatter how, const Expr& x, std::span<const SliceArg> items, const O
     require_numbers(how, x, v.loc);
     const std::string_view op = row_of(how).info.name;
     const IndexParts parts = index_parts(x, items, loc);
-    Places places;
+    PartPlaces places;
     places.block = 0;
     const Shape block = shape_of_block(parts.arrays, loc);
     const std::size_t m = block.size();
@@ -555,8 +555,8 @@ Expr update(Scatter how, const Expr& x, std::span<const SliceArg> items, const O
             places.index.push_back(reshape(at(there, loc), Shape{}));
         else
             places.index.push_back(
-                along(there, static_cast<std::size_t>(behind[static_cast<std::size_t>(place)]),
-                      rest, loc));
+                on_axis(there, static_cast<std::size_t>(behind[static_cast<std::size_t>(place)]),
+                        rest, loc));
     }
     // The values as what is read, then with the block first.
     Shape read;
@@ -598,7 +598,7 @@ Loc line_of_items(std::initializer_list<SliceArg> items, Loc otherwise) {
 
 }  // namespace
 
-Expr update_at(Scatter how, const Expr& x, const Places& places, const Expr& values, Loc loc) {
+Expr update_at(Scatter how, const Expr& x, const PartPlaces& places, const Expr& values, Loc loc) {
     std::vector<Expr> inputs{x};
     inputs.insert(inputs.end(), places.index.begin(), places.index.end());
     inputs.push_back(values);
@@ -606,7 +606,7 @@ Expr update_at(Scatter how, const Expr& x, const Places& places, const Expr& val
                  {{"arrays", places.arrays}, {"block", places.block}}, loc);
 }
 
-Expr add_scaled_at(const Expr& x, const Places& places, const Expr& values, const Expr& scale,
+Expr add_scaled_at(const Expr& x, const PartPlaces& places, const Expr& values, const Expr& scale,
                    Loc loc) {
     std::vector<Expr> inputs{x};
     inputs.insert(inputs.end(), places.index.begin(), places.index.end());
@@ -616,13 +616,13 @@ Expr add_scaled_at(const Expr& x, const Places& places, const Expr& values, cons
                  {{"arrays", places.arrays}, {"block", places.block}}, loc);
 }
 
-Places places_of_take(const Shape& x, const Expr& index, std::int64_t axis, Loc loc) {
-    Places out;
+PartPlaces places_of_take(const Shape& x, const Expr& index, std::int64_t axis, Loc loc) {
+    PartPlaces out;
     const std::size_t rest = x.size() - 1;
     for (std::size_t k = 0, d = 0; k < x.size(); ++k)
         out.index.push_back(k == static_cast<std::size_t>(axis)
                                 ? in_front(index, rest, loc)
-                                : along(count_up(x[k], loc), d++, rest, loc));
+                                : on_axis(count_up(x[k], loc), d++, rest, loc));
     out.shape = index.shape();
     for (std::size_t k = 0; k < x.size(); ++k)
         if (k != static_cast<std::size_t>(axis)) out.shape.push_back(x[k]);
@@ -631,8 +631,8 @@ Places places_of_take(const Shape& x, const Expr& index, std::int64_t axis, Loc 
     return out;
 }
 
-Places places_of_arrays(const Shape& x, std::span<const Expr> index, Loc loc) {
-    Places out;
+PartPlaces places_of_arrays(const Shape& x, std::span<const Expr> index, Loc loc) {
+    PartPlaces out;
     const std::size_t rest = x.size() - index.size();
     out.shape = shape_of_block(index, loc);
     out.block = static_cast<std::int64_t>(out.shape.size());
@@ -641,7 +641,7 @@ Places places_of_arrays(const Shape& x, std::span<const Expr> index, Loc loc) {
             out.index.push_back(in_front(index[k], rest, loc));
             out.arrays.push_back(static_cast<std::int64_t>(k));
         } else {
-            out.index.push_back(along(count_up(x[k], loc), k - index.size(), rest, loc));
+            out.index.push_back(on_axis(count_up(x[k], loc), k - index.size(), rest, loc));
             out.shape.push_back(x[k]);
         }
     }
@@ -690,12 +690,13 @@ Expr scatter_elements(const Operand& x, const Operand& indices, const Operand& u
                              describe(i, "the indices"), describe(v, "the updates"),
                              describe(e, "x"));
     }
-    Places places;
+    PartPlaces places;
     for (std::size_t k = 0; k < rank; ++k) {
-        places.index.push_back(k == along_axis ? checked_index(i, e.shape()[k], x.loc)
-                                               : along(checked_index(count_up(i.shape()[k], x.loc),
-                                                                     e.shape()[k], x.loc),
-                                                       k, rank, x.loc));
+        places.index.push_back(
+            k == along_axis
+                ? checked_index(i, e.shape()[k], x.loc)
+                : on_axis(checked_index(count_up(i.shape()[k], x.loc), e.shape()[k], x.loc), k,
+                          rank, x.loc));
         places.arrays.push_back(static_cast<std::int64_t>(k));
     }
     places.shape = i.shape();
@@ -723,7 +724,7 @@ Expr scatter_nd(const Operand& x, const Operand& indices, const Operand& updates
         index.push_back(checked_index(reshape(at(one, x.loc), sizes),
                                       e.shape()[static_cast<std::size_t>(k)], x.loc));
     }
-    const Places places = places_of_arrays(e.shape(), index, x.loc);
+    const PartPlaces places = places_of_arrays(e.shape(), index, x.loc);
     return update_at(how, e, places, broadcast_values(v, places.shape, "scatter_nd", x.loc), x.loc);
 }
 

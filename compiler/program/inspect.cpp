@@ -4,6 +4,7 @@
 #include <unordered_set>
 
 #include "compiler/core/cases.h"
+#include "compiler/ops/subtensor.h"
 
 namespace arete {
 
@@ -68,7 +69,8 @@ std::vector<SlotValue> stored_by(const Compiled& compiled, std::size_t step) {
         const Expr& value =
             updated.empty() ? compiled.slot_values[static_cast<std::size_t>(slot)] : updated;
         // A loop's workspace is no value of the graph.
-        if (value.empty()) continue;
+        // Beyond what is read of it, such a value is whatever was there.
+        if (value.empty() || undefined_elsewhere(value)) continue;
         out.push_back({slot, value});
     }
     return out;

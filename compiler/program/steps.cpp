@@ -1,7 +1,6 @@
 #include "compiler/program/steps.h"
 
 #include "compiler/fuse/kernel_name.h"
-#include "compiler/ops/subtensor.h"
 #include "compiler/program/builder.h"
 #include "compiler/program/memory.h"
 
@@ -317,8 +316,6 @@ void ProgramBuilder::tell_values() {
     for (const Place& p : places_) {
         const auto slot = static_cast<std::size_t>(p.slot);
         const bool update = program_.slots[slot].kind == Slot::Kind::Shared && !is_shared(p.value);
-        // Beyond what is read of it such a value is whatever was there.
-        if (undefined_elsewhere(p.value)) continue;
         // Of scatters onto scatters the last one's value stays, which was placed first.
         Expr& value = (update ? out_.new_values : out_.slot_values)[slot];
         if (value.empty()) value = p.value;

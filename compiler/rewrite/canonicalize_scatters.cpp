@@ -31,7 +31,7 @@ bool is_gathers_gradient(const Expr& e) {
 }
 
 // The places that a gradient of a gather is added up at, and the values, whose index axes go first.
-Places places_of(const Expr& e, Expr& values, Loc loc) {
+PartPlaces places_of(const Expr& e, Expr& values, Loc loc) {
     const Node& n = e.node();
     values = n.inputs.back();
     if (!is_op(e, "take_grad"))
@@ -124,7 +124,7 @@ Expr rows_of_sum(const Match& m) {
     }
     for (const Term& t : d.out.rows) {
         Expr values;
-        const Places places = places_of(t.value, values, m.loc());
+        const PartPlaces places = places_of(t.value, values, m.loc());
         sum = add_scaled_at(sum, places, values, signed_scale(t), m.loc());
     }
     return sum;

@@ -133,6 +133,37 @@ TEST_CASE("op errors: products, losses and optimisers") {
     refuses(__LINE__, [&] { adagrad({w}, {w}, v); }, "adagrad: the rate must be a scalar: v is f32[4]");
 }
 
+TEST_CASE("op errors: orders and counts") {
+    const auto x = matrix<float>("x", {4, 3});
+    const auto v = vector<float>("v", {5});
+    const auto s = scalar<float>("s");
+    const auto i = vector<std::int64_t>("i", {5});
+    const auto b = vector<bool>("b", {3});
+    refuses(__LINE__, [&] { sort(s); }, "sort: needs an axis: s is f32[]");
+    refuses(__LINE__, [&] { argsort(x, 2); }, "argsort: axis 2 of a tensor of rank 2");
+    refuses(__LINE__, [&] { topk(x, 4); }, "topk: 4 elements of axis 1: x is f32[4,3]");
+    refuses(__LINE__, [&] { topk(x, -1); }, "topk: -1 elements of axis 1: x is f32[4,3]");
+    refuses(__LINE__, [&] { searchsorted(x, v); }, "searchsorted: needs a vector: x is f32[4,3]");
+    refuses(__LINE__, [&] { bincount(v, 3); }, "bincount: needs integers: v is f32[5]");
+    refuses(__LINE__, [&] { bincount(i, 3, x); }, "bincount: weights for each integer: x is f32[4,3], i is i64[5]");
+    refuses(__LINE__, [&] { histogram(v, s); }, "histogram: needs a vector of two edges at least: s is f32[]");
+    refuses(__LINE__, [&] { histogram(v, 0, 0, 1); }, "histogram: 0 bins from 0 to 1");
+    refuses(__LINE__, [&] { histogram(v, 3, 1, 1); }, "histogram: 3 bins from 1 to 1");
+    refuses(__LINE__, [&] { quantile(x, 1.5); }, "quantile: q is 1.5");
+    refuses(__LINE__, [&] { quantile(x, v); }, "quantile: needs one number: v is f32[5]");
+    refuses(__LINE__, [&] { median(vector<float>("n", {0})); }, "quantile: of no elements: n is f32[0]");
+    refuses(__LINE__, [&] { take_along_axis(x, i, 0); }, "take_along_axis: shapes do not fit: x is f32[4,3], i is i64[5]");
+    refuses(__LINE__, [&] { take_along_axis(v, v, 0); }, "index: an index must be an integer: v is f32[5]");
+    refuses(__LINE__, [&] { gather_nd(x, i); }, "gather_nd: the last axis of the indices must be as long as there are indices, at most the rank: x is f32[4,3], i is i64[5]");
+    refuses(__LINE__, [&] { nonzero(s, 3); }, "nonzero: needs an axis: s is f32[]");
+    refuses(__LINE__, [&] { boolean_mask(x, b, 3); }, "boolean_mask: needs a bool of the shape of the first axes: x is f32[4,3], b is bool[3]");
+    // What is found when the function runs.
+    const Function counts = function({.inputs = {i}, .outputs = {bincount(i, 3)}});
+    CHECK(counts(std::vector<std::int64_t>{0, 2, 2, 0, 2})[0].str() == "i64[3] {2, 0, 3}");
+    CHECK_THROWS_AS(counts(std::vector<std::int64_t>{0, 2, 3, 0, 2}), RangeError);
+    CHECK_THROWS_AS(counts(std::vector<std::int64_t>{0, 2, -1, 0, 2}), RangeError);
+}
+
 TEST_CASE("op errors: copies with other elements") {
     const auto x = matrix<float>("x", {4, 3}), y = matrix<float>("y", {3, 4});
     const auto v = vector<float>("v", {5});

@@ -85,6 +85,68 @@ void add_updates(std::map<std::string, Composite>& table) {
     }
 }
 
+void add_orders(std::map<std::string, Composite>& table) {
+    const auto add = [&](const char* name, auto build) { table[name] = of(build); };
+    const auto add_all = [&](const char* name, auto build) { table[name] = several(build); };
+    add("sort", [](X x) { return sort(x[0]); });
+    add("sort columns", [](X x) { return sort(x[0], 1); });
+    add("sort down", [](X x) { return sort(x[0], 0, true); });
+    table["sort odd"] = stepwise([](X x) { return sort(x[0]); });
+    add("sort of integers", [](X x) { return sort(x[0], 0); });
+    add("argsort", [](X x) { return argsort(x[0]); });
+    table["argsort odd"] = stepwise([](X x) { return argsort(x[0]); });
+    add("argsort down", [](X x) { return argsort(x[0], 0, true); });
+    table["argsort long"] = stepwise([](X x) { return argsort(x[0]); });
+    add("argsort of bytes", [](X x) { return argsort(x[0]); });
+    add("argsort of extremes", [](X x) { return argsort(x[0]); });
+    const auto top = [](const TopK& t) { return Results{t.values, t.positions}; };
+    add_all("topk", [top](X x) { return top(topk(x[0], 3)); });
+    table["topk of many"] = several([top](X x) { return top(topk(x[0], 7, 0, false)); });
+    table["topk of many"].smooth = false;
+    for (const char* where : {"", " among nan"}) {
+        table[std::string("searchsorted") + where] =
+            stepwise([](X x) { return searchsorted(x[0], x[1]); });
+        table[std::string("searchsorted right") + where] =
+            stepwise([](X x) { return searchsorted(x[0], x[1], true); });
+    }
+    table["searchsorted in none"] = stepwise([](X x) { return searchsorted(x[0], x[1]); });
+    add("searchsorted of integers", [](X x) { return searchsorted(x[0], x[1]); });
+    add("bincount", [](X x) { return bincount(x[0], 6); });
+    add("bincount of weights", [](X x) { return bincount(x[0], 4, x[1]); });
+    table["histogram"] = stepwise([](X x) { return histogram(x[0], 7, -4, 5); });
+    table["histogram of edges"] = stepwise([](X x) { return histogram(x[0], x[1]); });
+    table["histogram at its edges"] = stepwise([](X x) { return histogram(x[0], 2, 0, 2); });
+    add("median", [](X x) { return median(x[0]); });
+    add("median of an odd number", [](X x) { return median(x[0]); });
+    add("median kept", [](X x) { return median(x[0], 1, true); });
+    table["median with nan"] = stepwise([](X x) { return median(x[0], 1); });
+    add("quantile 0", [](X x) { return quantile(x[0], 0, 0); });
+    add("quantile 0.1", [](X x) { return quantile(x[0], 0.1, 0); });
+    add("quantile 0.5", [](X x) { return quantile(x[0], 0.5, 0); });
+    add("quantile 0.77", [](X x) { return quantile(x[0], 0.77, 0); });
+    add("quantile 1", [](X x) { return quantile(x[0], 1, 0); });
+    add("quantile of all", [](X x) { return quantile(x[0], 0.3); });
+    add("take_along_axis", [](X x) { return take_along_axis(x[0], x[1], 0); });
+    table["take_along_axis of one row"] = known([](X x) { return take_along_axis(x[0], x[1], 1); });
+    table["gather_nd"] = known([](X x) { return gather_nd(x[0], x[1]); });
+    const auto found = [](NonZero n) {
+        n.indices.push_back(n.count);
+        return n.indices;
+    };
+    table["nonzero"] = several([found](X x) { return found(nonzero(x[0], 20)); });
+    table["nonzero too many"] = several([found](X x) { return found(nonzero(x[0], 5)); });
+    table["nonzero"].smooth = table["nonzero too many"].smooth = false;
+    const auto chosen = [](const Selected& s) { return Results{s.values, s.count}; };
+    add_all("boolean_mask", [chosen](X x) { return chosen(boolean_mask(x[0], x[1], 20)); });
+    add_all("boolean_mask of rows", [chosen](X x) { return chosen(boolean_mask(x[0], x[1], 4)); });
+    const auto all_of = [](const Unique& u) {
+        return Results{u.values, u.counts, u.inverse, u.count};
+    };
+    add_all("unique integers", [all_of](X x) { return all_of(unique(x[0], 15)); });
+    table["unique odd"] = several([all_of](X x) { return all_of(unique(x[0], 15)); });
+    table["unique odd"].smooth = false;
+}
+
 const std::map<std::string, Composite>& composites() {
     constexpr double inf = std::numeric_limits<double>::infinity();
     static std::map<std::string, Composite> table{
@@ -220,6 +282,7 @@ const std::map<std::string, Composite>& composites() {
         {"smooth_labels", of([](X x) { return smooth_labels(x[0], 0.1); })},
     };
     if (!table.count("set rows")) add_updates(table);
+    if (!table.count("sort")) add_orders(table);
     return table;
 }
 

@@ -233,5 +233,62 @@ for how in HOW:
     case(f"{how} integers", [ints, whole, rows_at], written(ints, rows_at, whole, how))
     case(f"{how} of nothing", [empty, empty, np.zeros(0, np.int64)], empty)
 
+# ---- orders
+odd = np.array([3.5, np.nan, -0.0, 0.0, np.inf, -np.inf, 3.5, -2.0, np.nan, 5e-324, -5e-324, 1e308])
+long = np.round(rng.normal(size=1500) * 40)
+tied = rng.integers(0, 4, size=(5, 9))
+case("sort", [x], np.sort(x))
+case("sort columns", [cube], np.sort(cube, axis=1))
+case("sort down", [x], -np.sort(-x, axis=0))
+case("sort odd", [odd], np.sort(odd))
+case("sort of integers", [ints], np.sort(ints, axis=0))
+case("argsort", [tied], np.argsort(tied, axis=1, kind="stable"))
+case("argsort odd", [odd], np.argsort(odd, kind="stable"))
+case("argsort down", [tied], np.argsort(-tied, axis=0, kind="stable"))
+case("argsort long", [long], np.argsort(long, kind="stable"))
+case("argsort of bytes", [tied.astype(np.uint8)], np.argsort(tied, axis=1, kind="stable"))
+case("argsort of extremes", [np.array([0, -2**63, 2**63 - 1, -1, 1, -2**63])], np.array([1, 5, 3, 0, 4, 2]))
+order = np.argsort(-tied, axis=1, kind="stable")[:, :3]
+case("topk", [tied], [np.take_along_axis(tied, order, 1), order])
+order = np.argsort(long, kind="stable")[:7]
+case("topk of many", [long], [long[order], order])
+edges = np.sort(normal(9))
+edges[3] = edges[4]
+probes = np.concatenate([edges, normal(12), [np.nan, np.inf, -np.inf]])
+case("searchsorted", [edges, probes], np.searchsorted(edges, probes))
+case("searchsorted right", [edges, probes], np.searchsorted(edges, probes, side="right"))
+with_nan = np.concatenate([edges, [np.nan, np.nan]])
+case("searchsorted among nan", [with_nan, probes], np.searchsorted(with_nan, probes))
+case("searchsorted right among nan", [with_nan, probes], np.searchsorted(with_nan, probes, side="right"))
+case("searchsorted in none", [np.zeros(0), v], np.searchsorted(np.zeros(0), v))
+case("searchsorted of integers", [np.sort(tied[0]), tied], np.searchsorted(np.sort(tied[0]), tied))
+case("bincount", [tied], np.bincount(tied.ravel(), minlength=6))
+heavy = normal(5, 9)
+case("bincount of weights", [tied, heavy], np.bincount(tied.ravel(), heavy.ravel(), minlength=4))
+case("histogram", [cube], np.histogram(cube, bins=7, range=(-4, 5))[0])
+case("histogram of edges", [cube, np.array([-3.0, -1.0, 0.5, 4.0])], np.histogram(cube, bins=[-3.0, -1.0, 0.5, 4.0])[0])
+case("histogram at its edges", [np.array([0.0, 1.0, 2.0, 2.5, -0.1, 2.0])], np.histogram([0.0, 1.0, 2.0, 2.5, -0.1, 2.0], bins=2, range=(0, 2))[0])
+case("median", [x], np.median(x))
+case("median of an odd number", [v], np.median(v))
+case("median kept", [cube], np.median(cube, axis=1, keepdims=True))
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    case("median with nan", [holes], np.median(holes, axis=1))
+for q in (0, 0.1, 0.5, 0.77, 1):
+    case(f"quantile {q}", [x], np.quantile(x, q, axis=0))
+case("quantile of all", [cube], np.quantile(cube, 0.3))
+case("take_along_axis", [x, np.argsort(x, axis=0)[:2]], np.take_along_axis(x, np.argsort(x, axis=0)[:2], 0))
+case("take_along_axis of one row", [x, np.array([[1, -1, 0]])], np.take_along_axis(x, np.array([[1, -1, 0]]), 1))
+case("gather_nd", [cube, where_to], cube[tuple(where_to.T)])
+case("nonzero", [zeros_in], [*(np.pad(a, (0, 20 - len(a))) for a in np.nonzero(zeros_in)), np.count_nonzero(zeros_in)])
+case("nonzero too many", [zeros_in], [*(a[:5] for a in np.nonzero(zeros_in)), np.count_nonzero(zeros_in)])
+chosen = x > 0
+case("boolean_mask", [x, chosen], [np.pad(x[chosen], (0, 20 - chosen.sum())), chosen.sum()])
+case("boolean_mask of rows", [x, chosen[:, 0]], [np.pad(x[chosen[:, 0]], ((0, 4 - chosen[:, 0].sum()), (0, 0))), chosen[:, 0].sum()])
+for name, of in (("integers", tied), ("odd", odd)):
+    values, back, times = np.unique(of, return_inverse=True, return_counts=True)
+    more = 15 - len(values)
+    case(f"unique {name}", [of], [np.pad(values, (0, more), mode="edge"), np.pad(times, (0, more)), back.reshape(of.shape), len(values)])
+
 text = "# Results of functions made of several ops; written by composites.py, which says what the lines are.\n"
 (pathlib.Path(__file__).resolve().parent / "composites.txt").write_text(text + "\n".join(CASES) + "\n")

@@ -27,8 +27,16 @@ bool contiguous(const Nest& nest, Var axis) {
         const Instr& i = nest.values[id];
         if ((i.op == Op::Load || i.op == Op::LoadIf) && !plain(i.index)) return false;
     }
+    // Of what a store's place is read from, nothing may be another along the axis.
+    const auto same_along = [&](const Index& at) {
+        std::vector<ValueId> read;
+        at.for_each_value([&](ValueId v) { read.push_back(v); });
+        const std::vector<ValueId> all = needed(nest, read);
+        return std::none_of(all.begin(), all.end(),
+                            [&](ValueId id) { return nest.values[id].index.uses(axis); });
+    };
     return std::all_of(nest.stores.begin(), nest.stores.end(), [&](const StoreTo& s) {
-        return !s.index.uses_nested(axis) && s.index.coefficient(axis) == 1;
+        return !s.index.uses_nested(axis) && s.index.coefficient(axis) == 1 && same_along(s.index);
     });
 }
 

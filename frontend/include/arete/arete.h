@@ -19,6 +19,7 @@
 #include "compiler/ops/rearrange.h"
 #include "compiler/ops/reduction.h"
 #include "compiler/ops/softmax.h"
+#include "compiler/ops/sorting.h"
 #include "compiler/ops/special.h"
 #include "compiler/ops/statistics.h"
 #include "compiler/ops/subtensor.h"
