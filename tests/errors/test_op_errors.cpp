@@ -133,6 +133,30 @@ TEST_CASE("op errors: products, losses and optimisers") {
     refuses(__LINE__, [&] { adagrad({w}, {w}, v); }, "adagrad: the rate must be a scalar: v is f32[4]");
 }
 
+TEST_CASE("op errors: sums of products, and what networks are made of") {
+    const auto x = matrix<float>("x", {4, 3});
+    const auto y = matrix<float>("y", {4, 2});
+    const auto c = tensor4<float>("c", {2, 4, 3, 3});
+    const auto v = vector<float>("v", {5});
+    refuses(__LINE__, [&] { einsum("ij,jk", {x, y}); }, "einsum \"ij,jk\": sizes 3 and 4 of 'j'");
+    refuses(__LINE__, [&] { einsum("ij", {x, y}); }, "einsum \"ij\": 2 operands");
+    refuses(__LINE__, [&] { einsum("ijk", {x}); }, "einsum \"ijk\": 'ijk' for a tensor of rank 2");
+    refuses(__LINE__, [&] { einsum("ii", {x}); }, "einsum \"ii\": 'i' is 4 and 3");
+    refuses(__LINE__, [&] { einsum("i1", {x}); }, "einsum \"i1\": '1' is no letter");
+    refuses(__LINE__, [&] { einsum("ij->ii", {x}); }, "einsum \"ij->ii\": 'i' twice in the result");
+    refuses(__LINE__, [&] { einsum("ij->k", {x}); }, "einsum \"ij->k\": 'k' is in no operand");
+    refuses(__LINE__, [&] { einsum("i..j", {x}); }, "einsum \"i..j\": 'i..j'");
+    refuses(__LINE__, [&] { layer_norm(v, {}, 2); }, "layer_norm: needs 2 axes: v is f32[5]");
+    refuses(__LINE__, [&] { batch_norm(c, std::make_pair(Operand(v), Operand(v))); }, "batch_norm: needs a number for each channel: v is f32[5], c is f32[2,4,3,3]");
+    refuses(__LINE__, [&] { group_norm(c, 3); }, "group_norm: 3 groups of the channels of c is f32[2,4,3,3]");
+    refuses(__LINE__, [&] { local_response_norm(c, 0); }, "local_response_norm: size 0");
+    refuses(__LINE__, [&] { attention(x, y, y); }, "attention: shapes do not fit: x is f32[4,3], y is f32[4,2], y is f32[4,2]");
+    refuses(__LINE__, [&] { attention(x, x, x, {.mask = Operand(v)}); }, "attention: v is f32[5] for scores [4,4]");
+    refuses(__LINE__, [&] { rotary_embedding(x, y); }, "rotary_embedding: needs an angle for each position and each pair of an even last axis: x is f32[4,3], y is f32[4,2]");
+    refuses(__LINE__, [&] { lstm_cell(x, y, y, x, y, v); }, "lstm_cell: weights of 4 gates: y is f32[4,2], x is f32[4,3], v is f32[5]");
+    refuses(__LINE__, [&] { conv1d(x, y); }, "conv1d: needs x[n,c,l] and w[co,c,k]: x is f32[4,3], y is f32[4,2]");
+}
+
 TEST_CASE("op errors: orders and counts") {
     const auto x = matrix<float>("x", {4, 3});
     const auto v = vector<float>("v", {5});

@@ -53,6 +53,12 @@ Expr padded(X x, PadMode mode, std::vector<std::pair<std::int64_t, std::int64_t>
     return pad(x[0], widths, mode);
 }
 
+struct Reference {
+    std::string name;
+    std::vector<Array> operands, results;
+};
+std::vector<Reference> references();
+
 // Copies with other elements, in each of the ways.
 void add_updates(std::map<std::string, Composite>& table) {
     constexpr std::pair<const char*, Scatter> ways[] = {{"set", Scatter::set},
@@ -83,6 +89,63 @@ void add_updates(std::map<std::string, Composite>& table) {
         add("integers", [to](X x) { return to(x[0](x[2]), x[1]); });
         add("of nothing", [to](X x) { return to(x[0](x[2]), x[1]); });
     }
+}
+
+void add_einsums(std::map<std::string, Composite>& table) {
+    for (const Reference& r : references()) {
+        if (r.name.rfind("einsum ", 0) != 0) continue;
+        const std::string letters = r.name == "einsum of integers" ? "ij,jk->ki" : r.name.substr(7);
+        const auto build = [letters](X x) {
+            return einsum(letters, std::vector<Operand>(x.begin(), x.end()));
+        };
+        // An axis that is broadcast must be known to be of size 1.
+        const bool broadcast = letters == "ij,ij->i" || letters[0] == '.';
+        table[r.name] = broadcast ? known(build) : of(build);
+    }
+}
+
+Affine affine(X x) {
+    return std::make_pair(Operand(x[1]), Operand(x[2]));
+}
+
+void add_networks(std::map<std::string, Composite>& table) {
+    const auto add = [&](const char* name, auto build) { table[name] = of(build); };
+    const auto both = [](const std::pair<Expr, Expr>& p) { return Results{p.first, p.second}; };
+    add("layer_norm", [](X x) { return layer_norm(x[0]); });
+    add("layer_norm of two axes", [](X x) { return layer_norm(x[0], affine(x), 2, 1e-3); });
+    add("rms_norm", [](X x) { return rms_norm(x[0], x[1], 1e-6); });
+    table["batch_norm"] = several([](X x) {
+        const BatchNorm b = batch_norm(x[0], affine(x));
+        return Results{b.output, b.mean, b.variance};
+    });
+    table["batch_norm_inference"] =
+        of([](X x) { return batch_norm_inference(x[0], x[3], sqr(x[4]), affine(x)); });
+    table["group_norm"] = known([](X x) { return group_norm(x[0], 2, affine(x)); });
+    add("instance_norm", [](X x) { return instance_norm(x[0], affine(x)); });
+    add("local_response_norm", [](X x) { return local_response_norm(x[0], 3, 0.1, 0.75, 2); });
+    add("attention", [](X x) { return attention(x[0], x[1], x[2]); });
+    add("attention causal", [](X x) { return attention(x[0], x[1], x[2], {.causal = true}); });
+    table["attention masked"] = known(
+        [](X x) { return attention(x[0], x[1], x[2], {.mask = Operand(x[3] > 0), .scale = 0.3}); });
+    table["attention biased"] =
+        known([](X x) { return attention(x[0], x[1], x[2], {.mask = Operand(x[3])}); });
+    table["attention of groups"] = known([](X x) { return attention(x[0], x[1], x[2]); });
+    table["rotary_embedding"] = known([](X x) { return rotary_embedding(x[0], x[1]); });
+    table["rotary_embedding interleaved"] =
+        known([](X x) { return rotary_embedding(x[0], x[1], true); });
+    table["lstm_cell"] =
+        several([both](X x) { return both(lstm_cell(x[0], x[1], x[2], x[3], x[4], x[5])); });
+    table["gru_cell"] = known([](X x) { return gru_cell(x[0], x[1], x[2], x[3], x[4], x[5]); });
+    table["conv1d"] = known([](X x) {
+        return conv1d(
+            x[0], x[1],
+            {.border_mode = 2, .subsample = 2, .filter_flip = false, .filter_dilation = 2});
+    });
+    table["conv1d half in groups"] = known([](X x) {
+        return conv1d(x[0], x[1],
+                      {.border_mode = Border::half, .filter_flip = false, .num_groups = 2});
+    });
+    table["pool1d"] = known([](X x) { return pool1d(x[0], 3, {.stride = 2, .pad = 1}); });
 }
 
 void add_orders(std::map<std::string, Composite>& table) {
@@ -282,14 +345,13 @@ const std::map<std::string, Composite>& composites() {
         {"smooth_labels", of([](X x) { return smooth_labels(x[0], 0.1); })},
     };
     if (!table.count("set rows")) add_updates(table);
-    if (!table.count("sort")) add_orders(table);
+    if (!table.count("sort")) {
+        add_orders(table);
+        add_einsums(table);
+        add_networks(table);
+    }
     return table;
 }
-
-struct Reference {
-    std::string name;
-    std::vector<Array> operands, results;
-};
 
 Array array_of(std::istringstream& words) {
     std::string dtype, sizes;
@@ -310,9 +372,13 @@ Array array_of(std::istringstream& words) {
 }
 
 std::vector<Reference> references() {
-    std::ifstream file(ARETE_SOURCE_DIR "/tests/reference/composites.txt");
-    REQUIRE(file);
     std::vector<Reference> out;
+    std::stringstream file;
+    for (const char* name : {"composites.txt", "networks.txt"}) {
+        std::ifstream one(std::string(ARETE_SOURCE_DIR "/tests/reference/") + name);
+        REQUIRE(one);
+        file << one.rdbuf();
+    }
     for (std::string line; std::getline(file, line);) {
         std::istringstream words(line);
         std::string kind;

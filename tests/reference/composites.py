@@ -290,5 +290,21 @@ for name, of in (("integers", tied), ("odd", odd)):
     more = 15 - len(values)
     case(f"unique {name}", [of], [np.pad(values, (0, more), mode="edge"), np.pad(times, (0, more)), back.reshape(of.shape), len(values)])
 
+# ---- sums of products by letters
+EINSUMS = {
+    "ij,jk->ik": [(3, 4), (4, 5)], "ij,jk": [(3, 4), (4, 5)], "ji,jk": [(3, 4), (3, 2)], "ii": [(4, 4)], "ii->i": [(4, 4)],
+    "iij->j": [(3, 3, 2)], "ijij->ij": [(2, 3, 2, 3)], "ij->ji": [(2, 3)], "ij->": [(2, 3)], "ijk->k": [(2, 3, 4)],
+    "i,j": [(3,), (4,)], "i,i": [(5,), (5,)], "i,i->i": [(5,), (5,)], "bij,bjk->bik": [(2, 3, 4), (2, 4, 2)],
+    "bhid,bhjd->bhij": [(2, 2, 3, 4), (2, 2, 5, 4)], "ij,kl->ikjl": [(2, 2), (3, 2)], "ij,jk,kl,lm->im": [(2, 9), (9, 3), (3, 8), (8, 2)],
+    "ab,bc,ca": [(2, 3), (3, 4), (4, 2)], "a,ab,abc->c": [(2,), (2, 3), (2, 3, 4)], "...ij,...jk->...ik": [(2, 1, 3, 4), (5, 4, 2)],
+    "i...,i->...": [(3, 2, 4), (3,)], "...": [(2, 3)], "ij,ij->i": [(3, 1), (3, 4)], "aab,bcc->ac": [(2, 2, 3), (3, 4, 4)], ",i": [(), (3,)],
+    "ij , jk -> ki": [(2, 3), (3, 2)], "ibc,ijc,ij->bi": [(2, 3, 4), (2, 2, 4), (2, 2)],
+}
+for letters, shapes in EINSUMS.items():
+    operands = [normal(*s) if s else np.float64(1.5) for s in shapes]
+    case(f"einsum {letters}", operands, np.einsum(letters, *operands))
+p, q = integers(3, 4), integers(4, 2)
+case("einsum of integers", [p, q], np.einsum("ij,jk->ki", p, q))
+
 text = "# Results of functions made of several ops; written by composites.py, which says what the lines are.\n"
 (pathlib.Path(__file__).resolve().parent / "composites.txt").write_text(text + "\n".join(CASES) + "\n")
