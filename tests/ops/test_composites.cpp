@@ -500,3 +500,35 @@ TEST_CASE("composites: ops that change the gradient alone") {
     CHECK(grad(sum(zero_grad(x)), x).type().str() == "f64[3]");
     CHECK_THROWS_AS(grad(sum(disconnected_grad(x)), x), GraphError);
 }
+
+TEST_CASE("composites: values that are looked at pass, and so do their gradients") {
+    for (const Mode mode : {Mode::fast_run, Mode::fast_compile, Mode::interpret, Mode::debug}) {
+        const auto x = vector<double>("x");
+        std::vector<std::string> seen;
+        const Expr y = probe(x * 2, [&seen](const Array& value) { seen.push_back(value.str()); });
+        const Expr z = ensure(y, y < 100, "too large");
+        const Shared runs = shared(Array(std::int64_t{0}), "runs");
+        const Function f = function({.inputs = {x},
+                                     .outputs = {z, grad(sum(sqr(z)), x)},
+                                     .updates = {{runs, runs + 1}},
+                                     .mode = mode});
+        const auto got = f(std::vector<double>{1, -3});
+        CHECK(got[0].str() == "f64[2] {2, -6}");
+        CHECK(got[1].str() == "f64[2] {8, -24}");
+        REQUIRE(!seen.empty());
+        CHECK(seen[0] == "f64[2] {2, -6}");
+        CHECK(runs.get_value().as_int() == 1);
+        std::string text;
+        try {
+            f(std::vector<double>{1, 50});
+        } catch (const CallError& e) {
+            text = e.what();
+        }
+        CHECK(text.find("ensure: too large") != std::string::npos);
+        CHECK(text.find("test_composites.cpp") != std::string::npos);
+        CHECK(runs.get_value().as_int() == 1);
+        CHECK(f(std::vector<double>{})[0].size() == 0);
+    }
+    const auto x = vector<double>("x");
+    CHECK_THROWS_AS(ensure(x, x, "no condition"), GraphError);
+}

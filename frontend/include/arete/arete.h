@@ -18,6 +18,7 @@
 #include "compiler/ops/losses.h"
 #include "compiler/ops/movement.h"
 #include "compiler/ops/networks.h"
+#include "compiler/ops/probes.h"
 #include "compiler/ops/rearrange.h"
 #include "compiler/ops/reduction.h"
 #include "compiler/ops/softmax.h"
