@@ -127,7 +127,7 @@ class Evaluations::Probe final : public Lowering {
         return code.acc(loops::AccId(0), position ? DType::I64 : element.dtype());
     }
     void check(Value, const Index&, std::string) override {}
-    void scatter_to(std::vector<Index>) override {}
+    void scatter_to(Scattering) override {}
 
   private:
     void note(int i, std::vector<Index> index) {

@@ -5,6 +5,7 @@
 
 #include "compiler/fuse/costs.h"
 #include "compiler/fuse/evaluations.h"
+#include "compiler/fuse/lower.h"
 #include "compiler/fuse/recompute.h"
 #include "compiler/fuse/siblings.h"
 #include "compiler/ops/leaves.h"
@@ -85,6 +86,7 @@ class Fuser {
         // In a kernel of their own random numbers are made four from a block; unless so many that
         // memory would cost more.
         constexpr std::int64_t most_drawn = std::int64_t{1} << 20;
+        const IdVector<NodeId, char> places = read_in_scatters(graph_);
         IdVector<NodeId, int> depth(
             graph_.size());  // nodes between a value and its kernel's result
         for (NodeId i : graph_.ids().reversed()) {
@@ -94,9 +96,10 @@ class Fuser {
                 continue;
             }
             for (NodeId u : graph_.users(i)) depth[i] = std::max(depth[i], depth[u] + 1);
-            const auto scatter = std::find_if(
-                graph_.users(i).begin(), graph_.users(i).end(),
-                [&](NodeId u) { return is(u, Trait::Scatters) || is(u, Trait::Step); });
+            const auto scatter =
+                std::find_if(graph_.users(i).begin(), graph_.users(i).end(), [&](NodeId u) {
+                    return is(u, Trait::Step) || (is(u, Trait::Scatters) && !places[i]);
+                });
             if (kept_[i])
                 store(i, "result of the function");
             else if (is(i, Trait::Checks))
@@ -460,6 +463,34 @@ class Fuser {
 
 bool Fusion::stored(const Expr& e) const {
     return is_stored[graph->id(e)] != 0;
+}
+
+IdVector<NodeId, char> read_in_scatters(const Graph& graph) {
+    IdVector<NodeId, char> out(graph.size(), 0);
+    for (NodeId i : graph.ids()) {
+        const Node& n = *graph.nodes()[i];
+        if (n.is_leaf() || n.types.size() != 1) continue;
+        const bool view = n.op->has(Trait::View), integers = n.types[0].dtype == DType::I64;
+        if (n.inputs.empty()) {
+            out[i] = integers && def(n).lower && !n.op->has(Trait::Random);
+            continue;
+        }
+        if (!view && !(def(n).scalar && integers)) continue;
+        out[i] = std::all_of(n.inputs.begin(), n.inputs.end(), [&](const Expr& e) {
+            const bool one = count(concrete(e.shape())) == 1;
+            const bool loaded = e.node().is_leaf() || e.node().op->has(Trait::Checks);
+            return out[graph.id(e)] || (one && loaded);
+        });
+    }
+    // What a scatter writes to a copy of is in memory.
+    for (const auto& n : graph.nodes()) {
+        if (!n->op->has(Trait::Scatters)) continue;
+        const Expr root(n);
+        const LoweredNest alone =
+            lower_nest({&root, 1}, [](const Expr&) { return true; }, std::string(n->op->name));
+        if (!alone.onto.empty()) out[graph.id(alone.onto)] = 0;
+    }
+    return out;
 }
 
 Fusion choose_stored(const Graph& graph, std::span<const Expr> keep, const FusionCosts& costs) {

@@ -58,6 +58,11 @@ Fusion fuse(const Graph& graph, std::span<const Expr> keep, const FusionCosts& c
 /// The same without the last step: a kernel for each stored value.
 Fusion choose_stored(const Graph& graph, std::span<const Expr> keep, const FusionCosts& costs = {});
 
+/// Places that scatters may compute where they need them, and need not load: made of aranges and
+/// single numbers, they are addresses that the loops' order shows in. So may numbers that are
+/// repeated.
+IdVector<NodeId, char> read_in_scatters(const Graph& graph);
+
 /// The nodes that a group computes, ascending.
 std::vector<NodeId> members(const Fusion& fusion, const Group& group);
 

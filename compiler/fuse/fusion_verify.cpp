@@ -28,7 +28,11 @@ std::vector<NodeId> computed(const Fusion& fusion, std::span<const Expr> roots) 
 class Verifier {
   public:
     Verifier(const Fusion& fusion, std::span<const Expr> keep)
-        : f_(fusion), g_(*fusion.graph), group_of_(g_.size()), home_(g_.size()) {
+        : f_(fusion),
+          g_(*fusion.graph),
+          in_scatters_(read_in_scatters(g_)),
+          group_of_(g_.size()),
+          home_(g_.size()) {
         ARETE_CHECK(f_.is_stored.size() == g_.size() && f_.reasons.size() == g_.size(),
                     "fuse: {} nodes of {}", f_.is_stored.size(), g_.size());
         for (NodeId i : g_.ids()) group_of_[i].resize(node(i).types.size());
@@ -70,7 +74,7 @@ class Verifier {
                     str(i));
         for (NodeId u : g_.users(i))
             for (Trait t : {Trait::Scatters, Trait::Step})
-                ARETE_CHECK(!g_.nodes()[u]->op->has(t),
+                ARETE_CHECK((t == Trait::Scatters && in_scatters_[i]) || !g_.nodes()[u]->op->has(t),
                             "fuse: {}, which a scatter or a step reads, is not stored", str(i));
     }
 
@@ -160,6 +164,7 @@ class Verifier {
 
     const Fusion& f_;
     const Graph& g_;
+    const IdVector<NodeId, char> in_scatters_;
     IdVector<NodeId, std::vector<GroupId>> group_of_;  // that stores an output of a node
     IdVector<NodeId, GroupId> home_;                   // a group that computes a node
 };

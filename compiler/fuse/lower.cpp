@@ -37,16 +37,19 @@ class NestBuilder {
             loops::StoreTo store{buffer(r), 0, v.id, {}};
             Sizes sizes = concrete(r.shape());
             if (scatters_) {
-                store.index = linear(scatter_index_, sizes);
-                store.combine = loops::Reduction::Sum;
+                store.index = linear(scattering_.index, sizes).simplified(nest().extents);
+                store.combine = scattering_.combine;
             } else {
                 store.index = linear(index, sizes);
             }
             nest().stores.push_back(store);
         }
         if (nest().name.empty()) nest().name = kernel_name_.text();
-        nest().sequential = scatters_;
-        out_.zero_first = scatters_;
+        nest().sequential = scatters_ && !scattering_.distinct;
+        nest().partial = scatters_;
+        out_.zero_first = scatters_ && scattering_.onto == Scattering::zeros;
+        if (scatters_ && scattering_.onto >= 0)
+            out_.onto = first.inputs[static_cast<std::size_t>(scattering_.onto)];
         return std::move(out_);
     }
 
@@ -146,7 +149,7 @@ class NestBuilder {
         out_.checks.push_back({node.loc(), std::move(message)});
     }
 
-    void set_scatter(std::vector<Index> index) { scatter_index_ = std::move(index); }
+    void set_scatter(Scattering to) { scattering_ = std::move(to); }
 
   private:
     struct Done {
@@ -227,7 +230,7 @@ class NestBuilder {
     Value guard_;  // of the loads being made; empty: none
     KernelName kernel_name_;
     bool scatters_ = false;
-    std::vector<Index> scatter_index_;
+    Scattering scattering_;
 };
 
 class NodeLowering final : public Lowering {
@@ -254,7 +257,7 @@ class NodeLowering final : public Lowering {
     void check(Value ok, const Index& element, std::string message) override {
         builder_.new_check(node, ok, element, std::move(message));
     }
-    void scatter_to(std::vector<Index> index) override { builder_.set_scatter(std::move(index)); }
+    void scatter_to(Scattering to) override { builder_.set_scatter(std::move(to)); }
 
   private:
     NestBuilder& builder_;

@@ -28,6 +28,7 @@ struct LoweredNest {
     /// max(x) is then 0 for the largest x, whoever computes x.
     std::vector<loops::ValueId> shared_products;
     bool zero_first = false;  ///< a scatter: the result must be zeroed before it runs
+    Expr onto;  ///< a scatter: what the result must be before it runs, where not empty
 };
 
 /// What the function of the host is called that computes a node: by the user, or as the op.

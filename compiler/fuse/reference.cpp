@@ -143,6 +143,9 @@ std::vector<Array> apply_op(const std::shared_ptr<const Node>& node, const Value
         for (const LoweredNest& lowered : lower_nests(
                  {&root, 1}, [](const Expr&) { return true; }, std::string(node->op->name))) {
             verify(lowered.nest);
+            if (!lowered.onto.empty())
+                std::memcpy(result.back().raw(), value_of(lowered.onto).raw(),
+                            result.back().bytes());
             IdVector<loops::BufferId, void*> pointers;
             for (const Expr& b : lowered.buffers)
                 pointers.push_back(same(b, root) ? result.back().raw() : value_of(b).raw());

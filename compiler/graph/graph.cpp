@@ -114,6 +114,7 @@ std::shared_ptr<const Node> Interner::intern(Node node) {
         if (kept.name.empty()) kept.name = node.name;
         return it->second;
     }
+    node.indexed.reset();
     auto made = std::make_shared<Node>(std::move(node));
     table_.emplace(h, made);
     return made;

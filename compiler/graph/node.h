@@ -92,6 +92,7 @@ class SharedStorage {
 class Node;
 class Expr;
 struct SliceArg;
+struct Indexed;
 
 /// A handle to one output of a node: what users hold. Copying is cheap; the graph is immutable.
 /// The builders among the members are defined in ops/.
@@ -186,6 +187,9 @@ class Node {
     std::uint64_t id = 0;  ///< of inputs, shared variables and draws: tells equal ones apart
     std::shared_ptr<SharedStorage> storage;  ///< of shared variables
     std::shared_ptr<const Payload> payload;  ///< of few ops
+    /// Of the result of x(...), what was written (ops/indexing.h); not part of identity, and gone
+    /// once nodes are interned.
+    std::shared_ptr<const Indexed> indexed;
 
     Loc loc() const { return locs.empty() ? Loc{} : locs.front(); }
     bool is_leaf() const { return op->kind != OpInfo::Kind::Apply; }

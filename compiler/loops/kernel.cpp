@@ -173,6 +173,7 @@ Nest same_loops(const Nest& nest) {
     out.axes = nest.axes;
     out.reduce_axes = nest.reduce_axes;
     out.sequential = nest.sequential;
+    out.partial = nest.partial;
     return out;
 }
 

@@ -48,8 +48,8 @@ struct CheckThat {
 };
 
 /// for axes: { accumulate over reduce_axes; checks; stores }. Iterations are independent of each
-/// other unless `sequential` is set (scatters). Loads that read a buffer which the nest writes
-/// must use the index of the store: elementwise in-place updates.
+/// other unless `sequential` is set (scatters that may meet). Loads that read a buffer which the
+/// nest writes must use the index of the store: elementwise in-place updates.
 struct Nest : Code {
     std::string name;
     std::vector<Var> axes;
@@ -58,6 +58,9 @@ struct Nest : Code {
     std::vector<CheckThat> checks;
     std::vector<StoreTo> stores;
     bool sequential = false;
+    /// It writes part of a buffer that has values already (scatters): no other nest runs with it
+    /// in one kernel.
+    bool partial = false;
 };
 
 /// A nest of the same buffers and axes that computes nothing yet.
@@ -70,6 +73,10 @@ std::vector<ValueId> stored(const Nest& nest);
 /// All values that it asks for: what it accumulates, checks and stores, and what is in the indices
 /// of these.
 std::vector<ValueId> roots(const Nest& nest);
+
+/// Do iterations that differ along this axis, whatever else they differ in, never store to the same
+/// element? Of a nest that is not sequential none do.
+bool independent(const Nest& nest, Var axis);
 
 /// Is it a sum of floats, divided or not?
 bool is_float_sum(const Accumulator& a);

@@ -15,6 +15,8 @@ std::span<const OpDef* const> activation_ops();
 std::span<const OpDef* const> reduction_ops();
 std::span<const OpDef* const> movement_ops();
 std::span<const OpDef* const> indexing_ops();
+std::span<const OpDef* const> subtensor_ops();
+std::span<const OpDef* const> sorting_ops();
 std::span<const OpDef* const> linalg_ops();
 std::span<const OpDef* const> convolution_ops();
 std::span<const OpDef* const> padding_ops();

@@ -87,7 +87,7 @@ std::vector<TensorType> infer_take_scatter(const InferArgs& a) {
 }
 
 Value lower_take_scatter(Lowering& l, std::span<const Index> at_g) {
-    l.scatter_to(take_place(l, 0, at_g));
+    l.scatter_to({.index = take_place(l, 0, at_g)});
     return scattered_term(l, at_g);
 }
 
@@ -181,7 +181,7 @@ std::vector<TensorType> infer_advanced_index_scatter(const InferArgs& a) {
 }
 
 Value lower_advanced_index_scatter(Lowering& l, std::span<const Index> at_g) {
-    l.scatter_to(advanced_place(l, 0, l.node.inputs.size() - 1, at_g));
+    l.scatter_to({.index = advanced_place(l, 0, l.node.inputs.size() - 1, at_g)});
     return scattered_term(l, at_g);
 }
 
@@ -207,14 +207,10 @@ std::vector<Sample> advanced_index_samples() {
     using X = std::span<const Expr>;
     return {{"picked by label",
              {{{6, 10}}, {{6}, 0, 9, true}},
-             [](X x) {
-                 return advanced_index(x[0], {arange(6), x[1]});
-             }},
+             [](X x) { return advanced_index(x[0], {arange(6), x[1]}); }},
             {"pairs",
              {{{4, 5, 3}}, {{7}, -4, 3, true}, {{7}, 0, 4, true}},
-             [](X x) {
-                 return advanced_index(x[0], {x[1], x[2]});
-             }},
+             [](X x) { return advanced_index(x[0], {x[1], x[2]}); }},
             {"outer", {{{4, 5}}, {{3, 1}, 0, 3, true}, {{2}, 0, 4, true}}, [](X x) {
                  return advanced_index(x[0], {x[1], x[2]});
              }}};

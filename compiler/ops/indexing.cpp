@@ -7,6 +7,7 @@
 #include "compiler/core/integers.h"
 #include "compiler/ops/elementwise.h"
 #include "compiler/ops/families.h"
+#include "compiler/ops/index_parts.h"
 #include "compiler/ops/leaves.h"
 #include "compiler/ops/movement.h"
 #include "compiler/ops/rows.h"
@@ -17,7 +18,7 @@ using loops::Index;
 using loops::Value;
 namespace ir = loops;
 
-extern const OpDef slice_op, slice_grad_op, dynamic_slice_op, dynamic_slice_grad_op;
+extern const OpDef slice_op, slice_grad_op, dynamic_slice_op, dynamic_slice_grad_op, reshape_op;
 
 namespace {
 
@@ -228,14 +229,6 @@ Expr slice_window_grad(const Expr& g, const Shape& starts, const Ints& steps, co
 
 namespace {
 
-// What is read along one axis. `run_time` is set where the start is only known at run time.
-struct Window {
-    Dim start = 0;
-    Expr run_time;
-    std::int64_t step = 1;
-    Dim length;
-};
-
 // Constant scalars are as good as literals.
 Bound literal_bound(const Bound& b) {
     const Array* c = b.expr.empty() ? nullptr : constant_value(b.expr);
@@ -310,6 +303,8 @@ Window slice_window_of(Slice s, const Dim& size, Loc loc) {
     return w;
 }
 
+}  // namespace
+
 Expr apply_windows(const Expr& x, const std::vector<Window>& windows, Loc loc) {
     Shape starts, sizes;
     Ints steps;
@@ -343,6 +338,8 @@ Expr apply_windows(const Expr& x, const std::vector<Window>& windows, Loc loc) {
     return apply(dynamic_slice_op, std::move(inputs), {{"steps", steps}, {"sizes", sizes}}, loc);
 }
 
+namespace {
+
 // Index arrays on `axes` of x (ascending).
 Expr pick(const Expr& x, const std::vector<int>& axes, const std::vector<Expr>& arrays, Loc loc) {
     if (axes.size() == 1) return take(at(x, loc), at(arrays[0], loc), axes[0]);
@@ -370,45 +367,56 @@ Loc line_of(const Expr& x, std::initializer_list<SliceArg> items) {
 
 }  // namespace
 
-Expr Expr::index(std::initializer_list<SliceArg> items) const {
-    const Loc loc = line_of(*this, items);
+IndexParts index_parts(const Expr& x, std::span<const SliceArg> items, Loc loc) {
     const auto given = std::count_if(items.begin(), items.end(), [](const SliceArg& i) {
         return i.kind != SliceArg::Kind::NewAxis;
     });
-    if (given > rank()) fail<GraphError>(loc, "index: {} indices, but {}", given, describe(*this));
-    std::vector<Window> windows;
-    Shape shape;  // after positions have dropped their axes and new ones have come
-    std::vector<int> axes;
-    std::vector<Expr> arrays;
+    if (given > x.rank()) fail<GraphError>(loc, "index: {} indices, but {}", given, describe(x));
+    IndexParts out;
     for (const SliceArg& i : items) {
         if (i.kind == SliceArg::Kind::NewAxis) {
-            shape.push_back(1);
+            out.shape.push_back(1);
             continue;
         }
-        const std::size_t k = windows.size();
-        const Dim& size = type().shape[k];
+        const std::size_t k = out.windows.size();
+        const Dim& size = x.shape()[k];
         Window w;
         w.length = size;
         if (i.kind == SliceArg::Kind::Position)
             w = position_window(literal_bound(i.slice.start), size, k, loc);
         else if (i.kind == SliceArg::Kind::Slice)
             w = slice_window_of(i.slice, size, loc);
-        windows.push_back(w);
+        out.windows.push_back(w);
+        out.place.push_back(-1);
         if (i.kind == SliceArg::Kind::Position) continue;
+        out.place.back() = static_cast<int>(out.shape.size());
         if (i.kind == SliceArg::Kind::Array) {
-            axes.push_back(static_cast<int>(shape.size()));
-            arrays.push_back(i.array);
+            out.axes.push_back(static_cast<int>(out.shape.size()));
+            out.arrays.push_back(i.array);
         }
-        shape.push_back(w.length);
+        out.shape.push_back(w.length);
     }
-    while (windows.size() < type().shape.size()) {
+    while (out.windows.size() < x.shape().size()) {
         Window w;
-        w.length = type().shape[windows.size()];
-        shape.push_back(w.length);
-        windows.push_back(w);
+        w.length = x.shape()[out.windows.size()];
+        out.place.push_back(static_cast<int>(out.shape.size()));
+        out.shape.push_back(w.length);
+        out.windows.push_back(w);
     }
-    Expr e = reshape(at(apply_windows(*this, windows, loc), loc), shape);
-    return arrays.empty() ? e : pick(e, axes, arrays, loc);
+    return out;
+}
+
+Expr Expr::index(std::initializer_list<SliceArg> items) const {
+    const Loc loc = line_of(*this, items);
+    const IndexParts parts = index_parts(*this, items, loc);
+    Expr e = reshape(at(apply_windows(*this, parts.windows, loc), loc), parts.shape);
+    if (!parts.arrays.empty()) e = pick(e, parts.axes, parts.arrays, loc);
+    // For set_subtensor(x(...), v), which must find what x is: a node that nobody else has yet.
+    Node node = e.node();
+    if (same(e, *this)) node = apply(reshape_op, {e}, {{"shape", e.shape()}}, loc).node();
+    node.indexed =
+        std::make_shared<const Indexed>(Indexed{*this, {items.begin(), items.end()}, loc});
+    return Expr(std::make_shared<const Node>(std::move(node)));
 }
 
 std::span<const OpDef* const> indexing_ops() {

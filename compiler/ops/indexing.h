@@ -59,6 +59,13 @@ struct SliceArg {
     Expr array;
 };
 
+/// What was written to make an Expr, of which set_subtensor and its like change a copy.
+struct Indexed {
+    Expr x;
+    std::vector<SliceArg> items;
+    Loc loc;
+};
+
 /// Axes without an argument are kept whole. One index array works as `take`; several are broadcast
 /// together, and the result's axes stand where they stood if they were neighbours, else in front.
 /// Integers beside index arrays drop their axis first. A GraphError where there are too many

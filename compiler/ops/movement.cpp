@@ -17,7 +17,7 @@ using loops::Index;
 using loops::Value;
 namespace ir = loops;
 
-extern const OpDef sum_to_op, specify_shape_op;
+extern const OpDef sum_to_op, specify_shape_op, reshape_op;
 
 namespace {
 
@@ -177,14 +177,8 @@ Value lower_shape(Lowering& l, std::span<const Index>) {
 std::vector<Sample> reshape_samples() {
     return {{"merge and split",
              {{{4, 6, 5}}},
-             [](std::span<const Expr> x) {
-                 return reshape(x[0], {8, -1});
-             }},
-            {"odd",
-             {{{3, 7}}},
-             [](std::span<const Expr> x) {
-                 return reshape(x[0], {7, 3});
-             }},
+             [](std::span<const Expr> x) { return reshape(x[0], {8, -1}); }},
+            {"odd", {{{3, 7}}}, [](std::span<const Expr> x) { return reshape(x[0], {7, 3}); }},
             {"flatten", {{{2, 3, 5}}}, [](std::span<const Expr> x) { return flatten(x[0], 2); }},
             {"to scalar", {{{1, 1}}}, [](std::span<const Expr> x) { return reshape(x[0], {}); }},
             {"units", {{{3, 1, 5}}}, [](std::span<const Expr> x) {
@@ -193,50 +187,32 @@ std::vector<Sample> reshape_samples() {
 }
 
 std::vector<Sample> dimshuffle_samples() {
-    return {{"bias",
-             {{{7}}},
-             [](std::span<const Expr> x) {
-                 return dimshuffle(x[0], {'x', 0, 'x'});
-             }},
-            {"transpose", {{{5, 9}}}, [](std::span<const Expr> x) { return x[0].T(); }},
-            {"rank 3",
-             {{{2, 3, 5}}},
-             [](std::span<const Expr> x) {
-                 return transpose(x[0], {1, -1, 0});
-             }},
-            {"drop", {{{3, 1, 4}}}, [](std::span<const Expr> x) {
-                 return dimshuffle(x[0], {2, 0});
-             }}};
+    return {
+        {"bias", {{{7}}}, [](std::span<const Expr> x) { return dimshuffle(x[0], {'x', 0, 'x'}); }},
+        {"transpose", {{{5, 9}}}, [](std::span<const Expr> x) { return x[0].T(); }},
+        {"rank 3",
+         {{{2, 3, 5}}},
+         [](std::span<const Expr> x) { return transpose(x[0], {1, -1, 0}); }},
+        {"drop", {{{3, 1, 4}}}, [](std::span<const Expr> x) { return dimshuffle(x[0], {2, 0}); }}};
 }
 
 std::vector<Sample> broadcast_to_samples() {
-    return {{"row",
-             {{{5}}},
-             [](std::span<const Expr> x) {
-                 return broadcast_to(x[0], {3, 5});
-             }},
+    return {{"row", {{{5}}}, [](std::span<const Expr> x) { return broadcast_to(x[0], {3, 5}); }},
             {"column",
              {{{4, 1}}},
-             [](std::span<const Expr> x) {
-                 return broadcast_to(x[0], {2, 4, 7});
-             }},
+             [](std::span<const Expr> x) { return broadcast_to(x[0], {2, 4, 7}); }},
             {"scalar", {{{}}}, [](std::span<const Expr> x) { return broadcast_to(x[0], {33}); }}};
 }
 
 std::vector<Sample> concatenate_samples() {
-    return {{"rows",
-             {{{2, 5}}, {{3, 5}}, {{1, 5}}},
-             [](std::span<const Expr> x) {
-                 return concatenate({x[0], x[1], x[2]});
-             }},
-            {"last axis",
-             {{{3, 4}}, {{3, 9}}},
-             [](std::span<const Expr> x) {
-                 return concatenate({x[0], x[1]}, -1);
-             }},
-            {"stack", {{{5}}, {{5}}}, [](std::span<const Expr> x) {
-                 return stack({x[0], x[1]}, 1);
-             }}};
+    return {
+        {"rows",
+         {{{2, 5}}, {{3, 5}}, {{1, 5}}},
+         [](std::span<const Expr> x) { return concatenate({x[0], x[1], x[2]}); }},
+        {"last axis",
+         {{{3, 4}}, {{3, 9}}},
+         [](std::span<const Expr> x) { return concatenate({x[0], x[1]}, -1); }},
+        {"stack", {{{5}}, {{5}}}, [](std::span<const Expr> x) { return stack({x[0], x[1]}, 1); }}};
 }
 
 std::vector<Sample> shape_samples() {

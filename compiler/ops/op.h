@@ -39,6 +39,18 @@ struct ScalarArgs {
     loops::Value operator[](std::size_t i) const { return x[i]; }
 };
 
+/// Where a scattering op writes a value, and how it meets what is there.
+struct Scattering {
+    std::vector<loops::Index> index;  ///< of the result
+    /// None: the value takes the place of what is there, the last one in row-major order staying.
+    std::optional<loops::Reduction> combine = loops::Reduction::Sum;
+    /// What the result is before: the elements of this input, zeros (`zeros`), or anything
+    /// (`nothing`), where it is read at places that are written only.
+    int onto = zeros;
+    bool distinct = false;  ///< no two values have one place
+    static constexpr int zeros = -1, nothing = -2;
+};
+
 /// What a lowering rule builds on: it returns the element of the result at an index, reading
 /// elements of the inputs. The fuser decides whether a read is a load or the inlined producer.
 class Lowering {
@@ -68,8 +80,8 @@ class Lowering {
     /// where the value of `element` belongs.
     virtual void check(loops::Value ok, const loops::Index& element, std::string message) = 0;
     /// For ops that scatter: they are lowered over the index space of their *last* input; the
-    /// returned value is added to the result at this index. The result starts as zeros.
-    virtual void scatter_to(std::vector<loops::Index> index) = 0;
+    /// returned value is added to the result at this index, or combined as `to` says.
+    virtual void scatter_to(Scattering to) = 0;
 
     Sizes shape() const { return concrete(node.types[0].shape); }
     Sizes shape(int i) const { return concrete(node.inputs[i].shape()); }

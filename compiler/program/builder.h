@@ -91,7 +91,7 @@ class ProgramBuilder {
     // Whether any of `goals` needs what work `from` does, at any distance.
     bool leads_to(WorkId from, std::vector<WorkId> goals);
 
-    bool writes(const LoweredNest& l, loops::BufferId buffer) const {
+    static bool writes(const LoweredNest& l, loops::BufferId buffer) {
         return std::any_of(l.nest.stores.begin(), l.nest.stores.end(),
                            [&](const loops::StoreTo& s) { return s.buffer == buffer; });
     }
@@ -108,6 +108,11 @@ class ProgramBuilder {
     }
 
     void add_dependences();
+
+    void add_reader(const Expr& e, WorkId work) {
+        readers_[e].push_back(work);
+        for (WorkId p : producers(e)) add_edge(p, work);
+    }
 
     // All checks come before whatever changes a shared variable: they come before this, which does
     // nothing, and it comes before the changes.
@@ -143,8 +148,18 @@ class ProgramBuilder {
     bool may_write_in_place(WorkId work, const Expr& value, const Expr& s);
 
     void place_updates();
+    bool update_in_place(const Expr& variable, const Expr& value);
 
     void place_outputs();
+
+    // A scatter may write the memory of what it writes to a copy of: nobody needs that afterwards.
+    bool may_scatter_onto(WorkId work);
+    void scatter_onto(WorkId work, SlotId slot);
+    void place_scatters();
+
+    // The group that stores a value, -1 where several do or none.
+    WorkId only_producer(const Expr& e) const;
+    std::vector<WorkId> other_readers(const Expr& e, WorkId work) const;
 
     // Every reader of an old value, output copies included, runs before its variable changes; and
     // a call that fails a check must not have changed anything.

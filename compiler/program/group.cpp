@@ -107,7 +107,7 @@ class Grouper {
         int first = 0;
         for (StepId before : d_.after[i]) first = std::max(first, group_of_[before].number());
         std::string boundary;
-        if (is_kernel(i) && !part(i).nest.sequential) {
+        if (is_kernel(i) && !part(i).nest.partial) {
             find_linked(i);
             const int end = end_of_groups(), from = std::max(first, end - look_back);
             for (int g = end - 1; g >= from; --g)
@@ -136,7 +136,7 @@ class Grouper {
 
     bool can_hold(const Group& g) {
         const Member& m = g.members[0];
-        return g.members.size() < most_parts && is_kernel(m.step) && !part(m.step).nest.sequential;
+        return g.members.size() < most_parts && is_kernel(m.step) && !part(m.step).nest.partial;
     }
 
     // What a check passes on is clamped to what it allows, so a kernel may use it before the
@@ -494,7 +494,7 @@ class Grouper {
     }
 
     bool moves_to_reader(GroupId number, StepId i) {
-        if (!is_kernel(i) || part(i).nest.sequential) return false;
+        if (!is_kernel(i) || part(i).nest.partial) return false;
         GroupId first(groups_.size());
         for (StepId k : waits_for_[i]) first = std::min(first, group_of_[k]);
         if (!groups_.contains(first) || first == number) return false;

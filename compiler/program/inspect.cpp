@@ -4,6 +4,7 @@
 #include <unordered_set>
 
 #include "compiler/core/cases.h"
+#include "compiler/ops/subtensor.h"
 
 namespace arete {
 
@@ -66,7 +67,8 @@ std::vector<SlotValue> stored_by(const Compiled& compiled, StepId step) {
         const Expr& updated = compiled.new_values[slot];
         const Expr& value = updated.empty() ? compiled.slot_values[slot] : updated;
         // A loop's workspace is no value of the graph.
-        if (value.empty() && !compiled.program.steps[step].kernel()) continue;
+        // Beyond what is read of it, such a value is whatever was there.
+        if (value.empty() || undefined_elsewhere(value)) continue;
         out.push_back({slot, value});
     }
     return out;
@@ -85,6 +87,11 @@ std::vector<SlotValue> read_by(const Compiled& compiled, StepId step) {
                 const std::vector<SlotId> more = compiled.program.steps[maker].slots();
                 slots.insert(slots.end(), more.begin(), more.end());
             }
+    // What a scatter writes to began as a copy.
+    for (StepId before(0); before < step; ++before)
+        if (const auto* c = std::get_if<CopyStep>(&compiled.program.steps[before].action);
+            c && has_slot(stored, c->to))
+            slots.push_back(c->from);
     for (SlotId slot : slots) {
         if (has_slot(out, slot)) continue;
         const bool updates = has_slot(stored, slot);
@@ -94,7 +101,8 @@ std::vector<SlotValue> read_by(const Compiled& compiled, StepId step) {
         bool changed = false;
         for (StepId before(0); !compiled.new_values[slot].empty() && before < step; ++before)
             changed = changed || has_slot(stored_by(compiled, before), slot);
-        out.push_back({slot, changed ? compiled.new_values[slot] : compiled.slot_values[slot]});
+        const Expr& value = changed ? compiled.new_values[slot] : compiled.slot_values[slot];
+        if (!value.empty()) out.push_back({slot, value});
     }
     return out;
 }

@@ -24,6 +24,7 @@ void ProgramBuilder::run() {
     add_barrier();
     place_updates();
     place_outputs();
+    place_scatters();
     order_checks_before_writes();
     emit();
     if (!around_) tell_values();
@@ -47,17 +48,15 @@ bool ProgramBuilder::leads_to(WorkId from, std::vector<WorkId> goals) {
 }
 
 void ProgramBuilder::add_dependences() {
-    const auto reads = [&](WorkId w, const Expr& e) {
-        readers_[e].push_back(w);
-        for (WorkId p : producers(e)) add_edge(p, w);
-    };
     for (WorkId w : works_.ids()) {
         if (works_[w].nest) {
             const LoweredNest& l = nests_[works_[w].nest];
             for (loops::BufferId b : l.buffers.ids())
-                if (!writes(l, b)) reads(w, l.buffers[b]);
+                if (!writes(l, b)) add_reader(l.buffers[b], w);
+            // What a scatter writes to begins as a copy, unless it is that.
+            if (!l.onto.empty()) add_reader(l.onto, w);
         } else {
-            for (const Expr& e : own_steps_[works_[w].own_step].node->inputs) reads(w, e);
+            for (const Expr& e : own_steps_[works_[w].own_step].node->inputs) add_reader(e, w);
         }
     }
 }
@@ -65,7 +64,7 @@ void ProgramBuilder::add_dependences() {
 bool ProgramBuilder::may_write_in_place(WorkId work, const Expr& value, const Expr& s) {
     if (!works_[work].nest) return false;
     LoweredNest& l = nests_[works_[work].nest];
-    if (l.zero_first) return false;
+    if (l.zero_first || (!l.onto.empty() && !same(l.onto, s))) return false;
     auto loads = [&](loops::ValueId id, const Expr& variable) {
         const loops::Instr& i = l.nest.values[id];
         return (i.op == loops::Op::Load || i.op == loops::Op::LoadIf) &&
@@ -78,7 +77,9 @@ bool ProgramBuilder::may_write_in_place(WorkId work, const Expr& value, const Ex
     if (own == stores.end()) return false;
     std::vector<loops::ValueId> inside;
     for (const loops::Accumulator& a : l.nest.accumulators) inside.push_back(a.element);
-    // Inside a reduction every element of s may be read for each result.
+    // Inside a reduction every element of s may be read for each result, and where a scatter's
+    // places are read from, all of them.
+    if (l.nest.partial) own->index.for_each_value([&](loops::ValueId v) { inside.push_back(v); });
     for (loops::ValueId id : needed(l.nest, inside))
         if (loads(id, s)) return false;
     bool last = true;  // no later store reads s
@@ -97,22 +98,92 @@ bool ProgramBuilder::may_write_in_place(WorkId work, const Expr& value, const Ex
     return true;
 }
 
+WorkId ProgramBuilder::only_producer(const Expr& e) const {
+    const std::span<const WorkId> all = producers(e);
+    return all.size() == 1 ? all[0] : WorkId();
+}
+
+std::vector<WorkId> ProgramBuilder::other_readers(const Expr& e, WorkId work) const {
+    std::vector<WorkId> out = readers(e);
+    std::erase(out, work);
+    return out;
+}
+
+bool ProgramBuilder::may_scatter_onto(WorkId work) {
+    const LoweredNest& l = nests_[works_[work].nest];
+    const WorkId maker = only_producer(l.onto);
+    if (!maker || !works_[maker].nest || find_place(l.onto)) return false;
+    const auto kept = [&](const Expr& e) { return same(e, l.onto); };
+    if (std::any_of(outputs_.begin(), outputs_.end(), kept) ||
+        std::any_of(updates_.begin(), updates_.end(),
+                    [&](const auto& u) { return kept(u.second); }))
+        return false;
+    for (const loops::Instr& i : l.nest.values) {
+        const bool load = i.op == loops::Op::Load || i.op == loops::Op::LoadIf;
+        if (load && same(l.buffers[i.buffer], l.onto) && !(i.index == l.nest.stores[0].index))
+            return false;
+    }
+    return !leads_to(work, other_readers(l.onto, work));
+}
+
+void ProgramBuilder::scatter_onto(WorkId work, SlotId slot) {
+    const Expr& onto = nests_[works_[work].nest].onto;
+    for (WorkId w : other_readers(onto, work)) add_edge(w, work);
+    place(onto, slot);
+}
+
+bool ProgramBuilder::update_in_place(const Expr& variable, const Expr& value) {
+    // Scatters onto scatters: all of them write the variable if the first one may.
+    std::vector<WorkId> chain;
+    for (Expr e = value;;) {
+        const WorkId work = only_producer(e);
+        if (!work || find_place(e)) return false;
+        chain.push_back(work);
+        if (!works_[work].nest) return false;
+        const Expr& onto = nests_[works_[work].nest].onto;
+        if (onto.empty() || same(onto, variable)) {
+            if (!may_write_in_place(work, e, variable)) return false;
+            break;
+        }
+        // Whoever looks at each value must find it.
+        if (program_.observed || !may_scatter_onto(work)) return false;
+        e = onto;
+    }
+    const WorkId first = chain.back();
+    const std::vector<WorkId> before = before_change(variable, first);
+    if (leads_to(first, before)) return false;
+    const SlotId slot = shared_slot(variable);
+    for (WorkId w : before) add_edge(w, first);
+    place(value, slot);
+    chain.pop_back();
+    for (WorkId work : chain) {
+        // The edges that have come may close a circle with these, which are then a copy's.
+        ARETE_CHECK(may_scatter_onto(work), "{}: scatters in a circle", program_.name);
+        scatter_onto(work, slot);
+    }
+    writers_.emplace_back(variable, first);
+    return true;
+}
+
+// What dies where a scatter writes to a copy of it is written itself.
+void ProgramBuilder::place_scatters() {
+    if (program_.observed) return;
+    for (WorkId w : works_.ids().reversed()) {
+        if (!works_[w].nest) continue;
+        const LoweredNest& l = nests_[works_[w].nest];
+        if (l.onto.empty() || l.onto.node().is_leaf() || !may_scatter_onto(w)) continue;
+        const Expr& result = l.buffers[l.nest.stores[0].buffer];
+        scatter_onto(w, slot_of(result));
+    }
+}
+
 void ProgramBuilder::place_updates() {
     for (std::size_t k = 0; k < updates_.size(); ++k) {
         const auto& [variable, value] = updates_[k];
         if (same(variable, value)) continue;
         const SlotId slot = shared_slot(variable);
         // What is made piece by piece would need as many last readers.
-        const WorkId group = producers(value).size() == 1 ? producers(value)[0] : WorkId();
-        if (group && !find_place(value) && may_write_in_place(group, value, variable)) {
-            const std::vector<WorkId> before = before_change(variable, group);
-            if (!leads_to(group, before)) {
-                for (WorkId w : before) add_edge(w, group);
-                place(value, slot);
-                writers_.emplace_back(variable, group);
-                continue;
-            }
-        }
+        if (update_in_place(variable, value)) continue;
         // Another variable's old value must be set aside before that variable changes.
         if (is_shared(value)) {
             SlotId aside = add_slot({Slot::Kind::Arena, -1, 0, value.dtype(),
@@ -209,10 +280,10 @@ void ProgramBuilder::emit() {
         KernelStep kernel;
         for (const Expr& b : g.buffers) kernel.slots.push_back(slot_of(b));
         store_in_place(kernel.slots, g.nest);
-        if (g.zero_first) {
-            const SlotId target = kernel.slots[g.nest.stores[0].buffer];
-            add_step(FillStep{target}, bytes_of(target));
-        }
+        const SlotId target = kernel.slots[g.nest.stores[0].buffer];
+        if (g.zero_first) add_step(FillStep{target}, bytes_of(target));
+        if (const SlotId onto = g.onto.empty() ? target : slot_of(g.onto); onto != target)
+            add_step(CopyStep{onto, target}, 2 * bytes_of(target));
         kernel.checks = !g.checks.empty();
         // Codes of checks are positions in the program's list, whatever kernel they end up in.
         for (loops::CheckThat& c : g.nest.checks) c.code += static_cast<int>(out_.checks.size());
@@ -238,7 +309,9 @@ void ProgramBuilder::tell_values() {
     for (const Place& p : places_) {
         const bool update =
             program_.slots[p.slot].kind == Slot::Kind::Shared && !is_shared(p.value);
-        (update ? out_.new_values : out_.slot_values)[p.slot] = p.value;
+        // Of scatters onto scatters the last one's value stays, which was placed first.
+        Expr& value = (update ? out_.new_values : out_.slot_values)[p.slot];
+        if (value.empty()) value = p.value;
     }
 }
 
@@ -259,8 +332,12 @@ void ProgramBuilder::measure(const LoweredNest& l, Step& step) {
     step.flops =
         outside * (flops(stored(n)) +
                    inside * (flops(accumulated(n)) + static_cast<double>(n.accumulators.size())));
-    for (const loops::Buffer& b : n.buffers)
-        step.bytes += static_cast<double>(b.elements()) * static_cast<double>(size_of(b.dtype));
+    for (loops::BufferId k : n.buffers.ids()) {
+        const loops::Buffer& b = n.buffers[k];
+        double elements = static_cast<double>(b.elements());
+        if (n.partial && writes(l, k)) elements = std::min(elements, outside);
+        step.bytes += elements * static_cast<double>(size_of(b.dtype));
+    }
     for (Loc loc : l.lines) step.lines += (step.lines.empty() ? "" : " ") + loc.str();
 }
 

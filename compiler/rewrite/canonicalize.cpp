@@ -17,7 +17,7 @@ std::span<const Rule> canonicalize_rules() {
     static const std::vector<Rule> table = [] {
         std::vector<Rule> all;
         for (const auto part : {rules::arithmetic_rules, rules::logic_rules, rules::movement_rules,
-                                rules::reduction_rules})
+                                rules::reduction_rules, rules::scatter_rules})
             for (const Rule& r : part()) all.push_back(r);
         return all;
     }();

@@ -13,6 +13,7 @@ std::span<const Rule> arithmetic_rules();
 std::span<const Rule> logic_rules();
 std::span<const Rule> movement_rules();
 std::span<const Rule> reduction_rules();
+std::span<const Rule> scatter_rules();
 
 // The parts of stabilize_rules().
 std::span<const Rule> softmax_rules();

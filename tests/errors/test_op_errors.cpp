@@ -132,4 +132,82 @@ TEST_CASE("op errors: products, losses and optimisers") {
     refuses(__LINE__, [&] { rmsprop({w}, {Expr()}, 0.1); }, "rmsprop: the gradient of w is f32[3] is empty");
     refuses(__LINE__, [&] { adagrad({w}, {w}, v); }, "adagrad: the rate must be a scalar: v is f32[4]");
 }
+
+TEST_CASE("op errors: sums of products, and what networks are made of") {
+    const auto x = matrix<float>("x", {4, 3});
+    const auto y = matrix<float>("y", {4, 2});
+    const auto c = tensor4<float>("c", {2, 4, 3, 3});
+    const auto v = vector<float>("v", {5});
+    refuses(__LINE__, [&] { einsum("ij,jk", {x, y}); }, "einsum \"ij,jk\": sizes 3 and 4 of 'j'");
+    refuses(__LINE__, [&] { einsum("ij", {x, y}); }, "einsum \"ij\": 2 operands");
+    refuses(__LINE__, [&] { einsum("ijk", {x}); }, "einsum \"ijk\": 'ijk' for a tensor of rank 2");
+    refuses(__LINE__, [&] { einsum("ii", {x}); }, "einsum \"ii\": 'i' is 4 and 3");
+    refuses(__LINE__, [&] { einsum("i1", {x}); }, "einsum \"i1\": '1' is no letter");
+    refuses(__LINE__, [&] { einsum("ij->ii", {x}); }, "einsum \"ij->ii\": 'i' twice in the result");
+    refuses(__LINE__, [&] { einsum("ij->k", {x}); }, "einsum \"ij->k\": 'k' is in no operand");
+    refuses(__LINE__, [&] { einsum("i..j", {x}); }, "einsum \"i..j\": 'i..j'");
+    refuses(__LINE__, [&] { layer_norm(v, {}, 2); }, "layer_norm: needs 2 axes: v is f32[5]");
+    refuses(__LINE__, [&] { batch_norm(c, std::make_pair(Operand(v), Operand(v))); }, "batch_norm: needs a number for each channel: v is f32[5], c is f32[2,4,3,3]");
+    refuses(__LINE__, [&] { group_norm(c, 3); }, "group_norm: 3 groups of the channels of c is f32[2,4,3,3]");
+    refuses(__LINE__, [&] { local_response_norm(c, 0); }, "local_response_norm: size 0");
+    refuses(__LINE__, [&] { attention(x, y, y); }, "attention: shapes do not fit: x is f32[4,3], y is f32[4,2], y is f32[4,2]");
+    refuses(__LINE__, [&] { attention(x, x, x, {.mask = Operand(v)}); }, "attention: v is f32[5] for scores [4,4]");
+    refuses(__LINE__, [&] { rotary_embedding(x, y); }, "rotary_embedding: needs an angle for each position and each pair of an even last axis: x is f32[4,3], y is f32[4,2]");
+    refuses(__LINE__, [&] { lstm_cell(x, y, y, x, y, v); }, "lstm_cell: weights of 4 gates: y is f32[4,2], x is f32[4,3], v is f32[5]");
+    refuses(__LINE__, [&] { conv1d(x, y); }, "conv1d: needs x[n,c,l] and w[co,c,k]: x is f32[4,3], y is f32[4,2]");
+}
+
+TEST_CASE("op errors: orders and counts") {
+    const auto x = matrix<float>("x", {4, 3});
+    const auto v = vector<float>("v", {5});
+    const auto s = scalar<float>("s");
+    const auto i = vector<std::int64_t>("i", {5});
+    const auto b = vector<bool>("b", {3});
+    refuses(__LINE__, [&] { sort(s); }, "sort: needs an axis: s is f32[]");
+    refuses(__LINE__, [&] { argsort(x, 2); }, "argsort: axis 2 of a tensor of rank 2");
+    refuses(__LINE__, [&] { topk(x, 4); }, "topk: 4 elements of axis 1: x is f32[4,3]");
+    refuses(__LINE__, [&] { topk(x, -1); }, "topk: -1 elements of axis 1: x is f32[4,3]");
+    refuses(__LINE__, [&] { searchsorted(x, v); }, "searchsorted: needs a vector: x is f32[4,3]");
+    refuses(__LINE__, [&] { bincount(v, 3); }, "bincount: needs integers: v is f32[5]");
+    refuses(__LINE__, [&] { bincount(i, 3, x); }, "bincount: weights for each integer: x is f32[4,3], i is i64[5]");
+    refuses(__LINE__, [&] { histogram(v, s); }, "histogram: needs a vector of two edges at least: s is f32[]");
+    refuses(__LINE__, [&] { histogram(v, 0, 0, 1); }, "histogram: 0 bins from 0 to 1");
+    refuses(__LINE__, [&] { histogram(v, 3, 1, 1); }, "histogram: 3 bins from 1 to 1");
+    refuses(__LINE__, [&] { quantile(x, 1.5); }, "quantile: q is 1.5");
+    refuses(__LINE__, [&] { quantile(x, v); }, "quantile: needs one number: v is f32[5]");
+    refuses(__LINE__, [&] { median(vector<float>("n", {0})); }, "quantile: of no elements: n is f32[0]");
+    refuses(__LINE__, [&] { take_along_axis(x, i, 0); }, "take_along_axis: shapes do not fit: x is f32[4,3], i is i64[5]");
+    refuses(__LINE__, [&] { take_along_axis(v, v, 0); }, "index: an index must be an integer: v is f32[5]");
+    refuses(__LINE__, [&] { gather_nd(x, i); }, "gather_nd: the last axis of the indices must be as long as there are indices, at most the rank: x is f32[4,3], i is i64[5]");
+    refuses(__LINE__, [&] { nonzero(s, 3); }, "nonzero: needs an axis: s is f32[]");
+    refuses(__LINE__, [&] { boolean_mask(x, b, 3); }, "boolean_mask: needs a bool of the shape of the first axes: x is f32[4,3], b is bool[3]");
+    // What is found when the function runs.
+    const Function counts = function({.inputs = {i}, .outputs = {bincount(i, 3)}});
+    CHECK(counts(std::vector<std::int64_t>{0, 2, 2, 0, 2})[0].str() == "i64[3] {2, 0, 3}");
+    CHECK_THROWS_AS(counts(std::vector<std::int64_t>{0, 2, 3, 0, 2}), RangeError);
+    CHECK_THROWS_AS(counts(std::vector<std::int64_t>{0, 2, -1, 0, 2}), RangeError);
+}
+
+TEST_CASE("op errors: copies with other elements") {
+    const auto x = matrix<float>("x", {4, 3}), y = matrix<float>("y", {3, 4});
+    const auto v = vector<float>("v", {5});
+    const auto d = vector<double>("d", {3});
+    const auto n = vector<std::int64_t>("n", {2});
+    const auto i = vector<std::int64_t>("i", {5});
+    const auto b = vector<bool>("b", {3});
+    refuses(__LINE__, [&] { set_subtensor(x, {0}, v); }, "set_subtensor: v is f32[5] cannot be broadcast to [3]");
+    refuses(__LINE__, [&] { inc_subtensor(x(all, i), y); }, "inc_subtensor: y is f32[3,4] cannot be broadcast to [4,5]");
+    refuses(__LINE__, [&] { inc_subtensor(x + 1, 1); }, "inc_subtensor: needs the result of an index x(...), not this is f32[4,3]");
+    refuses(__LINE__, [&] { set_subtensor(i, {0}, d(0)); }, "set_subtensor: the value is f64[] for i is i64[5]");
+    refuses(__LINE__, [&] { inc_subtensor(b, {0}, true); }, "inc_subtensor: needs numbers: b is bool[3]");
+    refuses(__LINE__, [&] { set_subtensor(x, {4}, 1); }, "index: 4 is out of range for axis 0 of size 4");
+    refuses(__LINE__, [&] { set_subtensor(x, {0, 0, 0}, 1); }, "index: 3 indices, but x is f32[4,3]");
+    refuses(__LINE__, [&] { set_subtensor(x, {n, i}, 1); }, "index: index arrays cannot be broadcast together: [2], [5]");
+    refuses(__LINE__, [&] { set_subtensor(n, {0}, std::int64_t{1} << 40) + set_subtensor(b, {0}, 7); }, "set_subtensor: the value is i32[] for b is bool[3]");
+    refuses(__LINE__, [&] { scatter_elements(x, i, v); }, "scatter_elements: ranks differ: x is f32[4,3], i is i64[5], v is f32[5]");
+    refuses(__LINE__, [&] { scatter_elements(v, n, v); }, "scatter_elements: n is i64[2] and v is f32[5] for v is f32[5]");
+    refuses(__LINE__, [&] { scatter_elements(v, i, v, 1); }, "scatter_elements: axis 1 of a tensor of rank 1");
+    refuses(__LINE__, [&] { scatter_nd(x, i, v); }, "scatter_nd: the last axis of the indices must be as long as there are indices, at most the rank: x is f32[4,3], i is i64[5]");
+    refuses(__LINE__, [&] { grad(sum(update_subtensor(Scatter::mul, v(n), d(slice(0, 2)))), v); }, "mul_subtensor: products of values that an index array may bring to one place have no gradient here");
+}
 // clang-format on

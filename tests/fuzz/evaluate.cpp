@@ -370,6 +370,7 @@ class Evaluator {
             result.push_back(blank(root.dtype(), concrete(root.shape())));
             const LoweredNest lowered = lower_nest(
                 {&root, 1}, [](const Expr&) { return true; }, std::string(node->op->name));
+            if (!lowered.onto.empty()) result.back() = value_of(values, lowered.onto);
             IdVector<loops::BufferId, Wide*> buffers;
             for (const Expr& b : lowered.buffers)
                 buffers.push_back(same(b, root) ? &result.back()

@@ -194,5 +194,117 @@ case("kl_divergence", [sparse, other], sc.rel_entr(sparse, other))
 hot = np.eye(5)[[1, 0, 4, 2]]
 case("smooth_labels", [hot], hot * 0.9 + 0.1 / 5)
 
+# ---- copies with other elements
+HOW = {"set": None, "add": np.add, "mul": np.multiply, "max": np.maximum, "min": np.minimum}
+
+
+def written(a, place, values, how):
+    out = a.copy()
+    if how == "set":
+        out[place] = values  # the last of equal places stays
+    else:
+        HOW[how].at(out, place, values)
+    return out
+
+
+rows_at, columns_at = np.array([1, -1, 1, 0, 1]), np.array([[0], [4], [-5]])
+deep_at = np.array([0, 3, 0, -1])
+for how in HOW:
+    v1, v2 = normal(2, 3), normal(5, 5)
+    case(f"{how} slices", [x, v1], written(x, np.s_[3:0:-2, ::2], v1, how))
+    case(f"{how} element", [x, v1[0, 0]], written(x, np.s_[-1, 2], v1[0, 0], how))
+    case(f"{how} rows", [x, v2, rows_at], written(x, rows_at, v2, how))
+    case(f"{how} number for rows", [x, v1[0, 1], rows_at], written(x, rows_at, v1[0, 1], how))
+    case(f"{how} pairs", [x, v2[:3, :4], columns_at, deep_at], written(x, (deep_at, columns_at), v2[:3, :4], how))
+    v3, v4 = normal(3, 4), normal(3, 3, 4)
+    case(f"{how} behind", [cube, v3, deep_at], written(cube, np.s_[:, deep_at, 1], v3, how))
+    case(f"{how} apart", [cube, v3[:, :2], rows_at[:3]],
+         written(cube, (rows_at[:3], slice(None, None, 2), rows_at[:3]), v3[:, :2], how))
+    case(f"{how} middle", [cube, v4, columns_at, deep_at],
+         written(cube, (slice(None), deep_at, columns_at), v4, how))
+    elements = np.array([[0, -1, 2, 2], [0, 1, 2, -2]])
+    along = np.broadcast_to(np.arange(4), elements.shape)
+    case(f"{how} elements", [x, v2[:2, :4], elements], written(x, (elements, along), v2[:2, :4], how))
+    case(f"{how} elements along rows", [x, v2[:2, :4], elements],
+         written(x, (np.broadcast_to(np.arange(2)[:, None], elements.shape), elements), v2[:2, :4], how))
+    where_to = np.array([[1, 2], [-1, 0], [1, 2], [0, -4]])
+    case(f"{how} places", [cube, v2[:4], where_to], written(cube, tuple(where_to.T), v2[:4], how))
+    whole = integers(5, 5)
+    case(f"{how} integers", [ints, whole, rows_at], written(ints, rows_at, whole, how))
+    case(f"{how} of nothing", [empty, empty, np.zeros(0, np.int64)], empty)
+
+# ---- orders
+odd = np.array([3.5, np.nan, -0.0, 0.0, np.inf, -np.inf, 3.5, -2.0, np.nan, 5e-324, -5e-324, 1e308])
+long = np.round(rng.normal(size=1500) * 40)
+tied = rng.integers(0, 4, size=(5, 9))
+case("sort", [x], np.sort(x))
+case("sort columns", [cube], np.sort(cube, axis=1))
+case("sort down", [x], -np.sort(-x, axis=0))
+case("sort odd", [odd], np.sort(odd))
+case("sort of integers", [ints], np.sort(ints, axis=0))
+case("argsort", [tied], np.argsort(tied, axis=1, kind="stable"))
+case("argsort odd", [odd], np.argsort(odd, kind="stable"))
+case("argsort down", [tied], np.argsort(-tied, axis=0, kind="stable"))
+case("argsort long", [long], np.argsort(long, kind="stable"))
+case("argsort of bytes", [tied.astype(np.uint8)], np.argsort(tied, axis=1, kind="stable"))
+case("argsort of extremes", [np.array([0, -2**63, 2**63 - 1, -1, 1, -2**63])], np.array([1, 5, 3, 0, 4, 2]))
+order = np.argsort(-tied, axis=1, kind="stable")[:, :3]
+case("topk", [tied], [np.take_along_axis(tied, order, 1), order])
+order = np.argsort(long, kind="stable")[:7]
+case("topk of many", [long], [long[order], order])
+edges = np.sort(normal(9))
+edges[3] = edges[4]
+probes = np.concatenate([edges, normal(12), [np.nan, np.inf, -np.inf]])
+case("searchsorted", [edges, probes], np.searchsorted(edges, probes))
+case("searchsorted right", [edges, probes], np.searchsorted(edges, probes, side="right"))
+with_nan = np.concatenate([edges, [np.nan, np.nan]])
+case("searchsorted among nan", [with_nan, probes], np.searchsorted(with_nan, probes))
+case("searchsorted right among nan", [with_nan, probes], np.searchsorted(with_nan, probes, side="right"))
+case("searchsorted in none", [np.zeros(0), v], np.searchsorted(np.zeros(0), v))
+case("searchsorted of integers", [np.sort(tied[0]), tied], np.searchsorted(np.sort(tied[0]), tied))
+case("bincount", [tied], np.bincount(tied.ravel(), minlength=6))
+heavy = normal(5, 9)
+case("bincount of weights", [tied, heavy], np.bincount(tied.ravel(), heavy.ravel(), minlength=4))
+case("histogram", [cube], np.histogram(cube, bins=7, range=(-4, 5))[0])
+case("histogram of edges", [cube, np.array([-3.0, -1.0, 0.5, 4.0])], np.histogram(cube, bins=[-3.0, -1.0, 0.5, 4.0])[0])
+case("histogram at its edges", [np.array([0.0, 1.0, 2.0, 2.5, -0.1, 2.0])], np.histogram([0.0, 1.0, 2.0, 2.5, -0.1, 2.0], bins=2, range=(0, 2))[0])
+case("median", [x], np.median(x))
+case("median of an odd number", [v], np.median(v))
+case("median kept", [cube], np.median(cube, axis=1, keepdims=True))
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    case("median with nan", [holes], np.median(holes, axis=1))
+for q in (0, 0.1, 0.5, 0.77, 1):
+    case(f"quantile {q}", [x], np.quantile(x, q, axis=0))
+case("quantile of all", [cube], np.quantile(cube, 0.3))
+case("take_along_axis", [x, np.argsort(x, axis=0)[:2]], np.take_along_axis(x, np.argsort(x, axis=0)[:2], 0))
+case("take_along_axis of one row", [x, np.array([[1, -1, 0]])], np.take_along_axis(x, np.array([[1, -1, 0]]), 1))
+case("gather_nd", [cube, where_to], cube[tuple(where_to.T)])
+case("nonzero", [zeros_in], [*(np.pad(a, (0, 20 - len(a))) for a in np.nonzero(zeros_in)), np.count_nonzero(zeros_in)])
+case("nonzero too many", [zeros_in], [*(a[:5] for a in np.nonzero(zeros_in)), np.count_nonzero(zeros_in)])
+chosen = x > 0
+case("boolean_mask", [x, chosen], [np.pad(x[chosen], (0, 20 - chosen.sum())), chosen.sum()])
+case("boolean_mask of rows", [x, chosen[:, 0]], [np.pad(x[chosen[:, 0]], ((0, 4 - chosen[:, 0].sum()), (0, 0))), chosen[:, 0].sum()])
+for name, of in (("integers", tied), ("odd", odd)):
+    values, back, times = np.unique(of, return_inverse=True, return_counts=True)
+    more = 15 - len(values)
+    case(f"unique {name}", [of], [np.pad(values, (0, more), mode="edge"), np.pad(times, (0, more)), back.reshape(of.shape), len(values)])
+
+# ---- sums of products by letters
+EINSUMS = {
+    "ij,jk->ik": [(3, 4), (4, 5)], "ij,jk": [(3, 4), (4, 5)], "ji,jk": [(3, 4), (3, 2)], "ii": [(4, 4)], "ii->i": [(4, 4)],
+    "iij->j": [(3, 3, 2)], "ijij->ij": [(2, 3, 2, 3)], "ij->ji": [(2, 3)], "ij->": [(2, 3)], "ijk->k": [(2, 3, 4)],
+    "i,j": [(3,), (4,)], "i,i": [(5,), (5,)], "i,i->i": [(5,), (5,)], "bij,bjk->bik": [(2, 3, 4), (2, 4, 2)],
+    "bhid,bhjd->bhij": [(2, 2, 3, 4), (2, 2, 5, 4)], "ij,kl->ikjl": [(2, 2), (3, 2)], "ij,jk,kl,lm->im": [(2, 9), (9, 3), (3, 8), (8, 2)],
+    "ab,bc,ca": [(2, 3), (3, 4), (4, 2)], "a,ab,abc->c": [(2,), (2, 3), (2, 3, 4)], "...ij,...jk->...ik": [(2, 1, 3, 4), (5, 4, 2)],
+    "i...,i->...": [(3, 2, 4), (3,)], "...": [(2, 3)], "ij,ij->i": [(3, 1), (3, 4)], "aab,bcc->ac": [(2, 2, 3), (3, 4, 4)], ",i": [(), (3,)],
+    "ij , jk -> ki": [(2, 3), (3, 2)], "ibc,ijc,ij->bi": [(2, 3, 4), (2, 2, 4), (2, 2)],
+}
+for letters, shapes in EINSUMS.items():
+    operands = [normal(*s) if s else np.float64(1.5) for s in shapes]
+    case(f"einsum {letters}", operands, np.einsum(letters, *operands))
+p, q = integers(3, 4), integers(4, 2)
+case("einsum of integers", [p, q], np.einsum("ij,jk->ki", p, q))
+
 text = "# Results of functions made of several ops; written by composites.py, which says what the lines are.\n"
 (pathlib.Path(__file__).resolve().parent / "composites.txt").write_text(text + "\n".join(CASES) + "\n")

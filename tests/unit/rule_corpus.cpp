@@ -33,6 +33,12 @@ Expr through(const Expr& p, const Expr& cost, const Expr& x) {
     return Lop(p, {x}, grad(sum(cost), p))[0];
 }
 
+// A gradient that is zero but in three of many rows, one of which is read twice.
+Expr rows_gradient(const Expr& w, const Expr& y) {
+    const Array rows(std::vector<std::int64_t>{3, 29, 3, 14});
+    return grad(sum(take(w, constant(rows)) * tile(y(slice(0, 4)), {1, 6})), w);
+}
+
 }  // namespace
 
 const std::vector<Written>& written_for_rules() {
@@ -302,6 +308,23 @@ const std::vector<Written>& written_for_rules() {
              const Expr w = values(y, {9, 2, 2, 4});
              const Conv2dOptions every_third{.subsample = {1, 3}, .filter_flip = false};
              return grad(sum(sqr(conv2d(values(x, {1, 2, 5, 13}), w, every_third))), w);
+         }},
+        {"rows_subtracted",
+         [](E x, E y) {
+             const Expr w = tile(x, {6, 6});
+             return w - 0.5 * rows_gradient(w, y);
+         }},
+        {"rows_subtracted",
+         [](E x, E y) {
+             const Expr w = tile(x, {6, 6});
+             const Expr picked = w(constant(Array(std::vector<std::int64_t>{29, 0})),
+                                   constant(Array(std::vector<std::int64_t>{41, 7})));
+             return sqr(w) - grad(sum(picked * y(slice(0, 2), 0)), w) / 3;
+         }},
+        {"rows_added",
+         [](E x, E y) {
+             const Expr w = tile(x, {6, 6});
+             return 3 * w + (rows_gradient(w, y) - rows_gradient(w, sqr(y)));
          }},
     };
     return all_of_them;

@@ -5,6 +5,7 @@
 #include "compiler/loops/math.h"
 #include "compiler/targets/cpu/blocking.h"
 #include "compiler/targets/cpu/emitter.h"
+#include "compiler/targets/cpu/sequential.h"
 #include "compiler/targets/cpu/split.h"
 
 namespace arete {
@@ -42,7 +43,7 @@ Plan plan(const Nest& nest, const Machine& machine) {
 }  // namespace
 
 Kernel schedule(const Nest& nest, const Machine& machine, Var block) {
-    if (nest.sequential) return naive(nest);
+    if (nest.sequential) return schedule_sequential(collapse_axes(nest), machine);
     std::vector<Nest> parts{collapse_axes(machine.scales ? with_scale(nest) : nest)};
     std::vector<Plan> plans{plan(parts[0], machine)};
     if (auto split = split_remainder(parts[0], plans[0].tiling, machine)) {

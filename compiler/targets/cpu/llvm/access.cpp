@@ -457,8 +457,19 @@ void RegionPrinter::store(const loops::StoreTo& s) {
     llvm::Value* v = value(s.value);
     Address a = address(s.index);
     if (!a.uniform()) {
-        ARETE_CHECK(!s.combine, "{}: combining store of lanes", k_.name);
-        store_lanes(s, a, to_memory(widen(v), t), buffer.takes_whole_vectors());
+        v = widen(v);
+        if (s.combine) {
+            // No two lanes have one place then: a run of memory.
+            ARETE_CHECK(
+                !a.vector && runs({a.lanes.data(), static_cast<std::size_t>(active_)}).size() == 1,
+                "{}: combining store of lanes that are apart", k_.name);
+            Address first = a;
+            first.constant += a.lanes[0];
+            llvm::Value* old =
+                load_run(element, b_.CreateGEP(element, pointer, scalar_address(first)), active_);
+            v = combine(*s.combine, t, from_memory(old, t), v);
+        }
+        store_lanes(s, a, to_memory(v, t), buffer.takes_whole_vectors());
         return;
     }
     llvm::Value* at = b_.CreateGEP(element, pointer, scalar_address(a));
