@@ -262,7 +262,7 @@ TEST_CASE("groups: values used in other pieces than they are made in keep kernel
     // The second reads columns where the first makes rows.
     const Program p = check({{x}, {h, sum(h, 0)}, {}});
     CHECK(kernel_count(p) == 2);
-    CHECK(p.steps.at(1).kernel()->boundary.find("in different pieces") != std::string::npos);
+    CHECK(p.steps.at(StepId(1)).kernel()->boundary.find("in different pieces") != std::string::npos);
 }
 
 TEST_CASE("groups: small nests run in a row; a shared variable changes after all checks") {
@@ -282,7 +282,7 @@ TEST_CASE("groups: small nests run in a row; a shared variable changes after all
 TEST_CASE("groups: the verifier sees what parts must not share") {
     const auto x = matrix<float>("x", {64, 1500});
     Program p = compiled({{x}, {softmax(x)}, {}}, true, wide_vectors()).program;
-    REQUIRE(p.steps.at(0).kernel());
+    REQUIRE(p.steps.at(StepId(0)).kernel());
     REQUIRE(p.steps[StepId(0)].kernel()->blocks == 64);
     Program broken = p;
     broken.steps[StepId(0)].kernel()->parts[1].axis = {};
