@@ -13,7 +13,7 @@ namespace arete {
 namespace {
 
 // Rows first, first + 1, ... of a value, so many of them.
-Expr window(const Expr& x, const Dim& first, const Dim& count, std::int64_t stride, Loc loc) {
+Expr rows_window(const Expr& x, const Dim& first, const Dim& count, std::int64_t stride, Loc loc) {
     Shape starts(x.shape().size(), Dim(0)), sizes = x.shape();
     Ints strides(sizes.size(), 1);
     starts[0] = first;
@@ -39,7 +39,7 @@ class Chunks {
         for (std::size_t j = 0; j < f_.states.size(); ++j) {
             out_.states.push_back(depth(j) == 1 ? made_[j](slice(1, none))
                                                 : made_[j](slice(1, none), depth(j) - 1));
-            out_.last.push_back(depth(j) == 1 ? window(made_[j], count_, 1, 1, loc_)
+            out_.last.push_back(depth(j) == 1 ? rows_window(made_[j], count_, 1, 1, loc_)
                                               : made_[j](-1));
         }
         for (std::size_t l = 0; l < f_.outputs.size(); ++l)
@@ -56,9 +56,10 @@ class Chunks {
         const auto& [start, stride] = f_.sequences[sequence];
         const Expr& x = node_.inputs[sequence];
         const Dim from = start + Dim(stride) * first;
-        if (stride > 0) return window(x, from, count, stride, loc_);
+        if (stride > 0) return rows_window(x, from, count, stride, loc_);
         return flip(
-            at(window(x, from + Dim(stride) * (count - Dim(1)), count, -stride, loc_), loc_), {0});
+            at(rows_window(x, from + Dim(stride) * (count - Dim(1)), count, -stride, loc_), loc_),
+            {0});
     }
 
     // So many steps: of states their last rows, of outputs all.
@@ -69,7 +70,7 @@ class Chunks {
         std::vector<Expr> out =
             apply_all(scan_op, std::move(inputs), form.attrs(), loc_, {node_.regions[0]});
         for (std::size_t j = 0; j < f_.states.size(); ++j)
-            out[j] = window(out[j], count, depth(j), 1, loc_);
+            out[j] = rows_window(out[j], count, depth(j), 1, loc_);
         return out;
     }
 
@@ -127,8 +128,8 @@ class Chunks {
         // One row more, or none where there is no rest.
         const Dim more = floordiv(f_.steps + every_ - Dim(1), every_) - count_;
         const auto join = [&](Expr& rows, const Expr& from, const Dim& size) {
-            rows =
-                concatenate({at(rows, loc_), at(window(from, size - more, more, 1, loc_), loc_)});
+            rows = concatenate(
+                {at(rows, loc_), at(rows_window(from, size - more, more, 1, loc_), loc_)});
         };
         for (std::size_t j = 0; j < f_.states.size(); ++j) {
             join(out_.states[j], ends[j], depth(j));

@@ -17,7 +17,7 @@ TEST_CASE("LLVM: what is for GPUs alone is refused by name") {
         program.slots.push_back({Slot::Kind::Output, 0, 0, DType::F32, {8}, "out"});
         KernelStep run;
         run.kernel = kernel;
-        run.slots.push_back(SlotId(0));
+        run.slots = {SlotId(0)};
         Step step;
         step.action = std::move(run);
         program.steps.push_back(std::move(step));
