@@ -179,7 +179,7 @@ Outcome run(const Case& c, const std::function<loops::Failure(IdSpan<SlotId, voi
 
 Outcome by_nests(const Case& c) {
     const ProgramInterpreter interpreter(c.program());
-    return run(c, [&](std::span<void*> table) { return interpreter.run(table); });
+    return run(c, [&](IdSpan<SlotId, void*> table) { return interpreter.run(table); });
 }
 
 bool is_exact(const Program& program) {

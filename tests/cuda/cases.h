@@ -46,7 +46,7 @@ struct Outcome {
     std::vector<Array> values;
 };
 /// Runs a case on memory of its own, whose outputs and intermediate values begin as all ones.
-Outcome run(const Case& c, const std::function<loops::Failure(std::span<void*>)>& f);
+Outcome run(const Case& c, const std::function<loops::Failure(IdSpan<SlotId, void*>)>& f);
 
 /// The nests, one after another, in the loop interpreter: what all else is compared with.
 Outcome by_nests(const Case& c);

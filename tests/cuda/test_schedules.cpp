@@ -33,7 +33,7 @@ std::string wrong_in(const Case& c, loops::Order order, const Outcome& expected)
     verify_kernels(c.program());
     const ProgramInterpreter scheduled(c.program(), ProgramInterpreter::Loops::Scheduled,
                                        {.order = order});
-    const Outcome got = run(c, [&](std::span<void*> table) { return scheduled.run(table); });
+    const Outcome got = run(c, [&](IdSpan<SlotId, void*> table) { return scheduled.run(table); });
     return differences(c, got, expected);
 }
 
@@ -98,7 +98,7 @@ int barriers_in(const std::vector<loops::Stmt>& body) {
 std::string error_in(const Case& c) {
     const ProgramInterpreter scheduled(c.program(), ProgramInterpreter::Loops::Scheduled, {});
     try {
-        (void)run(c, [&](std::span<void*> table) { return scheduled.run(table); });
+        (void)run(c, [&](IdSpan<SlotId, void*> table) { return scheduled.run(table); });
     } catch (const InternalError& e) {
         return e.what();
     }
@@ -195,7 +195,7 @@ TEST_CASE("cuda schedules: long sums are as accurate as on a processor") {
     const Expr x = vector<float>("x", {n});
     const auto result = [](const Case& c) {
         const ProgramInterpreter scheduled(c.program(), ProgramInterpreter::Loops::Scheduled, {});
-        const Outcome got = run(c, [&](std::span<void*> table) { return scheduled.run(table); });
+        const Outcome got = run(c, [&](IdSpan<SlotId, void*> table) { return scheduled.run(table); });
         return static_cast<double>(got.values[0].item<float>());
     };
     const Case total = case_of("sum", "sum", {x}, {tenths}, {sum(x)});
@@ -213,7 +213,7 @@ TEST_CASE("cuda schedules: tiles add up long sums in parts") {
     for (std::int64_t i = 0; i < a.size(); ++i) a.data<float>()[i] = 0.1f, b.data<float>()[i] = 1;
     const Case c = of_form(case_of("dot", "dot", {x, y}, {a, b}, {dot(x, y)}), "tiles of 4 x 32");
     const ProgramInterpreter scheduled(c.program(), ProgramInterpreter::Loops::Scheduled, {});
-    const Outcome got = run(c, [&](std::span<void*> table) { return scheduled.run(table); });
+    const Outcome got = run(c, [&](IdSpan<SlotId, void*> table) { return scheduled.run(table); });
     const double exact = k * static_cast<double>(0.1f), u = std::ldexp(1.0, -24);
     for (std::int64_t i = 0; i < 16; ++i)
         CHECK(std::abs(static_cast<double>(got.values[0].data<float>()[i]) - exact) <=
