@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <unordered_set>
 
-#include "compiler/ops/custom.h"
 #include "compiler/ops/elementwise.h"
 #include "compiler/ops/leaves.h"
 #include "compiler/ops/linalg.h"
@@ -139,8 +138,7 @@ constinit const OpDef checkpoint_op{.info = {.name = "checkpoint", .traits = Tra
                                     .doc = "a graph whose gradient computes it again",
                                     .arity = -1,
                                     .infer = infer_region,
-                                    .expand = inlined,
-                                    .pullback = pullback_region,
+                                                                    .pullback = pullback_region,
                                     .samples = checkpoint_samples};
 constinit const OpDef recompute_op{.info = {.name = "recompute", .traits = Trait::Step},
                                    .doc = "a graph that shares nothing with the one around it",

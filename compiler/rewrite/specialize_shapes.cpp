@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <unordered_set>
 
+#include "compiler/ops/checkpoint.h"
 #include "compiler/ops/custom.h"
 #include "compiler/ops/dims.h"
 #include "compiler/ops/leaves.h"
@@ -82,7 +83,8 @@ std::vector<Expr> bind_shapes(std::span<const Expr> outputs, const ShapeBinding&
                 fail<GraphError>(old.loc(), "{}: sizes that had to be equal differ: {} became {}",
                                  old.op->name, old.types[i].str(), copy.types[i].str());
         }
-        if (copy.op == &op_from_graph_op.info) return inlined(copy);
+        if (copy.op == &op_from_graph_op.info || copy.op == &checkpoint_op.info)
+            return inlined(copy);
         if (copy.op->has(Trait::Late)) return def(copy).expand(copy);
         return outputs_of(std::make_shared<const Node>(std::move(copy)));
     });

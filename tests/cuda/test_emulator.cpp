@@ -71,7 +71,8 @@ void check_emulated(const std::vector<Case>& cases, const std::vector<EmulatorOp
         for (std::size_t i = 0; i < cases.size(); ++i) {
             const Case& c = cases[i];
             cuda::GpuProgram program(c.program(), p.sources[i], gpu, module, p.first[i]);
-            const Outcome got = run(c, [&](IdSpan<SlotId, void*> table) { return program.run(table); });
+            const Outcome got =
+                run(c, [&](IdSpan<SlotId, void*> table) { return program.run(table); });
             const std::string wrong = differences(c, got, expected[i]);
             CHECK_MESSAGE(wrong.empty(), wrong);
         }
@@ -172,7 +173,8 @@ std::string found(const Case& c, const cuda::Source& source) {
         const auto gpu = std::make_shared<EmulatorDriver>(ordered(order));
         try {
             cuda::GpuProgram program(c.program(), source, gpu);
-            const Outcome got = run(c, [&](IdSpan<SlotId, void*> table) { return program.run(table); });
+            const Outcome got =
+                run(c, [&](IdSpan<SlotId, void*> table) { return program.run(table); });
             if (std::string wrong = differences(c, got, expected); !wrong.empty()) return wrong;
         } catch (const InternalError& e) {
             return e.what();

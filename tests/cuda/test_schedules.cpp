@@ -195,7 +195,8 @@ TEST_CASE("cuda schedules: long sums are as accurate as on a processor") {
     const Expr x = vector<float>("x", {n});
     const auto result = [](const Case& c) {
         const ProgramInterpreter scheduled(c.program(), ProgramInterpreter::Loops::Scheduled, {});
-        const Outcome got = run(c, [&](IdSpan<SlotId, void*> table) { return scheduled.run(table); });
+        const Outcome got =
+            run(c, [&](IdSpan<SlotId, void*> table) { return scheduled.run(table); });
         return static_cast<double>(got.values[0].item<float>());
     };
     const Case total = case_of("sum", "sum", {x}, {tenths}, {sum(x)});
