@@ -211,6 +211,9 @@ struct arete_status {
     int lock, failed;
     long long code, element;
 };
+ARETE_FN bool arete_has_failed(const arete_status* s) {
+    return static_cast<const volatile arete_status*>(s)->failed != 0;
+}
 ARETE_FAR void arete_fail(arete_status* s, long long code, long long element) {
     while (atomicCAS(&s->lock, 0, 1) != 0) {
     }
