@@ -199,7 +199,10 @@ void group(State& s) {
 }
 
 void schedule_kernels(State& s) {
-    if (s.request.target) s.request.target->schedule(s.out.program);
+    if (!s.request.target) return;
+    const std::size_t slots = s.out.program.slots.size();
+    s.request.target->schedule(s.out.program);
+    if (s.out.program.slots.size() > slots) name_pieces(s.out, slots);
 }
 
 void place_in_arena(State& s) {

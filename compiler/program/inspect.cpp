@@ -121,7 +121,7 @@ void name_pieces(Compiled& compiled, std::size_t first) {
             if (e.node().op->has(Trait::Reduces)) return e;
             pending.insert(pending.end(), e.node().inputs.begin(), e.node().inputs.end());
         }
-        throw InternalError("a sum of pieces is part of no value");
+        return value;  // whose op sums without being a reduction
     };
     for (const Step& s : compiled.program.steps) {
         if (!s.kernel()) continue;
@@ -205,8 +205,8 @@ std::string text_of(const Program& p, const std::string& indent) {
         const Slot& s = p.slots[i];
         std::string where =
             s.kind == Slot::Kind::Arena ? fmt::format("+{}", s.offset) : std::to_string(s.number);
-        out += fmt::format("{}slot {}: {} {} {} {}\n", indent, i, name(s.kind),
-                           where, type_name(s.dtype, s.sizes), s.name);
+        out += fmt::format("{}slot {}: {} {} {} {}\n", indent, i, name(s.kind), where,
+                           type_name(s.dtype, s.sizes), s.name);
     }
     for (const Step& s : p.steps) {
         out += fmt::format("{}{} {}({})\n", indent, s.kind(), s.name(), fmt::join(s.slots(), ", "));

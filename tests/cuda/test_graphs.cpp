@@ -98,6 +98,23 @@ TEST_CASE(
     }
 }
 
+TEST_CASE("graphs: what a step of dbl_conv_relu is expected to take") {
+    // As docs/gpu.md says.
+    for (const auto& [batch, most] : {std::pair<std::int64_t, double>{10, 53}, {256, 245}}) {
+        double us = 0;
+        for (const Step& s : training_step("dbl_conv_relu", batch, "h100").steps) {
+            REQUIRE(s.kernel());
+            const std::string& comment = s.kernel()->kernel.comment;
+            const std::size_t at = comment.rfind("about ");
+            REQUIRE(at != std::string::npos);
+            us += std::stod(comment.substr(at + 6));
+        }
+        CAPTURE(batch);
+        CHECK(us > 10);
+        CHECK(us <= most);
+    }
+}
+
 TEST_CASE("graphs: a step of each of the chapter's nets is one, and its nodes are in order") {
     const Mocked mock;
     for (const std::string net : chapter_nets) {
@@ -123,6 +140,7 @@ TEST_CASE("graphs: a step of each of the chapter's nets is one, and its nodes ar
         REQUIRE(nodes.front().kind == MockCuda::Node::Copy);
         REQUIRE(nodes.back().kind == MockCuda::Node::Copy);
         MESSAGE(net, ": ", nodes.size(), " nodes");
+        if (net == "dbl_conv_relu") CHECK(nodes.size() <= 20);
 
         std::vector<std::vector<Access>> uses(nodes.size());
         const auto use = [&](std::size_t node, const void* at, std::size_t bytes, bool written) {

@@ -31,7 +31,7 @@ constexpr std::string_view host_head =
 #include <math.h>
 
 #define __global__
-#define __launch_bounds__(threads)
+#define __launch_bounds__(...)
 #define ARETE_FN static inline
 #define ARETE_FAR static
 #define ARETE_TABLE static const

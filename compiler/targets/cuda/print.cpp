@@ -64,6 +64,7 @@ class KernelPrinter {
         : k_(step.kernel),
           lines_(lines),
           name_(name),
+          parts_(step.parts.size()),
           checks_(has(k_.body, is_check)),
           guarded_(guarded),
           values_(k_) {
@@ -119,8 +120,9 @@ class KernelPrinter {
         }
         if (checks_ || guarded_)
             parameters.push_back(fmt::format("{}arete_status* status", checks_ ? "" : "const "));
-        out_ += fmt::format("extern \"C\" __global__ void __launch_bounds__({})\n{}({}) {{\n",
-                            launch_.thread_count(), name_, fmt::join(parameters, ",\n    "));
+        out_ += fmt::format("extern \"C\" __global__ void __launch_bounds__({}{})\n{}({}) {{\n",
+                            launch_.thread_count(), parts_ > 1 ? ", 1" : "", name_,
+                            fmt::join(parameters, ",\n    "));
     }
 
     void head() {
@@ -143,7 +145,7 @@ class KernelPrinter {
         if (!checks_ || !has(k_.body, is_barrier))
             return line("if (arete_has_failed(status)) return;");
         // Other blocks may write it now: the threads of this one do as one of them has seen.
-        line(fmt::format("ARETE_SHARED(int, failed, 1, {});", shared_bytes_));
+        line(fmt::format("ARETE_SHARED(int, failed, 4, {});", shared_bytes_));
         shared_bytes_ += 16;
         line(
             "if (threadIdx.x + threadIdx.y + threadIdx.z == 0) "
@@ -243,6 +245,7 @@ class KernelPrinter {
     const Kernel& k_;
     std::string_view lines_;
     const std::string& name_;
+    std::size_t parts_;  // with one block a processor if need be: they may need many registers
     bool checks_, guarded_;
     ValuePrinter values_;
     Launch launch_;

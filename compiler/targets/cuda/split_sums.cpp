@@ -1,0 +1,81 @@
+#include "compiler/targets/cuda/split_sums.h"
+
+#include "compiler/program/partial_sums.h"
+#include "compiler/targets/cuda/schedule.h"
+
+namespace arete::cuda {
+
+namespace {
+
+// No more pieces than that: what is handed on is written and read once more.
+constexpr std::int64_t most_pieces = 128;
+// What must be won, as estimates are no measurements.
+constexpr double least_gain = 0.1;
+
+struct Cut {
+    PartialSums sums;
+    double us = 0;
+};
+
+std::optional<Cut> best_cut(const Part& part, int slot, const Card& card) {
+    const double whole = estimated_us(part.nest, card);
+    std::optional<Cut> best;
+    double least = (1 - least_gain) * whole;
+    if (whole < 2 * card.launch_us) return best;  // a second launch would cost as much
+    for (Var axis : part.nest.reduce_axes) {
+        const std::int64_t all = part.nest.extents[axis];
+        for (std::int64_t count = 2; count <= std::min(all, most_pieces); ++count) {
+            if (all % count != 0) continue;
+            std::optional<PartialSums> sums = cut_sum(part, axis, count, slot);
+            if (!sums) return best;
+            const double us =
+                estimated_us(sums->pieces.nest, card) + estimated_us(sums->total.nest, card);
+            if (us >= least) continue;
+            least = us;
+            best = Cut{*std::move(sums), us};
+        }
+    }
+    return best;
+}
+
+}  // namespace
+
+void split_sums(Program& program, const Card& card) {
+    std::vector<Step> out;
+    for (Step& step : program.steps) {
+        KernelStep* kernel = step.kernel();
+        std::optional<Cut> cut;
+        if (kernel && kernel->parts.size() == 1)
+            cut = best_cut(kernel->parts[0], static_cast<int>(program.slots.size()), card);
+        if (!cut) {
+            out.push_back(std::move(step));
+            continue;
+        }
+        Slot made;
+        made.dtype = cut->sums.pieces.nest.accumulators[0].dtype;
+        made.sizes = cut->sums.sizes;
+        made.name = cut->sums.pieces.nest.name;
+        program.slots.push_back(std::move(made));
+        const auto step_of = [&](Part part) {
+            Step s;
+            KernelStep k;
+            k.slots = part.slots;
+            for (int slot : part.slots)
+                s.bytes +=
+                    static_cast<double>(program.slots[static_cast<std::size_t>(slot)].bytes());
+            k.boundary = kernel->boundary;
+            k.parts.push_back(std::move(part));
+            s.action = std::move(k);
+            s.lines = step.lines;
+            return s;
+        };
+        Step pieces = step_of(std::move(cut->sums.pieces)),
+             total = step_of(std::move(cut->sums.total));
+        pieces.flops = step.flops;
+        out.push_back(std::move(pieces));
+        out.push_back(std::move(total));
+    }
+    program.steps = std::move(out);
+}
+
+}  // namespace arete::cuda
