@@ -89,6 +89,9 @@ std::vector<Case> steps_of_several() {
                                    vector<float>("y", {6})};
         out.push_back(case_of("a sum of pieces", "pieces", in, values(in),
                               {sum(sqr(in[0]) + 1), sum(in[1])}));
+        const std::vector<Expr> one{vector<float>("x", {90000}), vector<float>("y", {90000})};
+        out.push_back(case_of("a sum of pieces of one axis", "axis", one, values(one),
+                              {dot(one[0], one[1]), exp(one[0](slice(0, 5)))}));
     }
     {
         // The gradient of a filter, updated in place, beside others; a check, and what waits for
@@ -114,7 +117,7 @@ TEST_CASE("cuda schedules: independent nests share a launch, and long sums are c
     for (const Case& c : steps_of_several()) {
         CAPTURE(c.where);
         const Outcome expected = by_nests(c);
-        const bool large = c.where == "a sum of pieces";
+        const bool large = c.where.starts_with("a sum of pieces");
         for (const loops::Order order : orders) {
             if (large && order != loops::Order::GreedyByWarp) continue;
             const std::string wrong = wrong_in(c, order, expected);
@@ -132,13 +135,13 @@ TEST_CASE("cuda schedules: independent nests share a launch, and long sums are c
         CHECK(c.program().steps.size() < nests);
     }
     CHECK(merged >= 3);
-    CHECK(cut >= 1);
+    CHECK(cut >= 2);
 }
 
 TEST_CASE("cuda schedules: a part of a launch that is left out is found") {
     std::size_t planted = 0;
     for (Case c : steps_of_several()) {
-        if (c.where == "a sum of pieces") continue;
+        if (c.where.starts_with("a sum of pieces")) continue;
         CAPTURE(c.where);
         const Outcome expected = by_nests(c);
         const auto wrong = [&] {

@@ -17,16 +17,36 @@ struct Cut {
     double us = 0;
 };
 
+// The part with its only reduction axis as two, of which the outer one has so many iterations.
+Part with_two_axes(const Part& part, std::int64_t outer) {
+    const Nest& nest = part.nest;
+    const Var axis = nest.reduce_axes[0];
+    const std::int64_t size = nest.extents[axis] / outer;
+    Part out{same_loops(nest), part.slots, part.axis, part.cycles};
+    const Var inner = out.nest.add_var(nest.var_names[axis] + "_inner", size);
+    out.nest.extents[axis] = outer;
+    out.nest.reduce_axes.push_back(inner);
+    IdVector<Var, Index> vars;
+    for (Var v : nest.extents.ids()) vars.push_back(Index::var(v));
+    vars[axis] = Index::var(axis) * size + Index::var(inner);
+    clone_body(nest, out.nest, std::move(vars));
+    return out;
+}
+
 std::optional<Cut> best_cut(const Part& part, int slot, const Card& card) {
     const double whole = estimated_us(part.nest, card);
     std::optional<Cut> best;
     double least = (1 - least_gain) * whole;
     if (whole < 2 * card.launch_us) return best;  // a second launch would cost as much
+    if (part.nest.accumulators.size() != 1 || part.nest.accumulators[0].reduction != Reduction::Sum)
+        return best;
+    const bool one_axis = part.nest.reduce_axes.size() == 1;
     for (Var axis : part.nest.reduce_axes) {
         const std::int64_t all = part.nest.extents[axis];
         for (std::int64_t count = 2; count <= std::min(all, most_pieces); ++count) {
             if (all % count != 0) continue;
-            std::optional<PartialSums> sums = cut_sum(part, axis, count, slot);
+            std::optional<PartialSums> sums =
+                cut_sum(one_axis ? with_two_axes(part, count) : part, axis, count, slot);
             if (!sums) return best;
             const double us =
                 estimated_us(sums->pieces.nest, card) + estimated_us(sums->total.nest, card);
