@@ -296,8 +296,8 @@ TEST_CASE("cuda schedules: an index that is off by one is found") {
 }
 
 TEST_CASE("cuda schedules: long sums are as accurate as on a processor") {
-    // Of equal numbers, whose roundings all go one way.
-    constexpr std::int64_t n = 200000;
+    // Of equal numbers, whose roundings all go one way; so many that no pieces can be cut.
+    constexpr std::int64_t n = 200003;
     Array tenths(DType::F32, {n});
     for (std::int64_t i = 0; i < n; ++i) tenths.data<float>()[i] = 0.1f;
     const double exact = n * static_cast<double>(0.1f), u = std::ldexp(1.0, -24);
@@ -311,13 +311,19 @@ TEST_CASE("cuda schedules: long sums are as accurate as on a processor") {
     const Case total = case_of("sum", "sum", {x}, {tenths}, {sum(x)});
     for (const char* form : {"a thread each", "team of 32,", "team of 1024,"})
         CHECK(std::abs(result(of_form(total, form)) - exact) <= 20 * u * exact);
+    // In pieces, too.
+    const Expr even = vector<float>("x", {n - 3});
+    const Case pieces =
+        case_of("pieces", "pieces", {even}, {full<float>({n - 3}, 0.1f)}, {sum(even)});
+    CHECK(pieces.program().steps.size() == 2);
+    CHECK(std::abs(result(pieces) - (n - 3) * static_cast<double>(0.1f)) <= 20 * u * exact);
     const Case average = case_of("mean", "mean", {x}, {tenths}, {mean(x)});
     for (const char* form : {"a thread each", "team of 256,"})
         CHECK(result(of_form(average, form)) == static_cast<double>(0.1f));
 }
 
 TEST_CASE("cuda schedules: tiles add up long sums in parts") {
-    constexpr std::int64_t k = 40000;
+    constexpr std::int64_t k = 40009;  // a prime: there is nothing to cut
     const Expr x = matrix<float>("x", {4, k}), y = matrix<float>("y", {k, 4});
     Array a(DType::F32, {4, k}), b(DType::F32, {k, 4});
     for (std::int64_t i = 0; i < a.size(); ++i) a.data<float>()[i] = 0.1f, b.data<float>()[i] = 1;
