@@ -81,6 +81,43 @@ class Function::Impl {
         naming_memory([&] { checked_call_into(outputs, inputs); });
     }
 
+    std::vector<Array> run_many(std::int64_t first, std::int64_t count) {
+        std::lock_guard lock(mutex_);
+        return naming_memory([&] {
+            const Array argument = first_of_many(first, count);
+            Specialisation& s = specialisation({&argument, 1});
+            std::vector<Array> outputs;
+            std::vector<void*> stacks;
+            for (const TensorSize& t : s.outputs) {
+                Sizes sizes = t.sizes;
+                sizes.insert(sizes.begin(), count);
+                outputs.emplace_back(t.dtype, sizes);
+                stacks.push_back(outputs.back().raw());
+            }
+            if (mode_ == Mode::fast_run || mode_ == Mode::fast_compile ||
+                mode_ == Mode::fast_math) {
+                LockAll lock_shared(graph_.shared);
+                s.executable->run_many(first, count, stacks);
+                return outputs;
+            }
+            for (std::int64_t k = 0; k < count; ++k) {
+                const Array number = Array(first + k).astype(argument.dtype());
+                std::vector<Array> results;
+                for (std::size_t i = 0; i < outputs.size(); ++i) {
+                    const TensorSize& t = s.outputs[i];
+                    const std::int64_t bytes =
+                        arete::count(t.sizes) * static_cast<std::int64_t>(size_of(t.dtype));
+                    results.emplace_back(
+                        t.dtype, t.sizes,
+                        std::shared_ptr<void>(static_cast<char*>(stacks[i]) + k * bytes,
+                                              [](void*) {}));
+                }
+                run(s, results, {&number, 1});
+            }
+            return outputs;
+        });
+    }
+
     std::vector<KernelProfile> profile() const {
         std::lock_guard lock(mutex_);
         if (!last_ || !last_->executable->compiled().program.profile) return {};
@@ -159,18 +196,57 @@ class Function::Impl {
         std::unique_ptr<Executable> executable;
     };
 
-    // Where memory is lacking, the error names this function.
+    // Where memory is lacking, or the device fails, the error names this function.
     template <class F>
     std::invoke_result_t<F&> naming_memory(F&& f) {
         try {
             return with_memory(graph_.loc, "function", graph_.name, f);
         } catch (const MemoryError& e) {
-            if (e.loc()) throw;
-            with_memory(graph_.loc, "function", graph_.name, [&] {
-                fail<MemoryError>(graph_.loc, "function '{}': {}", graph_.name, e.what());
-            });
+            name_and_throw(e);
+            throw;
+        } catch (const DeviceError& e) {
+            name_and_throw(e);
             throw;
         }
+    }
+    template <class E>
+    void name_and_throw(const E& e) const {
+        if (e.loc()) return;
+        with_memory(graph_.loc, "function", graph_.name,
+                    [&] { fail<E>(graph_.loc, "function '{}': {}", graph_.name, e.what()); });
+    }
+
+    // The argument of the first of many calls, where such calls can be.
+    Array first_of_many(std::int64_t first, std::int64_t count) const {
+        if (graph_.inputs.size() != 1 || !is_integer(graph_.inputs[0].dtype()) ||
+            graph_.inputs[0].rank() != 0)
+            fail<ArgumentError>(graph_.loc,
+                                "run_many: function '{}' must have one argument, an integer "
+                                "scalar; it has {}",
+                                graph_.name, arguments_text());
+        const Expr& input = graph_.inputs[0];
+        if (sizes_matter_[0])
+            fail<ArgumentError>(input.loc(),
+                                "run_many: the value of '{}', the argument of function '{}', sets "
+                                "sizes, which many runs cannot change",
+                                input.node().name, graph_.name);
+        if (count < 0)
+            fail<ArgumentError>(graph_.loc, "run_many: function '{}': {} runs", graph_.name, count);
+        std::int64_t last = first;
+        bool fits = !__builtin_add_overflow(first, std::max<std::int64_t>(count - 1, 0), &last);
+        for (std::int64_t v : {first, last})
+            fits = fits && Array(v).astype(input.dtype()).as_int() == v;
+        if (!fits)
+            fail<ArgumentError>(input.loc(),
+                                "run_many: function '{}': {} runs from {} leave the range of its "
+                                "argument '{}', which is {}",
+                                graph_.name, count, first, input.node().name, input.type().str());
+        return Array(first).astype(input.dtype());
+    }
+    std::string arguments_text() const {
+        std::vector<std::string> types;
+        for (const Expr& e : graph_.inputs) types.push_back(e.type().str());
+        return types.empty() ? "none" : fmt::format("{}", fmt::join(types, ", "));
     }
 
     void checked_call_into(std::span<Array> outputs, std::span<const Array> inputs) {
@@ -395,6 +471,11 @@ std::vector<Array> Function::call(std::span<const Array> inputs) const {
 void Function::call_into(std::span<Array> outputs, std::span<const Array> inputs) const {
     if (!impl_) fail<ArgumentError>({}, "call of an empty Function");
     impl_->call_into(outputs, inputs);
+}
+
+std::vector<Array> Function::run_many(std::int64_t first, std::int64_t count) const {
+    if (!impl_) fail<ArgumentError>({}, "run_many of an empty Function");
+    return impl_->run_many(first, count);
 }
 
 const std::string& Function::name() const {

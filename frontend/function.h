@@ -136,6 +136,15 @@ class Function {
     /// compiled.
     void call_into(std::span<Array> outputs, std::span<const Array> inputs) const;
 
+    /// As calling with `first`, then with one more each time, `count` times: a function whose only
+    /// argument is an integer scalar that sets no size, the number of a mini-batch say. Returns an
+    /// Array an output with the results of all calls along a new first axis. On a device with
+    /// memory of its own the argument is counted up there, and nothing is copied or waited for
+    /// between calls. Where a call fails, those before it have been done, and none after it. An
+    /// ArgumentError for other functions, a negative count, and arguments that the input's dtype
+    /// does not hold.
+    std::vector<Array> run_many(std::int64_t first, std::int64_t count) const;
+
     const std::string& name() const;
     FunctionStats stats() const;
     /// Time of each kernel of the specialisation that ran last, in the order of the step; empty

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 #include <exception>
 #include <unordered_set>
 
@@ -29,10 +28,7 @@ class Snapshot {
             old_.emplace_back(variable, shared_value(variable.node()).host().copy());
     }
     void restore() const {
-        for (const auto& [variable, value] : old_)
-            if (value.bytes())
-                std::memcpy(shared_value(variable.node()).host_memory(), value.raw(),
-                            value.bytes());
+        for (const auto& [variable, value] : old_) shared_value(variable.node()).restore(value);
     }
     const Array* old_value(const Expr& e) const {
         for (const auto& [variable, value] : old_)

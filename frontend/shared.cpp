@@ -19,20 +19,48 @@ Shared::Shared(const Expr& e) : Expr(e) {
 }
 
 Array Shared::get_value(bool borrow) const {
-    const SharedValue& value = value_of(*this);
+    SharedValue& value = value_of(*this);
     std::lock_guard lock(value.mutex());
+    // Who has the variable's own memory may write to it.
+    if (borrow) (void)value.host_memory();
     return borrow ? value.host() : value.host().copy();
 }
 
 void Shared::set_value(const Array& value, bool borrow) const {
     SharedValue& old = value_of(*this);
     std::lock_guard lock(old.mutex());
-    const Array& now = old.host();
-    if (value.dtype() != now.dtype() || value.shape() != now.shape())
+    if (value.dtype() != old.dtype() || value.shape() != old.sizes())
         fail<ArgumentError>(loc(), "set_value: shared variable '{}' is {}, the value is {}",
-                            node().name, type_name(now.dtype(), now.shape()),
+                            node().name, type_name(old.dtype(), old.sizes()),
                             type_name(value.dtype(), value.shape()));
     old.set(borrow ? value : value.copy());
+}
+
+namespace {
+const std::shared_ptr<DeviceValue>& on_some_device(const SharedValue& value, const Expr& e) {
+    if (!value.device_value())
+        fail<DeviceError>(e.loc(),
+                          "shared variable '{}' is on no device: no function that uses it has run "
+                          "on one",
+                          e.node().name);
+    return value.device_value();
+}
+}  // namespace
+
+DeviceArray Shared::borrow_device() const {
+    SharedValue& value = value_of(*this);
+    std::lock_guard lock(value.mutex());
+    const std::shared_ptr<DeviceValue> copy = on_some_device(value, *this);
+    (void)value.on_device(copy->identity(), [&] { return copy; });
+    return {copy->device(), value.dtype(), value.sizes(),
+            std::shared_ptr<void>(copy, copy->memory())};
+}
+
+void Shared::device_written() const {
+    SharedValue& value = value_of(*this);
+    std::lock_guard lock(value.mutex());
+    (void)on_some_device(value, *this);
+    value.device_written();
 }
 
 Shared shared(const Array& value, std::string name, bool borrow, const char* file, int line) {

@@ -8,6 +8,7 @@
 #include "runtime/cpu/device.h"
 #endif
 #ifdef ARETE_CUDA_BACKEND
+#include "runtime/cuda/device.h"
 #include "runtime/emulator/device.h"
 #endif
 
@@ -42,6 +43,7 @@ class Interpreter final : public Device {
 struct Row {
     std::string_view name;
     std::shared_ptr<const Device> (*open)(const Options&);
+    bool numbered = false;  // there may be several, and there may be none
 };
 
 // The devices of this build, the default first: a new one is a row.
@@ -52,6 +54,7 @@ constexpr auto devices = std::to_array<Row>({
     {"interpreter", open_interpreter},
 #ifdef ARETE_CUDA_BACKEND
     {"emulator", open_emulator},
+    {"cuda", open_cuda, true},
 #endif
 });
 
@@ -63,6 +66,21 @@ std::vector<std::string> device_names() {
     return out;
 }
 
+std::vector<std::string> device_names_at_hand() {
+    std::vector<std::string> out;
+    for (const Row& row : devices) {
+        if (row.numbered) try {
+                Options options;
+                options.device = row.name;
+                (void)row.open(options);
+            } catch (const DeviceError&) {
+                continue;
+            }
+        out.emplace_back(row.name);
+    }
+    return out;
+}
+
 std::shared_ptr<const Device> open_interpreter(const Options&) {
     return std::make_shared<Interpreter>();
 }
@@ -70,7 +88,9 @@ std::shared_ptr<const Device> open_interpreter(const Options&) {
 std::shared_ptr<const Device> open_device(const Options& options) {
     if (options.device.empty()) return devices[0].open(options);
     for (const Row& row : devices)
-        if (row.name == options.device) return row.open(options);
+        if (row.name == options.device ||
+            (row.numbered && options.device.starts_with(std::string(row.name) + ":")))
+            return row.open(options);
     fail<ArgumentError>({}, "device '{}': there is no such device; this build of Arete has {}",
                         options.device, fmt::join(device_names(), ", "));
 }

@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string_view>
 #include <vector>
@@ -11,6 +12,15 @@
 #include "compiler/targets/target.h"
 
 namespace arete {
+
+class SharedValue;
+
+/// Calls of a program whose only argument is an integer, which grows by one from call to call.
+struct ManyRuns {
+    std::int64_t first = 0, count = 0;
+    SlotId input;                                  ///< the argument's
+    std::vector<std::pair<SlotId, void*>> stacks;  ///< by output's slot: memory for all its values
+};
 
 /// A program that a device has loaded, ready to run any number of times, one run at a time.
 class LoadedProgram {
@@ -27,6 +37,20 @@ class LoadedProgram {
     /// step that has run, and ends the run by returning false; it must not throw.
     virtual loops::Failure run(IdSpan<SlotId, void*> table,
                                const std::function<bool(StepId step)>& after_step) = 0;
+    /// Gives the program its shared variables, by Slot::number. True where it finds their values
+    /// itself, and tells these what it has changed; otherwise the table points to the host's copy.
+    virtual bool takes_shared(std::span<SharedValue* const> values) {
+        (void)values;
+        return false;
+    }
+    /// Runs many times, stopping where a check fails. Nothing where the program is not made for it,
+    /// and has done nothing.
+    virtual std::optional<loops::Failure> run_many(IdSpan<SlotId, void*> table,
+                                                   const ManyRuns& runs) {
+        (void)table;
+        (void)runs;
+        return std::nullopt;
+    }
     /// What each step of a program with `profile` has taken so far, in some unit of the device;
     /// empty where it was not measured.
     virtual IdSpan<StepId, const std::int64_t> ticks() const { return {}; }
@@ -48,8 +72,11 @@ class Device {
                                                 std::string_view translated) const = 0;
 };
 
-/// The names of the devices of this build, the default first.
+/// The names of the devices of this build, the default first. "cuda" stands for the first card;
+/// "cuda:1" is the second one.
 std::vector<std::string> device_names();
+/// Those of them that are at hand: "cuda" only where there are a card and its driver.
+std::vector<std::string> device_names_at_hand();
 
 /// The device of `options.device`, as the other options say. "interpreter" is in every build. An
 /// ArgumentError lists the devices of this build where it is none of them.

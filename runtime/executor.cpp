@@ -1,5 +1,6 @@
 #include "runtime/executor.h"
 
+#include <algorithm>
 #include <chrono>
 
 #include "runtime/program_cache.h"
@@ -48,6 +49,18 @@ Executable::Executable(Compiled compiled, std::string_view translated, const Dev
         if (s.kind == Slot::Kind::Arena) table_[i] = static_cast<char*>(arena_.get()) + s.offset;
         if (s.kind == Slot::Kind::Constant) table_[i] = compiled_.constants[s.number].raw();
     }
+    std::vector<SharedValue*> values;
+    for (const Expr& e : compiled_.shared) values.push_back(&shared_value(e.node()));
+    takes_shared_ = loaded_->takes_shared(values);
+    updated_.assign(values.size(), 1);
+}
+
+void Executable::find_updated(const CompileRequest& request) {
+    for (std::size_t k = 0; k < updated_.size(); ++k)
+        updated_[k] =
+            std::any_of(request.updates.begin(), request.updates.end(), [&](const auto& u) {
+                return u.first.node().storage == compiled_.shared[k].node().storage;
+            });
 }
 
 std::unique_ptr<Executable> Executable::make(const CompileRequest& request, const Device& device) {
@@ -57,6 +70,7 @@ std::unique_ptr<Executable> Executable::make(const CompileRequest& request, cons
             auto out =
                 std::make_unique<Executable>(std::move(found->compiled), found->object, device);
             out->from_cache_ = true;
+            out->find_updated(request);
             return out;
         } catch (const CompileError&) {
             // What cannot be loaded is as good as nothing.
@@ -64,6 +78,7 @@ std::unique_ptr<Executable> Executable::make(const CompileRequest& request, cons
     Compiled compiled = compile(request);
     const std::string translated = request.target ? translate(compiled, request) : std::string();
     auto out = std::make_unique<Executable>(std::move(compiled), translated, device);
+    out->find_updated(request);
     cache.store(out->compiled(), translated);
     return out;
 }
@@ -79,9 +94,11 @@ void Executable::fill_table(std::span<void* const> inputs, std::span<void* const
         switch (s.kind) {
             case Slot::Kind::Input: table_[i] = inputs[n]; break;
             case Slot::Kind::Output: table_[i] = outputs[n]; break;
-            case Slot::Kind::Shared:
-                table_[i] = shared_value(compiled_.shared[n].node()).host_memory();
+            case Slot::Kind::Shared: {
+                SharedValue& value = shared_value(compiled_.shared[n].node());
+                table_[i] = takes_shared_ ? value.host_room() : value.host_memory(updated_[n]);
                 break;
+            }
             case Slot::Kind::Constant:
             case Slot::Kind::Bound:
             case Slot::Kind::Arena: break;
@@ -105,6 +122,38 @@ void Executable::run(std::span<void* const> inputs, std::span<void* const> outpu
     ms_ += ms_since(start);
     ++calls_;
     raise(failure);
+}
+
+void Executable::run_many(std::int64_t first, std::int64_t count, std::span<void* const> stacks) {
+    const IdVector<SlotId, Slot>& slots = compiled_.program.slots;
+    ManyRuns runs{first, count, {}, {}};
+    DType dtype = DType::I64;
+    for (SlotId i : slots.ids()) {
+        if (slots[i].kind == Slot::Kind::Output)
+            runs.stacks.emplace_back(i, stacks[static_cast<std::size_t>(slots[i].number)]);
+        if (slots[i].kind == Slot::Kind::Input) {
+            runs.input = i;
+            dtype = slots[i].dtype;
+        }
+    }
+    Array argument = Array(first).astype(dtype);
+    void* input = argument.raw();
+    std::vector<void*> outputs(stacks.begin(), stacks.end());
+    if (count > 0) fill_table({&input, 1}, outputs);
+    if (const auto failure = count > 0 && runs.input && !compiled_.program.profile
+                                 ? loaded_->run_many(table_, runs)
+                                 : std::nullopt)
+        return raise(*failure);
+    for (std::int64_t k = 0; k < count; ++k) {
+        argument = Array(first + k).astype(dtype);
+        input = argument.raw();
+        run({&input, 1}, outputs);
+        for (const auto& [slot, stack] : runs.stacks) {
+            const Slot& s = slots[slot];
+            auto& at = outputs[static_cast<std::size_t>(s.number)];
+            at = static_cast<char*>(at) + s.bytes();
+        }
+    }
 }
 
 bool Executable::run_observed(std::span<void* const> inputs, std::span<void* const> outputs,

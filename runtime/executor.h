@@ -32,6 +32,10 @@ class Executable {
     /// Runs once. `outputs` point to memory of the outputs' sizes. Shared variables must be locked
     /// by the caller. Throws a RangeError where a check fails; nothing has been updated then.
     void run(std::span<void* const> inputs, std::span<void* const> outputs);
+    /// Runs `count` times with an argument that is `first`, then one more each time: the only one,
+    /// an integer scalar. `stacks` point to memory for as many values of each output. As many
+    /// calls: where a check fails, those before have been done.
+    void run_many(std::int64_t first, std::int64_t count, std::span<void* const> stacks);
     /// The same for a program compiled with `observed`: `after_step` is called with the number of
     /// each step that has run, and ends the run by returning false; it must not throw. Returns
     /// false where it did.
@@ -50,6 +54,7 @@ class Executable {
 
   private:
     void fill_table(std::span<void* const> inputs, std::span<void* const> outputs);
+    void find_updated(const CompileRequest& request);
     void raise(const loops::Failure& failure) const;
 
     Compiled compiled_;
@@ -57,6 +62,8 @@ class Executable {
     std::unique_ptr<LoadedProgram> loaded_;
     std::shared_ptr<void> arena_;
     IdVector<SlotId, void*> table_;
+    bool takes_shared_ = false;  // the program, and the table's pointers to them are mere room
+    std::vector<char> updated_;  // by number of shared variable: may a run change it?
     std::int64_t calls_ = 0;
     double ms_ = 0;  // wall clock of all calls, which calibrates the ticks
 };

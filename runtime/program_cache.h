@@ -6,15 +6,14 @@
 #include <string_view>
 
 #include "compiler/pipeline/compile.h"
+#include "runtime/cache_file.h"
 
 namespace arete {
 
 /// The cached result of one request. Its key is all that the machine code and its errors depend on:
 /// the graph with its sizes, constants, names and lines, the machine, and which Arete and LLVM
-/// compiled it. A file holds its whole key, so that equal hashes cannot be mistaken for equal keys.
-/// It is read only if its checksum is right, and written under another name and then renamed: any
-/// number of processes may share a folder without a lock. Nothing here throws or fails a
-/// compilation: where the folder cannot be used, there is no cache.
+/// compiled it. Nothing here throws or fails a compilation: where the folder cannot be used, there
+/// is no cache.
 class ProgramCache {
   public:
     struct Entry {
@@ -27,9 +26,9 @@ class ProgramCache {
     /// are not Arete's own: what those do is not known from their names.
     explicit ProgramCache(const CompileRequest& request);
 
-    bool active() const { return !file_.empty(); }
+    bool active() const { return file_ && file_->active(); }
     /// Where the program is kept; empty where inactive.
-    const std::string& file() const { return file_; }
+    std::string file() const { return file_ ? file_->path() : std::string(); }
     /// What an earlier request left; nothing where there is none, or none that can be trusted.
     std::optional<Entry> load() const;
     void store(const Compiled& compiled, std::string_view object) const;
@@ -37,19 +36,7 @@ class ProgramCache {
   private:
     std::vector<Expr> roots_;  // with every size a number
     std::size_t inputs_ = 0, outputs_ = 0;
-    std::string folder_, file_, key_;
+    std::optional<CacheFile> file_;
 };
-
-/// Where the cache's files in `folder` have more than `limit` bytes together, removes those that
-/// were not used for longest until they have three quarters of it. Other files are left alone. Now
-/// and then store() does so with `cache_limit`. Never throws.
-void trim_cache(const std::string& folder, std::uint64_t limit) noexcept;
-inline constexpr std::uint64_t cache_limit = std::uint64_t{1} << 30;
-
-/// A digest of Arete's sources and its compiler, made when Arete is built.
-extern const char* const build_id;
-
-/// A 64-bit digest in which no change of a single word of `bytes` goes unnoticed.
-std::uint64_t digest(std::string_view bytes, std::uint64_t seed);
 
 }  // namespace arete

@@ -18,7 +18,8 @@ std::string user_cache_dir();
 struct Options {
     std::vector<Stage> dump;              ///< stages to write; none by default
     std::string dump_dir = "arete_dump";  ///< where; made if missing
-    /// Where functions run: "cpu", "interpreter", "emulator"; empty: the first that this build has.
+    /// Where functions run: "cpu", "interpreter", "emulator", "cuda" (the first card), "cuda:1";
+    /// empty: the first that this build has.
     std::string device;
     int num_threads = 0;         ///< of device "cpu"; 0: one for each core
     std::string cpu = "native";  ///< of device "cpu": native, avx512, avx2, baseline, ...

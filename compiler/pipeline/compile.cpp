@@ -199,7 +199,10 @@ void group(State& s) {
 }
 
 void schedule_kernels(State& s) {
-    if (s.request.target) s.request.target->schedule(s.out.program);
+    if (!s.request.target) return;
+    const SlotId pieces(s.out.program.slots.size());
+    s.request.target->schedule(s.out.program);
+    if (s.out.program.slots.contains(pieces)) name_pieces(s.out, pieces);
 }
 
 void place_in_arena(State& s) {

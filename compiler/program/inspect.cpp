@@ -124,7 +124,7 @@ void name_pieces(Compiled& compiled, SlotId first) {
             if (e.node().op->has(Trait::Reduces)) return e;
             pending.insert(pending.end(), e.node().inputs.begin(), e.node().inputs.end());
         }
-        throw InternalError("a sum of pieces is part of no value");
+        return value;  // whose op sums without being a reduction
     };
     for (const Step& s : compiled.program.steps) {
         if (!s.kernel()) continue;

@@ -56,6 +56,7 @@ class Target {
     virtual FusionCosts fusion_costs() const = 0;
     virtual GroupingModel grouping() const = 0;
     /// Schedules the kernels of a grouped program: from nests to the loops that run on the machine.
+    /// It may cut sums into pieces, for which it adds slots, and put independent steps together.
     virtual void schedule(Program& program) const = 0;
     /// The scheduled program in the machine's own form, an object file say: what a device loads. A
     /// CompileError says what the translator said.

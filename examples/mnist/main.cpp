@@ -121,7 +121,8 @@ Job check(const Flags& f) {
     job.net = find_net(f.net);
     if (!job.net) usage(fmt::format("unknown net '{}'; the nets are {}", f.net, net_names()));
     const std::vector<std::string> devices = device_names();
-    if (std::find(devices.begin(), devices.end(), f.device) == devices.end())
+    const std::string kind = f.device.substr(0, f.device.find(':'));  // "cuda:1" is the second card
+    if (std::find(devices.begin(), devices.end(), kind) == devices.end())
         usage(fmt::format("unknown device '{}'; the devices are {}", f.device,
                           fmt::join(devices, ", ")));
     if (f.init != "n_out" && f.init != "n_in")

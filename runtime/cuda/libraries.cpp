@@ -13,7 +13,7 @@ LoadedLibrary::~LoadedLibrary() {
 
 std::shared_ptr<LoadedLibrary> LoadedLibrary::first_of(const std::vector<std::string>& files) {
     for (const std::string& file : files)
-        if (void* handle = ::dlopen(file.c_str(), RTLD_NOW | RTLD_LOCAL))
+        if (void* handle = ::dlopen(file.c_str(), RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE))
             return std::shared_ptr<LoadedLibrary>(new LoadedLibrary(handle, file));
     return nullptr;
 }

@@ -8,7 +8,7 @@
 
 namespace arete::cuda {
 
-/// A shared library that is loaded as long as this lives.
+/// A shared library that is loaded. It stays so: drivers do not bear being unloaded.
 class LoadedLibrary {
   public:
     LoadedLibrary(const LoadedLibrary&) = delete;

@@ -1,5 +1,6 @@
 #include "runtime/cuda/nvrtc.h"
 
+#include <algorithm>
 #include <regex>
 
 #include "compiler/core/error.h"
@@ -63,7 +64,11 @@ bool Nvrtc::is_there() {
 }
 
 std::shared_ptr<Nvrtc> Nvrtc::open() {
-    std::shared_ptr<LoadedLibrary> library = LoadedLibrary::first_of(places_of(library_names()));
+    return open(places_of(library_names()));
+}
+
+std::shared_ptr<Nvrtc> Nvrtc::open(const std::vector<std::string>& files) {
+    std::shared_ptr<LoadedLibrary> library = LoadedLibrary::first_of(files);
     if (!library)
         fail<DeviceError>({},
                           "NVRTC, which compiles kernels for cards, is not found: install NVIDIA's "
@@ -86,7 +91,24 @@ std::vector<int> Nvrtc::architectures() const {
     return out;
 }
 
-Cubin Nvrtc::compile(const std::string& text, const std::string& architecture, bool verbose) const {
+std::string Nvrtc::architecture_for(int major, int minor) const {
+    const int wanted = 10 * major + minor;
+    int best = -1, least = 0, most = 0;
+    for (int a : architectures()) {
+        if (a / 10 == major && a <= wanted) best = std::max(best, a);
+        least = least ? std::min(least, a) : a;
+        most = std::max(most, a);
+    }
+    if (best < 0)
+        fail<DeviceError>({},
+                          "'{}', NVRTC {}.{}, compiles for sm_{} to sm_{}, and the card is of "
+                          "sm_{}: another version of NVIDIA's toolkit is needed (ARETE_CUDA_PATH)",
+                          library_->file(), version() / 1000, version() % 1000 / 10, least, most,
+                          wanted);
+    return fmt::format("sm_{}", best);
+}
+
+std::vector<std::string> Nvrtc::options(const std::string& architecture, bool verbose) {
     // Rounding is as written: no contraction, divisions and roots rounded once, denormals kept.
     std::vector<std::string> options{"--gpu-architecture=" + architecture,
                                      "--std=c++17",
@@ -96,6 +118,11 @@ Cubin Nvrtc::compile(const std::string& text, const std::string& architecture, b
                                      "--prec-sqrt=true",
                                      "--restrict"};
     if (verbose) options.emplace_back("--ptxas-options=-v");
+    return options;
+}
+
+Cubin Nvrtc::compile(const std::string& text, const std::string& architecture, bool verbose) const {
+    const std::vector<std::string> options = Nvrtc::options(architecture, verbose);
     std::vector<const char*> words;
     for (const std::string& o : options) words.push_back(o.c_str());
     NvrtcProgram program = nullptr;

@@ -34,12 +34,19 @@ class Nvrtc {
   public:
     /// A DeviceError says where it was looked for, where it is not there.
     static std::shared_ptr<Nvrtc> open();
+    /// The first of these files that is it.
+    static std::shared_ptr<Nvrtc> open(const std::vector<std::string>& files);
     /// Whether it is there.
     static bool is_there();
 
     /// For "sm_90". `verbose`: with registers and spills. A CompileError with the compiler's words
     /// where the text does not compile.
     Cubin compile(const std::string& text, const std::string& architecture, bool verbose) const;
+    /// What it is told for an architecture.
+    static std::vector<std::string> options(const std::string& architecture, bool verbose);
+    /// The architecture to compile for where the card is of this compute capability: its own, or
+    /// one before it whose code it runs. A DeviceError where there is none.
+    std::string architecture_for(int major, int minor) const;
     /// 13.0 is 13000.
     int version() const;
     /// Architectures that it compiles for, as numbers: 90 is sm_90.

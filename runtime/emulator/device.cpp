@@ -22,7 +22,7 @@ class EmulatorDevice final : public Device {
         : target_(cuda_target(card_name(), "emulator")) {
         emulator::EmulatorOptions o = emulator::EmulatorOptions::from_environment();
         o.cache_dir = options.cache_dir;
-        driver_ = std::make_shared<emulator::EmulatorDriver>(std::move(o));
+        driver_ = emulator::EmulatorDriver::open(o);
     }
 
     const std::shared_ptr<const Target>& target() const override { return target_; }

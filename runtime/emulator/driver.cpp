@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
+#include <set>
+#include <tuple>
 
 #include "compiler/core/error.h"
 #include "compiler/targets/cuda/prelude.h"
@@ -97,6 +99,93 @@ class EmulatorModule final : public cuda::GpuModule {
     std::vector<double> shared_;  // of doubles, so that it begins where any element may
 };
 
+// A graph's nodes in an order that differs from the program's where it may.
+class EmulatorGraph final : public cuda::GpuGraph {
+  public:
+    EmulatorGraph(EmulatorDriver& driver, std::shared_ptr<cuda::GpuModule> module,
+                  std::vector<cuda::GraphNode> nodes)
+        : driver_(driver), module_(std::move(module)), nodes_(std::move(nodes)) {
+        // Of those that nothing waits for any more the first one goes last.
+        std::vector<int> waiting(nodes_.size());
+        for (const cuda::GraphNode& n : nodes_)
+            for (int a : n.after) ++waiting[static_cast<std::size_t>(a)];
+        std::set<std::size_t> free;
+        for (std::size_t i = 0; i < nodes_.size(); ++i)
+            if (waiting[i] == 0) free.insert(i);
+        while (!free.empty()) {
+            const std::size_t next = *free.begin();
+            free.erase(free.begin());
+            order_.push_back(next);
+            for (int a : nodes_[next].after)
+                if (--waiting[static_cast<std::size_t>(a)] == 0)
+                    free.insert(static_cast<std::size_t>(a));
+        }
+        ARETE_CHECK(order_.size() == nodes_.size(), "a graph with a circle");
+        std::reverse(order_.begin(), order_.end());
+    }
+
+    void launch() override {
+        for (std::size_t i : order_) {
+            const cuda::GraphNode& n = nodes_[i];
+            switch (n.kind) {
+                case cuda::GraphNode::Kind::Kernel: module_->launch(n.kernel, n.arguments); break;
+                case cuda::GraphNode::Kind::Copy:
+                case cuda::GraphNode::Kind::CopyIn:
+                case cuda::GraphNode::Kind::CopyOut: std::memcpy(n.to, n.from, n.bytes); break;
+                case cuda::GraphNode::Kind::Clear: driver_.clear(n.to, n.bytes); break;
+            }
+        }
+    }
+
+  private:
+    EmulatorDriver& driver_;
+    std::shared_ptr<cuda::GpuModule> module_;
+    std::vector<cuda::GraphNode> nodes_;
+    std::vector<std::size_t> order_;
+};
+
+std::unique_ptr<cuda::GpuGraph> EmulatorDriver::graph(std::shared_ptr<cuda::GpuModule> module,
+                                                      std::vector<cuda::GraphNode> nodes) {
+    return std::make_unique<EmulatorGraph>(*this, std::move(module), std::move(nodes));
+}
+
+std::shared_ptr<EmulatorDriver> EmulatorDriver::open(const EmulatorOptions& options) {
+    // What the environment says of the host's compiler is part of what a driver is.
+    const auto said = [](const char* name) {
+        const char* value = std::getenv(name);
+        return std::string(value ? value : "");
+    };
+    using Key = std::tuple<EmulatorOptions, std::string, std::string, std::string>;
+    struct Open {
+        std::mutex mutex;
+        std::map<Key, std::weak_ptr<EmulatorDriver>> drivers;
+    };
+    static Open& open = *new Open;  // variables of the program may outlive it
+    const std::lock_guard lock(open.mutex);
+    std::weak_ptr<EmulatorDriver>& known = open.drivers[{
+        options, said("ARETE_EMULATOR_CXX"), said("ARETE_EMULATOR_FLAGS"), said("PATH")}];
+    if (std::shared_ptr<EmulatorDriver> driver = known.lock()) return driver;
+    auto driver = std::make_shared<EmulatorDriver>(options);
+    known = driver;
+    return driver;
+}
+
+const std::string& EmulatorDriver::name() const {
+    static const std::string name = "emulator";
+    return name;
+}
+
+void* EmulatorDriver::allocate_host(std::size_t bytes, std::string_view what) {
+    void* memory = std::malloc(std::max<std::size_t>(bytes, 1));
+    if (!memory)
+        fail<DeviceError>({}, "device 'emulator': no memory for {} bytes of {}", bytes, what);
+    return memory;
+}
+
+void EmulatorDriver::release_host(void* memory) noexcept {
+    std::free(memory);
+}
+
 EmulatorDriver::EmulatorDriver(EmulatorOptions options)
     : options_(std::move(options)), compiler_(options_.cache_dir) {}
 
@@ -108,7 +197,7 @@ void* EmulatorDriver::allocate(std::size_t bytes, std::string_view what) {
     const std::size_t all = (bytes + 2 * zone + zone - 1) / zone * zone;
     auto* memory = static_cast<char*>(std::aligned_alloc(zone, all));
     if (!memory)
-        fail<MemoryError>({}, "device 'emulator': no memory for {} bytes of {}", bytes, what);
+        fail<DeviceError>({}, "device 'emulator': no memory for {} bytes of {}", bytes, what);
     std::memset(memory, zone_byte, zone);
     std::memset(memory + zone, unwritten, bytes);
     std::memset(memory + zone + bytes, zone_byte, zone);

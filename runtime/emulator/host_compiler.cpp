@@ -7,7 +7,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <atomic>
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
@@ -16,7 +15,7 @@
 #include <sstream>
 
 #include "compiler/core/error.h"
-#include "runtime/program_cache.h"
+#include "runtime/cache_file.h"
 
 extern char** environ;
 
@@ -27,8 +26,6 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::string_view magic = "AreteEmu";
-constexpr std::uint64_t name_seeds[] = {0x13198a2e03707344, 0xa4093822299f31d0};
-constexpr std::uint64_t checksum_seed = 0x082efa98ec4e6c89;
 
 bool is_program(const std::string& path) {
     return ::access(path.c_str(), X_OK) == 0 && !fs::is_directory(path);
@@ -89,42 +86,6 @@ struct TemporaryFolder {
     }
 };
 
-std::string number(std::uint64_t n) {
-    return {reinterpret_cast<const char*>(&n), sizeof n};
-}
-
-// A file: magic, checksum of the rest, length of the key, key, shared object.
-std::optional<std::string> from_cache(const std::string& file, const std::string& key) {
-    const std::optional<std::string> bytes = read_file(file);
-    constexpr std::size_t head = magic.size() + 2 * sizeof(std::uint64_t);
-    if (!bytes || bytes->size() < head || bytes->substr(0, magic.size()) != magic)
-        return std::nullopt;
-    std::uint64_t checksum = 0, length = 0;
-    std::memcpy(&checksum, bytes->data() + magic.size(), sizeof checksum);
-    std::memcpy(&length, bytes->data() + magic.size() + sizeof checksum, sizeof length);
-    const std::string_view rest = std::string_view(*bytes).substr(magic.size() + sizeof checksum);
-    if (digest(rest, checksum_seed) != checksum || length > bytes->size() - head ||
-        bytes->compare(head, length, key) != 0)
-        return std::nullopt;
-    return bytes->substr(head + length);
-}
-
-// Under a name of its own first, then renamed. Where that fails there is no file, and no error.
-void to_cache(const std::string& file, const std::string& key, const std::string& object) {
-    const std::string rest = number(key.size()) + key + object;
-    std::error_code error;
-    fs::create_directories(fs::path(file).parent_path(), error);
-    static std::atomic<unsigned> count{0};
-    const std::string temporary = fmt::format("{}.{}.{}", file, ::getpid(), ++count);
-    bool written = false;
-    {
-        std::ofstream out(temporary, std::ios::binary);
-        out << magic << number(digest(rest, checksum_seed)) << rest;
-        written = static_cast<bool>(out.flush());
-    }
-    if (!written || ::rename(temporary.c_str(), file.c_str()) != 0) ::unlink(temporary.c_str());
-}
-
 }  // namespace
 
 Library::Library(std::string_view bytes) {
@@ -180,19 +141,14 @@ std::string HostCompiler::key(std::string_view source) const {
 }
 
 std::string HostCompiler::file_for(std::string_view source) const {
-    if (cache_dir_.empty()) return {};
-    const std::string k = key(source);
-    // As programs are called, so that they are trimmed with them.
-    return fmt::format("{}/{:016x}{:016x}.arete", cache_dir_, digest(k, name_seeds[0]),
-                       digest(k, name_seeds[1]));
+    return CacheFile(cache_dir_, magic, key(source)).path();
 }
 
 std::string HostCompiler::shared_object(std::string_view source) const {
-    if (cache_dir_.empty()) return compile(source);
-    const std::string file = file_for(source), k = key(source);
-    if (std::optional<std::string> known = from_cache(file, k)) return *std::move(known);
+    const CacheFile file(cache_dir_, magic, key(source));
+    if (std::optional<std::string> known = file.load()) return *std::move(known);
     std::string object = compile(source);
-    to_cache(file, k, object);
+    file.store(object);
     return object;
 }
 

@@ -115,11 +115,11 @@ namespace {
 bool choose(Program& program, std::size_t n, const cuda::Card& card) {
     bool any = false;
     for (Step& s : program.steps) {
-        if (KernelStep* k = s.kernel()) {
+        if (KernelStep* k = s.kernel(); k && k->parts.size() == 1) {
             const loops::Nest merged = loops::collapse_axes(k->parts[0].nest);
             const std::vector<cuda::Candidate> all = cuda::candidates(merged, card);
             if (n < all.size()) {
-                k->kernel = all[n].make();
+                k->kernel = all[n].make(0);
                 k->kernel.comment += "; " + all[n].form;
                 cuda::merge_aliases(k->kernel, k->slots);
                 any = true;

@@ -50,7 +50,7 @@ TEST_CASE("nvrtc: every kernel of the chapter's nets compiles, and spills nothin
                         [&](const cuda::LaunchEntry& e) { return e.name == k.kernel; });
                     REQUIRE(entry != source.kernels.end());
                     CHECK(k.registers * entry->block[0] * entry->block[1] <= 65536);
-                    CHECK(k.shared_bytes == entry->shared_bytes);
+                    CHECK((k.shared_bytes + 15) / 16 * 16 == entry->shared_bytes);
                     ++kernels;
                 }
             }

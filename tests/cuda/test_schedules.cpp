@@ -65,6 +65,115 @@ TEST_CASE("cuda schedules: every op's kernels compute what its nests do, for eve
     MESSAGE(n, " programs");
 }
 
+namespace {
+
+/// Programs of several independent nests, and of sums that a few blocks would add up.
+std::vector<Case> steps_of_several() {
+    std::vector<Case> out;
+    const auto values = [](const std::vector<Expr>& in) {
+        std::vector<Array> all;
+        for (const Expr& e : in)
+            all.push_back(Generator(3 + all.size()).uniform(concrete(e.shape()), -1, 1));
+        return all;
+    };
+    {
+        // Blocks of 1024 threads with barriers, of 32, 64 and 256 without and with them.
+        const std::vector<Expr> in{matrix<float>("a", {3, 1500}), matrix<float>("b", {40, 50}),
+                                   matrix<float>("c", {50, 30}), vector<float>("d", {7})};
+        out.push_back(case_of("independent nests", "independent", in, values(in),
+                              {sum(in[0], Axes(1)), dot(in[1], in[2]), exp(in[3]),
+                               max(in[1], Axes(0)), in[0] * 2, argmax(in[2], Axes(1))}));
+    }
+    {
+        const std::vector<Expr> in{tensor(DType::F32, 3, "x", {16, 128, 64}),
+                                   vector<float>("y", {6})};
+        out.push_back(case_of("a sum of pieces", "pieces", in, values(in),
+                              {sum(sqr(in[0]) + 1), sum(in[1])}));
+        const std::vector<Expr> one{vector<float>("x", {90000}), vector<float>("y", {90000})};
+        out.push_back(case_of("a sum of pieces of one axis", "axis", one, values(one),
+                              {dot(one[0], one[1]), exp(one[0](slice(0, 5)))}));
+    }
+    {
+        // The gradient of a filter, updated in place, beside others; a check, and what waits for
+        // it.
+        const Shared w = shared(Generator(1).uniform({4, 2, 3, 3}, -1, 1), "w"),
+                     n = shared(Array(2.0f), "n");
+        const std::vector<Expr> in{tensor(DType::F32, 4, "x", {4, 2, 10, 10}),
+                                   vector<std::int64_t>("i", {3})};
+        const Expr cost = mean(sqr(conv2d(in[0], w)));
+        out.push_back(case_of("a step", "step", in,
+                              {Generator(3).uniform({4, 2, 10, 10}, -1, 1),
+                               Array(std::vector<std::int64_t>{1, 3, 0})},
+                              {cost, n * 3, in[0](in[1])},
+                              {{w, w - 0.1f * grad(cost, w)}, {n, sum(sqr(w))}}));
+    }
+    return out;
+}
+
+}  // namespace
+
+TEST_CASE("cuda schedules: independent nests share a launch, and long sums are cut") {
+    std::size_t merged = 0, cut = 0;
+    for (const Case& c : steps_of_several()) {
+        CAPTURE(c.where);
+        const Outcome expected = by_nests(c);
+        const bool large = c.where.starts_with("a sum of pieces");
+        for (const loops::Order order : orders) {
+            if (large && order != loops::Order::GreedyByWarp) continue;
+            const std::string wrong = wrong_in(c, order, expected);
+            CHECK_MESSAGE(wrong.empty(), wrong);
+        }
+        std::size_t nests = 0;
+        for (const Step& s : c.program().steps) {
+            if (!s.kernel()) continue;
+            merged += s.kernel()->parts.size() > 1;
+            nests += s.kernel()->parts.size();
+            for (const Part& part : s.kernel()->parts)
+                cut += part.nest.name.find("_pieces") != std::string::npos;
+            CHECK(loops::launch(s.kernel()->kernel).has_value());
+        }
+        CHECK(c.program().steps.size() < nests);
+    }
+    CHECK(merged >= 3);
+    CHECK(cut >= 2);
+}
+
+TEST_CASE("cuda schedules: a part of a launch that is left out is found") {
+    std::size_t planted = 0;
+    for (Case c : steps_of_several()) {
+        if (c.where.starts_with("a sum of pieces")) continue;
+        CAPTURE(c.where);
+        const Outcome expected = by_nests(c);
+        const auto wrong = [&] {
+            const ProgramInterpreter scheduled(c.program(), ProgramInterpreter::Loops::Scheduled,
+                                               {});
+            try {
+                return differences(
+                    c, run(c, [&](IdSpan<SlotId, void*> table) { return scheduled.run(table); }),
+                    expected);
+            } catch (const InternalError& e) {
+                return std::string(e.what());
+            }
+        };
+        for (Step& s : c.compiled.program.steps) {
+            if (!s.kernel() || s.kernel()->parts.size() < 2) continue;
+            loops::Kernel& k = s.kernel()->kernel;
+            const loops::Kernel whole = k;
+            // Below the loops of the head there are the parts, all but one under a condition.
+            std::vector<loops::Stmt>* parts = &k.body;
+            while (parts->size() == 1 && parts->front().get_if<loops::Loop>())
+                parts = &parts->front().get_if<loops::Loop>()->body;
+            REQUIRE(parts->size() >= s.kernel()->parts.size());
+            parts->pop_back();
+            CHECK(!wrong().empty());
+            k = whole;
+            ++planted;
+        }
+        CHECK(wrong().empty());
+    }
+    CHECK(planted >= 2);
+}
+
 TEST_CASE("cuda schedules: every form that a nest can have computes what it does") {
     const std::size_t of_ops = check_choices(samples({DType::F32}), 1);
     const std::size_t larger = check_choices(larger_cases(), 3);
@@ -187,8 +296,8 @@ TEST_CASE("cuda schedules: an index that is off by one is found") {
 }
 
 TEST_CASE("cuda schedules: long sums are as accurate as on a processor") {
-    // Of equal numbers, whose roundings all go one way.
-    constexpr std::int64_t n = 200000;
+    // Of equal numbers, whose roundings all go one way; so many that no pieces can be cut.
+    constexpr std::int64_t n = 200003;
     Array tenths(DType::F32, {n});
     for (std::int64_t i = 0; i < n; ++i) tenths.data<float>()[i] = 0.1f;
     const double exact = n * static_cast<double>(0.1f), u = std::ldexp(1.0, -24);
@@ -202,13 +311,19 @@ TEST_CASE("cuda schedules: long sums are as accurate as on a processor") {
     const Case total = case_of("sum", "sum", {x}, {tenths}, {sum(x)});
     for (const char* form : {"a thread each", "team of 32,", "team of 1024,"})
         CHECK(std::abs(result(of_form(total, form)) - exact) <= 20 * u * exact);
+    // In pieces, too.
+    const Expr even = vector<float>("x", {n - 3});
+    const Case pieces =
+        case_of("pieces", "pieces", {even}, {full<float>({n - 3}, 0.1f)}, {sum(even)});
+    CHECK(pieces.program().steps.size() == 2);
+    CHECK(std::abs(result(pieces) - (n - 3) * static_cast<double>(0.1f)) <= 20 * u * exact);
     const Case average = case_of("mean", "mean", {x}, {tenths}, {mean(x)});
     for (const char* form : {"a thread each", "team of 256,"})
         CHECK(result(of_form(average, form)) == static_cast<double>(0.1f));
 }
 
 TEST_CASE("cuda schedules: tiles add up long sums in parts") {
-    constexpr std::int64_t k = 40000;
+    constexpr std::int64_t k = 40009;  // a prime: there is nothing to cut
     const Expr x = matrix<float>("x", {4, k}), y = matrix<float>("y", {k, 4});
     Array a(DType::F32, {4, k}), b(DType::F32, {k, 4});
     for (std::int64_t i = 0; i < a.size(); ++i) a.data<float>()[i] = 0.1f, b.data<float>()[i] = 1;

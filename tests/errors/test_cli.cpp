@@ -73,11 +73,18 @@ TEST_CASE("mnist: bad flags end with exit code 2 and say what would be right") {
     fails("mnist --seed -1", 2, "--seed: -1 is not a whole number");
     fails("mnist --threads 0", 2, "--threads");
     fails("mnist --device abacus", 2, "unknown device 'abacus'; the devices are cpu, interpreter");
+    // Whether there is a card or not, there are not so many.
+    fails("mnist --net shallow --limit 1 --epochs 1 --device cuda:9999", 1, "device 'cuda");
+    fails("mnist --net shallow --limit 1 --epochs 1 --device cuda:x", 2,
+          "device 'cuda:x': expected the number of a card");
     fails("mnist --init zeros", 2, "unknown --init 'zeros'; it is n_out or n_in");
     fails("mnist --mode sideways", 2, "unknown --mode 'sideways'; the modes are fast_run, fast_m");
     fails("mnist --dump poem", 2, "there is no stage 'poem'; the stages are graph");
     fails("mnist --net shallow --batch 1001", 2, "has 1000 rows, fewer than a mini-batch of 1001");
-    if (has_program("bench_step")) fails("bench_step --net nothing", 2, "unknown net 'nothing'");
+    if (has_program("bench_step")) {
+        fails("bench_step --net nothing", 2, "unknown net 'nothing'");
+        fails("bench_step --device cuda:x", 1, "device 'cuda:x': expected the number of a card");
+    }
     const Result help = run("mnist --help");
     CHECK(help.exit_code == 0);
     has(help.out, "dbl_conv_relu  C20 5x5 pool 2, C40 5x5 pool 2, FC100, S10, relu");

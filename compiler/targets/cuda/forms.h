@@ -10,7 +10,10 @@ namespace arete::cuda {
 
 /// A thread for each iteration of the axes, which runs the reduction alone. For every nest: the
 /// axes of a sequential one along which its iterations meet are loops of the thread.
-Kernel thread_each(const Nest& nest, const Card& card);
+/// `threads` of a block; 0: as many as suit the card.
+Kernel thread_each(const Nest& nest, const Card& card, std::int64_t threads = 0);
+/// Over how many iterations its threads are spread.
+std::int64_t spread_iterations(const Nest& nest);
 
 /// How many threads of a block share the reduction of an iteration, and of how many iterations.
 struct Team {

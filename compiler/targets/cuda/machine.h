@@ -37,6 +37,18 @@ struct Card {
     friend bool operator==(const Card&, const Card&) = default;
 };
 
+/// What a driver tells of a card; 0 where it does not.
+struct CardFacts {
+    std::string name;
+    int major = 0, minor = 0;
+    std::int64_t processors = 0, clock_khz = 0, memory_clock_khz = 0, memory_bus_bits = 0;
+    std::int64_t l2_bytes = 0, threads = 0, blocks = 0, registers = 0, shared_bytes = 0;
+    std::int64_t block_shared_bytes = 0;
+};
+/// A card by these facts; what they do not say is as in the described card of the nearest compute
+/// capability.
+Card card_of(const CardFacts& facts);
+
 /// a100, h100, h200, rtx4090, b200.
 const std::vector<Card>& described_cards();
 

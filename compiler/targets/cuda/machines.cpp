@@ -90,6 +90,36 @@ std::string Card::architecture() const {
     return fmt::format("sm_{}{}", major, minor);
 }
 
+Card card_of(const CardFacts& f) {
+    // The last one that is not newer.
+    Card c = described_cards().front();
+    for (const Card& d : {a100(), rtx4090(), h100(), b200()})
+        if (10 * d.major + d.minor <= 10 * f.major + f.minor) c = d;
+    const Card like = c;
+    c.name = f.name;
+    c.major = f.major;
+    c.minor = f.minor;
+    const auto take = [](auto& to, std::int64_t told) {
+        if (told > 0) to = told;
+    };
+    take(c.processors, f.processors);
+    take(c.threads, f.threads);
+    take(c.blocks, f.blocks);
+    take(c.registers, f.registers);
+    take(c.shared_bytes, f.shared_bytes);
+    take(c.block_shared_bytes, f.block_shared_bytes);
+    take(c.l2_bytes, f.l2_bytes);
+    if (f.clock_khz > 0) c.clock_ghz = static_cast<double>(f.clock_khz) * 1e-6;
+    if (f.memory_clock_khz > 0 && f.memory_bus_bits > 0)  // two transfers a cycle
+        c.memory_gb_s = static_cast<double>(f.memory_clock_khz) * 2e-6 *
+                        static_cast<double>(f.memory_bus_bits) / 8;
+    c.l2_gb_s *= static_cast<double>(c.processors) * c.clock_ghz /
+                 (static_cast<double>(like.processors) * like.clock_ghz);
+    // Consumer's cards of the newest generation compute in f64 as those before do.
+    if (f.major >= 12) c.fp64_lanes = rtx4090().fp64_lanes;
+    return c;
+}
+
 const std::vector<Card>& described_cards() {
     static const std::vector<Card> all{a100(), h100(), h200(), rtx4090(), b200()};
     return all;

@@ -31,7 +31,7 @@ constexpr std::string_view host_head =
 #include <math.h>
 
 #define __global__
-#define __launch_bounds__(threads)
+#define __launch_bounds__(...)
 #define ARETE_FN static inline
 #define ARETE_FAR static
 #define ARETE_TABLE static const
@@ -211,6 +211,9 @@ struct arete_status {
     int lock, failed;
     long long code, element;
 };
+ARETE_FN bool arete_has_failed(const arete_status* s) {
+    return static_cast<const volatile arete_status*>(s)->failed != 0;
+}
 ARETE_FAR void arete_fail(arete_status* s, long long code, long long element) {
     while (atomicCAS(&s->lock, 0, 1) != 0) {
     }

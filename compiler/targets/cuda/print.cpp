@@ -1,5 +1,6 @@
 // Statements, kernels and programs in CUDA C++.
 #include <algorithm>
+#include <functional>
 
 #include "compiler/core/cases.h"
 #include "compiler/core/error.h"
@@ -36,10 +37,37 @@ bool stores(const std::vector<Stmt>& body, BufferId buffer) {
     });
 }
 
+bool is_of_run_time(const Index& e) {
+    bool any = false;
+    e.for_each_value([&](ValueId) { any = true; });
+    return any;
+}
+bool stores_anywhere(const Stmt& s) {
+    const auto* to = s.get_if<StoreTo>();
+    return to && is_of_run_time(to->index);
+}
+
+// Addresses that are made of values are right only where the checks before have not failed.
+bool has_addresses_of_values(const Kernel& k) {
+    for (ValueId id : k.values.ids())
+        if (const Instr& i = k.values[id];
+            (i.op == Op::Load || i.op == Op::LoadIf) && is_of_run_time(i.index))
+            return true;
+    return has(k.body, stores_anywhere);
+}
+
 class KernelPrinter {
   public:
-    KernelPrinter(const KernelStep& step, std::string_view lines, const std::string& name)
-        : k_(step.kernel), lines_(lines), name_(name), values_(k_) {
+    /// `guarded`: it does nothing where a check has failed before.
+    KernelPrinter(const KernelStep& step, std::string_view lines, const std::string& name,
+                  bool guarded)
+        : k_(step.kernel),
+          lines_(lines),
+          name_(name),
+          parts_(step.parts.size()),
+          checks_(has(k_.body, is_check)),
+          guarded_(guarded),
+          values_(k_) {
         const std::optional<Launch> l = launch(k_);
         ARETE_CHECK(l.has_value(), "{}: a kernel without a grid for a card", k_.name);
         ARETE_CHECK(!l->cooperative, "{}: the CUDA printer has no barriers of the grid", k_.name);
@@ -53,7 +81,8 @@ class KernelPrinter {
         e.block = launch_.block_size;
         e.shared_bytes = shared_bytes_;
         e.barriers = has(k_.body, is_barrier);
-        e.status = has(k_.body, is_check);
+        e.checks = checks_;
+        e.status = checks_ || guarded_;
         for (BufferId b : k_.buffers.ids())
             if (k_.buffers[b].is_parameter()) e.writes += stores(k_.body, b) ? '1' : '0';
         return e;
@@ -64,6 +93,7 @@ class KernelPrinter {
         depth_ = 1;
         head();
         buffers();
+        if (guarded_) guard();
         statements(*launch_.body);
         out_ += "}\n";
         return std::move(out_);
@@ -87,9 +117,11 @@ class KernelPrinter {
                                              stores(k_.body, b) ? "" : "const ",
                                              memory_type(buffer.dtype), values_.buffer_name(b)));
         }
-        if (has(k_.body, is_check)) parameters.push_back("arete_status* status");
-        out_ += fmt::format("extern \"C\" __global__ void __launch_bounds__({})\n{}({}) {{\n",
-                            launch_.thread_count(), name_, fmt::join(parameters, ",\n    "));
+        if (checks_ || guarded_)
+            parameters.push_back(fmt::format("{}arete_status* status", checks_ ? "" : "const "));
+        out_ += fmt::format("extern \"C\" __global__ void __launch_bounds__({}{})\n{}({}) {{\n",
+                            launch_.thread_count(), parts_ > 1 ? ", 1" : "", name_,
+                            fmt::join(parameters, ",\n    "));
     }
 
     void head() {
@@ -106,6 +138,19 @@ class KernelPrinter {
                                            ? fmt::format("threadIdx.x / {}", launch_.lanes)
                                            : fmt::format("threadIdx.{}", dimension[d]));
         variable(launch_.warp, fmt::format("threadIdx.x % {}", launch_.lanes));
+    }
+
+    void guard() {
+        if (!checks_ || !has(k_.body, is_barrier))
+            return line("if (arete_has_failed(status)) return;");
+        // Other blocks may write it now: the threads of this one do as one of them has seen.
+        line(fmt::format("ARETE_SHARED(int, failed, 4, {});", shared_bytes_));
+        shared_bytes_ += 16;
+        line(
+            "if (threadIdx.x + threadIdx.y + threadIdx.z == 0) "
+            "failed[0] = arete_has_failed(status);");
+        line("__syncthreads();");
+        line("if (failed[0]) return;");
     }
 
     void buffers() {
@@ -199,6 +244,8 @@ class KernelPrinter {
     const Kernel& k_;
     std::string_view lines_;
     const std::string& name_;
+    std::size_t parts_;  // with one block a processor if need be: they may need many registers
+    bool checks_, guarded_;
     ValuePrinter values_;
     Launch launch_;
     std::string out_;
@@ -210,31 +257,143 @@ class ProgramPrinter {
   public:
     Source run(const Program& program) {
         prefix_ = identifier(program.name);
-        steps(program);
+        // The status is of the whole program, and of the call before where several run unwatched.
+        checks_ = std::any_of(program.steps.begin(), program.steps.end(),
+                              [](const Step& s) { return s.kernel() && s.kernel()->checks; });
+        steps(program, true);
+        out_.advance = advance(program);
         return std::move(out_);
     }
 
   private:
-    void steps(const Program& program) {
+    void steps(const Program& program, bool outermost) {
         for (const Step& s : program.steps) {
-            out_.steps.push_back(s.kernel() ? kernel(*s.kernel(), s.lines) : LaunchId());
-            for (const Program& body : s.bodies()) steps(body);
+            const auto* copy = std::get_if<CopyStep>(&s.action);
+            if (s.kernel())
+                out_.steps.push_back(
+                    kernel(*s.kernel(), s.lines, outermost && is_guarded(program, *s.kernel())));
+            else
+                out_.steps.push_back(outermost && copy ? guarded_copy(program, *copy) : LaunchId());
+            for (const Program& body : s.bodies()) steps(body, false);
         }
     }
 
-    LaunchId kernel(const KernelStep& step, std::string_view lines) {
-        const std::string key = loops::key(step.kernel);
+    static bool is_shared(const Program& program, SlotId slot) {
+        return program.slots[slot].kind == Slot::Kind::Shared;
+    }
+
+    // What changes variables, or goes where values say, waits for the checks before it; behind
+    // kernels of bodies the host looks at the status.
+    bool is_guarded(const Program& program, const KernelStep& step) const {
+        if (!checks_) return false;
+        if (step.checks || has_addresses_of_values(step.kernel)) return true;
+        for (BufferId p : step.slots.ids())
+            if (is_shared(program, step.slots[p]) && stores(step.kernel.body, p)) return true;
+        return false;
+    }
+
+    LaunchId add(const std::string& key,
+                 const std::function<LaunchEntry(const std::string&)>& print,
+                 std::string_view called) {
         const auto [it, fresh] = known_.try_emplace(key, out_.kernels.size());
         if (!fresh) return it->second;
-        const std::string name =
-            fmt::format("{}_k{}_{}", prefix_, it->second, identifier(step.kernel.name));
-        KernelPrinter printer(step, lines, name);
-        out_.text += "\n" + printer.run();
-        out_.kernels.push_back(printer.entry());
+        LaunchEntry entry =
+            print(fmt::format("{}_k{}_{}", prefix_, it->second, identifier(called)));
+        out_.kernels.push_back(std::move(entry));
         return it->second;
     }
 
+    LaunchId kernel(const KernelStep& step, std::string_view lines, bool guarded) {
+        return add((guarded ? "g" : "k") + loops::key(step.kernel),
+                   [&](const std::string& name) {
+                       KernelPrinter printer(step, lines, name, guarded);
+                       out_.text += "\n" + printer.run();
+                       return printer.entry();
+                   },
+                   step.kernel.name);
+    }
+
+    // A copy to a variable, which the driver's own copies would carry out in any case.
+    LaunchId guarded_copy(const Program& program, const CopyStep& copy) {
+        const Slot& to = program.slots[copy.to];
+        if (!checks_ || to.kind != Slot::Kind::Shared) return {};
+        const std::int64_t n = count(to.sizes);
+        return add(
+            fmt::format("copy {} {}", memory_type(to.dtype), n),
+            [&](const std::string& name) {
+                out_.text += fmt::format(
+                    R"cuda(
+// a copy to a variable
+extern "C" __global__ void __launch_bounds__(256)
+{0}(const {1}* __restrict__ from, {1}* __restrict__ to, const arete_status* status) {{
+    const long long at = 256LL * blockIdx.x + static_cast<long long>(threadIdx.x);
+    if (at < {2}LL && !arete_has_failed(status)) to[at] = from[at];
+}}
+)cuda",
+                    name, memory_type(to.dtype), n);
+                LaunchEntry e;
+                e.name = name;
+                e.grid[0] = (n + 255) / 256;
+                e.block[0] = 256;
+                e.status = true;
+                e.writes = "01";
+                return e;
+            },
+            "copy");
+    }
+
+    LaunchId advance(const Program& program) {
+        std::vector<const Slot*> outputs;
+        const Slot* counter = nullptr;
+        for (const Slot& s : program.slots) {
+            if (s.kind == Slot::Kind::Output) outputs.push_back(&s);
+            if (s.kind != Slot::Kind::Input) continue;
+            if (counter || !s.sizes.empty() || (s.dtype != DType::I64 && s.dtype != DType::I32))
+                return {};
+            counter = &s;
+        }
+        if (!counter) return {};
+        return add(
+            "advance",
+            [&](const std::string& name) {
+                LaunchEntry e;
+                e.name = name;
+                e.block[0] = 256;
+                e.barriers = true;
+                e.writes = "11";
+                std::string parameters, body;
+                for (std::size_t k = 0; k < outputs.size(); ++k) {
+                    const std::string_view type = memory_type(outputs[k]->dtype);
+                    parameters += fmt::format(
+                        ",\n    const {0}* __restrict__ out{1}, {0}* __restrict__ stack{1}", type,
+                        k);
+                    const std::int64_t n = count(outputs[k]->sizes);
+                    body += fmt::format(
+                        "    for (long long at = threadIdx.x; at < {0}LL; at += 256)\n"
+                        "        stack{1}[{0}LL * *ran + at] = out{1}[at];\n",
+                        n, k);
+                    e.writes += "01";
+                }
+                out_.text += fmt::format(
+                    R"cuda(
+// the next step's argument, and this one's results
+extern "C" __global__ void __launch_bounds__(256)
+{0}({1}* __restrict__ next, long long* __restrict__ ran{2}) {{
+{3}    __syncthreads();
+    if (threadIdx.x == 0) {{
+        *next = wrap_add(*next, static_cast<{1}>(1));
+        *ran += 1;
+    }}
+}}
+)cuda",
+                    name, memory_type(counter->dtype), parameters, body);
+                return e;
+            },
+            "advance");
+    }
+
     std::string prefix_;
+    bool checks_ = false;
     std::unordered_map<std::string, LaunchId> known_;
     Source out_;
 };
@@ -246,7 +405,7 @@ Source print(const Program& program) {
 }
 
 std::string print_kernel(const KernelStep& step, std::string_view lines, const std::string& name) {
-    return KernelPrinter(step, lines, name).run();
+    return KernelPrinter(step, lines, name, false).run();
 }
 
 }  // namespace arete::cuda

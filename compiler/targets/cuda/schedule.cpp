@@ -17,6 +17,9 @@ namespace {
 // way at a time where the next ones do not wait for it.
 constexpr double load_cycles = 300, loads_in_flight = 4;
 
+// To copy an element of a tile to shared memory: its address, a guard, a load and a store.
+constexpr double copy_instructions = 12;
+
 // What a nest does, as far as the estimates look.
 struct Work {
     double outputs = 1, steps = 1;       // iterations of axes, and of the reduction
@@ -46,6 +49,14 @@ double memory_us(const Work& w, const Card& card) {
     const double rate =
         w.bytes > static_cast<double>(card.l2_bytes) ? card.memory_gb_s : card.l2_gb_s;
     return w.bytes / rate / 1e3;
+}
+
+// That the card's processors and memory are busy with it, however it is spread.
+double work_us(const Work& w, const Card& card) {
+    const double steps = w.outputs * w.steps;
+    const double lanes = static_cast<double>(card.processors * card.fp32_lanes);
+    return std::max({card.us(steps * (w.instructions + 2 * w.loads + 4) / lanes),
+                     steps * w.loads * 4 / card.l2_gb_s / 1e3 / 4, memory_us(w, card)});
 }
 
 // `threads` that each run `serial` steps after one another.
@@ -79,18 +90,25 @@ double team_us(const Work& w, const Team& t, const Card& card) {
            card.us(waves * tree);
 }
 
-double tile_us(const Product& p, const Tile& t, const Work& w, DType type, const Card& card) {
+// How long tiles take, and how long all processors are busy with them.
+struct TileTime {
+    double us = 0, work_us = 0;
+};
+TileTime tile_time(const Product& p, const Tile& t, const Work& w, DType type, const Card& card) {
     const double blocks =
         static_cast<double>(ceil_div(p.m, t.rows()) * ceil_div(p.n, t.columns()) * p.batches);
     const double rate = type == DType::F64 ? card.fp64_lanes : static_cast<double>(card.fp32_lanes);
-    // Loads from shared memory beside the multiply-adds: one for each operand.
+    // Loads from shared memory beside the multiply-adds: one for each operand. Elements that are
+    // copied there cost an address and two accesses each.
     const double sums = static_cast<double>(t.each_m * t.each_n);
     const double fetches = static_cast<double>(t.each_m + t.each_n) * 1.5;
     const double cycles_a_step = static_cast<double>(t.threads()) * (sums + fetches) / rate;
     const double tiles = static_cast<double>(ceil_div(p.k, t.depth));
+    const double copied = static_cast<double>((t.rows() + t.columns()) * t.depth);
+    const double copy_cycles = copied * copy_instructions / static_cast<double>(card.fp32_lanes);
     // Without a second buffer a block waits for its tile; other blocks of the processor work
     // meanwhile.
-    const double tile_cycles = cycles_a_step * static_cast<double>(t.depth);
+    const double tile_cycles = cycles_a_step * static_cast<double>(t.depth) + copy_cycles;
     const double a_processor = std::ceil(blocks / static_cast<double>(card.processors));
     const double held = std::min<double>(
         a_processor, std::max<double>(1, static_cast<double>(card.threads / t.threads() / 2)));
@@ -98,7 +116,9 @@ double tile_us(const Product& p, const Tile& t, const Work& w, DType type, const
     const double cycles = tiles * std::max(tile_cycles * a_processor, latency);
     const double fetched = blocks * static_cast<double>(p.k) *
                            static_cast<double>(t.rows() + t.columns()) * 4 / card.l2_gb_s / 1e3;
-    return std::max({card.us(cycles), fetched, memory_us(w, card)});
+    const double busy = tiles * tile_cycles * blocks / static_cast<double>(card.processors);
+    return {std::max({card.us(cycles), fetched, memory_us(w, card)}),
+            std::max({card.us(busy), fetched, memory_us(w, card)})};
 }
 
 void add_teams(const Nest& nest, const Work& w, const Card& card, std::vector<Candidate>& out) {
@@ -118,9 +138,10 @@ void add_teams(const Nest& nest, const Work& w, const Card& card, std::vector<Ca
             const bool outputs_first = !along_sum && outputs >= 8;
             if (!along_sum && outputs < 8 && w.outputs >= 8) continue;
             const Team team{members, outputs, outputs_first};
-            out.push_back({fmt::format("team of {}, {} results", members, outputs),
-                           team_us(w, team, card),
-                           [&nest, team] { return thread_team(nest, team); }});
+            out.push_back(
+                {fmt::format("team of {}, {} results", members, outputs), team_us(w, team, card),
+                 [&nest, team](std::int64_t) { return thread_team(nest, team); }, members * outputs,
+                 ceil_div(static_cast<std::int64_t>(w.outputs), outputs), 0, 64, work_us(w, card)});
         }
     }
 }
@@ -133,13 +154,18 @@ void add_tiles(const Nest& nest, const Work& w, const Card& card, std::vector<Ca
                                      {8, 16, 4, 4, 16}, {16, 8, 4, 4, 16},  {8, 8, 4, 4, 16},
                                      {8, 8, 2, 4, 16},  {16, 16, 2, 2, 16}, {8, 16, 2, 2, 16},
                                      {8, 8, 2, 2, 16},  {4, 16, 2, 4, 16},  {4, 16, 2, 2, 16},
-                                     {8, 8, 1, 1, 32},  {4, 32, 1, 1, 16}};
+                                     {8, 8, 1, 1, 32},  {4, 32, 1, 1, 16},  {8, 16, 1, 2, 64},
+                                     {4, 32, 1, 1, 64}, {8, 8, 2, 4, 64},   {8, 16, 2, 2, 64}};
     for (const Tile& t : tiles) {
         // Of doubles a thread keeps half as many, or their totals would spill.
         if (type == DType::F64 && t.each_m * t.each_n > 16) continue;
-        out.push_back({fmt::format("tiles of {} x {}", t.rows(), t.columns()),
-                       tile_us(*p, t, w, type, card),
-                       [&nest, p = *p, t] { return tiled_product(nest, p, t); }});
+        const TileTime time = tile_time(*p, t, w, type, card);
+        out.push_back(
+            {fmt::format("tiles of {} x {}{}", t.rows(), t.columns(), t.depth > 32 ? ", deep" : ""),
+             time.us, [&nest, p = *p, t](std::int64_t) { return tiled_product(nest, p, t); },
+             t.threads(), ceil_div(p->m, t.rows()) * ceil_div(p->n, t.columns()) * p->batches, 0,
+             // A chain's sum, and a total of twice the precision, for each result.
+             3 * t.each_m * t.each_n + 2 * (t.each_m + t.each_n) + 32, time.work_us});
     }
 }
 
@@ -147,8 +173,12 @@ void add_tiles(const Nest& nest, const Work& w, const Card& card, std::vector<Ca
 
 std::vector<Candidate> candidates(const Nest& nest, const Card& card) {
     const Work w = work_of(nest);
+    const std::int64_t all = spread_iterations(nest), threads = block_threads(all, card);
     std::vector<Candidate> out{{"a thread each", each_us(nest, w, card),
-                                [&nest, &card] { return thread_each(nest, card); }}};
+                                [&nest, &card](std::int64_t n) {
+                                    return thread_each(nest, card, std::min<std::int64_t>(n, 256));
+                                },
+                                threads, ceil_div(all, threads), 256, 64, work_us(w, card)}};
     if (!nest.sequential && !nest.accumulators.empty() && w.outputs > 0) {
         add_teams(nest, w, card, out);
         add_tiles(nest, w, card, out);
@@ -161,7 +191,7 @@ std::vector<Candidate> candidates(const Nest& nest, const Card& card) {
 Kernel schedule(const Nest& nest, const Card& card) {
     const Nest merged = collapse_axes(nest);
     const std::vector<Candidate> all = candidates(merged, card);
-    Kernel k = all[0].make();
+    Kernel k = all[0].make(0);
     k.comment += fmt::format("; about {:.2f} us on a {}", all[0].us + card.launch_us, card.name);
     return k;
 }

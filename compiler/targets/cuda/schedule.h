@@ -13,7 +13,13 @@ namespace arete::cuda {
 struct Candidate {
     std::string form;  ///< "each", "team of 64, 4 results", "tiles of 64 x 64"
     double us = 0;
-    std::function<Kernel()> make;
+    /// For so many threads of a block, where they can be chosen, which they can up to
+    /// `any_threads`; 0: they cannot.
+    std::function<Kernel(std::int64_t threads)> make;
+    std::int64_t threads = 0, blocks = 0;  ///< of a block; of the grid
+    std::int64_t any_threads = 0;
+    std::int64_t registers = 64;  ///< of a thread, about
+    double work_us = 0;  ///< of `us`, that all processors together are busy: others wait as long
 };
 /// All forms of a nest whose transcendental instructions have been expanded, the fastest first.
 /// The candidates refer to the nest and the card.

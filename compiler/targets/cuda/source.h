@@ -16,7 +16,8 @@ struct LaunchEntry {
     std::array<std::int64_t, 3> grid{1, 1, 1}, block{1, 1, 1};
     std::int64_t shared_bytes = 0;  ///< of a block
     bool barriers = false;          ///< threads wait for each other
-    bool status = false;            ///< the last argument is the status: checks may fail
+    bool status = false;            ///< the last argument is the status
+    bool checks = false;            ///< and checks may fail, which they write to it
     std::string writes;             ///< by parameter before it: '1' where it is written
 
     friend bool operator==(const LaunchEntry&, const LaunchEntry&) = default;
@@ -31,6 +32,10 @@ struct Source {
     IdVector<LaunchId, LaunchEntry> kernels;
     /// By step, those of bodies behind the step that owns them: the kernel it launches, if any.
     std::vector<LaunchId> steps;
+    /// Of a program whose only argument is an integer: the kernel that counts it up and appends
+    /// each output to a stack of them. Its arguments: the integer, how often it has run, then each
+    /// output and its stack.
+    LaunchId advance;
 
     friend bool operator==(const Source&, const Source&) = default;
 };

@@ -6,9 +6,11 @@
 
 #include <fmt/format.h>
 
+#include "compiler/targets/cuda/beside.h"
 #include "compiler/targets/cuda/prelude.h"
 #include "compiler/targets/cuda/schedule.h"
 #include "compiler/targets/cuda/source.h"
+#include "compiler/targets/cuda/split_sums.h"
 
 namespace arete {
 
@@ -27,7 +29,8 @@ std::string CudaTarget::key() const {
                  shared, block_shared, l2, l2_rate, memory_rate, launch, barrier] = card_;
     return fmt::format("{};{};{};{};{:a};{};{:a};{};{};{};{};{};{};{:a};{:a};{:a};{:a}", name,
                        major, minor, processors, clock, fp32, fp64, threads, blocks, registers,
-                       shared, block_shared, l2, l2_rate, memory_rate, launch, barrier);
+                       shared, block_shared, l2, l2_rate, memory_rate, launch, barrier) +
+           (merges_ ? "" : ";one by one");
 }
 
 Products CudaTarget::products() const {
@@ -53,7 +56,7 @@ FusionCosts CudaTarget::fusion_costs() const {
     return costs;
 }
 
-// Every nest is a kernel of its own: blocks of a grid cannot hand values on to each other but
+// No nest shares blocks with another one: blocks of a grid cannot hand values on to each other but
 // through memory, and a kernel behind another one costs no more than a barrier of the grid.
 GroupingModel CudaTarget::grouping() const {
     GroupingModel model;
@@ -65,10 +68,13 @@ GroupingModel CudaTarget::grouping() const {
 }
 
 void CudaTarget::schedule(Program& program) const {
+    // Whoever watches wants to see a value a step.
+    if (!program.observed) {
+        cuda::split_sums(program, card_);
+        if (merges_) cuda::merge_independent(program, card_);
+    }
     for (Step& step : program.steps) {
-        if (KernelStep* kernel = step.kernel()) {
-            ARETE_CHECK(kernel->parts.size() == 1, "{}: a kernel of {} nests for a card",
-                        kernel->name(), kernel->parts.size());
+        if (KernelStep* kernel = step.kernel(); kernel && kernel->parts.size() == 1) {
             kernel->kernel = cuda::schedule(kernel->parts[0].nest, card_);
             cuda::merge_aliases(kernel->kernel, kernel->slots);
         }

@@ -15,6 +15,8 @@ class CudaTarget final : public Target {
     CudaTarget(cuda::Card card, std::string device)
         : card_(std::move(card)), device_(std::move(device)) {}
     const cuda::Card& card() const { return card_; }
+    /// Shall independent nests share a launch? They do, if not said.
+    void set_merges(bool merges) { merges_ = merges; }
 
     std::string_view device() const override { return device_; }
     std::string text() const override;
@@ -30,6 +32,7 @@ class CudaTarget final : public Target {
   private:
     cuda::Card card_;
     std::string device_;
+    bool merges_ = true;
 };
 
 /// The target of a described card: cuda_target("h100").

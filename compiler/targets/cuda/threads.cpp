@@ -51,11 +51,19 @@ std::vector<Stmt> reduced(const Nest& nest, Kernel& k, Cloner& clone) {
 
 }  // namespace
 
-Kernel thread_each(const Nest& nest, const Card& card) {
+std::int64_t spread_iterations(const Nest& nest) {
+    std::int64_t n = 1;
+    for (Var v : nest.axes)
+        if (independent(nest, v)) n *= nest.extents[v];
+    return n;
+}
+
+Kernel thread_each(const Nest& nest, const Card& card, std::int64_t threads) {
     std::vector<Var> over, inside;
     for (Var v : nest.axes) (independent(nest, v) ? over : inside).push_back(v);
     over = coalesced(nest, over);
-    const std::int64_t all = iterations(nest, over), threads = block_threads(all, card);
+    const std::int64_t all = iterations(nest, over);
+    if (threads == 0) threads = block_threads(all, card);
     Kernel k = kernel_for(nest, fmt::format("a thread for each of {} iterations", all));
     const Var block = k.add_var("block", ceil_div(all, threads)),
               thread = k.add_var("thread", threads);
