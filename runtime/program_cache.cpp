@@ -12,7 +12,7 @@ namespace arete {
 namespace {
 
 constexpr std::string_view magic = "AretePrg";
-constexpr std::size_t largest = std::size_t{256} << 20;  // what is larger is not worth a file
+constexpr std::size_t most_bytes = std::size_t{256} << 20;  // what is larger is not worth a file
 
 // ---- the key
 
@@ -106,7 +106,7 @@ class KeyWriter {
             out_.text(loc.file ? loc.file : "");
             out_.number(loc.line);
         }
-        if (out_.bytes.size() > largest) throw NoKey();
+        if (out_.bytes.size() > most_bytes) throw NoKey();
     }
 
     void shape(const Shape& s) {
@@ -128,7 +128,7 @@ class KeyWriter {
     void attribute(const Array& v) {
         out_.number(v.dtype());
         out_.numbers(v.shape());
-        if (v.bytes() > largest) throw NoKey();
+        if (v.bytes() > most_bytes) throw NoKey();
         out_.text({static_cast<const char*>(v.raw()), v.bytes()});
     }
 

@@ -321,7 +321,7 @@ std::vector<Expr> pullback_mul(const PullbackArgs& a) {
 }
 
 // The element that was there has it where it is the extreme, otherwise the first value that is.
-std::vector<Expr> pullback_extreme(const PullbackArgs& a) {
+std::vector<Expr> pullback_scattered_extreme(const PullbackArgs& a) {
     const Update u(a);
     const Expr &x = a.x[0], &y = a.y[0];
     const Expr stays = eq(x, y) || isnan(x);
@@ -447,7 +447,7 @@ constinit const OpDef max_subtensor_op{
     .arity = -1,
     .infer = infer_update,
     .expand = expand_update<Scatter::max>,
-    .pullback = pullback_extreme,
+    .pullback = pullback_scattered_extreme,
     .samples = update_samples<Scatter::max>};
 constinit const OpDef min_subtensor_op{
     .info = {.name = "min_subtensor"},
@@ -455,7 +455,7 @@ constinit const OpDef min_subtensor_op{
     .arity = -1,
     .infer = infer_update,
     .expand = expand_update<Scatter::min>,
-    .pullback = pullback_extreme,
+    .pullback = pullback_scattered_extreme,
     .samples = update_samples<Scatter::min>};
 
 bool undefined_elsewhere(const Expr& e) {
