@@ -1,6 +1,7 @@
 // What an index of slices, integers and index arrays says, axis by axis. Private to the folder.
 #pragma once
 
+#include <string_view>
 #include <vector>
 
 #include "compiler/ops/subtensor.h"
@@ -48,5 +49,11 @@ Expr add_scaled_at(const Expr& x, const PartPlaces& places, const Expr& values, 
 PartPlaces places_of_take(const Shape& x, const Expr& index, std::int64_t axis, Loc loc);
 /// The places that index arrays on the first axes of x read.
 PartPlaces places_of_arrays(const Shape& x, std::span<const Expr> index, Loc loc);
+
+/// The index arrays on the first axes of x that the last axis of `indices` holds, one behind the
+/// other: their number is that axis's size, which is known and at most x's rank. A GraphError in
+/// the name of `op` otherwise. They are not checked yet.
+std::vector<Expr> indices_of_last_axis(const Expr& x, const Expr& indices, std::string_view op,
+                                       Loc loc);
 
 }  // namespace arete

@@ -9,6 +9,7 @@
 
 #include "compiler/ops/elementwise.h"
 #include "compiler/ops/families.h"
+#include "compiler/ops/index_parts.h"
 #include "compiler/ops/indexing.h"
 #include "compiler/ops/leaves.h"
 #include "compiler/ops/movement.h"
@@ -358,23 +359,7 @@ Expr take_along_axis(const Operand& x, const Operand& indices, int axis) {
 }
 
 Expr gather_nd(const Operand& x, const Operand& indices) {
-    const Expr e = x.expr(), i = indices.expr();
-    if (i.rank() == 0 || !i.shape().back().is_const() || i.shape().back().value() > e.rank() ||
-        i.shape().back().value() < 1)
-        fail<GraphError>(x.loc,
-                         "gather_nd: the last axis of the indices must be as long as there are "
-                         "indices, at most the rank: {}, {}",
-                         describe(e), describe(i, "the indices"));
-    std::vector<Expr> index;
-    for (std::int64_t k = 0; k < i.shape().back().value(); ++k) {
-        Shape starts(i.shape().size(), 0), sizes = i.shape();
-        starts.back() = k;
-        sizes.back() = 1;
-        const Expr one = slice_window(i, starts, Ints(i.shape().size(), 1), sizes, x.loc);
-        sizes.pop_back();
-        index.push_back(reshape(at(one, x.loc), sizes));
-    }
-    return advanced_index(x, index);
+    return advanced_index(x, indices_of_last_axis(x.expr(), indices.expr(), "gather_nd", x.loc));
 }
 
 NonZero nonzero(const Operand& x, const SizeArg& size) {

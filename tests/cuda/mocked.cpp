@@ -14,6 +14,7 @@
 #include "compiler/core/error.h"
 #include "compiler/targets/cuda/prelude.h"
 #include "runtime/emulator/driver.h"
+#include "tests/temporary_folder.h"
 
 namespace arete::test {
 
@@ -21,14 +22,7 @@ namespace {
 
 // A text's kernel for a grid, as the emulator runs it.
 struct Emulated {
-    struct Folder {
-        std::string path = (std::filesystem::temp_directory_path() / "arete-test-XXXXXX").string();
-        Folder() { REQUIRE(::mkdtemp(path.data()) != nullptr); }
-        ~Folder() {
-            std::error_code error;
-            std::filesystem::remove_all(path, error);
-        }
-    } folder;
+    TemporaryFolder folder;
     std::shared_ptr<emulator::EmulatorDriver> driver = std::make_shared<emulator::EmulatorDriver>(
         emulator::EmulatorOptions{emulator::ThreadOrder::round_robin, false, folder.path});
     using Key = std::tuple<std::string, std::string, std::array<unsigned, 6>>;

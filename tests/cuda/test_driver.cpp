@@ -17,6 +17,7 @@
 #include "runtime/shared_value.h"
 #include "tests/cuda/mocked.h"
 #include "tests/support.h"
+#include "tests/temporary_folder.h"
 
 using namespace arete;
 using namespace arete::test;
@@ -49,12 +50,6 @@ struct Net {
 void check_same(const std::vector<Array>& a, const std::vector<Array>& b) {
     REQUIRE(a.size() == b.size());
     for (std::size_t k = 0; k < a.size(); ++k) CHECK(difference(a[k], b[k]) < 1e-5);
-}
-
-std::string temporary_folder() {
-    std::string path = (std::filesystem::temp_directory_path() / "arete-test-XXXXXX").string();
-    REQUIRE(::mkdtemp(path.data()) != nullptr);
-    return path;
 }
 
 }  // namespace
@@ -166,13 +161,13 @@ TEST_CASE(
             "compiles for sm_80 to sm_100, and the card is of sm_110");
     }
     // A library that lacks functions, and none at all where the system has none.
-    const std::string folder = temporary_folder();
+    const TemporaryFolder own;
+    const std::string& folder = own.path;
     {
         const Variable path("ARETE_CUDA_PATH", folder.c_str());
         std::filesystem::copy(ARETE_MOCK_CUDA_DIR "/libnvrtc.so.13", folder + "/libcuda.so.1");
         has(said(), "has no function cuInit: the driver is too old");
     }
-    std::filesystem::remove_all(folder);
     has(message_of([] { (void)cuda::CuApi::open({"/no/such/libcuda.so.1"}); }),
         "libcuda.so.1 is not found; NVIDIA's driver is needed");
     has(message_of([] { (void)cuda::Nvrtc::open({"/no/such/libnvrtc.so"}); }),
@@ -181,7 +176,8 @@ TEST_CASE(
 }
 
 TEST_CASE("cuda driver: without NVRTC only what is in the cache runs") {
-    const std::string folder = temporary_folder(), cache = folder + "/cache";
+    const TemporaryFolder own;
+    const std::string folder = own.path, cache = folder + "/cache";
     std::filesystem::create_symlink(ARETE_MOCK_CUDA_DIR "/libcuda.so.1", folder + "/libcuda.so.1");
     const auto first = [&] {
         const Net net("cuda", cache);
@@ -221,7 +217,6 @@ TEST_CASE("cuda driver: without NVRTC only what is in the cache runs") {
     check_same(first(), expected);
     CHECK(std::string(mock->failed) == "cuModuleLoadData");
     CHECK(files().size() == kept);
-    std::filesystem::remove_all(folder);
 }
 
 TEST_CASE("cuda driver: memory that is lacking is named, and nothing is lost") {
@@ -276,7 +271,6 @@ TEST_CASE("cuda driver: memory that is lacking is named, and nothing is lost") {
 TEST_CASE("cuda driver: whichever call fails, an error says so, and nothing is left behind") {
     const Mocked mock;
     mock->cards = 1;
-    const std::string cache = temporary_folder();
     const auto scenario = [&] {
         const Net net("cuda");
         (void)net.step(std::int64_t{0});
@@ -319,7 +313,6 @@ TEST_CASE("cuda driver: whichever call fails, an error says so, and nothing is l
     mock->stray = 0;  // of what could not be waited for
     CHECK_NOTHROW(scenario());
     CHECK(mock->stray == 0);
-    std::filesystem::remove_all(cache);
 }
 
 TEST_CASE("cuda driver: a kernel that crashes is named, and what is lost says so") {

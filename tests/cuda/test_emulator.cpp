@@ -15,6 +15,7 @@
 #include "runtime/cuda/gpu_program.h"
 #include "runtime/emulator/driver.h"
 #include "tests/cuda/cases.h"
+#include "tests/temporary_folder.h"
 
 using namespace arete;
 using namespace arete::test;
@@ -26,15 +27,7 @@ namespace {
 
 /// A folder for shared objects, which the tests of one process share.
 const std::string& folder() {
-    struct Folder {
-        std::string path = (std::filesystem::temp_directory_path() / "arete-test-XXXXXX").string();
-        Folder() { REQUIRE(::mkdtemp(path.data()) != nullptr); }
-        ~Folder() {
-            std::error_code error;
-            std::filesystem::remove_all(path, error);
-        }
-    };
-    static const Folder the;
+    static const arete::test::TemporaryFolder the;
     return the.path;
 }
 

@@ -17,6 +17,7 @@
 
 #include "runtime/program_cache.h"
 #include "tests/support.h"
+#include "tests/temporary_folder.h"
 
 using namespace arete;
 using test::message_of;
@@ -24,23 +25,14 @@ namespace fs = std::filesystem;
 
 namespace {
 
-/// An empty folder that is gone with the object.
-struct Folder {
-    Folder() {
-        path = (fs::temp_directory_path() / "arete_cache_XXXXXX").string();
-        REQUIRE(::mkdtemp(path.data()));
-    }
-    ~Folder() {
-        std::error_code error;
-        fs::remove_all(path, error);
-    }
+/// A folder for a cache.
+struct Folder : test::TemporaryFolder {
     std::vector<std::string> files() const {
         std::vector<std::string> out;
         if (fs::exists(path))
             for (const auto& entry : fs::directory_iterator(path)) out.push_back(entry.path());
         return out;
     }
-    std::string path;
 };
 
 Options caching_in(const std::string& folder) {
